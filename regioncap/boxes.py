@@ -1,0 +1,106 @@
+"""Box geometry: pure functions on boxes, no I/O.
+
+Conventions: `xywh` is (left, top, width, height), `xyxy` is (left, top, right, bottom), both in
+pixels with the origin at the top left and right and bottom exclusive; `size_wh` is
+(width, height) in pixels.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+Box = tuple[float, float, float, float]
+Size = tuple[int, int]
+
+
+def xyxy_from_xywh(box_xywh: Box) -> Box:
+    """Converts (x, y, w, h) to (x1, y1, x2, y2), same units."""
+    x, y, w, h = box_xywh
+    return x, y, x + w, y + h
+
+
+def xywh_from_xyxy(box_xyxy: Box) -> Box:
+    """Converts (x1, y1, x2, y2) to (x, y, w, h), same units."""
+    x1, y1, x2, y2 = box_xyxy
+    return x1, y1, x2 - x1, y2 - y1
+
+
+def clip_xyxy(box_xyxy: Box, size_wh: Size) -> Box:
+    """Cuts a box to the picture; what lies outside collapses to an edge with no area."""
+    width, height = size_wh
+    x1, y1, x2, y2 = box_xyxy
+    return (
+        min(max(x1, 0.0), width),
+        min(max(y1, 0.0), height),
+        min(max(x2, 0.0), width),
+        min(max(y2, 0.0), height),
+    )
+
+
+def area_xyxy(box_xyxy: Box) -> float:
+    """Area in square pixels; 0 for a box that is inside out."""
+    x1, y1, x2, y2 = box_xyxy
+    return max(0.0, x2 - x1) * max(0.0, y2 - y1)
+
+
+def intersection_xyxy(a_xyxy: Box, b_xyxy: Box) -> float:
+    """Area that two boxes share, in square pixels."""
+    return area_xyxy(
+        (
+            max(a_xyxy[0], b_xyxy[0]),
+            max(a_xyxy[1], b_xyxy[1]),
+            min(a_xyxy[2], b_xyxy[2]),
+            min(a_xyxy[3], b_xyxy[3]),
+        )
+    )
+
+
+def iou_xyxy(a_xyxy: Box, b_xyxy: Box) -> float:
+    """Intersection over union, 0 to 1."""
+    shared = intersection_xyxy(a_xyxy, b_xyxy)
+    union = area_xyxy(a_xyxy) + area_xyxy(b_xyxy) - shared
+    return shared / union if union > 0 else 0.0
+
+
+def scale_xyxy(box_xyxy: Box, from_wh: Size, to_wh: Size) -> Box:
+    """Carries a box from a picture of one size to the same picture at another size."""
+    fx, fy = to_wh[0] / from_wh[0], to_wh[1] / from_wh[1]
+    x1, y1, x2, y2 = box_xyxy
+    return x1 * fx, y1 * fy, x2 * fx, y2 * fy
+
+
+def normalize_xyxy(box_xyxy: Box, size_wh: Size) -> list[float]:
+    """Fractions of width and height, rounded to 3 decimals as the reference does."""
+    width, height = size_wh
+    x1, y1, x2, y2 = box_xyxy
+    return [
+        round(x1 / width, 3),
+        round(y1 / height, 3),
+        round(x2 / width, 3),
+        round(y2 / height, 3),
+    ]
+
+
+def nms_xyxy(boxes_xyxy: Sequence[Box], scores: Sequence[float], iou_limit: float) -> list[int]:
+    """Greedy non-maximum suppression.
+
+    Args:
+        boxes_xyxy: N boxes.
+        scores: N scores; higher is kept first, ties by position.
+        iou_limit: A box that overlaps a kept one by more than this is dropped.
+
+    Returns:
+        Positions of the kept boxes, best first.
+    """
+    order = sorted(range(len(boxes_xyxy)), key=lambda i: (-scores[i], i))
+    kept: list[int] = []
+    for i in order:
+        if all(iou_xyxy(boxes_xyxy[i], boxes_xyxy[k]) <= iou_limit for k in kept):
+            kept.append(i)
+    return kept
+
+
+def is_finite(values: Sequence[float]) -> bool:
+    """Whether no value is NaN or infinite."""
+    return all(math.isfinite(v) for v in values)

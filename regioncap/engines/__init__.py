@@ -1,0 +1,1 @@
+"""Engines: what turns a marked picture and a prompt into text."""

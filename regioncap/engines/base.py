@@ -1,0 +1,123 @@
+"""What an engine is: marked pictures and prompts in, texts out.
+
+An engine is asked for many requests at once and answers all of them; a request that fails on its
+own is an answer too (`RequestError`), and only a dead engine raises. Requests of any number of
+callers may be in flight together, all on one event loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
+
+from regioncap.errors import RequestError
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How the engine chooses its words; the reference's values by default."""
+
+    temperature: float = 0.7
+    top_p: float = 0.9
+    max_tokens: int = 512
+    seed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What is said to the model around one picture.
+
+    `system` and `before` are the same for every record of a job, so that an engine with a prefix
+    cache computes them once; what differs from record to record stands in `after`.
+    """
+
+    #: System message; empty for none.
+    system: str = ""
+    #: User text before the picture.
+    before: str = ""
+    #: User text after the picture.
+    after: str = ""
+    #: JSON schema that the answer must follow; None for free text.
+    schema: dict[str, Any] | None = None
+
+    @property
+    def text(self) -> str:
+        """The user's words in one line, as recorded in the results."""
+        return " ".join(part for part in (self.before, self.after) if part)
+
+
+@dataclass(frozen=True, slots=True)
+class RegionView:
+    """A region as it lies in the picture that the engine sees."""
+
+    #: The number on the tag, from 1.
+    number: int
+    #: Pixels of the picture, (left, top, right, bottom).
+    box_xyxy: tuple[int, int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class CaptionRequest:
+    """One picture and what to say about it."""
+
+    #: Unique in the process; names the request in logs and to the engine.
+    request_id: str
+    #: The marked picture, encoded (JPEG).
+    image: bytes
+    prompt: Prompt
+    sampling: Sampling
+    #: The regions asked for, in the order of the prompt.
+    regions: tuple[RegionView, ...] = ()
+    #: Name of the mark style that drew the picture; empty for a picture without marks.
+    mark_style: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the engine wrote."""
+
+    text: str
+    #: Why the text ended: `stop`, `length` or `abort`.
+    finish_reason: str = "stop"
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    #: What an engine can tell besides, for benchmarks and metrics; never needed for the results.
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """Turns marked pictures and prompts into text. Implementations: baseline, vllm, openai."""
+
+    #: The implementation's name, as in `--engine`.
+    name: str
+    #: The model that answers, as recorded in the results.
+    model: str
+
+    async def start(self) -> None:
+        """Loads the model and answers one request to warm up.
+
+        Raises:
+            EngineStartError: It cannot start as configured; the hint says what to change.
+        """
+
+    async def caption(self, requests: Sequence[CaptionRequest]) -> list[Answer | RequestError]:
+        """Answers every request, in the order given.
+
+        A cancelled call takes its requests out of the engine.
+
+        Raises:
+            EngineDeadError: The engine is gone; nothing was answered.
+        """
+        ...
+
+    async def health(self) -> None:
+        """Returns if the engine serves.
+
+        Raises:
+            EngineDeadError: It does not and never will again.
+        """
+
+    async def close(self) -> None:
+        """Frees the model; does nothing if it never started."""

@@ -1,0 +1,123 @@
+"""Every error that RegionCap raises, in one tree.
+
+    RegionCapError                what went wrong, and what to do about it
+    ├── UsageError                the command or its settings are wrong            exit 2
+    ├── RecordError               one record cannot be captioned: its error record  exit 3
+    ├── ServiceError              Redis or the store cannot be reached: try again   exit 4
+    │   ├── StoreError
+    │   └── QueueError
+    ├── NotFoundError             no such job                                       exit 6
+    └── EngineError               the engine refused or failed a request
+        ├── RequestError          this request only; its neighbours go on
+        ├── EngineStartError      the engine cannot start: the worker ends
+        └── EngineDeadError       the engine is gone: the worker ends, shards go back
+
+An error carries a stable `code`, a `message` that names the value, and a `hint` that names the
+remedy. Whether trying again can help is a class attribute, so that callers need no chains of
+isinstance.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class RegionCapError(Exception):
+    """Something went wrong.
+
+    Args:
+        message: What went wrong, naming the file, line or value.
+        code: Stable kebab-case name of the error; the class's own by default.
+        hint: What to do about it, as an imperative; empty if there is nothing to say.
+    """
+
+    code: str = "internal"
+    exit_code: ClassVar[int] = 1
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, message: str, *, code: str | None = None, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        if code is not None:
+            self.code = code
+
+    def __str__(self) -> str:
+        return f"{self.message} ({self.hint})" if self.hint else self.message
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Exceptions cross process borders in the prefork pool; keyword arguments would be lost.
+        return (_rebuild, (type(self), self.message, self.code, self.hint))
+
+
+def _rebuild(cls: type[RegionCapError], message: str, code: str, hint: str) -> RegionCapError:
+    return cls(message, code=code, hint=hint)
+
+
+class UsageError(RegionCapError):
+    """The command line, the settings or an input file cannot be used as they are."""
+
+    code = "usage"
+    exit_code = 2
+
+
+class RecordError(RegionCapError):
+    """One record cannot be captioned, and trying again would not help.
+
+    It ends as that record's `error` in the results; the other records go on.
+    """
+
+    code = "record"
+    exit_code = 3
+
+
+class ServiceError(RegionCapError):
+    """A service that the work needs cannot be reached or refuses to serve."""
+
+    code = "service"
+    exit_code = 4
+    retryable = True
+
+
+class StoreError(ServiceError):
+    """The object store cannot be reached or refuses to serve."""
+
+    code = "store-unavailable"
+
+
+class QueueError(ServiceError):
+    """Redis cannot be reached or refuses to serve."""
+
+    code = "queue-unavailable"
+
+
+class NotFoundError(RegionCapError):
+    """There is no such job or object."""
+
+    code = "not-found"
+    exit_code = 6
+
+
+class EngineError(RegionCapError):
+    """The engine failed."""
+
+    code = "engine"
+
+
+class RequestError(EngineError):
+    """The engine refused or failed this one request; it serves others."""
+
+    code = "engine-request"
+
+
+class EngineStartError(EngineError):
+    """The engine cannot start with this configuration."""
+
+    code = "engine-start"
+
+
+class EngineDeadError(EngineError):
+    """The engine is gone and must be started again in a new process."""
+
+    code = "engine-dead"
+    retryable = True
