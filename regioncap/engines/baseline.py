@@ -81,7 +81,8 @@ def _json_text(picture: Picture, request: CaptionRequest, schema: dict[str, Any]
             code="schema-mismatch",
             hint="require one key for each region, in the order of the regions",
         )
-    texts = [_sentence(describe(picture, view and _pixel_box(view, picture))) for view in views]
+    boxes = [_pixel_box(view, picture) if view else None for view in views]
+    texts = [_sentence(describe(picture, box)) for box in boxes]
     return json.dumps(dict(zip(keys, texts, strict=True)), ensure_ascii=False)
 
 

@@ -49,7 +49,7 @@ class _Row(NamedTuple):
 
 
 _ANY = (0, 360)
-_REDS, _WARM, _YELLOWS = (14, 40), (40, 85), (85, 113)
+_REDS, _WARM, _YELLOWS = (14, 35), (35, 85), (85, 113)
 _GREENS, _TEALS, _BLUES = (113, 168), (168, 215), (215, 286)
 _PURPLES, _PINKS = (286, 340), (340, 14)
 _TOP = 2.0  # above every lightness and chroma
@@ -61,6 +61,9 @@ _ROWS = (
     _Row(_ANY, 0.72, 0.018, "grey", "grey"),
     _Row(_ANY, 0.92, 0.018, "light grey", "grey"),
     _Row(_ANY, _TOP, 0.016, "white", "white"),
+    _Row((286, 30), 0.47, 0.025, "dark grey", "grey"),
+    _Row((286, 30), 0.72, 0.030, "grey", "grey"),
+    _Row((286, 30), 0.92, 0.030, "light grey", "grey"),
     _Row(_REDS, 0.38, 0.080, "dark brown", "brown"),
     _Row(_REDS, 0.62, 0.080, "brown", "brown"),
     _Row(_REDS, _TOP, 0.080, "pink", "pink"),
@@ -68,8 +71,10 @@ _ROWS = (
     _Row(_REDS, 0.70, _TOP, "red", "red"),
     _Row(_REDS, _TOP, _TOP, "pink", "pink"),
     _Row(_WARM, 0.42, _TOP, "dark brown", "brown"),
-    _Row(_WARM, 0.61, 0.145, "brown", "brown"),
-    _Row((40, 54), 0.65, 0.160, "brown", "brown"),
+    _Row((30, 44), 0.56, 0.090, "brown", "brown"),
+    _Row((30, 44), 0.56, 0.170, "reddish brown", "brown"),
+    _Row(_WARM, 0.58, 0.145, "brown", "brown"),
+    _Row((46, 54), 0.65, 0.160, "brown", "brown"),
     _Row(_WARM, 0.70, 0.130, "light brown", "brown"),
     _Row(_WARM, 0.79, 0.050, "beige", "beige"),
     _Row(_WARM, 0.85, 0.105, "tan", "brown"),
@@ -102,6 +107,7 @@ _ROWS = (
     _Row((318, 340), 0.78, _TOP, "magenta", "pink"),
     _Row(_PURPLES, 0.70, _TOP, "purple", "purple"),
     _Row(_PURPLES, _TOP, _TOP, "light purple", "purple"),
+    _Row((340, 4), 0.40, _TOP, "dark purple", "purple"),
     _Row(_PINKS, 0.40, _TOP, "dark red", "red"),
     _Row(_PINKS, 0.60, _TOP, "dark pink", "pink"),
     _Row(_PINKS, _TOP, _TOP, "pink", "pink"),
@@ -113,6 +119,8 @@ NAMES: tuple[str, ...] = tuple(dict.fromkeys(row.name for row in _ROWS))
 FAMILIES: tuple[str, ...] = tuple(dict.fromkeys(row.family for row in _ROWS))
 
 _FAMILY_OF = {row.name: row.family for row in _ROWS}
+#: Families that catch the eye even where they cover little.
+VIVID = frozenset({"red", "orange", "yellow", "green", "teal", "blue", "purple", "pink"})
 #: The number of the family of each name.
 FAMILY_OF_NAME: NDArray[np.intp] = np.array([FAMILIES.index(_FAMILY_OF[name]) for name in NAMES])
 
@@ -134,7 +142,7 @@ def name_numbers(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
         Shape (...): positions in `NAMES`.
     """
     red, green, blue = np.moveaxis(rgb >> 3, -1, 0).astype(np.intp)
-    return _cells()[(red * _LEVELS + green) * _LEVELS + blue]
+    return np.asarray(_cells()[(red * _LEVELS + green) * _LEVELS + blue])
 
 
 def name_of(rgb: tuple[int, int, int]) -> str:
