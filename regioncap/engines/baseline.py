@@ -15,6 +15,7 @@ from regioncap.errors import RequestError
 from regioncap.looks import Picture, PixelBox, describe
 
 if TYPE_CHECKING:
+    from regioncap.settings import Settings
     import numpy as np
     from numpy.typing import NDArray
 
@@ -121,3 +122,8 @@ def _pixel_box(view: RegionView, picture: Picture) -> PixelBox:
     x1, y1, x2, y2 = view.box_xyxy
     left, top = min(max(x1, 0), width - 1), min(max(y1, 0), height - 1)
     return left, top, min(max(x2, left + 1), width), min(max(y2, top + 1), height)
+
+
+def from_settings(settings: Settings) -> BaselineEngine:  # noqa: ARG001
+    """The engine that the settings describe."""
+    return BaselineEngine()
