@@ -166,12 +166,14 @@ def _shared(a: Ints, b: Ints) -> Ints:
     """Areas that rectangles (..., 4) share with rectangles (..., 4)."""
     wide = np.minimum(a[..., 2], b[..., 2]) - np.maximum(a[..., 0], b[..., 0])
     high = np.minimum(a[..., 3], b[..., 3]) - np.maximum(a[..., 1], b[..., 1])
-    return np.maximum(wide, 0) * np.maximum(high, 0)
+    shared: Ints = np.maximum(wide, 0) * np.maximum(high, 0)
+    return shared
 
 
 def _distance(places: Ints, rect: Ints) -> Floats:
     apart = np.maximum(np.maximum(places[:, :2] - rect[2:], rect[:2] - places[:, 2:]), 0)
-    return np.hypot(apart[:, 0], apart[:, 1])
+    distance: Floats = np.hypot(apart[:, 0], apart[:, 1])
+    return distance
 
 
 def _steps(room: int, side: int) -> Ints:
