@@ -24,8 +24,6 @@ MAX_HIDDEN = 0.3
 _FAULT = 50.0
 #: Tags keep this many pixels between them.
 _GAP_PX = 2
-#: A box of fewer tags than this is small: its own tag should not lie on it.
-_SMALL_IN_TAGS = 6
 #: Most places tried along each side of the picture when a tag must leave its box.
 _GRID = 48
 
@@ -98,18 +96,15 @@ class Placer:
     def _cost(self, places: Ints, owner: Ints | int) -> tuple[Floats, Floats]:
         """What places (..., 4) for the owner's tag hide of each box (..., N), and what that costs.
 
-        A tag may lie on its own box if that is large; it should keep off other boxes, and off
-        their lines, where it would read as theirs.
+        Hiding a part of any box costs by its share. A tag on its own box is second best; on
+        another box's line it would read as that one's.
         """
         shared = _shared(places[..., None, :], self._boxes)
         on_lines = _shared(places[..., None, :], self._outlines) - shared
-        tag_area = _areas(places)[..., None]
         shares = shared / self._areas
         own = np.arange(len(self._boxes)) == np.asarray(owner)[..., None]
-        small = self._areas < _SMALL_IN_TAGS * tag_area
-        on_own = np.where(small, 5.0, 1.0) * shared / tag_area
-        on_other = 8.0 * shares + 0.5 * shared / tag_area + on_lines / tag_area
-        return shares, np.where(own, on_own, on_other).sum(axis=-1)
+        in_tags = np.where(own, shared, on_lines) / _areas(places)[..., None]
+        return shares, (8.0 * shares + in_tags).sum(axis=-1)
 
     def _faults(self, places: Ints, shares: Floats, taken: Ints) -> Floats:
         """What places (M, 4) cost for touching tags that are there or hiding a box too far."""
@@ -118,7 +113,8 @@ class Placer:
         if len(taken):
             roomy = taken + np.array([-_GAP_PX, -_GAP_PX, _GAP_PX, _GAP_PX])
             shared = _shared(places[:, None, :], roomy)
-            faults += (np.where(shared > 0, 4 * _FAULT, 0.0) + shared).sum(axis=-1)
+            part = shared / _areas(places)[:, None]
+            faults += _FAULT * (np.where(shared > 0, 4.0, 0.0) + part).sum(axis=-1)
         return np.asarray(faults, dtype=np.float64)
 
     def _elsewhere(

@@ -47,10 +47,28 @@ def test_no_box_in_a_crowd_is_buried() -> None:
         assert sum(intersection_xyxy(box, tag) for tag in tags) <= 0.3 * 100
 
 
+def test_several_tags_together_do_not_bury_a_box() -> None:
+    boxes: list[Rect] = [(109, 59, 157, 114), (109, 24, 157, 76), (121, 23, 152, 75),
+                         (77, 18, 103, 66), (10, 50, 35, 104)]  # fmt: skip
+    tags = Placer((160, 120), boxes, boxes, [TAG_WH] * 5, lap_px=0).place()
+    for x1, y1, x2, y2 in boxes:
+        hidden = sum(intersection_xyxy((x1, y1, x2, y2), tag) for tag in tags)
+        assert hidden <= 0.3 * (x2 - x1) * (y2 - y1)
+
+
 def test_a_tag_keeps_off_another_box_s_line() -> None:
     small, big = (100, 100, 130, 130), (90, 40, 300, 92)
     tag = place([small, big])[0]
     assert intersection_xyxy(tag, big) == 0
+
+
+def test_a_tag_keeps_off_another_box_s_casing() -> None:
+    small, big = (100, 100, 130, 130), (90, 40, 300, 70)
+    lined = grow(big, 8)
+    alone = Placer(SIZE_WH, [small, big], [small, big], [TAG_WH] * 2, 0).place()[0]
+    beside = Placer(SIZE_WH, [small, big], [small, lined], [TAG_WH] * 2, 0).place()[0]
+    assert intersection_xyxy(alone, lined) > 0
+    assert intersection_xyxy(beside, lined) == 0
 
 
 def test_a_picture_full_of_tags_still_gets_them_all() -> None:

@@ -112,10 +112,12 @@ def test_identical_boxes_each_show_their_line() -> None:
 
 
 def test_a_small_box_is_drawn_over_a_large_one_s_line() -> None:
-    small, large = lay_out((190, 140, 210, 160), (200, 100, 400, 300))
+    small, large = lay_out((190, 80, 215, 120), (200, 100, 400, 300))
     drawn = draw([small, large])
-    line_x = small.box_xyxy[2] + small.casing_px
-    assert (drawn[150, line_x] == small.rgb).all()
+    crossing_x = small.box_xyxy[2] + small.casing_px
+    crossing_y = large.box_xyxy[1] - large.casing_px - 1
+    assert (drawn[crossing_y, crossing_x + 30] == large.rgb).all()
+    assert (drawn[crossing_y, crossing_x] == small.rgb).all()
 
 
 def test_a_tag_that_cannot_be_near_is_tied_to_its_box() -> None:
