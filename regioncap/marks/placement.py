@@ -22,8 +22,8 @@ Floats = NDArray[np.float64]
 MAX_HIDDEN = 0.3
 #: Costs at or above this are faults: a tag on another tag, a box hidden too far.
 _FAULT = 50.0
-#: Tags keep this many pixels between them.
-_GAP_PX = 2
+#: Tags keep two pixels between them.
+_ROOM = np.array([-2, -2, 2, 2])
 #: Most places tried along each side of the picture when a tag must leave its box.
 _GRID = 48
 
@@ -63,19 +63,15 @@ class Placer:
         """
         shares, costs = self._cost(self._anchors, np.arange(len(self._boxes))[:, None])
         costs += self._strain
-        tags = np.zeros_like(self._boxes)
-        placed: list[int] = []
-        for i in np.argsort(self._areas, kind="stable").tolist():
-            taken = tags[placed]
-            fault = self._faults(self._anchors[i], shares[i], taken)
-            total = costs[i] + fault
+        tags, taken = np.zeros_like(self._boxes), np.zeros_like(self._boxes)
+        for done, i in enumerate(np.argsort(self._areas, kind="stable").tolist()):
+            total = costs[i] + self._faults(self._anchors[i], shares[i], taken[:done])
             best = int(total.argmin())
             tag, share = self._anchors[i, best], shares[i, best]
             if total[best] >= _FAULT:
-                tag, share = self._elsewhere(i, taken, tag, share, float(total[best]))
-            tags[i] = tag
+                tag, share = self._elsewhere(i, taken[:done], tag, share, float(total[best]))
+            tags[i], taken[done] = tag, tag + _ROOM
             self._hidden += share
-            placed.append(i)
         return [(x1, y1, x2, y2) for x1, y1, x2, y2 in tags.tolist()]
 
     def _anchor_places(self, lap_px: int) -> tuple[Ints, Floats]:
@@ -108,14 +104,13 @@ class Placer:
 
     def _faults(self, places: Ints, shares: Floats, taken: Ints) -> Floats:
         """What places (M, 4) cost for touching tags that are there or hiding a box too far."""
-        buried = np.maximum(self._hidden + shares - MAX_HIDDEN, 0.0)
-        faults = np.where(buried > 0, _FAULT, 0.0).sum(axis=-1) + _FAULT * buried.sum(axis=-1)
+        buried = np.maximum((self._hidden + shares).max(axis=-1) - MAX_HIDDEN, 0.0)
+        faults: Floats = _FAULT * ((buried > 0) + buried)
         if len(taken):
-            roomy = taken + np.array([-_GAP_PX, -_GAP_PX, _GAP_PX, _GAP_PX])
-            shared = _shared(places[:, None, :], roomy)
-            part = shared / _areas(places)[:, None]
-            faults += _FAULT * (np.where(shared > 0, 4.0, 0.0) + part).sum(axis=-1)
-        return np.asarray(faults, dtype=np.float64)
+            shared = _shared(places[:, None, :], taken)
+            part = shared.sum(axis=-1) / _areas(places)
+            faults += _FAULT * (4.0 * np.count_nonzero(shared, axis=-1) + part)
+        return faults
 
     def _elsewhere(
         self, i: int, taken: Ints, tag: Ints, share: Floats, cost: float
@@ -160,9 +155,9 @@ def _areas(rects: Ints) -> Floats:
 
 def _shared(a: Ints, b: Ints) -> Ints:
     """Areas that rectangles (..., 4) share with rectangles (..., 4)."""
-    wide = np.minimum(a[..., 2], b[..., 2]) - np.maximum(a[..., 0], b[..., 0])
-    high = np.minimum(a[..., 3], b[..., 3]) - np.maximum(a[..., 1], b[..., 1])
-    shared: Ints = np.maximum(wide, 0) * np.maximum(high, 0)
+    sides = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
+    sides = np.maximum(sides, 0)
+    shared: Ints = sides[..., 0] * sides[..., 1]
     return shared
 
 
