@@ -137,13 +137,14 @@ def _from_json(body: str, wanted: list[int], cut: bool) -> _Found:
     del cut  # a pair of JSON shows by itself whether it is whole
     json = json_captions(body)
     if len(wanted) == 1 and not json.texts and not json.cut and len(json.unnamed) == 1:
-        return _Found({wanted[0]: without_markdown(json.unnamed[0])})
-    texts = {n: _own(without_markdown(json.texts[n]), n) for n in wanted if n in json.texts}
+        return _Found({wanted[0]: _own(json.unnamed[0], wanted[0])})
+    texts = {n: _own(json.texts[n], n) for n in wanted if n in json.texts}
     return _Found(texts, json.cut.intersection(wanted))
 
 
 def _own(text: str, number: int) -> str:
     """A value's text without the name of its region, if it begins with that."""
+    text = without_markdown(printable(text))
     parts = segments(text, [number])
     if parts and parts[0].numbers == (number,) and text.strip().endswith(parts[0].text.strip()):
         return parts[0].text

@@ -150,7 +150,7 @@ def _names(text: str, wanted: Collection[int]) -> Iterator[_Name]:
     position = 0
     while match := _MARKER.search(text, position):
         numbers, end = [_number(match)], match.end()
-        while joint := _JOINT.match(text, end):
+        while not match["close"] and (joint := _JOINT.match(text, end)):
             partner = _partner(text, joint.end(), match, joint["word"])
             if partner is None:
                 break
@@ -166,7 +166,7 @@ def _names(text: str, wanted: Collection[int]) -> Iterator[_Name]:
 def _partner(text: str, at: int, first: re.Match[str], word: str) -> re.Match[str] | None:
     """The next name of "<region1> and <region2>", also the bare number of "Regions 1 and 2"."""
     if (marker := _MARKER.match(text, at)) is not None:
-        return marker
+        return None if marker["close"] else marker
     plural = re.match(r"regions|regionen|regiones|régions|regioni|regiões", first[0], re.I)
     return _BARE_NUMBER.match(text, at) if first["named"] and (plural or word == "&") else None
 

@@ -18,7 +18,7 @@ _REFUSAL = re.compile(
     r"(?:(?:i'm|i am|we're|we are) )?(?:so |very |really )?sorry\b[^.!?\n]{0,60}?"
     rf"\b(?:i|we) ?{_CANNOT}"
     rf"|(?:unfortunately|apologies|i apologi[sz]e)\b[^.!?\n]{{0,60}}?\b(?:i|we) ?{_CANNOT}"
-    rf"|(?:i|we) ?{_CANNOT} {_HELP}"
+    rf"|(?:i|we) ?{_CANNOT} (?:to )?{_HELP}"
     r"|as an ai\b[^\n]{0,80}?\b(?:i|we)\b"
     r"|(?:很|非常)?(?:抱歉|对不起|對不起|遗憾)[^。\n]{0,20}?(?:无法|無法|不能|没办法)"
     r"|我(?:无法|無法|不能)(?:提供|描述|协助|帮助|回答|识别|處理|处理|满足)"

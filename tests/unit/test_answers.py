@@ -95,8 +95,8 @@ def captions(text: str, numbers: list[int]) -> dict[int, str | None]:
         ("A cat (<region1>). A dog (<region2>).", BOTH),
         ("In <region1>, a cat. In <region2>, a dog. In <region3>, a cow.", BOTH),
         # Remarks around
-        ("There are 2 regions: <region1> to <region2>.\n\nIn <region1>, a cat.\nIn <region2>, a dog.",
-         BOTH),
+        ("There are 2 regions: <region1> to <region2>.\n\nIn <region1>, a cat.\n"
+         "In <region2>, a dog.", BOTH),
         ("Sure! Here are the captions of <region1> and <region2>:\n\n<region1>: a cat.\n"
          "<region2>: a dog.\n\nLet me know if you need more!", BOTH),
         ("Region 1: A cat.\nRegion 2: A dog.\n\n---\nOverall, the image shows pets.", BOTH),
@@ -215,10 +215,11 @@ def test_why_tells_empty_from_wordless() -> None:
 
 
 NUMBERS = st.lists(st.integers(1, 99), max_size=6)
-PIECES = st.sampled_from(
-    "<region1> <region2> </region1> <region 99 > Region 区域 1 2 一 1. 2) • - * ** ``` json { } [ ] "
-    "\" ' : , . | \n in and to while shows 是 中 I'm sorry I can't \\ \x00 <think> &lt; ( )".split(" ")
-)  # fmt: skip
+MIXTURE = r"""
+<region1> <region2> </region1> <region 99 > Region 区域 1 2 一 1. 2) • - * ** ``` json { } [ ] " '
+: , . | in and to while shows 是 中 I'm sorry I can't \ <think> &lt; ( )
+"""
+PIECES = st.sampled_from([*MIXTURE.split(), "\n", "\x00"])
 
 
 def check_contract(text: str, numbers: list[int], reason: str, as_json: bool) -> None:
@@ -252,9 +253,7 @@ def test_any_mixture_of_markers(
 
 
 CAPTION = st.from_regex(r"[A-Z][a-z]{2,9}( [a-z]{2,9}){1,6}\.", fullmatch=True).filter(
-    lambda caption: (
-        not parse(caption, [1])[1].status != "ok" and parse(caption, [1])[1].caption == caption
-    )
+    lambda caption: parse(caption, [1])[1].caption == caption
 )
 CAPTIONS = st.dictionaries(st.integers(1, 99), CAPTION, min_size=1, max_size=10)
 
