@@ -120,7 +120,8 @@ def _signature(caption: str) -> Signature | None:
     hashes = np.array([_hash(shingle) for shingle in shingles], dtype=np.uint64)
     factors, offsets = _COEFFICIENTS
     permuted = (hashes[:, None] * factors + offsets) % np.uint64(_PRIME)
-    return permuted.min(axis=0).astype(np.uint32)
+    least: Signature = permuted.min(axis=0).astype(np.uint32)
+    return least
 
 
 def _hash(text: str) -> int:
