@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from regioncap.settings import Settings
+
 
 class BaselineEngine:
     """Says how each region looks: colours, brightness, texture, place and size.
@@ -121,3 +123,8 @@ def _pixel_box(view: RegionView, picture: Picture) -> PixelBox:
     x1, y1, x2, y2 = view.box_xyxy
     left, top = min(max(x1, 0), width - 1), min(max(y1, 0), height - 1)
     return left, top, min(max(x2, left + 1), width), min(max(y2, top + 1), height)
+
+
+def from_settings(settings: Settings) -> BaselineEngine:
+    """The engine that the settings describe."""
+    return BaselineEngine()
