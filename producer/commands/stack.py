@@ -79,6 +79,7 @@ def demo_command(
     from producer.commands.jobs import watch_job
     from producer.commands.results import fetch_images, fetch_results
     from producer.commands.submit import submit_file
+    from producer.commands.view import write_page
     from regioncap import examples
 
     started = time.monotonic()
@@ -91,6 +92,7 @@ def demo_command(
         code = watch_job(services, job)
         fetch_results(services, job, output / "results.jsonl")
         fetch_images(services, job, output / "marked")
+        write_page(services, job.job, output / "gallery.html")
     say(f"done in {time.monotonic() - started:.0f} s")
     for name in ("gallery.html", "results.jsonl", "marked"):
         emit(str(output / name))
