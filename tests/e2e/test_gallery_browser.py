@@ -228,6 +228,12 @@ def test_f_shows_failed_records_only_and_the_code(gallery: Page) -> None:
     assert len(shown(gallery)) == 5
 
 
+def test_a_filter_brings_its_first_match_into_sight(gallery: Page) -> None:
+    gallery.evaluate("scrollTo(0, document.body.scrollHeight)")
+    gallery.keyboard.press("f")
+    expect(gallery.locator("#record-2 h2")).to_be_in_viewport()
+
+
 def test_g_shows_flagged_records_only(gallery: Page) -> None:
     gallery.keyboard.press("g")
     assert shown(gallery) == ["record-4"]
