@@ -57,7 +57,7 @@ def run_checks(settings: Settings) -> Iterator[Check]:
 
 
 def _info(client: redis.Redis, section: str) -> dict[str, Any]:
-    info: dict[str, Any] = client.info(section)  # type: ignore[assignment]
+    info: dict[str, Any] = client.info(section)
     return info
 
 

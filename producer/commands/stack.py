@@ -6,7 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -57,7 +57,8 @@ def down_command() -> None:
     if stack is None:
         say(f"nothing is up in {STACK_FOLDER.absolute()}")
         return
-    os.kill(stack.pid, signal.SIGTERM)
+    with suppress(ProcessLookupError):  # killed, and its servers are about to end
+        os.kill(stack.pid, signal.SIGTERM)
     with talk.status("stopping"):
         while find_stack(STACK_FOLDER) is not None:
             time.sleep(0.2)

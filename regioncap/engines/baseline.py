@@ -15,9 +15,10 @@ from regioncap.errors import RequestError
 from regioncap.looks import Picture, PixelBox, describe
 
 if TYPE_CHECKING:
-    from regioncap.settings import Settings
     import numpy as np
     from numpy.typing import NDArray
+
+    from regioncap.settings import Settings
 
 
 class BaselineEngine:
@@ -124,6 +125,6 @@ def _pixel_box(view: RegionView, picture: Picture) -> PixelBox:
     return left, top, min(max(x2, left + 1), width), min(max(y2, top + 1), height)
 
 
-def from_settings(settings: Settings) -> BaselineEngine:  # noqa: ARG001
+def from_settings(settings: Settings) -> BaselineEngine:
     """The engine that the settings describe."""
     return BaselineEngine()
