@@ -100,6 +100,7 @@
     const lines = el("span", { class: "caption", id: `${name}-caption` });
     if (region.caption) lines.append(el("span", { class: "said", text: region.caption }));
     if (status !== "ok") lines.append(el("span", { class: FINE.has(status) ? "mark" : "mark bad", text: status }));
+    if (region.why) lines.append(el("span", { class: "why", text: region.why }));
     for (const flag of region.flags || []) lines.append(el("span", { class: "mark flag", text: flag }));
     const button = el("button", {
       type: "button", class: "region", id: name, tabindex: i === 0 ? "0" : "-1", "aria-pressed": "false",

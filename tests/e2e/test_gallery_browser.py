@@ -87,7 +87,11 @@ def sample(page_dir: Path) -> list[GalleryRecord]:
         GalleryRecord(record(2, width=None, height=None, error=failed), None, None),
         GalleryRecord(record(3, region(1, [10, 10, 80, 80], "only marked")), None, cat),
         GalleryRecord(
-            record(4, region(1, [0, 0, 9, 9], "x", flags=["short"]), region(2, [9, 9, 9, 9], None)),
+            record(
+                4,
+                region(1, [0, 0, 9, 9], "x", flags=["short"]),
+                region(2, [9, 9, 9, 9], None, why="not named"),
+            ),
             coffee,
         ),
     ]
@@ -224,6 +228,7 @@ def test_f_shows_failed_records_only_and_the_code(gallery: Page) -> None:
     expect(problem.locator("code")).to_have_text("image-unreadable")
     expect(problem).to_contain_text("not <b>a picture</b>")
     expect(caption(gallery, 4, 2)).to_contain_text("missing")
+    expect(caption(gallery, 4, 2)).to_contain_text("not named")
     gallery.keyboard.press("f")
     assert len(shown(gallery)) == 5
 
