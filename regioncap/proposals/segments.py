@@ -81,18 +81,18 @@ class _Segments:
         height, width, channels = looks.shape
         count = int(labels.max()) + 1
         flat = looks.reshape(-1, channels)
-        sums = [np.bincount(labels, flat[:, channel], count) for channel in range(channels)]
+        sums = [_sums(labels, flat[:, channel], count) for channel in range(channels)]
         on_frame = np.ones((height, width))
         on_frame[1:-1, 1:-1] = 0
         borders = edges.between(labels)
         cells = borders.first * count + borders.second
         lengths = np.bincount(cells, minlength=count**2).reshape(count, count)
-        contrasts = np.bincount(cells, borders.weights, count**2).reshape(count, count)
+        contrasts = _sums(cells, borders.weights, count**2).reshape(count, count)
         return cls(
             areas=np.bincount(labels).astype(np.float64),
             looks=np.stack(sums, axis=1),
             boxes_xyxy=_boxes(labels, (width, height)),
-            frames=np.bincount(labels, on_frame.ravel(), count),
+            frames=_sums(labels, on_frame.ravel(), count),
             lengths=(lengths + lengths.T).astype(np.float64),
             contrasts=contrasts + contrasts.T,
         )
@@ -147,6 +147,11 @@ class _Segments:
             borders[:, i] = borders[i]
             borders[i, i] = 0
             borders[j], borders[:, j] = 0, 0
+
+
+def _sums(groups: Labels, values: Floats, count: int) -> Floats:
+    """Sums of the values of each group, shape (count,)."""
+    return np.asarray(np.bincount(groups, values, count), dtype=np.float64)
 
 
 def _boxes(labels: Labels, size_wh: tuple[int, int]) -> Floats:
