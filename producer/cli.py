@@ -17,6 +17,7 @@ from producer.commands import (
     status,
     submit,
     validate,
+    view,
     watch,
     worker,
 )
@@ -31,7 +32,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for module in (stack, validate, submit, status, watch, results, doctor, config, worker):
+for module in (
+    stack, validate, submit, status, watch, results, view, doctor, config, worker,
+):  # fmt: skip
     module.register(app)
 
 

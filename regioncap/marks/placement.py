@@ -22,6 +22,8 @@ Floats = NDArray[np.float64]
 MAX_HIDDEN = 0.3
 #: Costs at or above this are faults: a tag on another tag, a box hidden too far.
 _FAULT = 50.0
+#: What each further place at a box costs, so that tags stay where one looks for them.
+_LATER = 0.02
 #: Tags keep two pixels between them.
 _ROOM = np.array([-2, -2, 2, 2])
 #: Most places tried along each side of the picture when a tag must leave its box.
@@ -53,7 +55,7 @@ class Placer:
         self._tags_wh = np.array(tags_wh, dtype=np.int64).reshape(-1, 2)
         self._areas = _areas(self._boxes)
         self._hidden = np.zeros(len(self._boxes))
-        self._anchors, self._strain = self._anchor_places(lap_px)
+        self._anchors = self._anchor_places(lap_px)
 
     def place(self) -> list[Rect]:
         """Finds a place for every tag.
@@ -62,7 +64,7 @@ class Placer:
             N tags, inside the picture, in the order of the boxes.
         """
         shares, costs = self._cost(self._anchors, np.arange(len(self._boxes))[:, None])
-        costs += self._strain
+        costs += _LATER * np.arange(costs.shape[1])
         tags, taken = np.zeros_like(self._boxes), np.zeros_like(self._boxes)
         for done, i in enumerate(np.argsort(self._areas, kind="stable").tolist()):
             total = costs[i] + self._faults(self._anchors[i], shares[i], taken[:done])
@@ -74,8 +76,8 @@ class Placer:
             self._hidden += share
         return [(x1, y1, x2, y2) for x1, y1, x2, y2 in tags.tolist()]
 
-    def _anchor_places(self, lap_px: int) -> tuple[Ints, Floats]:
-        """The places (N, 16, 4) at each box, in order of preference, and what each costs."""
+    def _anchor_places(self, lap_px: int) -> Ints:
+        """The places (N, 16, 4) at each box, in order of preference."""
         x1, y1, x2, y2 = self._outlines.T
         w, h = self._tags_wh.T
         xs, ys = (x1, x2 - w, (x1 + x2 - w) // 2), (y1, y2 - h, (y1 + y2 - h) // 2)
@@ -86,21 +88,20 @@ class Placer:
         corners += [(x, y) for y in ys[:2] for x in xs[:2]]
         wanted = np.array(corners, dtype=np.int64).transpose(2, 0, 1)
         kept = np.clip(wanted, 0, (self._size - self._tags_wh)[:, None])
-        strain = 0.02 * np.arange(len(corners)) + 0.3 * (kept != wanted).any(axis=2)
-        return np.concatenate([kept, kept + self._tags_wh[:, None]], axis=2), strain
+        return np.concatenate([kept, kept + self._tags_wh[:, None]], axis=2)
 
     def _cost(self, places: Ints, owner: Ints | int) -> tuple[Floats, Floats]:
         """What places (..., 4) for the owner's tag hide of each box (..., N), and what that costs.
 
-        Hiding a part of any box costs by its share. A tag on its own box is second best; on
-        another box's line it would read as that one's.
+        Hiding a part of any box costs by its share. On another box's
+        line, a tag would read as that one's.
         """
         shared = _shared(places[..., None, :], self._boxes)
         on_lines = _shared(places[..., None, :], self._outlines) - shared
         shares = shared / self._areas
         own = np.arange(len(self._boxes)) == np.asarray(owner)[..., None]
-        in_tags = np.where(own, shared, on_lines) / _areas(places)[..., None]
-        return shares, (8.0 * shares + in_tags).sum(axis=-1)
+        astray = np.where(own, 0, on_lines) / _areas(places)[..., None]
+        return shares, (8.0 * shares + astray).sum(axis=-1)
 
     def _faults(self, places: Ints, shares: Floats, taken: Ints) -> Floats:
         """What places (M, 4) cost for touching tags that are there or hiding a box too far."""

@@ -146,6 +146,8 @@ def test_captions(text: str, expected: dict[int, str]) -> None:
         ('In <region1>, a sign reads "I can\'t help you".', [1], ["ok"]),
         ("Sorry we're closed, says a sign on the door.", [1], ["ok"]),
         ("In <region1>, a cat left of <region2>.", [1, 2], ["ok", "missing"]),
+        ("In <region1>, a man next to a woman, <region2>, walks.", [1, 2], ["ok", "missing"]),
+        ("In <region1>, a sign beside <region2> shows a price.", [1, 2], ["ok", "missing"]),
         ("In <region1>, a cat.", [3], ["missing"]),
         ("- A cat.\n- A dog.", [1, 2], ["missing", "missing"]),
         ("A cat and a dog.", [1, 2], ["missing", "missing"]),

@@ -41,6 +41,13 @@ def test_nearness(first: str, second: str, near: bool) -> None:
     assert found.add("second", second) == ("first" if near else None)
 
 
+def test_similarity_is_a_setting() -> None:
+    strict = NearDuplicates(similarity=1.0)
+    strict.add("first", LONG)
+    assert strict.add("second", LONG.replace("woman", "man")) is None
+    assert strict.add("third", LONG) == "first"
+
+
 def test_without_words_is_not_counted() -> None:
     found = NearDuplicates()
     assert found.add("a", "...") is None

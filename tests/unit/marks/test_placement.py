@@ -36,7 +36,18 @@ def test_smaller_box_chooses_first() -> None:
 def test_tags_keep_off_each_other_where_all_boxes_are_one() -> None:
     tags = place([(190, 140, 200, 150)] * 12)
     for i, tag in enumerate(tags):
-        assert all(intersection_xyxy(tag, other) == 0 for other in tags[:i])
+        assert all(intersection_xyxy(grow(tag, 2), other) == 0 for other in tags[:i])
+
+
+def test_a_tag_that_must_leave_its_box_stays_near() -> None:
+    for tag in place([(190, 140, 200, 150)] * 20):
+        apart_x = max(tag[0] - 200, 190 - tag[2], 0)
+        apart_y = max(tag[1] - 150, 140 - tag[3], 0)
+        assert max(apart_x, apart_y) <= 3 * TAG_WH[1]
+
+
+def test_a_tag_does_not_move_for_a_sliver_of_another_box() -> None:
+    assert place([(100, 100, 130, 130), (0, 95, 105, 300)])[0] == (100, 76, 120, 100)
 
 
 def test_no_box_in_a_crowd_is_buried() -> None:
