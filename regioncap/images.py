@@ -68,7 +68,7 @@ def decode(
             hint="the limit is REGIONCAP_MAX_IMAGE_BYTES",
         )
     image = _open(data, max_pixels)
-    sideways = _orientation(image) in _SIDEWAYS
+    sideways = _orientation(image, data) in _SIDEWAYS
     size_wh = (image.height, image.width) if sideways else image.size
     if budget_pixels is not None:
         target = fit_size(size_wh, budget_pixels)
@@ -87,9 +87,13 @@ def decode(
 
 
 def probe(data: bytes, max_pixels: int = 100_000_000) -> Size:
-    """Size of the picture as shown, from its header alone; raises as `decode` does."""
+    """Size of the picture as shown, from its header alone; raises as `decode` does.
+
+    The first bytes of the data are enough if they hold the header: some 64 KiB of a JPEG or a PNG.
+    """
     image = _open(data, max_pixels)
-    return (image.height, image.width) if _orientation(image) in _SIDEWAYS else image.size
+    sideways = _orientation(image, data) in _SIDEWAYS
+    return (image.height, image.width) if sideways else image.size
 
 
 def _open(data: bytes, max_pixels: int) -> Image.Image:
@@ -121,8 +125,11 @@ def _open(data: bytes, max_pixels: int) -> Image.Image:
     return image
 
 
-def _orientation(image: Image.Image) -> int:
+def _orientation(image: Image.Image, data: bytes) -> int:
     try:
+        if image.format == "PNG" and b"eXIf" not in data:
+            # The plugin's own would decode all pixels to look for EXIF behind them.
+            return int(Image.Image.getexif(image).get(_ORIENTATION, 1))
         return int(image.getexif().get(_ORIENTATION, 1))
     except Exception:  # broken EXIF is no reason to refuse a picture
         return 1
