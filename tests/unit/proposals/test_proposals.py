@@ -87,6 +87,13 @@ def test_propose__nothing_in_a_plain_picture(method: str, size: tuple[int, int])
     assert propose(Image.new("RGB", size, (120, 130, 90)), 10, method) == []
 
 
+@methods
+def test_propose__never_the_whole_frame(method: str) -> None:
+    image = Image.new("RGB", (96, 96), (30, 30, 30))
+    ImageDraw.Draw(image).polygon([(48, 0), (95, 48), (48, 95), (0, 48)], (230, 200, 60))
+    assert (0, 0, 96, 96) not in propose(image, 10, method)
+
+
 def test_propose__best_first_when_there_are_too_many() -> None:
     image = scene((40, 40, 90, 70))
     image.paste((60, 55, 50), (230, 190, 330, 260))
