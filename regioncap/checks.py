@@ -97,7 +97,7 @@ def _memory(client: redis.Redis) -> Check:
 
 
 def _clock(client: redis.Redis) -> Check:
-    seconds, micros = client.time()  # type: ignore[misc]
+    seconds, micros = client.time()
     skew_s = time.time() - (int(seconds) + int(micros) / 1e6)
     what = f"{abs(skew_s):.1f} s apart from Redis"
     if abs(skew_s) > _MAX_SKEW_S:

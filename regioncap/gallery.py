@@ -62,7 +62,8 @@ def write_gallery(out: TextIO, records: Iterable[GalleryRecord], summary: Galler
         summary: The page's title and facts.
     """
     page = _environment().get_template("gallery.html.j2")
-    script, style = _asset("gallery.js"), _asset("gallery.css")
+    script = _asset("gallery-parts.js") + _asset("gallery.js")
+    style = _asset("gallery.css")
     out.writelines(
         page.generate(
             summary=summary,

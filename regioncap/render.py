@@ -133,6 +133,8 @@ def _draw_view(
     boxes = [_to_view(region, source_wh, canvas.size) for region in shown]
     numbers = [region.region for region in shown]
     drawn = style.layout(canvas.size, boxes, numbers)
+    for region, mark in zip(shown, drawn, strict=True):
+        region.colour = mark.colour
     labels = [
         prompts.RegionLabel(mark.number, mark.colour, box)
         for mark, box in zip(drawn, boxes, strict=True)

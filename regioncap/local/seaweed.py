@@ -96,8 +96,6 @@ def command(
     executable = server_path()
     folder.mkdir(mode=0o700, exist_ok=True)
     (folder / "data").mkdir(mode=0o700, exist_ok=True)
-    # Mini writes the options of its latest run here and would take its old ports from it.
-    (folder / "data" / "mini.options").unlink(missing_ok=True)
     write_private(folder / "s3.json", _identities(access_key, secret_key))
     write_private(folder / "security.toml", _tokens())
     write_private(folder / "weed.options", _options(ports))

@@ -1,8 +1,7 @@
-"use strict";
+// The page's behaviour: which records are shown, and which region is lit, pinned and linked.
 (() => {
   const PAGE_RECORDS = 50;
-  const FINE = new Set(["ok", "skipped"]);
-  const SVG = "http://www.w3.org/2000/svg";
+  const { FINE, box, coloured, count, el, haystack, svg, tags } = parts;
   const byId = (id) => document.getElementById(id);
   const main = byId("records");
   const palette = JSON.parse(byId("palette").textContent);
@@ -42,42 +41,6 @@
     const named = palette.find((c) => c.name === region.colour);
     return named || palette[((region.region ?? i + 1) - 1 + 10 * palette.length) % palette.length];
   }
-
-  function haystack(record) {
-    const parts = [record.id, record.image, record.answer, JSON.stringify(record.meta ?? "")];
-    for (const r of record.regions || []) parts.push(r.caption, r.status, ...(r.flags || []));
-    if (record.error) parts.push(record.error.code, record.error.message, record.error.stage);
-    return parts.filter(Boolean).join("\n").toLowerCase();
-  }
-
-  // ---------------------------------------------------------------- elements
-
-  function el(name, props = {}, ...children) {
-    const node = document.createElement(name);
-    for (const [key, value] of Object.entries(props)) {
-      if (key === "text") node.textContent = value;
-      else if (key === "on") for (const [type, f] of Object.entries(value)) node.addEventListener(type, f);
-      else if (value !== null && value !== undefined && value !== false) node.setAttribute(key, value);
-    }
-    node.append(...children.filter((child) => child !== null));
-    return node;
-  }
-
-  function svg(name, attributes, ...children) {
-    const node = document.createElementNS(SVG, name);
-    for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
-    node.append(...children);
-    return node;
-  }
-
-  function coloured(node, region) {
-    // Through the object model: the page's policy allows no style attributes.
-    node.style.setProperty("--fill", region.fill);
-    node.style.setProperty("--ink", region.ink);
-    return node;
-  }
-
-  const count = (n, one, many) => `${n.toLocaleString("en")} ${n === 1 ? one : many}`;
 
   // ---------------------------------------------------------------- a record
 
@@ -137,6 +100,7 @@
     const lines = el("span", { class: "caption", id: `${name}-caption` });
     if (region.caption) lines.append(el("span", { class: "said", text: region.caption }));
     if (status !== "ok") lines.append(el("span", { class: FINE.has(status) ? "mark" : "mark bad", text: status }));
+    if (region.why) lines.append(el("span", { class: "why", text: region.why }));
     for (const flag of region.flags || []) lines.append(el("span", { class: "mark flag", text: flag }));
     const button = el("button", {
       type: "button", class: "region", id: name, tabindex: i === 0 ? "0" : "-1", "aria-pressed": "false",
@@ -172,11 +136,6 @@
   }
 
   // ---------------------------------------------------------------- its picture
-
-  function box(region) {
-    const b = region.bbox;
-    return Array.isArray(b) && b.length === 4 && b.every(Number.isFinite) && region.status !== "invalid" ? b : null;
-  }
 
   function figure(item) {
     const node = el("figure", {});
@@ -240,32 +199,6 @@
     node.addEventListener("blur", () => rest());
     node.addEventListener("click", () => pin(item, region));
     return coloured(node, region);
-  }
-
-  function tags(drawn, width, height) {
-    // Tags keep their size on the screen; collisions are judged at a usual width of the picture.
-    const px = 560 / width;
-    const tall = 22;
-    const placed = [];
-    return drawn.slice().sort((p, q) => p.b[2] * p.b[3] - q.b[2] * q.b[3]).map(({ region, i, b: [x, y, w, h] }) => {
-      const wide = 14 + 9 * String(region.number).length;
-      const [left, top, right, bottom] = [x * px, y * px, (x + w) * px, (y + h) * px];
-      const spots = [
-        [left, top - tall], [right - wide, top - tall], [left, bottom], [right - wide, bottom],
-        [left - wide, top], [right, top], [left, top],
-      ];
-      const fits = ([l, t]) => l >= 0 && t >= 0 && l + wide <= width * px && t + tall <= height * px;
-      const free = ([l, t]) => placed.every(([pl, pt, pw]) => l >= pl + pw || l + wide <= pl || t >= pt + tall || t + tall <= pt);
-      const spot = spots.find((s) => fits(s) && free(s)) || spots.find(fits) || [Math.max(0, left), Math.max(0, top)];
-      placed.push([...spot, wide]);
-      const tag = el("span", { class: "tag", "aria-hidden": "true", "data-i": i, text: String(region.number) });
-      const which = spots.indexOf(spot);
-      // Anchored to the box, not to the estimate, so that tags stay put at any width.
-      tag.style.left = `${((which === 1 || which === 3 || which === 5 ? x + w : Math.max(0, x)) / width) * 100}%`;
-      tag.style.top = `${((which === 2 || which === 3 ? y + h : Math.max(0, y)) / height) * 100}%`;
-      tag.dataset.side = ["above", "above-end", "below", "below-end", "before", "after", "inside"][which] || "inside";
-      return coloured(tag, region);
-    });
   }
 
   // ---------------------------------------------------------------- light, pin, link
@@ -462,6 +395,9 @@
     }
     view.page = 0;
     draw();
+    // The first match comes into sight, with the bar above it.
+    const top = document.querySelector(".head").offsetHeight;
+    if (scrollY > top) scrollTo(0, top);
   }
 
   function goTo(page) {

@@ -87,7 +87,11 @@ def sample(page_dir: Path) -> list[GalleryRecord]:
         GalleryRecord(record(2, width=None, height=None, error=failed), None, None),
         GalleryRecord(record(3, region(1, [10, 10, 80, 80], "only marked")), None, cat),
         GalleryRecord(
-            record(4, region(1, [0, 0, 9, 9], "x", flags=["short"]), region(2, [9, 9, 9, 9], None)),
+            record(
+                4,
+                region(1, [0, 0, 9, 9], "x", flags=["short"]),
+                region(2, [9, 9, 9, 9], None, why="not named"),
+            ),
             coffee,
         ),
     ]
@@ -224,8 +228,15 @@ def test_f_shows_failed_records_only_and_the_code(gallery: Page) -> None:
     expect(problem.locator("code")).to_have_text("image-unreadable")
     expect(problem).to_contain_text("not <b>a picture</b>")
     expect(caption(gallery, 4, 2)).to_contain_text("missing")
+    expect(caption(gallery, 4, 2)).to_contain_text("not named")
     gallery.keyboard.press("f")
     assert len(shown(gallery)) == 5
+
+
+def test_a_filter_brings_its_first_match_into_sight(gallery: Page) -> None:
+    gallery.evaluate("scrollTo(0, document.body.scrollHeight)")
+    gallery.keyboard.press("f")
+    expect(gallery.locator("#record-2 h2")).to_be_in_viewport()
 
 
 def test_g_shows_flagged_records_only(gallery: Page) -> None:
