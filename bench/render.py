@@ -82,8 +82,9 @@ def reference(files: Sequence[Path], boxes: Sequence[Boxes], out: Path) -> None:
     """What the reference does, as a plain loop."""
     font = cv2.FONT_HERSHEY_SIMPLEX
     for file, xywh in zip(files, boxes, strict=True):
-        cv2.imread(str(file)).shape  # noqa: B018  # it reads once for the size, once to draw
+        cv2.imread(str(file))  # it reads once for the size, once to draw
         image = cv2.imread(str(file))
+        assert image is not None
         image = cv2.addWeighted(image, 0.8, np.zeros_like(image), 0.2, 0)
         for k, (x, y, w, h) in enumerate(xywh, start=1):
             cv2.rectangle(image, (x, y), (x + w, y + h), (0, 255, 0), 2)

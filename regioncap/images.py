@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import simplejpeg
+from numpy.typing import NDArray
 from PIL import Image, ImageCms, UnidentifiedImageError
 
 from regioncap.boxes import Size
@@ -30,16 +31,6 @@ _MAX_ASPECT = 200  # the limit of Qwen2.5-VL's own resize
 _AREA_FROM = 1.5
 _ORIENTATION = 0x0112
 _SIDEWAYS = {5, 6, 7, 8}
-#: How a stored picture of each EXIF orientation is turned to be shown; 1 is upright.
-_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 
 # Pillow only warns between one and two times its limit; here the limit is the limit.
 warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -49,10 +40,15 @@ warnings.simplefilter("error", Image.DecompressionBombWarning)
 class Picture:
     """A decoded picture."""
 
-    #: RGB; perhaps smaller than the original, where that was asked for.
-    image: Image.Image
+    #: RGB, (height, width, 3); perhaps smaller than the original, where that was asked for.
+    pixels: NDArray[np.uint8]
     #: Size of the original as shown, orientation applied, pixels.
     size_wh: Size
+
+    @property
+    def image(self) -> Image.Image:
+        """The same for Pillow, as a copy."""
+        return Image.fromarray(self.pixels)
 
 
 def decode(
@@ -89,18 +85,19 @@ def decode(
         target = fit_size(size_wh, budget_pixels)
         least_wh = target[::-1] if sideways else target
     try:
-        rgb = _plain_jpeg(image, data, least_wh) or _any_picture(image, least_wh)
+        rgb = _plain_jpeg(image, data, least_wh)
+        if rgb is None:
+            rgb = np.asarray(_any_picture(image, least_wh))
     except Exception as error:  # Pillow's decoders raise nearly anything on broken data
         raise RecordError(
             f"the image cannot be decoded: {error}",
             code="image-unreadable",
             hint="does it open in a viewer? part of it may be missing",
         ) from error
-    turn = _UPRIGHT.get(orientation)
-    return Picture(rgb if turn is None else rgb.transpose(turn), size_wh)
+    return Picture(_upright(rgb, orientation), size_wh)
 
 
-def _plain_jpeg(image: Image.Image, data: bytes, least_wh: Size) -> Image.Image | None:
+def _plain_jpeg(image: Image.Image, data: bytes, least_wh: Size) -> NDArray[np.uint8] | None:
     """Decodes the most usual kind of picture the fast way; None leaves it to Pillow.
 
     libjpeg-turbo asked directly takes about half of what Pillow's incremental decoder does.
@@ -108,19 +105,32 @@ def _plain_jpeg(image: Image.Image, data: bytes, least_wh: Size) -> Image.Image 
     if image.format not in {"JPEG", "MPO"} or image.mode != "RGB" or _needs_profile(image):
         return None
     try:
-        pixels = simplejpeg.decode_jpeg(
-            data, "RGB", min_width=min(least_wh[0], image.width),
-            min_height=min(least_wh[1], image.height), min_factor=1,
-        )  # fmt: skip
+        pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(
+            data,
+            "RGB",
+            min_width=min(least_wh[0], image.width),
+            min_height=min(least_wh[1], image.height),
+            min_factor=1,
+        )
     except ValueError:
         return None  # stricter than Pillow, which knows what can be forgiven
-    return Image.fromarray(pixels)
+    return pixels
 
 
 def _any_picture(image: Image.Image, least_wh: Size) -> Image.Image:
     image.draft(None, least_wh)  # keeps at least the size asked for
     image.load()
     return _to_rgb(image)
+
+
+def _upright(stored: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+    """Turns and mirrors the pixels as the EXIF tag Orientation (TIFF 6.0, tag 274) tells."""
+    shown = stored.transpose(1, 0, 2) if orientation in _SIDEWAYS else stored
+    if orientation in {3, 4, 7, 8}:
+        shown = shown[::-1]
+    if orientation in {2, 3, 6, 7}:
+        shown = shown[:, ::-1]
+    return np.ascontiguousarray(shown)
 
 
 def probe(data: bytes, max_pixels: int = 100_000_000) -> Size:
@@ -189,7 +199,7 @@ def _eight_bits(image: Image.Image) -> Image.Image:
 
 
 def _needs_profile(image: Image.Image) -> bool:
-    profile = image.info.get("icc_profile")
+    profile: bytes = image.info.get("icc_profile") or b""
     return bool(profile) and b"sRGB" not in profile
 
 
@@ -245,18 +255,19 @@ def _ceil_patch(side: float) -> int:
     return math.ceil(side / PATCH) * PATCH
 
 
-def fit(image: Image.Image, size_wh: Size) -> Image.Image:
+def fit(pixels: NDArray[np.uint8], size_wh: Size) -> Image.Image:
     """Resizes: by averaging areas when it shrinks much, else with bicubic filtering.
 
     OpenCV takes a fifth of Pillow's time for this; the render worker needs it, a producer does not.
     """
-    if image.size == size_wh:
-        return image
+    height, width = pixels.shape[:2]
+    if (width, height) == size_wh:
+        return Image.fromarray(pixels)
     import cv2
 
-    shrinks = image.width > _AREA_FROM * size_wh[0] and image.height > _AREA_FROM * size_wh[1]
+    shrinks = width > _AREA_FROM * size_wh[0] and height > _AREA_FROM * size_wh[1]
     how = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
-    return Image.fromarray(cv2.resize(np.asarray(image), size_wh, interpolation=how))
+    return Image.fromarray(cv2.resize(pixels, size_wh, interpolation=how))
 
 
 def encode_jpeg(image: Image.Image, quality: int = 92) -> bytes:
