@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 import regioncap
-from producer.commands import doctor, jobs, results, stack, submit, worker
+from producer.commands import doctor, jobs, repair, results, stack, submit, worker
 from producer.context import Services, say, talk
 
 app = typer.Typer(
@@ -20,7 +20,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for module in (stack, submit, jobs, results, doctor, worker):
+for module in (stack, submit, jobs, results, repair, doctor, worker):
     module.register(app)
 
 
