@@ -13,6 +13,7 @@ from producer.commands import (
     config,
     doctor,
     export,
+    repair,
     results,
     stack,
     status,
@@ -34,7 +35,7 @@ app = typer.Typer(
 )
 
 for module in (
-    stack, validate, submit, status, watch, results, view, export, doctor, config, worker,
+    stack, validate, submit, status, watch, results, view, export, repair, doctor, config, worker,
 ):  # fmt: skip
     module.register(app)
 

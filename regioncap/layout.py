@@ -8,6 +8,7 @@
                                              record as 00000000-r2.jpg
     jobs/<job>/rendered/part-00000.jsonl
     jobs/<job>/results/part-00000.jsonl      what users poll
+    jobs/<job>/retry/part-00000.json         records of the part that are to be done again
     jobs/<job>/_SUCCESS                      written last
     jobs/<job>/_CANCELLED
     jobs/<job>/versions/0001/                results before the first edit: part-*.jsonl, _SUCCESS
@@ -91,6 +92,26 @@ def results_prefix(job: str) -> str:
 def marked_key(job: str, index: int, suffix: str = "") -> str:
     """A marked picture of record `index`; `suffix` tells apart several of one record."""
     return f"{JOBS}{job}/marked/{index:08d}{suffix}.jpg"
+
+
+def rendered_prefix(job: str) -> str:
+    """What all rendered parts of a job start with."""
+    return f"{JOBS}{job}/rendered/"
+
+
+def retry_key(job: str, shard: int) -> str:
+    """Which records of the shard are to be done again."""
+    return f"{JOBS}{job}/retry/part-{shard:05d}.json"
+
+
+def retry_prefix(job: str) -> str:
+    """What all retry objects of a job start with."""
+    return f"{JOBS}{job}/retry/"
+
+
+def part_number(key: str) -> int:
+    """The shard of a part's key."""
+    return int(key.rpartition("/part-")[2].partition(".")[0])
 
 
 def success_key(job: str) -> str:

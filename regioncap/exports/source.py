@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 
-from PIL import Image
-
 from regioncap import layout
 from regioncap.errors import NotFoundError, RecordError
 from regioncap.exports.base import Item, Picture
-from regioncap.images import FORMATS, decode, encode_jpeg
+from regioncap.images import decode, encode_jpeg, image_extension, is_turned
 from regioncap.jobs import Job
 from regioncap.records import InputRecord, load_lines
 from regioncap.results import parse_part, read_parts
@@ -22,9 +19,6 @@ from regioncap.store import Store, parse_s3_uri
 _THREADS = 8
 #: Pictures held at a time.
 _AHEAD = 32
-
-_ORIENTATION = 0x0112
-_EXTENSIONS = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp"}
 
 
 def read_items(store: Store, job: Job, *, pictures: bool) -> Iterator[Item]:
@@ -68,12 +62,6 @@ def upright(data: bytes) -> Picture:
     Raises:
         RecordError: It cannot be read.
     """
-    try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            turned = image.getexif().get(_ORIENTATION, 1) != 1
-            extension = _EXTENSIONS[image.format or "JPEG"]
-    except OSError as error:
-        raise RecordError(f"the image cannot be read: {error}", code="image-unreadable") from error
-    if not turned:
-        return Picture(data, extension)
-    return Picture(encode_jpeg(decode(data).image, quality=95), "jpg")
+    if is_turned(data):
+        return Picture(encode_jpeg(decode(data).image, quality=95), "jpg")
+    return Picture(data, image_extension(data))

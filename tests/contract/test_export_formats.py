@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from regioncap.errors import StoreError, UsageError
-from regioncap.exports import FORMATS, Format, export, get, parquet
-from regioncap.exports.base import Item
+from regioncap.exports import FORMATS, export, get, parquet
+from regioncap.exports.base import Format, Item
 from tests.support.exported import ABOUT, READERS, Caption, failed, item, region, result
 
 formats = pytest.mark.parametrize("name", FORMATS)

@@ -22,7 +22,7 @@ def job(system: System, tmp_path_factory: pytest.TempPathFactory) -> str:
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.new("RGB", (48, 64), (20, 40, 200)).save(folder / "turned.png", exif=exif)
-    records = [
+    records: list[dict[str, Any]] = [
         {"image": "red.png", "bbox": [[8, 6, 16, 12], [30, 20, 20, 20]], "id": "first"},
         {"image": "gone.png"},
         {"image": "turned.png", "bbox": [[1, 2, 60, 40]]},
@@ -51,7 +51,7 @@ def test_export_of_a_job(name: str, system: System, job: str, tmp_path: Path) ->
         for each in record["regions"]
         if each["status"] == "ok"
     ]
-    found = [(c.index, c.region, c.caption) for c in READERS[name](tmp_path / "out")]
+    found = [(c.record, c.region, c.caption) for c in READERS[name](tmp_path / "out")]
     assert found == expected
 
 

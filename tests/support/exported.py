@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,14 +21,14 @@ ABOUT = About(job=JOB, title='Käfer: "red" & blue', created=datetime(2026, 11, 
 class Caption(NamedTuple):
     """One caption as a format gives it back."""
 
-    index: int
+    record: int
     region: int
     #: Pixels, [x, y, width, height].
     box_xywh: tuple[float, ...]
     caption: str
 
 
-def region(number: int, box: list[float] | None, caption: str | None) -> dict[str, Any]:
+def region(number: int, box: Sequence[float] | None, caption: str | None) -> dict[str, Any]:
     """A region of a result."""
     status = "ok" if caption is not None else "missing" if box else "invalid"
     why = None if caption is not None else "no answer"
