@@ -63,13 +63,14 @@ class Uploader:
         """Sets the record's source, or its error."""
         if record.error is None and record.image is not None:
             try:
-                record.source = self._source(record.image)
+                record.source = self._source(record)
             except RecordError as error:
                 record.error = Problem.of(error, "submit")
         return record
 
-    def _source(self, image: str) -> str:
-        place = self._locator.locate(image)
+    def _source(self, record: InputRecord) -> str:
+        place = self._locator.find(record)
+        record.picture = None  # not needed any more, and perhaps large
         if isinstance(place, str):
             return place
         data = place.read()

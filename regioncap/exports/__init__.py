@@ -5,7 +5,6 @@ To add a format: one module with a class as `base.Format` describes, and one lin
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -19,6 +18,7 @@ from regioncap.exports.labelstudio import LabelStudio
 from regioncap.exports.parquet import Parquet
 from regioncap.exports.table import Csv
 from regioncap.exports.wds import WebDataset
+from regioncap.packages import require
 
 _ALL: tuple[Format, ...] = (
     Jsonl(),
@@ -48,20 +48,6 @@ def get(name: str) -> Format:
     for package in FORMATS[name].packages:
         require(package, f"the format {name}")
     return FORMATS[name]
-
-
-def require(package: str, what: str) -> None:
-    """Returns if a package of the extra `export` is installed.
-
-    Raises:
-        UsageError: It is not (`missing-extra`).
-    """
-    if importlib.util.find_spec(package) is None:
-        raise UsageError(
-            f"{what} needs the package {package}",
-            code="missing-extra",
-            hint="install it: pip install 'regioncap[export]'",
-        )
 
 
 def export(format_: Format, items: Iterable[Item], path: Path, about: About) -> None:

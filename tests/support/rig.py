@@ -25,8 +25,8 @@ from regioncap.local import LocalStack
 from regioncap.progress import connect
 from regioncap.queue import Sender, make_app
 from regioncap.settings import Settings
-from regioncap.store import Store
 from regioncap.sources import read_lines
+from regioncap.store import Store
 from regioncap.submit import submit
 
 ROOT = Path(__file__).resolve().parents[2]
