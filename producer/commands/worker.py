@@ -1,0 +1,53 @@
+"""`regioncap worker render` and `regioncap worker caption`: the plain Celery commands."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+_COMMON = ["--without-gossip", "--without-mingle", "--loglevel=INFO"]
+
+worker = typer.Typer(help="Run a worker.", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands."""
+    app.add_typer(worker, name="worker")
+
+
+@worker.command("render")
+def render_command(
+    concurrency: Annotated[int | None, typer.Option(help="Processes [cores].")] = None,
+) -> None:
+    """Draw marks: CPU work, one process per core."""
+    _run("render", ["-Q", "render"], {"CONCURRENCY": concurrency})
+
+
+@worker.command("caption")
+def caption_command(
+    queue: Annotated[str | None, typer.Option(help="Queue to serve.")] = None,
+    engine: Annotated[str | None, typer.Option(help="baseline, vllm or openai.")] = None,
+    model: Annotated[str | None, typer.Option(help="Model folder or hub name.")] = None,
+    concurrency: Annotated[int | None, typer.Option(help="Shards in hand.")] = None,
+) -> None:
+    """Caption regions: one process per GPU."""
+    given = {"QUEUE": queue, "ENGINE": engine, "MODEL": model, "CONCURRENCY": concurrency}
+    served = queue or os.environ.get("REGIONCAP_QUEUE") or "caption"
+    _run("caption", ["-Q", served, "-P", "threads"], given)
+
+
+def celery_command(kind: str, arguments: list[str]) -> list[str]:
+    """The command line of a worker."""
+    return [sys.executable, "-m", "celery", "-A", f"workers.{kind}", "worker", *arguments, *_COMMON]
+
+
+def _run(kind: str, arguments: list[str], given: dict[str, object]) -> None:
+    environment = os.environ | {
+        f"REGIONCAP_{name}": str(value) for name, value in given.items() if value is not None
+    }
+    command = celery_command(kind, arguments)
+    # In place of this process: signals then reach the worker itself.
+    os.execve(command[0], command, environment)  # noqa: S606  # our own command

@@ -1,0 +1,217 @@
+"""From hostile bytes to a clean picture, and back to bytes; pure.
+
+Only formats on the allow-list are opened, sizes are checked on the header before a pixel is
+decoded, and what comes out is always 8-bit RGB in sRGB, the right way up, first frame only.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+
+from regioncap.boxes import Size
+from regioncap.errors import RecordError
+
+#: Side of the square of pixels behind one token of Qwen2.5-VL: 2x2 patches of 14.
+PATCH = 28
+#: Smaller pictures are enlarged to about this many pixels, so that tags stay legible.
+MIN_PIXELS = 448 * 448
+#: Pillow plugins that may read what users send.
+FORMATS = ("JPEG", "PNG", "WEBP")
+
+_MAX_ASPECT = 200  # the limit of Qwen2.5-VL's own resize
+_ORIENTATION = 0x0112
+_SIDEWAYS = {5, 6, 7, 8}
+
+# Pillow only warns between one and two times its limit; here the limit is the limit.
+warnings.simplefilter("error", Image.DecompressionBombWarning)
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A decoded picture."""
+
+    #: RGB; perhaps smaller than the original, where that was asked for.
+    image: Image.Image
+    #: Size of the original as shown, orientation applied, pixels.
+    size_wh: Size
+
+
+def decode(
+    data: bytes,
+    *,
+    max_bytes: int = 50_000_000,
+    max_pixels: int = 100_000_000,
+    budget_pixels: int | None = None,
+) -> Picture:
+    """Decodes a picture and sets it the right way up.
+
+    Args:
+        data: An encoded picture.
+        max_bytes: Longest data accepted.
+        max_pixels: Largest width times height accepted.
+        budget_pixels: Size that the picture will be fitted to; a JPEG much larger than that is
+            decoded at a half, a quarter or an eighth, which is several times faster.
+
+    Raises:
+        RecordError: It is too large, of no allowed format, or broken.
+    """
+    if len(data) > max_bytes:
+        raise RecordError(
+            f"the image has {len(data):,} bytes, more than {max_bytes:,}",
+            code="image-too-large",
+            hint="the limit is REGIONCAP_MAX_IMAGE_BYTES",
+        )
+    image = _open(data, max_pixels)
+    sideways = _orientation(image) in _SIDEWAYS
+    size_wh = (image.height, image.width) if sideways else image.size
+    if budget_pixels is not None:
+        target = fit_size(size_wh, budget_pixels)
+        # draft() keeps at least the size asked for.
+        image.draft(None, target[::-1] if sideways else target)
+    try:
+        image.load()
+        upright = ImageOps.exif_transpose(image)
+        return Picture(_to_rgb(upright), size_wh)
+    except Exception as error:  # Pillow's decoders raise nearly anything on broken data
+        raise RecordError(
+            f"the image cannot be decoded: {error}",
+            code="image-unreadable",
+            hint="does it open in a viewer? part of it may be missing",
+        ) from error
+
+
+def probe(data: bytes, max_pixels: int = 100_000_000) -> Size:
+    """Size of the picture as shown, from its header alone; raises as `decode` does."""
+    image = _open(data, max_pixels)
+    return (image.height, image.width) if _orientation(image) in _SIDEWAYS else image.size
+
+
+def _open(data: bytes, max_pixels: int) -> Image.Image:
+    Image.MAX_IMAGE_PIXELS = max_pixels  # Pillow's own check at opening; one limit per process
+    try:
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError):
+        raise RecordError(
+            f"the image has more than {max_pixels:,} pixels",
+            code="image-too-large",
+            hint="the limit is REGIONCAP_MAX_IMAGE_PIXELS",
+        ) from None
+    except UnidentifiedImageError:
+        raise RecordError(
+            "the image is of no known format" if data else "the image file is empty",
+            code="image-unreadable",
+            hint=f"formats read: {', '.join(FORMATS)}",
+        ) from None
+    except Exception as error:
+        raise RecordError(
+            f"the image cannot be opened: {error}", code="image-unreadable"
+        ) from error
+    if image.width * image.height > max_pixels:
+        raise RecordError(
+            f"the image has {image.width}x{image.height} pixels, more than {max_pixels:,}",
+            code="image-too-large",
+            hint="the limit is REGIONCAP_MAX_IMAGE_PIXELS",
+        )
+    return image
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(_ORIENTATION, 1))
+    except Exception:  # broken EXIF is no reason to refuse a picture
+        return 1
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode in {"I;16", "I;16B", "I;16L", "I", "F"}:
+        image = _eight_bits(image)
+    elif image.mode in {"P", "PA", "LA", "RGBa", "La"} or "transparency" in image.info:
+        image = image.convert("RGBA")
+    image = _to_srgb(image)
+    if image.mode == "RGBA":
+        # Plain conversion would show whatever colour hides under transparent pixels.
+        ground = Image.new("RGBA", image.size, (255, 255, 255, 255))
+        image = Image.alpha_composite(ground, image)
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Scales deep grey pictures by the bit depth that their brightest pixel needs."""
+    values = np.asarray(image).astype(np.float64)
+    top = max(float(values.max(initial=0)), 1.0)
+    depth = max(8, min(32, math.ceil(math.log2(top + 1))))
+    depth += depth % 2
+    scaled = np.clip(values, 0, None) * (255.0 / (2.0**depth - 1))
+    return Image.fromarray(scaled.astype(np.uint8))
+
+
+def _to_srgb(image: Image.Image) -> Image.Image:
+    profile = image.info.get("icc_profile")
+    if not profile or b"sRGB" in profile or image.mode not in {"RGB", "RGBA", "CMYK", "L"}:
+        return image
+    mode = "RGBA" if image.mode == "RGBA" else "RGB"
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        converted = ImageCms.profileToProfile(image, source, _srgb(), outputMode=mode)
+    except (ImageCms.PyCMSError, OSError, ValueError):
+        return image  # a broken profile is common and harmless
+    return converted or image
+
+
+def _srgb() -> ImageCms.ImageCmsProfile:
+    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
+
+
+def fit_size(size_wh: Size, max_pixels: int, min_pixels: int = MIN_PIXELS) -> Size:
+    """The size at which the model sees a picture: sides multiples of 28 inside the budget.
+
+    The same rounding as `smart_resize` of Qwen2.5-VL's image processor, so that a picture of this
+    size is not resized again.
+
+    Raises:
+        RecordError: It is more than 200 times as long as wide.
+    """
+    width, height = size_wh
+    if max(width, height) > _MAX_ASPECT * min(width, height):
+        raise RecordError(
+            f"the image is {width}x{height}: more than {_MAX_ASPECT} times as long as wide",
+            code="image-too-thin",
+            hint="crop it",
+        )
+    fitted_w, fitted_h = (max(PATCH, round(side / PATCH) * PATCH) for side in size_wh)
+    min_pixels = min(min_pixels, max_pixels)
+    if fitted_w * fitted_h > max_pixels:
+        shrink = math.sqrt(width * height / max_pixels)
+        return _floor_patch(width / shrink), _floor_patch(height / shrink)
+    if fitted_w * fitted_h < min_pixels:
+        grow = math.sqrt(min_pixels / (width * height))
+        return _ceil_patch(width * grow), _ceil_patch(height * grow)
+    return fitted_w, fitted_h
+
+
+def _floor_patch(side: float) -> int:
+    return max(PATCH, math.floor(side / PATCH) * PATCH)
+
+
+def _ceil_patch(side: float) -> int:
+    return math.ceil(side / PATCH) * PATCH
+
+
+def fit(image: Image.Image, size_wh: Size) -> Image.Image:
+    """Resizes with bicubic filtering, as the model's own processor would."""
+    if image.size == size_wh:
+        return image
+    return image.resize(size_wh, Image.Resampling.BICUBIC, reducing_gap=2.0)
+
+
+def encode_jpeg(image: Image.Image, quality: int = 92) -> bytes:
+    """JPEG with full colour resolution (4:4:4): coloured lines stay sharp; no metadata."""
+    out = io.BytesIO()
+    image.save(out, "JPEG", quality=quality, subsampling=0)
+    return out.getvalue()

@@ -1,0 +1,110 @@
+"""Jobs: what job.json holds, and whether a job is finished or cancelled."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any
+
+from pydantic import BaseModel, Field, ValidationError
+
+from regioncap import layout
+from regioncap.errors import NotFoundError, RegionCapError
+from regioncap.prompts import Template, built_in, parse_template
+from regioncap.records import SCHEMA_VERSION
+from regioncap.settings import JobSettings
+from regioncap.store import Store
+
+
+class Job(BaseModel):
+    """One submission. Written once, before anything is queued, and never changed."""
+
+    schema_version: int = SCHEMA_VERSION
+    job: str
+    created: datetime
+    name: str = ""
+    labels: dict[str, str] = Field(default_factory=dict)
+    #: Where the records came from, as the user wrote it.
+    source: str = ""
+    records: int
+    shards: int
+    #: Records that could not be read or whose image could not be uploaded.
+    rejected: int = 0
+    settings: JobSettings
+    #: Text of the prompt template if it is the user's own; empty for one that is built in.
+    prompt_template: str = ""
+
+    @property
+    def template(self) -> Template:
+        """The words in which the engine is asked."""
+        return _template(self.settings.prompt, self.prompt_template)
+
+    def shard_records(self, shard: int) -> range:
+        """Indices of the records in a shard."""
+        size = self.settings.shard_size
+        return range(shard * size, min((shard + 1) * size, self.records))
+
+
+@lru_cache(maxsize=64)
+def _template(name: str, text: str) -> Template:
+    return parse_template(text, name) if text else built_in(name)
+
+
+class Success(BaseModel):
+    """The `_SUCCESS` object: says that the results are complete, and sums them up."""
+
+    schema_version: int = SCHEMA_VERSION
+    job: str
+    finished: datetime
+    counts: dict[str, int]
+    parts: list[dict[str, Any]]
+
+
+def now() -> datetime:
+    """The time, in UTC, to the millisecond."""
+    moment = datetime.now(UTC)
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+
+
+def save(store: Store, job: Job) -> None:
+    """Writes a job; the marker first, so that a job that is there is always found again."""
+    store.put(layout.open_key(job.job), b"")
+    store.put(layout.job_key(job.job), job.model_dump_json(indent=2).encode(), "application/json")
+
+
+def load(store: Store, job_id: str) -> Job:
+    """Reads a job.
+
+    Raises:
+        NotFoundError: There is no such job.
+        RegionCapError: It was written by a newer version.
+    """
+    try:
+        text = store.get(layout.job_key(layout.check_job_id(job_id)))
+    except NotFoundError:
+        raise NotFoundError(
+            f"there is no job {job_id}",
+            code="no-such-job",
+            hint="`regioncap status` lists the recent ones",
+        ) from None
+    try:
+        return Job.model_validate_json(text)
+    except ValidationError as error:
+        raise RegionCapError(
+            f"job.json of {job_id} cannot be read: {error.error_count()} fields do not fit",
+            code="bad-job",
+            hint="was it submitted by another version of RegionCap?",
+        ) from error
+
+
+def find_success(store: Store, job_id: str) -> Success | None:
+    """The summary of a finished job; None while it is unfinished."""
+    text = store.find(layout.success_key(job_id))
+    return Success.model_validate_json(text) if text else None
+
+
+def recent(store: Store, limit: int) -> list[str]:
+    """Ids of the newest jobs, newest first."""
+    prefixes = store.list_keys(layout.JOBS, recursive=False)
+    ids = [prefix.removeprefix(layout.JOBS).rstrip("/") for prefix in prefixes]
+    return sorted(ids, reverse=True)[:limit]

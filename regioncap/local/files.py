@@ -1,0 +1,63 @@
+"""Files and ports that belong to one stack alone."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import random
+import socket
+import tempfile
+from pathlib import Path
+
+#: Ports are drawn from here: below the ranges that Linux and macOS give to outgoing connections,
+#: so that none of those takes a port between two starts.
+PORT_RANGE = range(15000, 25000)
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner can read, whole or not at all."""
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mode 0600
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+            stream.write(text)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def try_lock(path: Path, *, shared: bool = False) -> int | None:
+    """Lock a file without waiting.
+
+    Returns:
+        A descriptor that holds the lock until it and all its inherited copies are closed, or None
+        if another holds the lock.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def is_port_free(port: int) -> bool:
+    """Whether a server could listen on 127.0.0.1 at this port now."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # TIME_WAIT does not count
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def free_ports(count: int) -> list[int]:
+    """Draw distinct ports that are free now."""
+    drawn = random.sample(PORT_RANGE, k=len(PORT_RANGE))
+    ports = [port for _, port in zip(range(count), filter(is_port_free, drawn), strict=False)]
+    if len(ports) < count:
+        raise OSError(f"fewer than {count} free ports in {PORT_RANGE}")
+    return ports

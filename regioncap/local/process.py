@@ -1,0 +1,240 @@
+"""Child processes: started, watched, started again, and stopped in order."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from regioncap.errors import ServiceError
+from regioncap.local.tether import Tether, signal_group
+
+#: A child that has run this long is well: its next exit is not held against the earlier ones.
+HEALTHY_AFTER_S = 30.0
+#: After so many exits in a row, each before HEALTHY_AFTER_S, a child stays down.
+MAX_QUICK_EXITS = 5
+#: The first pause before a restart; it doubles with each quick exit.
+FIRST_PAUSE_S = 0.2
+#: A log longer than this is moved aside when its child is added.
+MAX_LOG_BYTES = 10 * 1024 * 1024
+_PROBE_PAUSE_S = 0.03
+_TAIL_LINES = 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """What to run, and how."""
+
+    #: Names the log file and the child in messages.
+    name: str
+    argv: tuple[str, ...]
+    cwd: Path | None = None
+    #: The whole environment; None for this process's own.
+    env: Mapping[str, str] | None = field(default=None, repr=False)
+    #: Whether a child that ends by itself is started again.
+    restart: bool = True
+    #: Time from SIGTERM to SIGKILL.
+    stop_timeout_s: float = 10.0
+    #: File mode mask of the child; -1 for this process's own.
+    umask: int = -1
+    #: Descriptors that the child inherits.
+    keep_fds: tuple[int, ...] = ()
+
+
+class Child:
+    """A running command in a session of its own, with a thread that waits for its end.
+
+    Args:
+        command: What to run.
+        log_path: Where its output goes, appended.
+        tether: What ends it when this process is killed.
+    """
+
+    def __init__(self, command: Command, log_path: Path, tether: Tether) -> None:
+        self.command = command
+        self.log_path = log_path
+        #: How often it was started again.
+        self.restarts = 0
+        #: How often it ended by itself.
+        self.exits = 0
+        #: Exit status of its latest end; negative for a signal; None before the first end.
+        self.returncode: int | None = None
+        self._tether = tether
+        self._stopping = threading.Event()
+        self._spawn_lock = threading.Lock()
+        self._process = self._spawn()
+        self._watcher = threading.Thread(
+            target=self._watch, name=f"watch-{command.name}", daemon=True
+        )
+        self._watcher.start()
+
+    @property
+    def pid(self) -> int:
+        """Process id of the latest start."""
+        return self._process.pid
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether it runs or is about to be started again; False once it is down for good."""
+        return self._watcher.is_alive()
+
+    def wait_ready(self, probe: Callable[[], bool], timeout_s: float) -> None:
+        """Wait until the probe says that the child serves.
+
+        Raises:
+            ServiceError: The child ended first, or did not serve in time (`stack-start`); the
+                message holds the last lines of its log.
+        """
+        deadline = time.monotonic() + timeout_s
+        while not probe():
+            if self.exits:
+                raise self._start_error(f"ended with exit status {self.returncode}")
+            if time.monotonic() > deadline:
+                raise self._start_error(f"did not answer within {timeout_s:g} s")
+            time.sleep(_PROBE_PAUSE_S)
+
+    def join(self, timeout_s: float | None = None) -> bool:
+        """Wait until it is down for good; False if the time ran out first."""
+        self._watcher.join(timeout_s)
+        return not self._watcher.is_alive()
+
+    def ask_to_stop(self) -> None:
+        """Send SIGTERM and start it no more."""
+        self._stopping.set()
+        with self._spawn_lock:
+            if self._watcher.is_alive() and self._process.poll() is None:
+                self._process.send_signal(signal.SIGTERM)
+
+    def stop(self) -> None:
+        """SIGTERM, then SIGKILL to its whole group; does nothing to a child that is down."""
+        self.ask_to_stop()
+        if not self.join(self.command.stop_timeout_s):
+            signal_group(self.pid, signal.SIGKILL)
+            self.join()
+
+    def log_tail(self, lines: int = _TAIL_LINES) -> str:
+        """The last lines of its log."""
+        text = self.log_path.read_text(encoding="utf-8", errors="replace")
+        return "\n".join(text.splitlines()[-lines:])
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        log = os.open(self.log_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        try:
+            process = subprocess.Popen(  # noqa: S603 - commands are this package's own
+                self.command.argv,
+                cwd=self.command.cwd,
+                env=self.command.env,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C in the terminal is the parent's to handle
+                umask=self.command.umask,
+                pass_fds=self.command.keep_fds,
+            )
+        finally:
+            os.close(log)
+        self._tether.add(process.pid)
+        return process
+
+    def _watch(self) -> None:
+        quick_exits = 0
+        while True:
+            started_s = time.monotonic()
+            self._bury(self._process.wait())
+            healthy = time.monotonic() - started_s > HEALTHY_AFTER_S
+            quick_exits = 0 if healthy else quick_exits + 1
+            if not self.command.restart or quick_exits > MAX_QUICK_EXITS:
+                return
+            if self._stopping.wait(FIRST_PAUSE_S * 2**quick_exits) or not self._respawn():
+                return
+
+    def _bury(self, returncode: int) -> None:
+        # A pool's processes may have outlived their leader.
+        signal_group(self.pid, signal.SIGKILL)
+        self._tether.remove(self.pid)
+        self.returncode = returncode
+        if not self._stopping.is_set():
+            self.exits += 1
+
+    def _respawn(self) -> bool:
+        with self._spawn_lock:
+            if self._stopping.is_set():
+                return False
+            self._process = self._spawn()
+            self.restarts += 1
+            return True
+
+    def _start_error(self, what: str) -> ServiceError:
+        return ServiceError(
+            f"{self.command.name} {what}; its last words:\n{self.log_tail()}",
+            code="stack-start",
+            hint=f"see {self.log_path}",
+        )
+
+
+class Supervisor:
+    """The children of one purpose, stopped in the reverse order of their start.
+
+    When this process dies in any way, its children are ended too.
+
+    Args:
+        log_dir: Folder for `<name>.log`; made if it is missing.
+        keep_fds: Descriptors held open until every child has ended, also after this process.
+    """
+
+    def __init__(self, log_dir: Path, keep_fds: tuple[int, ...] = ()) -> None:
+        log_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.log_dir = log_dir
+        self.children: list[Child] = []
+        self._tether = Tether(keep_fds)
+
+    def start(self, command: Command) -> Child:
+        """Start a command and watch it.
+
+        Raises:
+            ServiceError: It cannot be started at all (`stack-start`).
+        """
+        log_path = self.log_dir / f"{command.name}.log"
+        _rotate(log_path)
+        try:
+            child = Child(command, log_path, self._tether)
+        except OSError as error:
+            raise ServiceError(
+                f"{command.name} cannot be started: {error}", code="stack-start"
+            ) from error
+        self.children.append(child)
+        return child
+
+    def ended(self) -> list[Child]:
+        """Children that are down for good without having been asked to stop."""
+        return [child for child in self.children if not child.is_watched]
+
+    def stop(self) -> None:
+        """Stop all children, the latest first; does nothing the second time."""
+        while self.children:
+            self.children[-1].stop()
+            self.children.pop()
+        self._tether.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+
+def _rotate(log_path: Path) -> None:
+    if log_path.exists() and log_path.stat().st_size > MAX_LOG_BYTES:
+        log_path.replace(log_path.with_suffix(".log.1"))

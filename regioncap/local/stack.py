@@ -1,0 +1,229 @@
+"""The broker and the object store of one working folder.
+
+<folder>/stack.lock      held by the process that runs the stack, and by its servers
+<folder>/stack.json      how to reach it, while it is up
+<folder>/private.json    credentials and ports, kept from one start to the next
+<folder>/valkey/  seaweed/  logs/
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from regioncap.errors import ServiceError, UsageError
+from regioncap.local import seaweed, valkey
+from regioncap.local.files import free_ports, is_port_free, try_lock, write_private
+from regioncap.local.process import Child, Supervisor
+
+BUCKET = "regioncap"
+REGION = "us-east-1"
+#: How long both servers may take to answer.
+START_TIMEOUT_S = 60.0
+#: How long the servers of a killed stack may take to end before a new one gives up.
+TAKEOVER_TIMEOUT_S = 15.0
+
+
+@dataclass(slots=True)
+class _Private:
+    """What a stack keeps from one start to the next."""
+
+    valkey_password: str = field(default_factory=lambda: secrets.token_urlsafe(24))
+    s3_access_key: str = field(default_factory=lambda: secrets.token_hex(10).upper())
+    s3_secret_key: str = field(default_factory=lambda: secrets.token_urlsafe(30))
+    ports: dict[str, int] = field(default_factory=dict)
+
+    def draw_ports(self) -> None:
+        names = ("valkey.port", *seaweed.PORT_NAMES)
+        self.ports = dict(zip(names, free_ports(len(names)), strict=True))
+
+    def has_free_ports(self) -> bool:
+        return bool(self.ports) and all(map(is_port_free, self.ports.values()))
+
+
+@dataclass(frozen=True, slots=True)
+class RunningStack:
+    """A stack that some process runs in a folder."""
+
+    #: The process that runs it: SIGTERM ends the stack.
+    pid: int
+    #: As `LocalStack.settings`.
+    settings: dict[str, str] = field(repr=False)
+
+
+class LocalStack:
+    """Valkey and SeaweedFS as children of this process, reached from this machine only.
+
+    Args:
+        folder: Where data, credentials and logs lie; made if it is missing.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder.absolute()
+        self.supervisor: Supervisor | None = None
+        self._private = _Private()
+        self._lock: int | None = None
+
+    def start(self) -> Self:
+        """Start both servers and wait until both answer.
+
+        Raises:
+            UsageError: A stack is up in this folder (`already-up`), or the servers' packages are
+                not installed (`missing-extra`).
+            ServiceError: A server does not start (`stack-start`).
+        """
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._lock = _take_lock(self.folder)
+        try:
+            self._load_private()
+            self._start_servers()
+            self._write_info()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def stop(self) -> None:
+        """Stop both servers; does nothing if they are down."""
+        self._stop_servers()
+        if self._lock is not None:
+            (self.folder / "stack.json").unlink(missing_ok=True)
+            os.close(self._lock)
+            self._lock = None
+
+    def settings(self) -> dict[str, str]:
+        """How to reach the stack, by the names of RegionCap's settings."""
+        private = self._private
+        broker_port = private.ports["valkey.port"]
+        return {
+            "broker_url": f"redis://:{private.valkey_password}@127.0.0.1:{broker_port}/0",
+            "s3_endpoint": f"127.0.0.1:{private.ports['s3.port']}",
+            "s3_access_key": private.s3_access_key,
+            "s3_secret_key": private.s3_secret_key,
+            "s3_bucket": BUCKET,
+            "s3_secure": "false",
+            "s3_region": REGION,
+        }
+
+    def child(self, name: str) -> Child:
+        """The server by the name `valkey` or `seaweed`."""
+        children = self.supervisor.children if self.supervisor else []
+        return next(child for child in children if child.command.name == name)
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def _load_private(self) -> None:
+        path = self.folder / "private.json"
+        self._private = _Private(**json.loads(path.read_text())) if path.exists() else _Private()
+        if not self._private.has_free_ports():
+            self._private.draw_ports()
+        self._save_private()
+
+    def _save_private(self) -> None:
+        write_private(self.folder / "private.json", json.dumps(asdict(self._private)))
+
+    def _start_servers(self) -> None:
+        try:
+            self._start_servers_once()
+        except ServiceError:
+            self._stop_servers()
+            if self._private.has_free_ports():
+                raise
+            # Another process took a port in between.
+            self._private.draw_ports()
+            self._save_private()
+            self._start_servers_once()
+
+    def _stop_servers(self) -> None:
+        if self.supervisor is not None:
+            self.supervisor.stop()
+            self.supervisor = None
+            seaweed.remove_sockets(self._private.ports)
+
+    def _start_servers_once(self) -> None:
+        assert self._lock is not None  # noqa: S101 - start() took it
+        private, held = self._private, (self._lock,)
+        commands = (
+            valkey.command(
+                self.folder / "valkey",
+                port=private.ports["valkey.port"],
+                password=private.valkey_password,
+                keep_fds=held,
+            ),
+            seaweed.command(
+                self.folder / "seaweed",
+                ports={name: private.ports[name] for name in seaweed.PORT_NAMES},
+                access_key=private.s3_access_key,
+                secret_key=private.s3_secret_key,
+                keep_fds=held,
+            ),
+        )
+        self.supervisor = Supervisor(self.folder / "logs", keep_fds=held)
+        broker, store = (self.supervisor.start(command) for command in commands)
+        settings = self.settings()
+        client = seaweed.client(
+            settings["s3_endpoint"], private.s3_access_key, private.s3_secret_key
+        )
+        broker.wait_ready(lambda: valkey.is_ready(settings["broker_url"]), START_TIMEOUT_S)
+        store.wait_ready(lambda: seaweed.is_ready(client, BUCKET), START_TIMEOUT_S)
+
+    def _write_info(self) -> None:
+        info = {"pid": os.getpid(), "settings": self.settings()}
+        write_private(self.folder / "stack.json", json.dumps(info, indent=1) + "\n")
+
+
+def find_stack(folder: Path) -> RunningStack | None:
+    """The stack that is up in a folder, started by whatever process; None if there is none."""
+    try:
+        info = json.loads((folder / "stack.json").read_text())
+    except FileNotFoundError:
+        return None
+    lock = try_lock(folder / "stack.lock", shared=True)
+    if lock is not None:  # left behind by a killed process
+        os.close(lock)
+        return None
+    return RunningStack(pid=info["pid"], settings=info["settings"])
+
+
+def _take_lock(folder: Path) -> int:
+    deadline = time.monotonic() + TAKEOVER_TIMEOUT_S
+    while (lock := try_lock(folder / "stack.lock")) is None:
+        owner = find_stack(folder)
+        if (owner is not None and _is_alive(owner.pid)) or time.monotonic() > deadline:
+            raise _already_up(folder, owner)
+        time.sleep(0.05)
+    return lock
+
+
+def _already_up(folder: Path, owner: RunningStack | None) -> UsageError:
+    by = f"process {owner.pid}" if owner else "another process"
+    return UsageError(
+        f"the stack in {folder} is up already, run by {by}",
+        code="already-up",
+        hint="use it as it is, stop it with `regioncap down`, or choose another folder",
+    )
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another user's
+        pass
+    return True

@@ -1,0 +1,115 @@
+"""What a mark is, and what a style of marks must do.
+
+A style is two pure steps: `layout` decides where everything goes, `draw` puts it there. A layout
+depends on sizes, boxes and numbers alone, so that it can be tested, compared and repeated without
+a picture.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from regioncap.boxes import Box, Size
+
+Rect = tuple[int, int, int, int]
+Rgb = tuple[int, int, int]
+Segment = tuple[tuple[int, int], tuple[int, int]]
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A region's box and numbered tag as they lie in the picture; all units are pixels."""
+
+    #: The number on the tag.
+    number: int
+    #: The region in whole pixels, inside the picture, at least 1 by 1.
+    box_xyxy: Rect
+    #: The tag, right and bottom exclusive.
+    tag_xyxy: Rect
+    #: The line's inner edge; the line grows outwards from here and ends at the picture's border.
+    line_xyxy: Rect
+    #: Width of the coloured line, without its casing.
+    line_px: int
+    #: Size of the digits.
+    font_px: int
+    #: Colour of the line.
+    rgb: Rgb
+    #: What people call that colour; empty where all marks of the style share one.
+    colour: str = ""
+    #: Width of each contrasting edge of the line; 0 for a bare line.
+    casing_px: int = 0
+    #: From the tag to the box, where the tag could not lie next to it.
+    leader: Segment | None = None
+
+
+class MarkStyle(Protocol):
+    """A way to draw marks. The name carries the version: a style that draws otherwise is another.
+
+    Outside `ink`, `draw` leaves every pixel as it was, times `shade`.
+    """
+
+    #: The style's name, as recorded with each result.
+    name: str
+    #: What `draw` multiplies the whole picture by before it draws; 1.0 leaves it as it is.
+    shade: float
+
+    def layout(
+        self, size_wh: Size, boxes_xyxy: Sequence[Box], numbers: Sequence[int]
+    ) -> list[Mark]:
+        """Decides where marks go; the same arguments give the same marks.
+
+        Args:
+            size_wh: Size of the picture in pixels.
+            boxes_xyxy: N boxes in pixels of the picture, of any size, also nested or identical.
+            numbers: The N numbers to write on the tags.
+
+        Returns:
+            N marks, in the order of the boxes.
+        """
+        ...
+
+    def draw(self, image: Image.Image, marks: Sequence[Mark]) -> Image.Image:
+        """Draws marks on a copy of an RGB picture of the size they were laid out for."""
+        ...
+
+    def ink(self, size_wh: Size, marks: Sequence[Mark]) -> Mask:
+        """Tells which pixels the marks may have been drawn on.
+
+        Returns:
+            Array (height, width), True where there may be ink.
+        """
+        ...
+
+
+def pixel_rect(box_xyxy: Box, size_wh: Size) -> Rect:
+    """Rounds a box outwards to whole pixels inside the picture, at least 1 by 1."""
+    x1, x2 = _pixel_span(box_xyxy[0], box_xyxy[2], size_wh[0])
+    y1, y2 = _pixel_span(box_xyxy[1], box_xyxy[3], size_wh[1])
+    return x1, y1, x2, y2
+
+
+def _pixel_span(low: float, high: float, length: int) -> tuple[int, int]:
+    # A box scaled from another size ends a rounding error past a pixel; that is not a pixel more.
+    first = min(max(math.floor(low + 1e-6), 0), length - 1)
+    last = min(max(math.ceil(high - 1e-6), first + 1), length)
+    return first, last
+
+
+def grow(rect: Rect, px: int) -> Rect:
+    """Moves every side of a rectangle outwards."""
+    x1, y1, x2, y2 = rect
+    return x1 - px, y1 - px, x2 + px, y2 + px
+
+
+def fill_mask(mask: Mask, rect: Rect, value: bool = True) -> None:
+    """Sets the part of a rectangle that lies on the mask; one that is inside out has none."""
+    x1, y1, x2, y2 = (max(edge, 0) for edge in rect)
+    mask[y1:y2, x1:x2] = value

@@ -1,0 +1,98 @@
+"""Ten colours that people and models call by the same names, and who gets which.
+
+The colours were found by a search inside hue bands that carry one plain name each, for the
+largest smallest CIEDE2000 difference over normal, deuteranopic and protanopic sight.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from regioncap.marks.base import Rect, Rgb
+from regioncap.marks.vision import EYES, contrast, difference
+
+BLACK: Rgb = (0, 0, 0)
+WHITE: Rgb = (255, 255, 255)
+
+
+@dataclass(frozen=True, slots=True)
+class Colour:
+    """A colour and its plain name."""
+
+    name: str
+    rgb: Rgb
+
+
+PALETTE: tuple[Colour, ...] = (
+    Colour("red", (0xC1, 0x13, 0x18)),
+    Colour("blue", (0x13, 0x57, 0xB3)),
+    Colour("yellow", (0xFD, 0xEF, 0x3E)),
+    Colour("green", (0x0E, 0x81, 0x4C)),
+    Colour("magenta", (0xF0, 0x21, 0xE9)),
+    Colour("cyan", (0x30, 0xED, 0xF2)),
+    Colour("orange", (0xE3, 0x61, 0x07)),
+    Colour("purple", (0x54, 0x19, 0x81)),
+    Colour("lime", (0x86, 0xCE, 0x11)),
+    Colour("pink", (0xFC, 0xAE, 0xC1)),
+)
+
+
+@cache
+def text_rgb(ground: Rgb) -> Rgb:
+    """Black or white, whichever stands out more; at least 4.58:1 on any ground."""
+    return max(BLACK, WHITE, key=lambda ink: contrast(ink, ground))
+
+
+@cache
+def likeness() -> NDArray[np.float64]:
+    """How hard two colours of the palette are to tell apart.
+
+    Returns:
+        Array (10, 10): one over the squared difference, as the eye sees them that sees the least.
+    """
+    table = np.empty((len(PALETTE), len(PALETTE)))
+    for i, a in enumerate(PALETTE):
+        for j, b in enumerate(PALETTE):
+            apart = min(difference(a.rgb, b.rgb, eye) for eye in EYES)
+            table[i, j] = 1.0 / max(apart, 1.0) ** 2
+    return table
+
+
+def assign_colours(boxes_xyxy: Sequence[Rect], near_px: int) -> list[Colour]:
+    """Gives every box a colour, in order, the least used first.
+
+    Among those, a box gets the one that is least like the colours of the boxes it overlaps or
+    lies near to; with no such neighbour, the first of the palette. Up to ten boxes all get
+    different colours.
+
+    Args:
+        boxes_xyxy: N boxes, pixels.
+        near_px: Boxes closer than this are neighbours.
+
+    Returns:
+        N colours.
+    """
+    near = _neighbours(boxes_xyxy, near_px)
+    alike = likeness()
+    used = np.zeros(len(PALETTE), dtype=np.int64)
+    chosen: list[int] = []
+    for i in range(len(boxes_xyxy)):
+        clash = alike[chosen][near[i, :i]].sum(axis=0) if i else np.zeros(len(PALETTE))
+        clash = np.where(used == used.min(), clash, np.inf)
+        chosen.append(int(clash.argmin()))
+        used[chosen[-1]] += 1
+    return [PALETTE[c] for c in chosen]
+
+
+def _neighbours(boxes_xyxy: Sequence[Rect], near_px: int) -> NDArray[np.bool_]:
+    boxes = np.array(boxes_xyxy, dtype=np.int64).reshape(-1, 4)
+    low, high = boxes[:, :2] - near_px, boxes[:, 2:] + near_px
+    meets: NDArray[np.bool_] = (
+        (low[:, None] < boxes[None, :, 2:]) & (high[:, None] > boxes[None, :, :2])
+    ).all(axis=2)
+    return meets

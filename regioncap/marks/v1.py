@@ -1,0 +1,232 @@
+"""The mark style `v1`: made to be read by models and people, and to hide little.
+
+Lines lie outside the region where there is room and carry both black and white, so that one of
+the two stands out on any ground. Tags hold the box's colour and black or white digits. Nothing
+else in the picture changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import ClassVar
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from regioncap.boxes import Size
+from regioncap.marks.base import (
+    Box,
+    Mark,
+    Mask,
+    Rect,
+    Rgb,
+    Segment,
+    fill_mask,
+    grow,
+    pixel_rect,
+)
+from regioncap.marks.digits import digits_wh, draw_digits
+from regioncap.marks.palette import BLACK, WHITE, assign_colours, text_rgb
+from regioncap.marks.placement import Placer, leader_between
+
+#: Where there is no room outside a box, its line may take this share of the box's side.
+_MAX_INTRUSION = 0.15
+#: Round corners and slanted lines are drawn this many times larger, then scaled down.
+_FINE = 4
+
+
+class V1Style:
+    """Cased lines in ten nameable colours, and tags that keep clear of each other."""
+
+    name: ClassVar[str] = "v1"
+    shade: ClassVar[float] = 1.0
+
+    def layout(
+        self, size_wh: Size, boxes_xyxy: Sequence[Box], numbers: Sequence[int]
+    ) -> list[Mark]:
+        """Decides where marks go; see `MarkStyle.layout`."""
+        boxes = [pixel_rect(box, size_wh) for box in boxes_xyxy]
+        line_px, casing_px, font_px = _line_px(size_wh), _casing_px(size_wh), _font_px(size_wh)
+        lines = [_line_edge(box, size_wh, line_px + 3 * casing_px) for box in boxes]
+        outlines = [pixel_rect(grow(line, line_px + 3 * casing_px), size_wh) for line in lines]
+        sizes = [_fitted(_tag_wh(len(str(n)), font_px, casing_px), size_wh) for n in numbers]
+        tags = Placer(size_wh, boxes, outlines, sizes, casing_px).place()
+        colours = assign_colours(boxes, near_px=2 * font_px)
+        return [
+            Mark(
+                number=number,
+                box_xyxy=box,
+                tag_xyxy=tag,
+                line_xyxy=line,
+                line_px=line_px,
+                font_px=font_px,
+                rgb=colour.rgb,
+                colour=colour.name,
+                casing_px=casing_px,
+                leader=leader_between(tag, outline),
+            )
+            for number, box, tag, line, outline, colour in zip(
+                numbers, boxes, tags, lines, outlines, colours, strict=True
+            )
+        ]
+
+    def draw(self, image: Image.Image, marks: Sequence[Mark]) -> Image.Image:
+        """Draws boxes from the largest to the smallest, then leaders, then tags."""
+        drawn = image.copy()
+        canvas = ImageDraw.Draw(drawn)
+        for mark in sorted(marks, key=_box_area, reverse=True):
+            for reach, px, rgb in _rings(mark):
+                x1, y1, x2, y2 = grow(mark.line_xyxy, reach)
+                canvas.rectangle((x1, y1, x2 - 1, y2 - 1), outline=rgb, width=px)
+        for mark in marks:
+            if mark.leader:
+                _draw_leader(drawn, mark, mark.leader)
+        for mark in marks:
+            x1, y1, x2, y2 = mark.tag_xyxy
+            tag = _tag_image(
+                mark.number, mark.rgb, mark.font_px, mark.casing_px, (x2 - x1, y2 - y1)
+            )
+            drawn.paste(tag, (x1, y1), tag)
+        return drawn
+
+    def ink(self, size_wh: Size, marks: Sequence[Mark]) -> Mask:
+        """Tells which pixels the marks may have been drawn on; see `MarkStyle.ink`."""
+        mask = np.zeros((size_wh[1], size_wh[0]), dtype=np.bool_)
+        for mark in marks:
+            total = mark.line_px + 3 * mark.casing_px
+            inner = mask[_slices(mark.line_xyxy)].copy()
+            fill_mask(mask, grow(mark.line_xyxy, total))
+            mask[_slices(mark.line_xyxy)] = inner
+            fill_mask(mask, mark.tag_xyxy)
+            if mark.leader:
+                corner, stroke = _stroke(mark.leader, total, size_wh)
+                x, y = corner
+                mask[y : y + stroke.height, x : x + stroke.width] |= np.asarray(stroke) > 0
+        return mask
+
+
+def _line_px(size_wh: Size) -> int:
+    """A third of ViP-LLaVA's 3 px per 336 px: up to ten marks share the picture here."""
+    if min(size_wh) < 112:
+        return 1
+    return min(max(round(max(size_wh) / 336), 2), 8)
+
+
+def _casing_px(size_wh: Size) -> int:
+    return max(1, round(_line_px(size_wh) / 4))
+
+
+def _font_px(size_wh: Size) -> int:
+    """Digits at least one 14 px patch high where the picture is not tiny itself."""
+    wanted = min(max(round(0.028 * min(size_wh)), 20), 40)
+    return max(8, min(wanted, round(0.12 * min(size_wh))))
+
+
+@lru_cache(maxsize=256)
+def _tag_wh(digits: int, font_px: int, casing_px: int) -> Size:
+    width, height = digits_wh(digits, font_px)
+    pad_x, pad_y = max(2, round(0.26 * font_px)), max(2, round(0.2 * font_px))
+    edge = 2 * casing_px
+    return width + 2 * (pad_x + edge), height + 2 * (pad_y + edge)
+
+
+def _fitted(tag_wh: Size, size_wh: Size) -> Size:
+    """Scales a tag down to fit a picture that is smaller."""
+    scale = min(1.0, size_wh[0] / tag_wh[0], size_wh[1] / tag_wh[1])
+    return max(1, int(tag_wh[0] * scale)), max(1, int(tag_wh[1] * scale))
+
+
+def _line_edge(box: Rect, size_wh: Size, total_px: int) -> Rect:
+    """The line's inner edge: the box itself, moved in where the picture ends too soon."""
+    x1, y1, x2, y2 = box
+    most_x, most_y = int(_MAX_INTRUSION * (x2 - x1)), int(_MAX_INTRUSION * (y2 - y1))
+    return (
+        x1 + min(max(total_px - x1, 0), most_x),
+        y1 + min(max(total_px - y1, 0), most_y),
+        x2 - min(max(total_px - (size_wh[0] - x2), 0), most_x),
+        y2 - min(max(total_px - (size_wh[1] - y2), 0), most_y),
+    )
+
+
+def _rings(mark: Mark) -> list[tuple[int, int, Rgb]]:
+    """The line from the outside in: reach beyond the inner edge, width, colour.
+
+    A hairline, then the coloured core between two edges of the opposite tone. Black and white
+    are both there, and on no ground do both fall below 4.58:1.
+    """
+    c, core = mark.casing_px, mark.line_px
+    tone = text_rgb(mark.rgb)
+    return [
+        (core + 3 * c, c, _opposite(tone)),
+        (core + 2 * c, c, tone),
+        (core + c, core, mark.rgb),
+        (c, c, tone),
+    ]
+
+
+def _opposite(tone: Rgb) -> Rgb:
+    return BLACK if tone == WHITE else WHITE
+
+
+def _box_area(mark: Mark) -> int:
+    x1, y1, x2, y2 = mark.box_xyxy
+    return (x2 - x1) * (y2 - y1)
+
+
+def _slices(rect: Rect) -> tuple[slice, slice]:
+    x1, y1, x2, y2 = rect
+    return slice(y1, y2), slice(x1, x2)
+
+
+@lru_cache(maxsize=1024)
+def _tag_image(number: int, rgb: Rgb, font_px: int, casing_px: int, size_wh: Size) -> Image.Image:
+    """A tag as an RGBA picture of the given size."""
+    width, height = _tag_wh(len(str(number)), font_px, casing_px)
+    tone = text_rgb(rgb)
+    radius = 0.22 * height
+    tag = Image.new("RGB", (width, height), _opposite(tone))
+    for inset, paint in ((casing_px, tone), (2 * casing_px, rgb)):
+        tag.paste(paint, (0, 0), _plate((width, height), inset, radius))
+    text_wh = digits_wh(len(str(number)), font_px)
+    corner = ((width - text_wh[0]) / 2, (height + text_wh[1]) / 2)
+    draw_digits(ImageDraw.Draw(tag), corner, number, font_px=font_px, rgb=tone, weight=font_px / 50)
+    tag.putalpha(_plate((width, height), 0, radius))
+    return tag if tag.size == size_wh else tag.resize(size_wh, Image.Resampling.LANCZOS)
+
+
+def _plate(size_wh: Size, inset: int, radius: float) -> Image.Image:
+    """Coverage of a rectangle with round corners, inset by so many pixels."""
+    width, height = size_wh[0] * _FINE, size_wh[1] * _FINE
+    near = inset * _FINE
+    mask = Image.new("L", (width, height))
+    ImageDraw.Draw(mask).rounded_rectangle(
+        (near, near, width - near - 1, height - near - 1),
+        radius=max(0.0, radius - inset) * _FINE,
+        fill=255,
+    )
+    return mask.reduce(_FINE)
+
+
+def _draw_leader(image: Image.Image, mark: Mark, leader: Segment) -> None:
+    for _, px, rgb in _strokes(mark):
+        corner, stroke = _stroke(leader, px, image.size)
+        image.paste(rgb, corner, stroke)
+
+
+def _strokes(mark: Mark) -> list[tuple[int, int, Rgb]]:
+    c, core = mark.casing_px, mark.line_px
+    tone = text_rgb(mark.rgb)
+    return [(0, core + 3 * c, _opposite(tone)), (0, core + 2 * c, tone), (0, core, mark.rgb)]
+
+
+def _stroke(leader: Segment, width_px: int, size_wh: Size) -> tuple[tuple[int, int], Image.Image]:
+    """Where a straight line's picture goes, and its coverage there."""
+    (ax, ay), (bx, by) = leader
+    x1, y1 = max(min(ax, bx) - width_px, 0), max(min(ay, by) - width_px, 0)
+    x2 = min(max(ax, bx) + width_px + 1, size_wh[0])
+    y2 = min(max(ay, by) + width_px + 1, size_wh[1])
+    mask = Image.new("L", ((x2 - x1) * _FINE, (y2 - y1) * _FINE))
+    ends = [((x - x1 + 0.5) * _FINE, (y - y1 + 0.5) * _FINE) for x, y in leader]
+    ImageDraw.Draw(mask).line(ends, fill=255, width=width_px * _FINE)
+    return (x1, y1), mask.reduce(_FINE)

@@ -1,0 +1,69 @@
+"""Presence: which workers live, told by themselves in Redis every few seconds."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import socket
+import threading
+import time
+from typing import Any
+
+import redis
+
+from regioncap.progress import queue_errors
+
+_PREFIX = "regioncap:worker:"
+_PERIOD_S = 5
+_EXPIRES_S = 20
+
+_log = logging.getLogger(__name__)
+
+
+class Presence:
+    """Tells that this worker lives, until it stops.
+
+    Args:
+        client: The Redis that carries the queue.
+        kind: `render` or `caption`.
+        details: What else to tell, such as the queue and the model.
+    """
+
+    def __init__(self, client: redis.Redis, kind: str, **details: Any) -> None:
+        self._redis = client
+        host, pid = socket.gethostname(), os.getpid()
+        self._key = f"{_PREFIX}{kind}:{host}:{pid}"
+        self._value = {
+            "kind": kind, "host": host, "pid": pid, "since": time.time(), **details,
+        }  # fmt: skip
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="presence", daemon=True)
+
+    def start(self) -> None:
+        """Starts telling."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Says goodbye."""
+        self._stopped.set()
+        try:
+            self._redis.delete(self._key)
+        except redis.exceptions.RedisError:
+            _log.debug("the farewell did not arrive; the entry expires by itself")
+
+    def _run(self) -> None:
+        while not self._stopped.is_set():
+            try:
+                self._redis.set(self._key, json.dumps(self._value), ex=_EXPIRES_S)
+            except redis.exceptions.RedisError as error:
+                _log.warning("Redis cannot be reached (%s)", type(error).__name__)
+            self._stopped.wait(_PERIOD_S)
+
+
+def workers(client: redis.Redis) -> list[dict[str, Any]]:
+    """The workers that live, by kind and host."""
+    with queue_errors():
+        keys = sorted(client.scan_iter(f"{_PREFIX}*", count=1000))
+        values = client.mget(keys) if keys else []
+    return [json.loads(value) for value in values if value]

@@ -1,0 +1,146 @@
+"""Progress of jobs, kept in Redis: a cache that can be lost and is rebuilt from the store.
+
+For each job: `rendered`, a bitmap by shard number; `parts`, a hash from shard number to the summary
+of its results part; `counts`, the sums over all parts. A shard that is noted twice counts once.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import redis
+
+from regioncap.errors import QueueError
+from regioncap.settings import Settings
+
+_PREFIX = "regioncap:"
+
+# Replaces the summary of a part and moves the sums by the difference, in one step: a redelivered
+# shard must not count twice, and a corrected one must not keep its old counts.
+_NOTE_PART = """
+local old = redis.call('HGET', KEYS[1], ARGV[1])
+if old == ARGV[2] then return redis.call('HLEN', KEYS[1]) end
+if old then
+  for name, value in pairs(cjson.decode(old)['counts']) do
+    redis.call('HINCRBY', KEYS[2], name, -value)
+  end
+end
+for name, value in pairs(cjson.decode(ARGV[2])['counts']) do
+  redis.call('HINCRBY', KEYS[2], name, value)
+end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+return redis.call('HLEN', KEYS[1])
+"""
+
+
+def connect(settings: Settings) -> redis.Redis:
+    """A client of the Redis that carries the queue."""
+    return redis.Redis.from_url(
+        settings.broker_url.get_secret_value(),
+        socket_timeout=10,
+        socket_connect_timeout=5,
+        health_check_interval=25,
+        decode_responses=True,
+    )
+
+
+@contextmanager
+def queue_errors() -> Iterator[None]:
+    """Says in our words that Redis cannot be reached or refuses."""
+    try:
+        yield
+    except redis.exceptions.OutOfMemoryError as error:
+        raise QueueError(
+            "Redis has no memory left",
+            code="queue-full",
+            hint="raise its maxmemory; nothing is lost, the work goes on when there is room",
+        ) from error
+    except redis.exceptions.AuthenticationError as error:
+        raise QueueError(
+            "Redis refuses the password", code="queue-refused", hint="check REGIONCAP_BROKER_URL"
+        ) from error
+    except (redis.exceptions.RedisError, OSError) as error:
+        raise QueueError(
+            f"Redis cannot be reached ({type(error).__name__})",
+            hint="is it up? `regioncap doctor` checks; REGIONCAP_BROKER_URL names it",
+        ) from error
+
+
+class Progress:
+    """The progress of one job.
+
+    Args:
+        client: A client from `connect`.
+        job_id: The job.
+    """
+
+    def __init__(self, client: redis.Redis, job_id: str) -> None:
+        self._redis = client
+        base = f"{_PREFIX}{job_id}:"
+        self._rendered, self._parts, self._counts = (
+            base + "rendered",
+            base + "parts",
+            base + "counts",
+        )
+        self._attempts = base + "attempts"
+
+    def note_rendered(self, shard: int) -> None:
+        """Notes that a shard's pictures are drawn."""
+        with queue_errors():
+            self._redis.setbit(self._rendered, shard, 1)
+
+    def rendered(self) -> int:
+        """How many shards' pictures are drawn."""
+        with queue_errors():
+            return int(self._redis.bitcount(self._rendered))
+
+    def note_part(self, shard: int, summary: dict[str, Any]) -> int:
+        """Notes a results part, once or again; returns how many parts there are."""
+        text = json.dumps(summary, sort_keys=True)
+        with queue_errors():
+            found = self._redis.eval(_NOTE_PART, 2, self._parts, self._counts, str(shard), text)
+            return int(found)
+
+    def counts(self) -> dict[str, int]:
+        """Sums over the parts so far; `shards` among them."""
+        with queue_errors(), self._redis.pipeline(transaction=False) as pipe:
+            pipe.hgetall(self._counts)
+            pipe.hlen(self._parts)
+            sums, shards = pipe.execute()
+        return {"shards": int(shards), **{name: int(value) for name, value in sums.items()}}
+
+    def parts(self) -> dict[int, dict[str, Any]]:
+        """Summaries of all parts, by shard."""
+        with queue_errors():
+            return {
+                int(shard): json.loads(text)
+                for shard, text in self._redis.hscan_iter(self._parts, count=1000)
+            }
+
+    def done(self) -> set[int]:
+        """Shards that have their results."""
+        with queue_errors():
+            return {int(shard) for shard in self._redis.hkeys(self._parts)}
+
+    def start_attempt(self, stage: str, shard: int) -> int:
+        """Counts a start of a shard's stage; returns how many there were, this one included."""
+        with queue_errors():
+            return int(self._redis.hincrby(self._attempts, f"{stage}:{shard}", 1))
+
+    def forgive_attempt(self, stage: str, shard: int) -> None:
+        """Takes a start back that ended through no fault of the shard."""
+        with queue_errors():
+            self._redis.hincrby(self._attempts, f"{stage}:{shard}", -1)
+
+    def end_attempts(self, stage: str, shard: int) -> None:
+        """Forgets the starts of a stage that is done."""
+        with queue_errors():
+            self._redis.hdel(self._attempts, f"{stage}:{shard}")
+
+    def forget(self) -> None:
+        """Drops all that is kept of the job."""
+        with queue_errors():
+            self._redis.delete(self._rendered, self._parts, self._counts, self._attempts)

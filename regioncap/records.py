@@ -1,0 +1,229 @@
+"""Records: one line of the input, on its way to one line of the output.
+
+    InputRecord      as submitted: what the line said, or what is wrong with it
+    RenderedRecord   pictures drawn and prompts made: all that the caption stage needs
+    results          plain dicts in the output's form, see `output_record`
+
+Reading a line never raises: a line that cannot be used becomes a record that says so, and comes
+out as an error record in its place.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from regioncap.engines.base import Prompt
+from regioncap.errors import RegionCapError
+
+#: Version of the output's form; recorded in job.json and _SUCCESS.
+SCHEMA_VERSION = 1
+
+#: Longest input line, in bytes; a box list of a million numbers fits.
+MAX_LINE_BYTES = 10_000_000
+#: Most boxes in one record.
+MAX_REGIONS = 1_000
+
+Stage = Literal["submit", "render", "caption"]
+Status = Literal["ok", "refused", "missing", "invalid", "skipped"]
+
+
+class Problem(BaseModel):
+    """Why a record has no caption."""
+
+    model_config = ConfigDict(frozen=True)
+
+    code: str
+    message: str
+    stage: Stage
+
+    @classmethod
+    def of(cls, error: RegionCapError, stage: Stage) -> Problem:
+        """The problem that an error describes, with its remedy."""
+        return cls(code=error.code, message=str(error), stage=stage)
+
+
+class InputRecord(BaseModel):
+    """One input line."""
+
+    #: Place among the records, from 0; blank lines are none.
+    index: int
+    #: Line in the file, from 1.
+    line: int
+    #: The user's own name for the record.
+    id: str | int | None = None
+    #: As in the input.
+    image: str | None = None
+    #: Where workers find the picture: an s3:// URI.
+    source: str | None = None
+    #: As in the input; None asks for proposals.
+    bbox: list[Any] | None = None
+    #: All other fields, unchanged.
+    meta: dict[str, Any] = Field(default_factory=dict)
+    error: Problem | None = None
+
+
+class Region(BaseModel):
+    """One box of a record, numbered from 1 in the order given."""
+
+    region: int
+    #: The box used, clipped, in pixels of the oriented image; None if it is no box.
+    bbox: tuple[int | float, int | float, int | float, int | float] | None = None
+    status: Status = "missing"
+    caption: str | None = None
+    #: Why there is no caption; None with status ok.
+    why: str | None = None
+
+
+class PromptText(BaseModel):
+    """A prompt as stored; the fields of `engines.base.Prompt`."""
+
+    system: str = ""
+    before: str = ""
+    after: str = ""
+    answer_schema: dict[str, Any] | None = None
+
+    @classmethod
+    def of(cls, prompt: Prompt) -> PromptText:
+        """A prompt in the form in which it is stored."""
+        return cls(
+            system=prompt.system,
+            before=prompt.before,
+            after=prompt.after,
+            answer_schema=prompt.schema,
+        )
+
+    def prompt(self) -> Prompt:
+        """The prompt as engines take it."""
+        return Prompt(self.system, self.before, self.after, self.answer_schema)
+
+
+class View(BaseModel):
+    """One picture for the engine, with some of a record's regions."""
+
+    #: Key of the picture in the store.
+    key: str
+    size_wh: tuple[int, int]
+    #: The regions shown, by number, and where they lie in this picture (xyxy, pixels).
+    numbers: list[int]
+    boxes_xyxy: list[tuple[int, int, int, int]]
+    #: Colour names of their marks; empty where the style has none.
+    colours: list[str] = Field(default_factory=list)
+    prompt: PromptText
+    #: Name of the style that drew the marks; empty for a crop without marks.
+    mark_style: str = ""
+
+
+class RenderedRecord(InputRecord):
+    """A record after the render stage."""
+
+    type: Literal["with_bbox", "without_bbox"] = "with_bbox"
+    width: int | None = None
+    height: int | None = None
+    normalized_bbox: list[list[float]] | None = None
+    regions: list[Region] = Field(default_factory=list)
+    views: list[View] = Field(default_factory=list)
+
+
+def parse_line(raw: bytes, *, line: int, index: int) -> InputRecord:
+    """Reads one input line.
+
+    Args:
+        raw: The line without its line end.
+        line: Its number in the file, from 1.
+        index: Its number among the records, from 0.
+    """
+    record = InputRecord(index=index, line=line)
+    if len(raw) > MAX_LINE_BYTES:
+        return _bad(record, "line-too-long", f"longer than {MAX_LINE_BYTES:,} bytes")
+    try:
+        text = raw.decode("utf-8-sig" if index == 0 else "utf-8")
+        fields = json.loads(text, parse_constant=str, parse_float=_finite_or_text)
+    except UnicodeDecodeError as error:
+        return _bad(record, "bad-encoding", f"not UTF-8 at byte {error.start} of the line")
+    except RecursionError:
+        return _bad(record, "bad-json", "nested too deeply")
+    except ValueError as error:
+        return _bad(record, "bad-json", f"not JSON: {error}")
+    if not isinstance(fields, dict):
+        return _bad(record, "not-an-object", f"a JSON {_json_type(fields)}, not an object")
+    return _from_fields(record, fields)
+
+
+def _from_fields(record: InputRecord, fields: dict[str, Any]) -> InputRecord:
+    image = fields.pop("image", None)
+    bbox = fields.pop("bbox", None)
+    given_id = fields.pop("id", None)
+    record.meta = fields
+    if isinstance(given_id, str | int) and not isinstance(given_id, bool):
+        record.id = given_id
+    elif given_id is not None:
+        record.meta["id"] = given_id
+    if not isinstance(image, str) or not image:
+        what = "no field image" if image is None else f"image is a {_json_type(image)}"
+        return _bad(record, "no-image", f"{what} (give a path or an s3:// URI)")
+    record.image = image
+    if bbox is not None and not isinstance(bbox, list):
+        return _bad(
+            record, "bad-bbox", f"bbox is a {_json_type(bbox)} (give a list of [x, y, w, h])"
+        )
+    if bbox and not any(isinstance(box, list) for box in bbox) and len(bbox) == 4:
+        return _bad(record, "bad-bbox", f"bbox is one box (put it in a list: [{bbox}])")
+    if bbox and len(bbox) > MAX_REGIONS:
+        return _bad(record, "too-many-boxes", f"{len(bbox):,} boxes (at most {MAX_REGIONS:,})")
+    record.bbox = bbox or None
+    return record
+
+
+def _bad(record: InputRecord, code: str, message: str) -> InputRecord:
+    record.error = Problem(code=code, message=message, stage="submit")
+    return record
+
+
+def _finite_or_text(text: str) -> float | str:
+    # 1e999 reads as infinity, which is no JSON any more when written again.
+    value = float(text)
+    return value if math.isfinite(value) else text
+
+
+_JSON_TYPES = {
+    dict: "object",
+    list: "list",
+    str: "string",
+    bool: "boolean",
+    int: "number",
+    float: "number",
+    type(None): "null",
+}
+
+
+def _json_type(value: object) -> str:
+    return _JSON_TYPES.get(type(value), type(value).__name__)
+
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def dump_lines(records: Iterable[BaseModel | dict[str, Any]]) -> bytes:
+    """JSON Lines of records, in UTF-8."""
+    return b"".join(_dump(record) + b"\n" for record in records)
+
+
+def _dump(record: BaseModel | dict[str, Any]) -> bytes:
+    fields = record.model_dump(mode="json") if isinstance(record, BaseModel) else record
+    # A lone surrogate (legal in JSON, not in UTF-8) becomes a question mark.
+    return json.dumps(fields, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace")
+
+
+def load_lines(model: type[M], data: bytes) -> list[M]:
+    """Reads what `dump_lines` wrote."""
+    return [model.model_validate_json(line) for line in data.split(b"\n") if line]
+
+
+def region_name(number: int) -> str:
+    """What prompts and answers call a region: `<region3>`."""
+    return f"<region{number}>"

@@ -1,0 +1,92 @@
+"""Results: the output's form, and reading them while a job runs or afterwards."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from regioncap import layout
+from regioncap.captioning import Captioned
+from regioncap.jobs import Job
+from regioncap.store import Store
+
+
+def output_record(
+    captioned: Captioned, job: Job, store: Store, *, result_file: str, engine: str, model: str
+) -> dict[str, Any]:
+    """One line of the results: the reference's nine fields by the same names, then ours."""
+    record = captioned.record
+    failed = record.error is not None
+    return {
+        "image": record.image,
+        "type": "with_bbox" if record.bbox and record.type == "with_bbox" else "without_bbox",
+        "bbox": record.bbox,
+        "normalized_bbox": record.normalized_bbox,
+        "result_file": result_file,
+        "image_with_bbox": store.uri(record.views[0].key) if record.views else None,
+        "valid_bboxes_num": sum(len(view.numbers) for view in record.views),
+        "prompt": record.views[0].prompt.prompt().text if record.views else None,
+        "answer": "\n".join(captioned.texts) if captioned.texts and not failed else None,
+        "id": record.id,
+        "index": record.index,
+        "line": record.line,
+        "width": record.width,
+        "height": record.height,
+        "regions": [region.model_dump() for region in record.regions],
+        "engine": engine,
+        "model": model,
+        "prompt_version": job.template.version,
+        "mark_style": job.settings.mark_style,
+        "usage": {
+            "prompt_tokens": captioned.prompt_tokens,
+            "completion_tokens": captioned.completion_tokens,
+            "requests": captioned.requests,
+        },
+        "finish_reason": captioned.finish_reason,
+        "meta": record.meta,
+        "error": record.error.model_dump() if record.error else None,
+    }
+
+
+def summarize(part: bytes) -> dict[str, Any]:
+    """What is noted of a results part: its hash, and counts that add up over parts."""
+    counts = dict.fromkeys(
+        ("records", "failed", "regions", "regions_ok", "prompt_tokens", "completion_tokens"), 0
+    )
+    for record in parse_part(part):
+        counts["records"] += 1
+        counts["failed"] += record["error"] is not None
+        counts["regions"] += len(record["regions"])
+        counts["regions_ok"] += sum(region["status"] == "ok" for region in record["regions"])
+        counts["prompt_tokens"] += record["usage"]["prompt_tokens"]
+        counts["completion_tokens"] += record["usage"]["completion_tokens"]
+    return {"sha256": hashlib.sha256(part).hexdigest(), "counts": counts}
+
+
+def parse_part(part: bytes) -> list[dict[str, Any]]:
+    """Records of a results part."""
+    return [json.loads(line) for line in part.split(b"\n") if line]
+
+
+def read_parts(store: Store, job: Job, *, threads: int = 8) -> Iterator[tuple[int, bytes]]:
+    """Results parts in order, fetched ahead; those not there yet are left out.
+
+    Args:
+        store: Where they lie.
+        job: The job.
+        threads: Requests at a time.
+
+    Yields:
+        Shard number and the part's bytes.
+    """
+    window = threads * 2
+    with ThreadPoolExecutor(threads, thread_name_prefix="results") as pool:
+        for start in range(0, job.shards, window):
+            shards = range(start, min(start + window, job.shards))
+            keys = [layout.results_key(job.job, shard) for shard in shards]
+            for shard, part in zip(shards, pool.map(store.find, keys), strict=True):
+                if part is not None:
+                    yield shard, part

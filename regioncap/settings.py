@@ -1,0 +1,180 @@
+"""Every setting, its default, and where values come from.
+
+A value is looked for in this order: command-line flags, the environment (`REGIONCAP_` and the name
+in capitals), secret files (a folder named by `REGIONCAP_SECRETS_DIR`), `regioncap.toml` in the
+working folder, the embedded stack that `regioncap up` runs in this folder, and last the defaults
+here.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SecretsSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from regioncap.errors import UsageError
+
+TOML_FILE = Path("regioncap.toml")
+#: Where `regioncap up` keeps its data, in the working folder.
+STACK_FOLDER = Path(".regioncap")
+
+BoxFormat = Literal["xywh", "xyxy", "xywh-normalized", "xyxy-normalized"]
+Overflow = Literal["rounds", "cut"]
+
+
+class JobSettings(BaseModel):
+    """What belongs to a job and is kept in its job.json."""
+
+    max_boxes: int = Field(10, ge=1, le=100, description="Most boxes drawn in one picture.")
+    overflow: Overflow = Field(
+        "rounds", description="More boxes than max_boxes: several pictures (rounds) or cut off."
+    )
+    box_format: BoxFormat = Field("xywh", description="How the input's boxes are to be read.")
+    mark_style: str = Field("v1", description="How boxes and tags are drawn.")
+    prompt: str = Field("default", description="Name of a prompt template, or a file with one.")
+    temperature: float = Field(0.7, ge=0, le=2, description="Sampling temperature; 0 is greedy.")
+    top_p: float = Field(0.9, gt=0, le=1, description="Nucleus sampling threshold.")
+    max_tokens: int = Field(512, ge=1, le=32_768, description="Longest answer, in tokens.")
+    seed: int | None = Field(None, ge=0, description="Seed of the sampling; none by default.")
+    shard_size: int = Field(32, ge=1, le=4096, description="Records in a shard.")
+    queue: str = Field(
+        "caption",
+        pattern=r"^caption(\.[A-Za-z0-9_-]+)*$",
+        description="Queue of the caption workers to use: one queue per model.",
+    )
+
+
+def _lower(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value
+
+
+class Settings(BaseSettings, JobSettings):
+    """All settings, resolved."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="REGIONCAP_",
+        env_ignore_empty=True,
+        extra="forbid",
+        toml_file=TOML_FILE,
+        secrets_dir=os.environ.get("REGIONCAP_SECRETS_DIR"),
+        env_nested_max_split=1,
+    )
+
+    broker_url: SecretStr = Field(
+        SecretStr("redis://127.0.0.1:6379/0"), description="Redis or Valkey, as a URL."
+    )
+    s3_endpoint: str = Field("127.0.0.1:9000", description="Host and port of the S3 store.")
+    s3_access_key: str = Field("", description="Access key of the S3 store.")
+    s3_secret_key: SecretStr = Field(SecretStr(""), description="Secret key of the S3 store.")
+    s3_bucket: str = Field("regioncap", description="Bucket that holds everything.")
+    s3_secure: bool = Field(False, description="Whether the S3 store is spoken to over TLS.")
+    s3_region: str = Field("us-east-1", description="Region of the bucket.")
+    s3_source_buckets: list[str] = Field(
+        default_factory=list, description="Further buckets that images may be read from."
+    )
+
+    engine: Annotated[Literal["baseline", "vllm", "openai"], BeforeValidator(_lower)] = Field(
+        "baseline", description="What captions: baseline (no model), vllm or openai."
+    )
+    model: str = Field(
+        "Qwen/Qwen2.5-VL-3B-Instruct", description="Model folder or hub name, for vllm and openai."
+    )
+    hf_cache_dir: Path | None = Field(None, description="Cache folder of the model hub.")
+    download_dir: Path | None = Field(None, description="Folder that weights are downloaded to.")
+    engine_args: dict[str, Any] = Field(
+        default_factory=dict, description="Further arguments of the engine, passed on as they are."
+    )
+    max_pixels: int = Field(
+        1_003_520, ge=28 * 28 * 4, description="Pixels of the picture that the model sees."
+    )
+    max_image_bytes: int = Field(50_000_000, ge=1, description="Largest image file accepted.")
+    max_image_pixels: int = Field(100_000_000, ge=1, description="Largest image accepted.")
+    concurrency: int | None = Field(
+        None, ge=1, description="Shards that a worker has in hand; by the kind of worker if unset."
+    )
+    visibility_timeout_s: float = Field(
+        120.0, ge=5, description="A shard whose worker is silent for this long is given to another."
+    )
+    grace_s: float = Field(20.0, ge=0, description="Time to finish when a worker is told to stop.")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Order of the sources; the first that has a value wins."""
+        return tuple(source for _, source in named_sources(settings_cls, init_settings))
+
+    def job_settings(self) -> JobSettings:
+        """The part that is kept with a job."""
+        return JobSettings.model_validate(self.model_dump(include=set(JobSettings.model_fields)))
+
+
+def named_sources(
+    settings_cls: type[BaseSettings], flags: PydanticBaseSettingsSource | None = None
+) -> list[tuple[str, PydanticBaseSettingsSource]]:
+    """The sources of settings with the names that users know them by, strongest first."""
+    from pydantic_settings import EnvSettingsSource
+
+    return [
+        ("flag", flags or InitSettingsSource(settings_cls, {})),
+        ("environment", EnvSettingsSource(settings_cls)),
+        ("secret file", SecretsSettingsSource(settings_cls)),
+        (str(TOML_FILE), TomlConfigSettingsSource(settings_cls)),
+        ("regioncap up", InitSettingsSource(settings_cls, _running_stack())),
+    ]
+
+
+def _running_stack() -> dict[str, Any]:
+    from regioncap.local.stack import find_stack
+
+    stack = find_stack(STACK_FOLDER)
+    return dict(stack.settings) if stack else {}
+
+
+def load_settings(**flags: Any) -> Settings:
+    """Resolves the settings; flags that are None count as not given.
+
+    Raises:
+        UsageError: A value is out of range, a name is unknown or a file cannot be read; the
+            message names each.
+    """
+    given = {name: value for name, value in flags.items() if value is not None}
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        raise UsageError(_describe(error), code="bad-settings", hint=_HINT) from None
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{TOML_FILE}: {error}", code="bad-settings", hint=_HINT) from None
+
+
+_HINT = "environment names are REGIONCAP_ and the name in capitals; see `regioncap config show`"
+
+
+def _describe(error: ValidationError) -> str:
+    parts = []
+    for problem in error.errors(include_url=False, include_context=False):
+        name = ".".join(str(part) for part in problem["loc"])
+        parts.append(f"{name}: {problem['msg']}")
+    return "; ".join(parts)
+
+
+@lru_cache(maxsize=1)
+def worker_settings() -> Settings:
+    """The settings of this worker process, read once."""
+    return load_settings()

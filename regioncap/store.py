@@ -1,0 +1,220 @@
+"""The object store: small objects in one bucket of any S3 server, through minio-py."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import urllib3
+from minio import Minio
+from minio.error import MinioException, S3Error
+
+from regioncap.errors import NotFoundError, StoreError, UsageError
+from regioncap.settings import Settings
+
+T = TypeVar("T")
+
+_MISSING = {"NoSuchKey", "NoSuchBucket", "NoSuchObject", "NotFound", "ResourceNotFound"}
+_DENIED = {"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch"}
+
+
+class Store:
+    """One bucket.
+
+    Thread-safe, but not across a fork: make it after forking. Each call is retried a few times by
+    the HTTP client on lost connections and 5xx answers; after that it is a StoreError.
+
+    Args:
+        settings: Endpoint, credentials and bucket.
+        connections: Most connections kept open at a time.
+        attempts: Tries of one request before it counts as failed.
+    """
+
+    def __init__(self, settings: Settings, *, connections: int = 16, attempts: int = 4) -> None:
+        if "://" in settings.s3_endpoint:
+            raise UsageError(
+                f"s3_endpoint: {settings.s3_endpoint!r} is a URL",
+                code="bad-settings",
+                hint="give host:port, and s3_secure=true for TLS",
+            )
+        self.bucket = settings.s3_bucket
+        self.endpoint = settings.s3_endpoint
+        self._client = Minio(
+            settings.s3_endpoint,
+            access_key=settings.s3_access_key or None,
+            secret_key=settings.s3_secret_key.get_secret_value() or None,
+            secure=settings.s3_secure,
+            region=settings.s3_region,
+            http_client=_http_client(connections, attempts, settings.s3_secure),
+        )
+
+    def uri(self, key: str) -> str:
+        """The s3:// name of an object in this bucket."""
+        return f"s3://{self.bucket}/{key}"
+
+    def put(self, key: str, data: bytes, content_type: str = "application/octet-stream") -> None:
+        """Writes an object whole; readers see the old one or the new one, nothing between."""
+        self._call(
+            key,
+            lambda: self._client.put_object(
+                self.bucket, key, io.BytesIO(data), len(data), content_type=content_type
+            ),
+        )
+
+    def get(self, key: str, *, bucket: str | None = None, limit_bytes: int | None = None) -> bytes:
+        """Reads an object.
+
+        Args:
+            key: Its name.
+            bucket: Another bucket than the store's own.
+            limit_bytes: Stops reading after this many bytes; more than that many come back only
+                if the object is larger.
+
+        Raises:
+            NotFoundError: There is none.
+            StoreError: The store cannot be reached.
+        """
+
+        def read() -> bytes:
+            response = self._client.get_object(
+                bucket or self.bucket, key, length=limit_bytes + 1 if limit_bytes else 0
+            )
+            try:
+                return bytes(response.read())
+            finally:
+                response.close()
+                response.release_conn()
+
+        return self._call(key, read)
+
+    def find(self, key: str) -> bytes | None:
+        """Reads an object, or None if there is none."""
+        try:
+            return self.get(key)
+        except NotFoundError:
+            return None
+
+    def exists(self, key: str) -> bool:
+        """Whether there is such an object."""
+        try:
+            self._call(key, lambda: self._client.stat_object(self.bucket, key))
+        except NotFoundError:
+            return False
+        return True
+
+    def delete(self, key: str) -> None:
+        """Removes an object; one that is not there is fine."""
+        self._call(key, lambda: self._client.remove_object(self.bucket, key))
+
+    def list_keys(self, prefix: str, *, recursive: bool = True, after: str = "") -> Iterator[str]:
+        """Names under a prefix in order; "folders" end in a slash when not recursive."""
+        objects = self._client.list_objects(
+            self.bucket, prefix=prefix, recursive=recursive, start_after=after or None
+        )
+        with self._errors(prefix):
+            for found in objects:
+                if found.object_name:
+                    yield found.object_name
+
+    def put_json(self, key: str, value: Any) -> None:
+        """Writes a value as JSON."""
+        text = json.dumps(value, ensure_ascii=False, indent=2)
+        self.put(key, text.encode("utf-8", "replace"), "application/json")
+
+    def get_json(self, key: str) -> Any:
+        """Reads a JSON object; raises as `get` does."""
+        return json.loads(self.get(key))
+
+    def ensure_bucket(self) -> None:
+        """Makes the bucket if it is not there."""
+
+        def make() -> None:
+            if not self._client.bucket_exists(self.bucket):
+                self._client.make_bucket(self.bucket)
+
+        self._call(self.bucket, make)
+
+    def check(self) -> None:
+        """Returns if the bucket answers.
+
+        Raises:
+            StoreError: It does not; the hint names the endpoint or the bucket.
+        """
+        found = self._call(self.bucket, lambda: self._client.bucket_exists(self.bucket))
+        if not found:
+            raise StoreError(
+                f"there is no bucket {self.bucket!r} at {self.endpoint}",
+                code="no-bucket",
+                hint="make it, or name another with REGIONCAP_S3_BUCKET",
+            )
+
+    def _call(self, key: str, request: Callable[[], T]) -> T:
+        with self._errors(key):
+            return request()
+
+    @contextmanager
+    def _errors(self, key: str) -> Iterator[None]:
+        """Says what went wrong in our words; the client's own errors carry whole requests."""
+        try:
+            yield
+        except S3Error as error:
+            if error.code in _MISSING:
+                raise NotFoundError(f"no object {key!r} in {self.bucket}") from None
+            raise self._refused(key, error) from None
+        except (MinioException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+            raise StoreError(
+                f"the S3 store at {self.endpoint} cannot be reached ({type(error).__name__})",
+                hint="is it up? `regioncap doctor` checks; REGIONCAP_S3_ENDPOINT names it",
+            ) from error
+
+    def _refused(self, key: str, error: S3Error) -> StoreError:
+        hint = ""
+        if error.code in _DENIED:
+            hint = "check REGIONCAP_S3_ACCESS_KEY and REGIONCAP_S3_SECRET_KEY"
+        return StoreError(
+            f"the S3 store at {self.endpoint} refused {key!r}: {error.code}",
+            code="store-refused",
+            hint=hint,
+        )
+
+
+def parse_s3_uri(uri: str) -> tuple[str, str]:
+    """Bucket and key of an `s3://bucket/key` name.
+
+    Raises:
+        ValueError: It is none.
+    """
+    parts = urlsplit(uri)
+    key = uri.removeprefix(f"s3://{parts.netloc}/")
+    if parts.scheme != "s3" or not parts.netloc or not key or key == uri:
+        raise ValueError(f"not of the form s3://bucket/key: {uri!r}")
+    return parts.netloc, key
+
+
+def _http_client(connections: int, attempts: int, secure: bool) -> urllib3.PoolManager:
+    retries = urllib3.Retry(
+        total=attempts,
+        backoff_factor=0.2,
+        status_forcelist=[500, 502, 503, 504],
+        raise_on_status=False,
+    )
+    options: dict[str, Any] = {}
+    if secure:
+        import ssl
+
+        options["cert_reqs"] = "CERT_REQUIRED"
+        options["ca_certs"] = (
+            os.environ.get("SSL_CERT_FILE") or ssl.get_default_verify_paths().cafile
+        )
+    return urllib3.PoolManager(
+        num_pools=2,
+        maxsize=connections,
+        timeout=urllib3.Timeout(connect=5, read=60),
+        retries=retries,
+        **options,
+    )

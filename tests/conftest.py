@@ -1,0 +1,29 @@
+"""What tests of several kinds share: the embedded stack, started once and only when asked for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from regioncap.local import LocalStack
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
+    """Real servers for the whole session; tests that stop or kill them start their own."""
+    with LocalStack(tmp_path_factory.mktemp("stack")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def stack_settings(stack: LocalStack) -> dict[str, str]:
+    return stack.settings()
+
+
+@pytest.fixture(scope="session")
+def settings_env(stack_settings: dict[str, str]) -> dict[str, str]:
+    """The whole environment of a subprocess that works with the stack."""
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith("REGIONCAP_")}
+    return inherited | {f"REGIONCAP_{name.upper()}": v for name, v in stack_settings.items()}

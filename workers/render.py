@@ -1,0 +1,59 @@
+"""The render worker: `celery -A workers.render worker -Q render`.
+
+Prefork: each child draws in a process of its own, which a broken picture may take down alone.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from celery import Task, signals
+
+from regioncap import logs
+from regioncap.presence import Presence
+from regioncap.progress import connect
+from regioncap.queue import RENDER_TASK, Sender, make_app
+from regioncap.render import RenderStage
+from regioncap.settings import worker_settings
+from regioncap.store import Store
+from workers.shards import Shards
+
+settings = worker_settings()
+app = make_app(
+    settings,
+    name="regioncap-render",
+    worker_concurrency=settings.concurrency,
+    worker_max_tasks_per_child=200,
+    worker_max_memory_per_child=2_000_000,  # KiB; checked between shards
+    task_time_limit=600,
+)
+
+
+@cache
+def _shards() -> Shards:
+    return Shards("render", settings)
+
+
+@cache
+def _stage() -> RenderStage:
+    # Made in the child: connections and threads do not survive a fork.
+    return RenderStage(Store(settings), settings, Sender(app), _shards().progress)
+
+
+@app.task(name=RENDER_TASK, bind=True)
+def render(self: Task, job: str, shard: int) -> None:
+    """Draws the pictures of a shard."""
+    _shards().run(self, job, shard, _stage().run)
+
+
+@signals.setup_logging.connect
+def _setup_logging(**_: Any) -> None:
+    logs.configure()
+
+
+@signals.worker_ready.connect
+def _ready(**_: Any) -> None:
+    presence = Presence(connect(settings), "render", queue="render")
+    signals.worker_shutting_down.connect(lambda **_: presence.stop(), weak=False)
+    presence.start()
