@@ -37,7 +37,7 @@ def _main(
     s3_endpoint: Annotated[str | None, typer.Option(help="S3 store, as host:port.")] = None,
     s3_bucket: Annotated[str | None, typer.Option(help="Bucket that holds everything.")] = None,
     debug: Annotated[bool, typer.Option(help="Show tracebacks.")] = False,
-    version: Annotated[  # noqa: ARG001  # handled by the callback
+    version: Annotated[  # handled by the callback
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:

@@ -102,9 +102,7 @@ def watch_job(services: Services, job: Job, timeout_s: float | None = None) -> i
     return _EXIT_FAILED_RECORDS if status.failed else 0
 
 
-def _follow(
-    services: Services, job: Job, started: float, timeout_s: float | None
-) -> JobStatus:
+def _follow(services: Services, job: Job, started: float, timeout_s: float | None) -> JobStatus:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
     from rich.progress import TimeRemainingColumn as Eta
 

@@ -25,9 +25,7 @@ def results_command(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="File to write [stdout].")
     ] = None,
-    images: Annotated[
-        Path | None, typer.Option(help="Folder for the marked images.")
-    ] = None,
+    images: Annotated[Path | None, typer.Option(help="Folder for the marked images.")] = None,
 ) -> None:
     """Bring the results so far, in input order, as JSON Lines."""
     from regioncap import jobs

@@ -22,20 +22,25 @@ from PIL import Image
 from regioncap.engines.base import Answer, CaptionRequest, Prompt, Sampling
 from regioncap.engines.vllm_start import (
     DEFAULT_MAX_PIXELS,
-    TOKEN_SIDE_PX,
     check_machine,
     engine_arguments,
     load,
     prepare_environment,
 )
 from regioncap.errors import EngineDeadError, EngineStartError, RequestError
+from regioncap.images import PATCH
 from regioncap.models import DEFAULT_MODEL, resolve_model
+from regioncap.settings import Settings
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
     from vllm.outputs import RequestOutput
     from vllm.sampling_params import SamplingParams
     from vllm.v1.engine.async_llm import AsyncLLM
+
+
+#: The core ends by itself well within this; then it is killed.
+_CLOSE_TIMEOUT_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +147,7 @@ class VllmEngine:
         decoders, self._decoders = self._decoders, None
         if llm is not None:
             handler = llm.output_handler
-            await asyncio.to_thread(llm.shutdown)
+            await asyncio.to_thread(llm.shutdown, _CLOSE_TIMEOUT_S)
             if handler is not None:
                 handler.cancel()
                 with suppress(asyncio.CancelledError):
@@ -164,9 +169,13 @@ class VllmEngine:
             prefix_hits=int(totals.get("vllm:prefix_cache_hits", 0)),
         )
 
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The model's tokenizer, of the running engine."""
+        return self._require_llm().get_tokenizer()
+
     async def _warm_up(self) -> None:
         picture = io.BytesIO()
-        Image.new("RGB", (16 * TOKEN_SIDE_PX, 16 * TOKEN_SIDE_PX), "grey").save(picture, "JPEG")
+        Image.new("RGB", (16 * PATCH, 16 * PATCH), "grey").save(picture, "JPEG")
         prompt = Prompt(before="Describe the image.")
         request = CaptionRequest(
             "warm-up", picture.getvalue(), prompt, Sampling(temperature=0.0, max_tokens=4)
@@ -215,6 +224,17 @@ class VllmEngine:
         if self._llm is None:
             raise EngineDeadError("the vLLM engine is not running", hint="call start() first")
         return self._llm
+
+
+def from_settings(settings: Settings) -> VllmEngine:
+    """The engine that the settings describe, not started."""
+    return VllmEngine(
+        settings.model,
+        engine_args=settings.engine_args,
+        hf_cache_dir=settings.hf_cache_dir,
+        download_dir=settings.download_dir,
+        max_pixels=settings.max_pixels,
+    )
 
 
 def chat_text(tokenizer: PreTrainedTokenizerBase, prompt: Prompt) -> str:

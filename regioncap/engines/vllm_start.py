@@ -12,14 +12,14 @@ from regioncap.checkpoint import weights_bytes
 from regioncap.cuda_libs import prefer_wheel_libraries
 from regioncap.errors import EngineStartError
 from regioncap.gpu import check_memory, visible_gpus
+from regioncap.images import PATCH
 
 if TYPE_CHECKING:
     from vllm.v1.engine.async_llm import AsyncLLM
 
-#: A square with sides in pixels that the vision tower turns into one token (patch 14, merged 2x2).
-TOKEN_SIDE_PX = 28
-MIN_PIXELS = 4 * TOKEN_SIDE_PX**2
-DEFAULT_MAX_PIXELS = 1280 * TOKEN_SIDE_PX**2
+#: The least that the model's own image processor leaves as it is.
+MODEL_MIN_PIXELS = 4 * PATCH**2
+DEFAULT_MAX_PIXELS = 1280 * PATCH**2
 #: Room for the prompt's words and the answer beside the picture, in tokens.
 TEXT_TOKENS = 4096
 _GIB = 1 << 30
@@ -47,8 +47,10 @@ def engine_arguments(folder: Path, given: dict[str, Any], max_pixels: int) -> di
         "model": str(folder),
         "tensor_parallel_size": 1,
         "limit_mm_per_prompt": {"image": 1, "video": 0},
-        "mm_processor_kwargs": {"min_pixels": MIN_PIXELS, "max_pixels": max_pixels},
-        "max_model_len": max_pixels // TOKEN_SIDE_PX**2 + TEXT_TOKENS,
+        "mm_processor_kwargs": {
+            "size": {"shortest_edge": MODEL_MIN_PIXELS, "longest_edge": max_pixels}
+        },
+        "max_model_len": max_pixels // PATCH**2 + TEXT_TOKENS,
         **given,
     }
 

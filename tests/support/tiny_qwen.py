@@ -74,13 +74,17 @@ def with_old_config(folder: Path, target: Path) -> Path:
     text = config.pop("text_config")
     rope = text.pop("rope_parameters")
     text.pop("layer_types", None)
-    old = config | text | {
-        "model_type": "qwen2_5_vl",
-        "torch_dtype": config.pop("dtype"),
-        "transformers_version": "4.41.2",
-        "rope_theta": rope["rope_theta"],
-        "rope_scaling": {"type": "mrope", "mrope_section": rope["mrope_section"]},
-    }
+    old = (
+        config
+        | text
+        | {
+            "model_type": "qwen2_5_vl",
+            "torch_dtype": config.pop("dtype"),
+            "transformers_version": "4.41.2",
+            "rope_theta": rope["rope_theta"],
+            "rope_scaling": {"type": "mrope", "mrope_section": rope["mrope_section"]},
+        }
+    )
     old.pop("dtype", None)
     old["vision_config"].pop("rope_parameters", None)
     (target / "config.json").write_text(json.dumps(old, indent=2))
