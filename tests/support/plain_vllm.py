@@ -1,7 +1,7 @@
 """The same questions asked the plain way: `LLM.generate` in a loop, and the model in transformers.
 
-Run as a script in a process of its own: `python plain_vllm.py TASK.json`. Prints one JSON object,
-`{"plain": [[token, ...], ...], "transformers": [[token, ...], ...]}`, in the order of the questions.
+Run as a script in a process of its own: `python plain_vllm.py TASK.json`. Prints one JSON object:
+`{"plain": [[token, ...], ...], "transformers": [[token, ...], ...]}`, as the questions stand.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """A Qwen2.5-VL of 1.3 MB with random weights: the real architecture, processor and chat template.
 
 What it writes is noise, but noise that hangs on every pixel and word it is given: two pictures
-nearly never get the same answer, so that answers given to the wrong record are noticed. The weights'
-spread is chosen for that; at the usual 0.02 it repeats one token whatever it sees.
+nearly never get the same answer, so that answers given to the wrong record are noticed. The spread
+of the weights is chosen for that; at the usual 0.02 it repeats one token whatever it sees.
 """
 
 from __future__ import annotations

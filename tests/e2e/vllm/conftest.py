@@ -6,11 +6,12 @@ without it; elsewhere they are skipped.
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import importlib.util
 import os
-import runpy
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,7 @@ THEIR_WARNINGS = (
     "ignore::DeprecationWarning",
     "ignore::FutureWarning",
     "ignore::PendingDeprecationWarning",
+    "ignore:Unclosed context:ResourceWarning",
     "ignore::UserWarning:torch.*",
     "ignore::UserWarning:vllm.*",
     "ignore::UserWarning:transformers.*",
@@ -71,7 +73,7 @@ def vllm_environment() -> Iterator[dict[str, str]]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in ENVIRONMENT.items():
             patch.setenv(name, value)
-        runpy.run_path(str(SHIM / "sitecustomize.py"))
+        _run_shim()
         yield ENVIRONMENT
 
 
@@ -96,6 +98,8 @@ def engine_thread(tiny_model: Path) -> Iterator[EngineThread]:
     started = set(Process().children(recursive=True)) - before
     yield thread
     thread.close()
+    del thread
+    gc.collect()  # what vLLM warns of when collected, it warns of here
     left = [p.name() for p in started if p.is_running() and "resource_tracker" not in _line(p)]
     assert not left, f"processes of the engine that are still there: {left}"
 
@@ -110,6 +114,16 @@ def engine(engine_thread: EngineThread) -> VllmEngine:
 def ask(engine_thread: EngineThread) -> Ask:
     """Asks the shared engine, as a worker's thread does."""
     return lambda requests: engine_thread.run(engine_thread.engine.caption(requests)).result(120)
+
+
+def _run_shim() -> None:
+    # This interpreter started before PYTHONPATH said so.
+    spec = importlib.util.spec_from_file_location("vllm_cpu_shim", SHIM / "sitecustomize.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # what it declares lives as long as it does
+    spec.loader.exec_module(module)
 
 
 def _line(process: Process) -> str:

@@ -57,7 +57,9 @@ def expected(
     (folder / "task.json").write_text(json.dumps(task))
     done = subprocess.run(
         [sys.executable, plain_vllm.__file__, str(folder / "task.json")],
-        env=os.environ | {"VLLM_LOGGING_STREAM": "ext://sys.stderr"},
+        env=os.environ
+        # All in one process: it starts in half the time.
+        | {"VLLM_LOGGING_STREAM": "ext://sys.stderr", "VLLM_ENABLE_V1_MULTIPROCESSING": "0"},
         capture_output=True,
         text=True,
         check=False,
@@ -98,7 +100,9 @@ def test_counts_tokens(answers: list[Answer]) -> None:
     for answer in answers:
         assert answer.completion_tokens == len(answer.details["token_ids"]) > 0
         assert answer.prompt_tokens > answer.details["image_tokens"]
-        assert (answer.finish_reason == "length") == (answer.completion_tokens == GREEDY.max_tokens)
+        if answer.completion_tokens < GREEDY.max_tokens:
+            assert answer.finish_reason == "stop"
+    assert {answer.finish_reason for answer in answers} == {"stop", "length"}
 
 
 def test_shared_words_are_computed_once(
@@ -111,8 +115,8 @@ def test_shared_words_are_computed_once(
     assert isinstance(answer, Answer)
     with capsys.disabled():
         print(
-            f"\nprefix cache: {answer.details['cached_tokens']} of {answer.prompt_tokens} tokens of "
-            f"a new picture's prompt, {after.prefix_hit_rate:.0%} of all since the start"
+            f"\nprefix cache: {answer.details['cached_tokens']} of the {answer.prompt_tokens} tokens "
+            f"for a new picture, {after.prefix_hit_rate:.0%} of all"
         )
     assert answer.details["cached_tokens"] >= ENGINE_ARGS["block_size"]
     assert after.prefix_hits - before.prefix_hits == answer.details["cached_tokens"]
