@@ -142,7 +142,7 @@ class OpenAIEngine:
             raise EngineStartError(
                 f"{self._base_url} does not serve {self.model!r}",
                 code="server-model-missing",
-                hint=f"it serves: {', '.join(names[:5]) or 'nothing'}; set the model to one of these",
+                hint=f"set the model to one that it serves: {', '.join(names[:5]) or 'none'}",
             )
 
     async def _warm_up(self) -> None:

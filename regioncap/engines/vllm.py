@@ -282,9 +282,7 @@ def _sampling_params(request: CaptionRequest, device_type: str) -> SamplingParam
         max_tokens=sampling.max_tokens,
         seed=None if greedy else sampling.seed,
         output_kind=RequestOutputKind.FINAL_ONLY,
-        structured_outputs=None
-        if schema is None
-        else StructuredOutputsParams(json=schema, disable_any_whitespace=True),
+        structured_outputs=None if schema is None else StructuredOutputsParams(json=schema),
     )
 
 
@@ -310,7 +308,10 @@ def _answer_from(output: RequestOutput, image_token_id: int) -> Answer:
 
 
 def _refused(request: CaptionRequest, error: BaseException) -> RequestError:
-    too_long = "maximum model length" in str(error)
+    # Said of the words alone, and of words and picture together.
+    too_long = any(
+        words in str(error) for words in ("maximum context length", "maximum model length")
+    )
     return RequestError(
         f"vLLM refused request {request.request_id}: {error}",
         code="prompt-too-long" if too_long else "engine-request",

@@ -51,6 +51,9 @@ def engine_arguments(folder: Path, given: dict[str, Any], max_pixels: int) -> di
             "size": {"shortest_edge": MODEL_MIN_PIXELS, "longest_edge": max_pixels}
         },
         "max_model_len": max_pixels // PATCH**2 + TEXT_TOKENS,
+        # Left free, a model may fill its answer with white space. vLLM takes this setting for the
+        # whole engine only; the one by request has no effect (as of 0.32).
+        "structured_outputs_config": {"backend": "xgrammar", "disable_any_whitespace": True},
         **given,
     }
 

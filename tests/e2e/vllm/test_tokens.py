@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from PIL import Image
 
 from regioncap.engines.base import Answer
 from regioncap.engines.thread import EngineThread
-from regioncap.engines.vllm import VllmEngine, chat_text
+from regioncap.engines.vllm import VllmEngine
 from tests.e2e.vllm.conftest import ENGINE_ARGS, Ask
 from tests.support import plain_vllm
 from tests.support.scenes import GREEDY, question, write_scenes
@@ -23,7 +24,44 @@ COUNT = 40
 
 
 @pytest.fixture(scope="module")
-def answers(engine_thread: EngineThread) -> list[Answer]:
+def plain_run(
+    tiny_model: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
+    """The same questions in a plain loop, in a process of its own beside the engine's start."""
+    folder = tmp_path_factory.mktemp("plain")
+    questions = [
+        {
+            "system": question(number).prompt.system,
+            "before": question(number).prompt.before,
+            "after": question(number).prompt.after,
+            "image": str(path),
+        }
+        for number, path in enumerate(write_scenes(folder, COUNT))
+    ]
+    task = {
+        "model": str(tiny_model),
+        "engine_args": ENGINE_ARGS | {"limit_mm_per_prompt": {"image": 1, "video": 0}},
+        "max_tokens": GREEDY.max_tokens,
+        "questions": questions,
+    }
+    (folder / "task.json").write_text(json.dumps(task))
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, plain_vllm.__file__, folder / "task.json", folder / "answers.json"],
+            # All in one process: it starts in half the time.
+            env=os.environ | {"VLLM_ENABLE_V1_MULTIPROCESSING": "0"},
+            stdout=log,
+            stderr=log,
+        )
+    yield process, folder
+    process.kill()
+    process.wait()
+
+
+@pytest.fixture(scope="module")
+def answers(
+    plain_run: tuple[subprocess.Popen[bytes], Path], engine_thread: EngineThread
+) -> list[Answer]:
     """Answers to all questions, from five callers at once."""
     questions = [question(number) for number in range(COUNT)]
     calls = [
@@ -38,34 +76,10 @@ def answers(engine_thread: EngineThread) -> list[Answer]:
 
 
 @pytest.fixture(scope="module")
-def expected(
-    tiny_model: Path, engine: VllmEngine, tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, list[list[int]]]:
-    """The same questions in a plain loop, in a process of its own."""
-    folder = tmp_path_factory.mktemp("plain")
-    tokenizer = engine.tokenizer()
-    questions = [
-        {"text": chat_text(tokenizer, question(number).prompt), "image": str(path)}
-        for number, path in enumerate(write_scenes(folder, COUNT))
-    ]
-    task = {
-        "model": str(tiny_model),
-        "engine_args": ENGINE_ARGS | {"limit_mm_per_prompt": {"image": 1, "video": 0}},
-        "max_tokens": GREEDY.max_tokens,
-        "questions": questions,
-    }
-    (folder / "task.json").write_text(json.dumps(task))
-    done = subprocess.run(
-        [sys.executable, plain_vllm.__file__, str(folder / "task.json")],
-        env=os.environ
-        # All in one process: it starts in half the time.
-        | {"VLLM_LOGGING_STREAM": "ext://sys.stderr", "VLLM_ENABLE_V1_MULTIPROCESSING": "0"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    tokens: dict[str, list[list[int]]] = json.loads(done.stdout.strip().splitlines()[-1])
+def expected(plain_run: tuple[subprocess.Popen[bytes], Path]) -> dict[str, list[list[int]]]:
+    process, folder = plain_run
+    assert process.wait() == 0, (folder / "log").read_text()[-3000:]
+    tokens: dict[str, list[list[int]]] = json.loads((folder / "answers.json").read_text())
     return tokens
 
 
@@ -114,9 +128,10 @@ def test_shared_words_are_computed_once(
     after = engine.stats()
     assert isinstance(answer, Answer)
     with capsys.disabled():
+        cached = answer.details["cached_tokens"]
         print(
-            f"\nprefix cache: {answer.details['cached_tokens']} of the {answer.prompt_tokens} tokens "
-            f"for a new picture, {after.prefix_hit_rate:.0%} of all"
+            f"\nprefix cache: {cached} of the {answer.prompt_tokens} prompt tokens of a new "
+            f"picture, {after.prefix_hit_rate:.0%} of all"
         )
     assert answer.details["cached_tokens"] >= ENGINE_ARGS["block_size"]
     assert after.prefix_hits - before.prefix_hits == answer.details["cached_tokens"]
