@@ -6,6 +6,7 @@ GPU, before an engine starts and in `regioncap doctor`.
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import shutil
@@ -20,8 +21,9 @@ from regioncap.cuda_libs import clashes, wheel_library_dirs
 from regioncap.errors import EngineStartError, RegionCapError
 from regioncap.models import DEFAULT_MODEL, is_offline, resolve_model
 
-#: vLLM's CUDA wheels are built for CUDA 12.8 and later; the oldest driver that runs those.
-MIN_DRIVER = (570, 0)
+#: The oldest driver for each major version of CUDA; minor versions are compatible
+#: (https://docs.nvidia.com/deploy/cuda-compatibility/).
+MIN_DRIVER = {12: (525,), 13: (580,)}
 MIN_VLLM = (0, 32)
 #: Turing; older cards have no bfloat16 nor the attention kernels.
 MIN_COMPUTE_CAPABILITY = (7, 5)
@@ -197,12 +199,29 @@ def _check_gpus(environ: Mapping[str, str]) -> list[Check]:
     return [_check_driver(gpus[0].driver), *(_check_gpu(gpu) for gpu in gpus)]
 
 
+def driver_needed(torch_cuda: str | None) -> tuple[int, ...]:
+    """The oldest driver that runs a PyTorch built for this CUDA; None if that is not known."""
+    major = _numbers(torch_cuda)[0] if torch_cuda else min(MIN_DRIVER)
+    return MIN_DRIVER[min(max(major, min(MIN_DRIVER)), max(MIN_DRIVER))]
+
+
 def _check_driver(driver: str) -> Check:
-    if _numbers(driver) < MIN_DRIVER:
-        wanted = ".".join(map(str, MIN_DRIVER))
+    needed = driver_needed(_torch_cuda())
+    if _numbers(driver) < needed:
+        wanted = ".".join(map(str, needed))
         remedy = f"install driver {wanted} or newer, or a vLLM built for an older CUDA"
         return Check("driver", "fail", f"NVIDIA driver {driver} is older than {wanted}", remedy)
     return Check("driver", "ok", f"NVIDIA driver {driver}")
+
+
+def _torch_cuda() -> str | None:
+    """The CUDA that PyTorch was built for, read from its files: importing it takes seconds."""
+    spec = importlib.util.find_spec("torch")
+    if spec is None or spec.origin is None:
+        return None
+    text = (Path(spec.origin).parent / "version.py").read_text("utf-8")
+    match = re.search(r"^cuda\b.*= *'([\d.]+)'", text, re.MULTILINE)
+    return match.group(1) if match else None
 
 
 def _check_gpu(gpu: Gpu) -> Check:
