@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 import regioncap
-from producer.commands import doctor, jobs, results, stack, submit, worker
+from producer.commands import doctor, jobs, results, stack, submit, view, worker
 from producer.context import Services, say, talk
 
 app = typer.Typer(
@@ -20,7 +20,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for module in (stack, submit, jobs, results, doctor, worker):
+for module in (stack, submit, jobs, results, view, doctor, worker):
     module.register(app)
 
 
@@ -37,7 +37,7 @@ def _main(
     s3_endpoint: Annotated[str | None, typer.Option(help="S3 store, as host:port.")] = None,
     s3_bucket: Annotated[str | None, typer.Option(help="Bucket that holds everything.")] = None,
     debug: Annotated[bool, typer.Option(help="Show tracebacks.")] = False,
-    version: Annotated[  # handled by the callback
+    version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:

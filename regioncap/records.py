@@ -73,6 +73,8 @@ class Region(BaseModel):
     region: int
     #: The box used, clipped, in pixels of the oriented image; None if it is no box.
     bbox: tuple[int | float, int | float, int | float, int | float] | None = None
+    #: Name of its mark's colour; empty where the style has none.
+    colour: str = ""
     status: Status = "missing"
     caption: str | None = None
     #: Why there is no caption; None with status ok.

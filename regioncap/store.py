@@ -112,7 +112,7 @@ class Store:
         self._call(key, lambda: self._client.remove_object(self.bucket, key))
 
     def list_keys(self, prefix: str, *, recursive: bool = True, after: str = "") -> Iterator[str]:
-        """Names under a prefix in order; "folders" end in a slash when not recursive."""
+        """Names under a prefix, in order; if not recursive, "folders" too, ending in a slash."""
         objects = self._client.list_objects(
             self.bucket, prefix=prefix, recursive=recursive, start_after=after or None
         )

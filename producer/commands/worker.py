@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from typing import Annotated
 
 import typer
@@ -44,7 +45,7 @@ def celery_command(kind: str, arguments: list[str]) -> list[str]:
     return [sys.executable, "-m", "celery", "-A", f"workers.{kind}", "worker", *arguments, *_COMMON]
 
 
-def _run(kind: str, arguments: list[str], given: dict[str, object]) -> None:
+def _run(kind: str, arguments: list[str], given: Mapping[str, object]) -> None:
     environment = os.environ | {
         f"REGIONCAP_{name}": str(value) for name, value in given.items() if value is not None
     }

@@ -1,0 +1,190 @@
+"""`regioncap up`, `down` and `demo`: the embedded stack with its workers."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from producer.commands.worker import celery_command
+from producer.context import Services, emit, say, talk
+
+if TYPE_CHECKING:
+    from regioncap.local.stack import LocalStack
+
+_READY_TIMEOUT_S = 600.0
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands."""
+    app.command("demo")(demo_command)
+    app.command("up")(up_command)
+    app.command("down")(down_command)
+
+
+def up_command(
+    context: typer.Context,
+    render_workers: Annotated[int, typer.Option(help="Render workers.", min=0)] = 1,
+    caption_workers: Annotated[int, typer.Option(help="Caption workers.", min=0)] = 1,
+    engine: Annotated[str | None, typer.Option(help="baseline, vllm or openai.")] = None,
+    model: Annotated[str | None, typer.Option(help="Model folder or hub name.")] = None,
+) -> None:
+    """Run Redis, the S3 store and workers here, until Ctrl-C."""
+    from regioncap.settings import STACK_FOLDER
+
+    services: Services = context.obj
+    with _stack(STACK_FOLDER) as stack:
+        services = services.with_flags(engine=engine, model=model, **stack.settings())
+        start_workers(stack, services, render_workers, caption_workers)
+        say(f"up; data and logs in {STACK_FOLDER}/; in another terminal of this folder:")
+        say("  regioncap submit my.jsonl")
+        _wait_until_stopped(stack)
+    say("down")
+
+
+def down_command() -> None:
+    """Stop what `regioncap up` runs in this folder."""
+    from regioncap.local.stack import find_stack
+    from regioncap.settings import STACK_FOLDER
+
+    stack = find_stack(STACK_FOLDER)
+    if stack is None:
+        say(f"nothing is up in {STACK_FOLDER.absolute()}")
+        return
+    with suppress(ProcessLookupError):  # killed, and its servers are about to end
+        os.kill(stack.pid, signal.SIGTERM)
+    with talk.status("stopping"):
+        while find_stack(STACK_FOLDER) is not None:
+            time.sleep(0.2)
+    say("down")
+
+
+def demo_command(
+    context: typer.Context,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write.")] = Path(
+        "demo-out"
+    ),
+    engine: Annotated[str | None, typer.Option(help="baseline, vllm or openai.")] = None,
+    model: Annotated[str | None, typer.Option(help="Model folder or hub name.")] = None,
+) -> None:
+    """Caption the example photographs with a stack of its own, and leave what comes out."""
+    import tempfile
+
+    from producer.commands.jobs import watch_job
+    from producer.commands.results import fetch_images, fetch_results
+    from producer.commands.submit import submit_file
+    from producer.commands.view import write_page
+    from regioncap import examples
+
+    started = time.monotonic()
+    output.mkdir(parents=True, exist_ok=True)
+    temporary = tempfile.TemporaryDirectory(prefix="regioncap-demo-")
+    with temporary as folder, _stack(Path(folder)) as stack:
+        services = context.obj.with_flags(engine=engine, model=model, **stack.settings())
+        start_workers(stack, services, render_workers=1, caption_workers=1)
+        job = submit_file(services, examples.photos_jsonl(), name="demo")
+        code = watch_job(services, job)
+        fetch_results(services, job, output / "results.jsonl")
+        fetch_images(services, job, output / "marked")
+        write_page(services, job.job, output / "gallery.html")
+    say(f"done in {time.monotonic() - started:.0f} s")
+    for name in ("gallery.html", "results.jsonl", "marked"):
+        emit(str(output / name))
+    say("next: regioncap up, and in a second terminal: regioncap submit my.jsonl")
+    raise typer.Exit(code)
+
+
+@contextmanager
+def _stack(folder: Path) -> Iterator[LocalStack]:
+    """The embedded stack, stopped in the end however that comes."""
+    from regioncap.local.stack import LocalStack
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    stack = LocalStack(folder)
+    try:
+        with talk.status("starting Valkey and SeaweedFS"):
+            stack.start()
+        yield stack
+    finally:
+        # A second signal must not leave servers behind.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        with talk.status("stopping"):
+            stack.stop()
+        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def start_workers(
+    stack: LocalStack, services: Services, render_workers: int, caption_workers: int
+) -> None:
+    """Starts workers as children of the stack and waits until they serve."""
+    from regioncap.errors import ServiceError
+    from regioncap.local.process import Command
+
+    settings = services.settings
+    environment = os.environ | {
+        f"REGIONCAP_{name.upper()}": value
+        for name, value in {**stack.settings(), "engine": settings.engine,
+                            "model": settings.model, "queue": settings.queue}.items()
+    }  # fmt: skip
+    kinds = [("render", ["-Q", "render"])] * render_workers
+    kinds += [("caption", ["-Q", settings.queue, "-P", "threads"])] * caption_workers
+    if stack.supervisor is None:
+        raise ServiceError("the stack is down", code="stack-start")
+    for number, (kind, arguments) in enumerate(kinds, start=1):
+        stack.supervisor.start(
+            Command(
+                name=f"{kind}-{number}",
+                argv=tuple(celery_command(kind, [*arguments, "-n", f"{kind}-{number}@%h"])),
+                env=environment,
+                stop_timeout_s=settings.grace_s + 10,
+            )
+        )
+    with talk.status("starting workers"):
+        _wait_for_workers(stack, services, len(kinds))
+
+
+def _wait_for_workers(stack: LocalStack, services: Services, count: int) -> None:
+    from regioncap.errors import ServiceError
+    from regioncap.presence import workers
+
+    deadline = time.monotonic() + _READY_TIMEOUT_S
+    while len(workers(services.redis)) < count:
+        _complain_of_ended(stack)
+        if time.monotonic() > deadline:
+            raise ServiceError(
+                f"the workers are not ready after {_READY_TIMEOUT_S:.0f} s",
+                code="stack-start",
+                hint=f"see the logs in {stack.folder / 'logs'}",
+            )
+        time.sleep(0.1)
+
+
+def _complain_of_ended(stack: LocalStack) -> None:
+    from regioncap.errors import ServiceError
+
+    for child in stack.supervisor.ended() if stack.supervisor else []:
+        raise ServiceError(
+            f"{child.command.name} does not start:\n{child.log_tail()}",
+            code="stack-start",
+            hint=f"its log: {child.log_path}",
+        )
+
+
+def _wait_until_stopped(stack: LocalStack) -> None:
+    try:
+        while True:
+            _complain_of_ended(stack)
+            time.sleep(0.5)
+    except KeyboardInterrupt:
+        return

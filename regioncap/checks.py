@@ -1,0 +1,138 @@
+"""Checks of what RegionCap needs: Redis, the store, workers; for `regioncap doctor`.
+
+Each check looks at one thing and says what it found and, if that is not well, what to do.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any, Literal, NamedTuple
+
+import redis
+
+from regioncap import presence
+from regioncap.errors import RegionCapError
+from regioncap.progress import connect, queue_errors
+from regioncap.settings import Settings
+from regioncap.store import Store
+
+_MIN_REDIS = (6, 2)
+_MAX_SKEW_S = 5.0
+
+
+class Check(NamedTuple):
+    """One finding."""
+
+    name: str
+    status: Literal["ok", "warn", "fail"]
+    #: What was found.
+    what: str
+    #: What to do; empty if it is fine.
+    remedy: str = ""
+
+
+def run_checks(settings: Settings) -> Iterator[Check]:
+    """All checks that fit the settings, one after the other; none raises."""
+    client = connect(settings)
+    checks: list[tuple[str, Callable[[], Check]]] = [
+        ("redis", lambda: _redis(client)),
+        ("redis persistence", lambda: _persistence(client)),
+        ("redis memory", lambda: _memory(client)),
+        ("clock", lambda: _clock(client)),
+        ("store", lambda: _store(settings)),
+        ("render workers", lambda: _workers(client, "render", "render")),
+        ("caption workers", lambda: _workers(client, "caption", settings.queue)),
+        ("queues", lambda: _queues(client, settings)),
+    ]
+    for name, check in checks:
+        try:
+            with queue_errors():
+                found = check()
+        except RegionCapError as error:
+            found = Check(name, "fail", error.message, error.hint)
+        yield found._replace(name=name)
+
+
+def _info(client: redis.Redis, section: str) -> dict[str, Any]:
+    info: dict[str, Any] = client.info(section)
+    return info
+
+
+def _redis(client: redis.Redis) -> Check:
+    info = _info(client, "server")
+    name = "Valkey" if "valkey_version" in info else "Redis"
+    version = str(info.get("valkey_version") or info["redis_version"])
+    numbers = tuple(int(part) for part in version.split(".")[:2])
+    if numbers < _MIN_REDIS:
+        return Check("", "fail", f"{name} {version} is too old", "use 6.2 or newer")
+    return Check("", "ok", f"{name} {version}")
+
+
+def _persistence(client: redis.Redis) -> Check:
+    if _info(client, "persistence").get("aof_enabled"):
+        return Check("", "ok", "append-only file on")
+    return Check(
+        "",
+        "warn",
+        "append-only file off: a crash of Redis loses queued work until it is reconciled",
+        "set appendonly yes and appendfsync everysec",
+    )
+
+
+def _memory(client: redis.Redis) -> Check:
+    info = _info(client, "memory")
+    used, limit = int(info["used_memory"]), int(info.get("maxmemory", 0))
+    policy = str(info.get("maxmemory_policy", "noeviction"))
+    what = f"{used / 1e6:.0f} MB used" + (f" of {limit / 1e6:.0f} MB" if limit else "")
+    if policy != "noeviction":
+        return Check(
+            "", "fail", f"policy {policy} may drop queued work", "set maxmemory-policy noeviction"
+        )
+    if limit and used > 0.7 * limit:
+        return Check("", "warn", what, "raise maxmemory")
+    return Check("", "ok", f"{what}, policy {policy}")
+
+
+def _clock(client: redis.Redis) -> Check:
+    seconds, micros = client.time()
+    skew_s = time.time() - (int(seconds) + int(micros) / 1e6)
+    what = f"{abs(skew_s):.1f} s apart from Redis"
+    if abs(skew_s) > _MAX_SKEW_S:
+        return Check("", "warn", what, "let NTP set the clocks: leases are kept by time")
+    return Check("", "ok", what)
+
+
+def _store(settings: Settings) -> Check:
+    store = Store(settings, attempts=1)
+    store.check()
+    key, data = f"doctor/{secrets.token_hex(8)}", datetime.now(UTC).isoformat().encode()
+    store.put(key, data)
+    found = store.get(key)
+    store.delete(key)
+    if found != data:
+        return Check("", "fail", "an object read back differs from what was written", "")
+    return Check("", "ok", f"bucket {store.bucket} at {store.endpoint}: put, get and delete work")
+
+
+def _workers(client: redis.Redis, kind: str, queue: str) -> Check:
+    alive = [
+        worker
+        for worker in presence.workers(client)
+        if worker["kind"] == kind and worker["queue"] == queue
+    ]
+    if not alive:
+        extra = f" --queue {queue}" if kind == "caption" and queue != "caption" else ""
+        return Check(
+            "", "fail", f"none on queue {queue}", f"start one: regioncap worker {kind}{extra}"
+        )
+    engines = sorted({f"{w['engine']} ({w['model']})" for w in alive if "engine" in w})
+    return Check("", "ok", f"{len(alive)} on queue {queue}" + "".join(f", {e}" for e in engines))
+
+
+def _queues(client: redis.Redis, settings: Settings) -> Check:
+    names = dict.fromkeys(["render", settings.queue, "quarantine"])
+    depths = ", ".join(f"{name} {client.llen(name)}" for name in names)
+    return Check("", "ok", f"waiting shards: {depths}; in hand: {client.hlen('unacked')}")
