@@ -15,8 +15,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Literal, NamedTuple
 
+from regioncap.checks import Check
 from regioncap.cuda_libs import clashes, wheel_library_dirs
 from regioncap.errors import EngineStartError, RegionCapError
 from regioncap.models import DEFAULT_MODEL, is_offline, resolve_model
@@ -30,17 +30,6 @@ MIN_COMPUTE_CAPABILITY = (7, 5)
 _GIB = 1 << 30
 _MIB = 1 << 20
 _QUERY = "index,uuid,name,memory.total,memory.free,driver_version,compute_cap"
-
-
-class Check(NamedTuple):
-    """One finding about this machine."""
-
-    name: str
-    status: Literal["ok", "warn", "fail"]
-    #: What was found.
-    what: str
-    #: What to do; empty if it is fine.
-    remedy: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +124,8 @@ def check_memory(
 def check_all(
     model: str = DEFAULT_MODEL,
     *,
-    hf_cache_dir: str | None = None,
-    download_dir: str | None = None,
+    hf_cache_dir: str | Path | None = None,
+    download_dir: str | Path | None = None,
     environ: Mapping[str, str] = os.environ,
 ) -> list[Check]:
     """Every check of the GPU side, in the order in which to mend things; never raises.
@@ -236,7 +225,9 @@ def _check_gpu(gpu: Gpu) -> Check:
     return Check(name, "ok", f"{gpu.name}, {memory}")
 
 
-def _check_model(model: str, hf_cache_dir: str | None, download_dir: str | None) -> Check:
+def _check_model(
+    model: str, hf_cache_dir: str | Path | None, download_dir: str | Path | None
+) -> Check:
     try:
         found = resolve_model(
             model, hf_cache_dir=hf_cache_dir, download_dir=download_dir, local_only=True

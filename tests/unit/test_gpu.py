@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from regioncap.checks import Check
 from regioncap.errors import EngineStartError
 from regioncap.gpu import (
-    Check,
     check_all,
     check_memory,
     check_vllm,

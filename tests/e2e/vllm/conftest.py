@@ -81,7 +81,7 @@ def vllm_environment() -> Iterator[dict[str, str]]:
 def tiny_model(vllm_environment: dict[str, str], pytestconfig: pytest.Config) -> Path:
     """The tiny checkpoint; made once for each version of its source, and kept."""
     version = hashlib.sha256(Path(tiny_qwen.__file__).read_bytes()).hexdigest()[:12]
-    kept = pytestconfig.cache.mkdir("tiny-qwen")  # type: ignore[union-attr]
+    kept = pytestconfig.cache.mkdir("tiny-qwen")
     folder = kept / version
     if not (folder / "config.json").is_file():
         shutil.rmtree(folder, ignore_errors=True)
