@@ -139,6 +139,6 @@ def _workers(client: redis.Redis, kind: str, queue: str) -> Check:
 
 
 def _queues(client: redis.Redis, settings: Settings) -> Check:
-    names = dict.fromkeys(["render", settings.queue, "quarantine"])
+    names = dict.fromkeys(["render", settings.queue])
     depths = ", ".join(f"{name} {client.llen(name)}" for name in names)
     return Check("", "ok", f"waiting shards: {depths}; in hand: {client.hlen('unacked')}")
