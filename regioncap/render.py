@@ -82,7 +82,7 @@ def _render(
     )
     rendered.width, rendered.height = picture.size_wh
     model_wh = fit_size(picture.size_wh, limits.max_pixels)
-    canvas = fit(picture.image, model_wh)
+    canvas = fit(picture.pixels, model_wh)
     _find_regions(rendered, canvas, job, picture.size_wh)
     usable = [region for region in rendered.regions if region.status == "missing"]
     rendered.normalized_bbox = regions.normalized_rows(
