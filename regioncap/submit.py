@@ -25,7 +25,7 @@ from regioncap.settings import Settings
 from regioncap.store import Store
 
 #: Rejected records that are kept to be shown.
-SAMPLES = 10
+SAMPLES = 5
 
 
 @dataclass(slots=True)
