@@ -1,9 +1,9 @@
 """Clients for programs: submit, wait, results and status against running services.
 
-    client = Client()                     # settings as the command finds them
-    job = client.submit("my.jsonl")
-    client.wait(job)
-    for record in client.results(job): ...
+client = Client()                     # settings as the command finds them
+job = client.submit("my.jsonl")
+client.wait(job)
+for record in client.results(job): ...
 """
 
 from __future__ import annotations
