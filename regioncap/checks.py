@@ -1,4 +1,4 @@
-"""Checks of what RegionCap needs: Redis, the store, workers; for `regioncap doctor`.
+"""Checks of what RegionCap needs: Redis, the store, workers, the GPU; for `regioncap doctor`.
 
 Each check looks at one thing and says what it found and, if that is not well, what to do.
 """
@@ -54,10 +54,16 @@ def run_checks(settings: Settings) -> Iterator[Check]:
         except RegionCapError as error:
             found = Check(name, "fail", error.message, error.hint)
         yield found._replace(name=name)
+    if settings.engine == "vllm":
+        from regioncap import gpu
+
+        yield from gpu.check_all(
+            settings.model, hf_cache_dir=settings.hf_cache_dir, download_dir=settings.download_dir
+        )
 
 
 def _info(client: redis.Redis, section: str) -> dict[str, Any]:
-    info: dict[str, Any] = client.info(section)  # type: ignore[assignment]
+    info: dict[str, Any] = client.info(section)
     return info
 
 
@@ -97,7 +103,7 @@ def _memory(client: redis.Redis) -> Check:
 
 
 def _clock(client: redis.Redis) -> Check:
-    seconds, micros = client.time()  # type: ignore[misc]
+    seconds, micros = client.time()
     skew_s = time.time() - (int(seconds) + int(micros) / 1e6)
     what = f"{abs(skew_s):.1f} s apart from Redis"
     if abs(skew_s) > _MAX_SKEW_S:

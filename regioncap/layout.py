@@ -11,6 +11,7 @@
     jobs/<job>/retry/part-00000.json         records of the part that are to be done again
     jobs/<job>/_SUCCESS                      written last
     jobs/<job>/_CANCELLED
+    jobs/<job>/versions/0001/                results before the first edit: part-*.jsonl, _SUCCESS
 
 Names are fixed in advance, so that readers never need to list, and doing a shard twice writes the
 same object again.
@@ -121,3 +122,8 @@ def success_key(job: str) -> str:
 def cancelled_key(job: str) -> str:
     """Says that the job is to be left alone."""
     return f"{JOBS}{job}/_CANCELLED"
+
+
+def version_prefix(job: str, version: int) -> str:
+    """What an earlier version of the results starts with."""
+    return f"{JOBS}{job}/versions/{version:04d}/"

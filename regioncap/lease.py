@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 
 def server_time(client: redis.Redis) -> float:
     """The clock of Redis, in seconds since the epoch."""
-    seconds, micros = client.time()  # type: ignore[misc]
+    seconds, micros = client.time()
     return int(seconds) + int(micros) / 1e6
 
 

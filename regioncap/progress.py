@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from regioncap.errors import QueueError
 from regioncap.settings import Settings
@@ -49,12 +51,19 @@ end
 _KEPT_S = 24 * 3600
 
 
-def connect(settings: Settings) -> redis.Redis:
-    """A client of the Redis that carries the queue."""
+def connect(settings: Settings, *, patient: bool = True) -> redis.Redis:
+    """A client of the Redis that carries the queue.
+
+    Args:
+        settings: Where it is.
+        patient: Whether lost connections are tried again; else they fail within seconds.
+    """
+    options: dict[str, Any] = {} if patient else {"retry": Retry(NoBackoff(), 0)}
     return redis.Redis.from_url(
         settings.broker_url.get_secret_value(),
         socket_timeout=10,
-        socket_connect_timeout=5,
+        socket_connect_timeout=5 if patient else 3,
+        **options,
         health_check_interval=25,
         decode_responses=True,
     )

@@ -84,7 +84,7 @@ def _render(
     )
     rendered.width, rendered.height = picture.size_wh
     model_wh = fit_size(picture.size_wh, limits.max_pixels)
-    canvas = fit(picture.image, model_wh)
+    canvas = fit(picture.pixels, model_wh)
     _find_regions(rendered, canvas, job, picture.size_wh)
     usable = [region for region in rendered.regions if region.status == "missing"]
     rendered.normalized_bbox = regions.normalized_rows(
@@ -135,6 +135,8 @@ def _draw_view(
     boxes = [_to_view(region, source_wh, canvas.size) for region in shown]
     numbers = [region.region for region in shown]
     drawn = style.layout(canvas.size, boxes, numbers)
+    for region, mark in zip(shown, drawn, strict=True):
+        region.colour = mark.colour
     labels = [
         prompts.RegionLabel(mark.number, mark.colour, box)
         for mark, box in zip(drawn, boxes, strict=True)

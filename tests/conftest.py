@@ -6,8 +6,13 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from regioncap.local import LocalStack
+
+# A busy machine is no reason to fail.
+settings.register_profile("regioncap", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("regioncap")
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -57,7 +57,8 @@ def down_command() -> None:
     if stack is None:
         say(f"nothing is up in {STACK_FOLDER.absolute()}")
         return
-    os.kill(stack.pid, signal.SIGTERM)
+    with suppress(ProcessLookupError):  # killed, and its servers are about to end
+        os.kill(stack.pid, signal.SIGTERM)
     with talk.status("stopping"):
         while find_stack(STACK_FOLDER) is not None:
             time.sleep(0.2)
@@ -75,9 +76,10 @@ def demo_command(
     """Caption the example photographs with a stack of its own, and leave what comes out."""
     import tempfile
 
-    from producer.commands.jobs import watch_job
     from producer.commands.results import fetch_images, fetch_results
     from producer.commands.submit import submit_file
+    from producer.commands.view import write_page
+    from producer.commands.watch import watch_job
     from regioncap import examples
 
     started = time.monotonic()
@@ -90,6 +92,7 @@ def demo_command(
         code = watch_job(services, job)
         fetch_results(services, job, output / "results.jsonl")
         fetch_images(services, job, output / "marked")
+        write_page(services, job.job, output / "gallery.html")
     say(f"done in {time.monotonic() - started:.0f} s")
     for name in ("gallery.html", "results.jsonl", "marked"):
         emit(str(output / name))

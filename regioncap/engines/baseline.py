@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
+from regioncap import marks
 from regioncap.engines.base import Answer, CaptionRequest, RegionView
-from regioncap.errors import RequestError
+from regioncap.errors import RequestError, UsageError
 from regioncap.looks import Picture, PixelBox, describe
 
 if TYPE_CHECKING:
-    from regioncap.settings import Settings
     import numpy as np
     from numpy.typing import NDArray
+
+    from regioncap.settings import Settings
 
 
 class BaselineEngine:
@@ -40,8 +42,8 @@ class BaselineEngine:
     async def caption(self, requests: Sequence[CaptionRequest]) -> list[Answer | RequestError]:
         """Describes the regions of every request, in the order given.
 
-        A picture that cannot be decoded, or a schema whose keys do not match the regions, is a
-        `RequestError` in its place.
+        A picture that cannot be decoded, a schema whose keys do not match the regions or an
+        unknown mark style is a `RequestError` in its place.
         """
         return [await asyncio.to_thread(_answer, request) for request in requests]
 
@@ -57,6 +59,8 @@ def _answer(request: CaptionRequest) -> Answer | RequestError:
         text = _text(request)
     except RequestError as error:
         return error
+    except UsageError as error:  # a mark style that does not exist
+        return RequestError(error.message, code=error.code, hint=error.hint)
     return Answer(text=text, completion_tokens=len(text.split()))
 
 
@@ -92,28 +96,42 @@ def _sentence(words: str) -> str:
 
 
 def _picture(request: CaptionRequest) -> Picture:
+    """The request's picture as it was before it was marked, as far as that can be known."""
+    rgb = _decode(request)
+    if not request.mark_style:
+        return Picture.from_image(rgb)
+    style = marks.get(request.mark_style)
+    boxes_xyxy = [view.box_xyxy for view in request.regions]
+    numbers = [view.number for view in request.regions]
+    ink = style.ink(rgb.size, style.layout(rgb.size, boxes_xyxy, numbers))
+    if style.shade != 1:
+        rgb = rgb.point([min(255, round(value / style.shade)) for value in range(256)] * 3)
+    return Picture.from_image(rgb, _widen(ink))
+
+
+def _widen(ink: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Grows a mask by two pixels to each side: JPEG smears the colour of lines that far."""
+    wide = ink.copy()
+    for step in (1, 2):
+        wide[step:] |= ink[:-step]
+        wide[:-step] |= ink[step:]
+    tall = wide.copy()
+    for step in (1, 2):
+        wide[:, step:] |= tall[:, :-step]
+        wide[:, :-step] |= tall[:, step:]
+    return wide
+
+
+def _decode(request: CaptionRequest) -> Image.Image:
     try:
         with Image.open(io.BytesIO(request.image)) as image:
-            rgb = image.convert("RGB")
+            return image.convert("RGB")
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise RequestError(
             f"the picture of request {request.request_id} cannot be decoded: {error}",
             code="undecodable-picture",
             hint="send a whole JPEG, PNG or WebP file",
         ) from error
-    return Picture.from_image(rgb, _ink(request, rgb.size))
-
-
-def _ink(request: CaptionRequest, size_wh: tuple[int, int]) -> NDArray[np.bool_] | None:
-    """Which pixels the marks of the request cover, shape (height, width); None without marks."""
-    if not request.mark_style:
-        return None
-    from regioncap import marks
-
-    style = marks.get(request.mark_style)
-    boxes_xyxy = [view.box_xyxy for view in request.regions]
-    numbers = [view.number for view in request.regions]
-    return style.ink(size_wh, style.layout(size_wh, boxes_xyxy, numbers))
 
 
 def _pixel_box(view: RegionView, picture: Picture) -> PixelBox:
@@ -124,6 +142,6 @@ def _pixel_box(view: RegionView, picture: Picture) -> PixelBox:
     return left, top, min(max(x2, left + 1), width), min(max(y2, top + 1), height)
 
 
-def from_settings(settings: Settings) -> BaselineEngine:  # noqa: ARG001
+def from_settings(settings: Settings) -> BaselineEngine:
     """The engine that the settings describe."""
     return BaselineEngine()

@@ -9,6 +9,7 @@ no option turns off: it gets a random password.
 from __future__ import annotations
 
 import importlib.metadata
+import io
 import json
 import secrets
 from collections.abc import Mapping
@@ -35,6 +36,7 @@ PORT_NAMES = (
 )
 #: SeaweedFS's own distance from a port to its gRPC port; mini looks for the admin server there.
 _GRPC_OFFSET = 10000
+_PROBE_KEY = ".ready"
 _OPTIONS = {
     "dir": "data",
     "ip": "127.0.0.1",
@@ -50,6 +52,9 @@ _OPTIONS = {
     "admin.ui": "false",
     "admin.user": "regioncap",
     "master.telemetry": "false",
+    # A master that resumes is no leader yet when the volume server first calls, which then waits
+    # five seconds; a new one learns all that it needs from the volume server.
+    "master.resumeState": "false",
     "master.volumeSizeLimitMB": "256",
     "volume.preStopSeconds": "0",
 }
@@ -91,8 +96,6 @@ def command(
     executable = server_path()
     folder.mkdir(mode=0o700, exist_ok=True)
     (folder / "data").mkdir(mode=0o700, exist_ok=True)
-    # Mini writes the options of its latest run here and would take its old ports from it.
-    (folder / "data" / "mini.options").unlink(missing_ok=True)
     write_private(folder / "s3.json", _identities(access_key, secret_key))
     write_private(folder / "security.toml", _tokens())
     write_private(folder / "weed.options", _options(ports))
@@ -108,10 +111,13 @@ def command(
 
 
 def is_ready(client: Minio, bucket: str) -> bool:
-    """Whether S3 answers; makes the bucket if it is missing."""
+    """Whether S3 takes objects; makes the bucket if it is missing."""
     try:
         if not client.bucket_exists(bucket):
             client.make_bucket(bucket)
+        # The gateway answers before the volume server has joined; only a write tells.
+        client.put_object(bucket, _PROBE_KEY, io.BytesIO(b"ready"), 5)
+        client.remove_object(bucket, _PROBE_KEY)
     except (MinioException, urllib3.exceptions.HTTPError):
         return False
     return True

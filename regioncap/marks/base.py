@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,9 +57,9 @@ class MarkStyle(Protocol):
     """
 
     #: The style's name, as recorded with each result.
-    name: str
+    name: ClassVar[str]
     #: What `draw` multiplies the whole picture by before it draws; 1.0 leaves it as it is.
-    shade: float
+    shade: ClassVar[float]
 
     def layout(
         self, size_wh: Size, boxes_xyxy: Sequence[Box], numbers: Sequence[int]

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from PIL import ImageDraw, ImageFont
-
-from regioncap.marks.base import Rgb
+from PIL import Image, ImageDraw, ImageFont
 
 
 @lru_cache(maxsize=64)
@@ -29,22 +27,17 @@ def digits_wh(count: int, font_px: int) -> tuple[int, int]:
     return int(right - left), int(bottom - top)
 
 
-def draw_digits(
-    draw: ImageDraw.ImageDraw,
-    left_bottom: tuple[float, float],
-    number: int,
-    *,
-    font_px: int,
-    rgb: Rgb,
-    weight: float,
-) -> None:
-    """Writes a number with its lower left corner at a point, thickened by `weight` pixels."""
-    draw.text(
-        left_bottom,
+@lru_cache(maxsize=1024)
+def digits_mask(number: int, font_px: int, weight: float) -> Image.Image:
+    """A number's coverage, cut to its ink; its strokes are thickened by `weight` pixels."""
+    width, height = digits_wh(len(str(number)), font_px)
+    mask = Image.new("L", (width + 2 * font_px, height + 2 * font_px))
+    ImageDraw.Draw(mask).text(
+        (font_px, font_px + height),
         str(number),
-        fill=rgb,
+        fill=255,
         font=digit_font(font_px),
         anchor="ls",
         stroke_width=weight,
-        stroke_fill=rgb,
     )
+    return mask.crop(mask.getbbox())

@@ -92,7 +92,5 @@ def assign_colours(boxes_xyxy: Sequence[Rect], near_px: int) -> list[Colour]:
 def _neighbours(boxes_xyxy: Sequence[Rect], near_px: int) -> NDArray[np.bool_]:
     boxes = np.array(boxes_xyxy, dtype=np.int64).reshape(-1, 4)
     low, high = boxes[:, :2] - near_px, boxes[:, 2:] + near_px
-    meets: NDArray[np.bool_] = (
-        (low[:, None] < boxes[None, :, 2:]) & (high[:, None] > boxes[None, :, :2])
-    ).all(axis=2)
-    return meets
+    meets = (low[:, None] < boxes[None, :, 2:]) & (high[:, None] > boxes[None, :, :2])
+    return np.asarray(meets.all(axis=2), dtype=np.bool_)

@@ -22,10 +22,10 @@ Floats = NDArray[np.float64]
 MAX_HIDDEN = 0.3
 #: Costs at or above this are faults: a tag on another tag, a box hidden too far.
 _FAULT = 50.0
-#: Tags keep this many pixels between them.
-_GAP_PX = 2
-#: A box of fewer tags than this is small: its own tag should not lie on it.
-_SMALL_IN_TAGS = 6
+#: What each further place at a box costs, so that tags stay where one looks for them.
+_LATER = 0.02
+#: Tags keep two pixels between them.
+_ROOM = np.array([-2, -2, 2, 2])
 #: Most places tried along each side of the picture when a tag must leave its box.
 _GRID = 48
 
@@ -55,7 +55,7 @@ class Placer:
         self._tags_wh = np.array(tags_wh, dtype=np.int64).reshape(-1, 2)
         self._areas = _areas(self._boxes)
         self._hidden = np.zeros(len(self._boxes))
-        self._anchors, self._strain = self._anchor_places(lap_px)
+        self._anchors = self._anchor_places(lap_px)
 
     def place(self) -> list[Rect]:
         """Finds a place for every tag.
@@ -64,24 +64,20 @@ class Placer:
             N tags, inside the picture, in the order of the boxes.
         """
         shares, costs = self._cost(self._anchors, np.arange(len(self._boxes))[:, None])
-        costs += self._strain
-        tags = np.zeros_like(self._boxes)
-        placed: list[int] = []
-        for i in np.argsort(self._areas, kind="stable").tolist():
-            taken = tags[placed]
-            fault = self._faults(self._anchors[i], shares[i], taken)
-            total = costs[i] + fault
+        costs += _LATER * np.arange(costs.shape[1])
+        tags, taken = np.zeros_like(self._boxes), np.zeros_like(self._boxes)
+        for done, i in enumerate(np.argsort(self._areas, kind="stable").tolist()):
+            total = costs[i] + self._faults(self._anchors[i], shares[i], taken[:done])
             best = int(total.argmin())
             tag, share = self._anchors[i, best], shares[i, best]
             if total[best] >= _FAULT:
-                tag, share = self._elsewhere(i, taken, tag, share, float(total[best]))
-            tags[i] = tag
+                tag, share = self._elsewhere(i, taken[:done], tag, share, float(total[best]))
+            tags[i], taken[done] = tag, tag + _ROOM
             self._hidden += share
-            placed.append(i)
         return [(x1, y1, x2, y2) for x1, y1, x2, y2 in tags.tolist()]
 
-    def _anchor_places(self, lap_px: int) -> tuple[Ints, Floats]:
-        """The places (N, 16, 4) at each box, in order of preference, and what each costs."""
+    def _anchor_places(self, lap_px: int) -> Ints:
+        """The places (N, 16, 4) at each box, in order of preference."""
         x1, y1, x2, y2 = self._outlines.T
         w, h = self._tags_wh.T
         xs, ys = (x1, x2 - w, (x1 + x2 - w) // 2), (y1, y2 - h, (y1 + y2 - h) // 2)
@@ -92,34 +88,30 @@ class Placer:
         corners += [(x, y) for y in ys[:2] for x in xs[:2]]
         wanted = np.array(corners, dtype=np.int64).transpose(2, 0, 1)
         kept = np.clip(wanted, 0, (self._size - self._tags_wh)[:, None])
-        strain = 0.02 * np.arange(len(corners)) + 0.3 * (kept != wanted).any(axis=2)
-        return np.concatenate([kept, kept + self._tags_wh[:, None]], axis=2), strain
+        return np.concatenate([kept, kept + self._tags_wh[:, None]], axis=2)
 
     def _cost(self, places: Ints, owner: Ints | int) -> tuple[Floats, Floats]:
         """What places (..., 4) for the owner's tag hide of each box (..., N), and what that costs.
 
-        A tag may lie on its own box if that is large; it should keep off other boxes, and off
-        their lines, where it would read as theirs.
+        Hiding a part of any box costs by its share. On another box's
+        line, a tag would read as that one's.
         """
         shared = _shared(places[..., None, :], self._boxes)
         on_lines = _shared(places[..., None, :], self._outlines) - shared
-        tag_area = _areas(places)[..., None]
         shares = shared / self._areas
         own = np.arange(len(self._boxes)) == np.asarray(owner)[..., None]
-        small = self._areas < _SMALL_IN_TAGS * tag_area
-        on_own = np.where(small, 5.0, 1.0) * shared / tag_area
-        on_other = 8.0 * shares + 0.5 * shared / tag_area + on_lines / tag_area
-        return shares, np.where(own, on_own, on_other).sum(axis=-1)
+        astray = np.where(own, 0, on_lines) / _areas(places)[..., None]
+        return shares, (8.0 * shares + astray).sum(axis=-1)
 
     def _faults(self, places: Ints, shares: Floats, taken: Ints) -> Floats:
         """What places (M, 4) cost for touching tags that are there or hiding a box too far."""
-        buried = np.maximum(self._hidden + shares - MAX_HIDDEN, 0.0)
-        faults = np.where(buried > 0, _FAULT, 0.0).sum(axis=-1) + _FAULT * buried.sum(axis=-1)
+        buried = np.maximum((self._hidden + shares).max(axis=-1) - MAX_HIDDEN, 0.0)
+        faults: Floats = _FAULT * ((buried > 0) + buried)
         if len(taken):
-            roomy = taken + np.array([-_GAP_PX, -_GAP_PX, _GAP_PX, _GAP_PX])
-            shared = _shared(places[:, None, :], roomy)
-            faults += (np.where(shared > 0, 4 * _FAULT, 0.0) + shared).sum(axis=-1)
-        return np.asarray(faults, dtype=np.float64)
+            shared = _shared(places[:, None, :], taken)
+            part = shared.sum(axis=-1) / _areas(places)
+            faults += _FAULT * (4.0 * np.count_nonzero(shared, axis=-1) + part)
+        return faults
 
     def _elsewhere(
         self, i: int, taken: Ints, tag: Ints, share: Floats, cost: float
@@ -164,14 +156,16 @@ def _areas(rects: Ints) -> Floats:
 
 def _shared(a: Ints, b: Ints) -> Ints:
     """Areas that rectangles (..., 4) share with rectangles (..., 4)."""
-    wide = np.minimum(a[..., 2], b[..., 2]) - np.maximum(a[..., 0], b[..., 0])
-    high = np.minimum(a[..., 3], b[..., 3]) - np.maximum(a[..., 1], b[..., 1])
-    return np.maximum(wide, 0) * np.maximum(high, 0)
+    sides = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
+    sides = np.maximum(sides, 0)
+    shared: Ints = sides[..., 0] * sides[..., 1]
+    return shared
 
 
 def _distance(places: Ints, rect: Ints) -> Floats:
     apart = np.maximum(np.maximum(places[:, :2] - rect[2:], rect[:2] - places[:, 2:]), 0)
-    return np.hypot(apart[:, 0], apart[:, 1])
+    distance: Floats = np.hypot(apart[:, 0], apart[:, 1])
+    return distance
 
 
 def _steps(room: int, side: int) -> Ints:

@@ -13,9 +13,9 @@ from typing import ClassVar
 import numpy as np
 from PIL import Image, ImageDraw
 
-from regioncap.boxes import Size
-from regioncap.marks.base import Box, Mark, Mask, Rect, fill_mask, grow, pixel_rect
-from regioncap.marks.digits import digits_wh, draw_digits
+from regioncap.boxes import Box, Size
+from regioncap.marks.base import Mark, Mask, Rect, fill_mask, grow, pixel_rect
+from regioncap.marks.digits import digits_mask, digits_wh
 from regioncap.marks.palette import BLACK, WHITE
 
 _GREEN = (0, 255, 0)
@@ -59,8 +59,9 @@ class ReferenceStyle:
             canvas.rectangle((x1, y1, x2 - 1, y2 - 1), outline=mark.rgb, width=mark.line_px)
             x1, y1, x2, y2 = mark.tag_xyxy
             canvas.rectangle((x1, y1, x2 - 1, y2 - 1), fill=BLACK)
-            corner = (mark.box_xyxy[0] + _TEXT_XY[0], mark.box_xyxy[1] + _TEXT_XY[1])
-            draw_digits(canvas, corner, mark.number, font_px=mark.font_px, rgb=WHITE, weight=0.3)
+            digits = digits_mask(mark.number, mark.font_px, weight=0.4)
+            left, bottom = mark.box_xyxy[0] + _TEXT_XY[0], mark.box_xyxy[1] + _TEXT_XY[1]
+            drawn.paste(WHITE, (left + 1, bottom - digits.height), digits)
         return drawn
 
     def ink(self, size_wh: Size, marks: Sequence[Mark]) -> Mask:

@@ -14,9 +14,8 @@ from typing import ClassVar
 import numpy as np
 from PIL import Image, ImageDraw
 
-from regioncap.boxes import Size
+from regioncap.boxes import Box, Size
 from regioncap.marks.base import (
-    Box,
     Mark,
     Mask,
     Rect,
@@ -26,7 +25,7 @@ from regioncap.marks.base import (
     grow,
     pixel_rect,
 )
-from regioncap.marks.digits import digits_wh, draw_digits
+from regioncap.marks.digits import digits_mask, digits_wh
 from regioncap.marks.palette import BLACK, WHITE, assign_colours, text_rgb
 from regioncap.marks.placement import Placer, leader_between
 
@@ -48,9 +47,16 @@ class V1Style:
         """Decides where marks go; see `MarkStyle.layout`."""
         boxes = [pixel_rect(box, size_wh) for box in boxes_xyxy]
         line_px, casing_px, font_px = _line_px(size_wh), _casing_px(size_wh), _font_px(size_wh)
-        lines = [_line_edge(box, size_wh, line_px + 3 * casing_px) for box in boxes]
-        outlines = [pixel_rect(grow(line, line_px + 3 * casing_px), size_wh) for line in lines]
-        sizes = [_fitted(_tag_wh(len(str(n)), font_px, casing_px), size_wh) for n in numbers]
+        total_px = line_px + 2 * casing_px
+        lines = [
+            _line_edge(grow(box, rank * total_px), size_wh, total_px)
+            for box, rank in zip(boxes, _ranks(boxes, total_px), strict=True)
+        ]
+        outlines = [pixel_rect(grow(line, total_px), size_wh) for line in lines]
+        sizes = [
+            _fitted(_tag_wh(len(str(number)), font_px, casing_px), size_wh)
+            for _, number in zip(boxes, numbers, strict=True)
+        ]
         tags = Placer(size_wh, boxes, outlines, sizes, casing_px).place()
         colours = assign_colours(boxes, near_px=2 * font_px)
         return [
@@ -94,7 +100,7 @@ class V1Style:
         """Tells which pixels the marks may have been drawn on; see `MarkStyle.ink`."""
         mask = np.zeros((size_wh[1], size_wh[0]), dtype=np.bool_)
         for mark in marks:
-            total = mark.line_px + 3 * mark.casing_px
+            total = _total_px(mark)
             inner = mask[_slices(mark.line_xyxy)].copy()
             fill_mask(mask, grow(mark.line_xyxy, total))
             mask[_slices(mark.line_xyxy)] = inner
@@ -110,7 +116,7 @@ def _line_px(size_wh: Size) -> int:
     """A third of ViP-LLaVA's 3 px per 336 px: up to ten marks share the picture here."""
     if min(size_wh) < 112:
         return 1
-    return min(max(round(max(size_wh) / 336), 2), 8)
+    return min(max(round(max(size_wh) / 336), 2 if min(size_wh) < 300 else 3), 8)
 
 
 def _casing_px(size_wh: Size) -> int:
@@ -127,14 +133,23 @@ def _font_px(size_wh: Size) -> int:
 def _tag_wh(digits: int, font_px: int, casing_px: int) -> Size:
     width, height = digits_wh(digits, font_px)
     pad_x, pad_y = max(2, round(0.26 * font_px)), max(2, round(0.2 * font_px))
-    edge = 2 * casing_px
-    return width + 2 * (pad_x + edge), height + 2 * (pad_y + edge)
+    return width + 2 * (pad_x + casing_px), height + 2 * (pad_y + casing_px)
 
 
 def _fitted(tag_wh: Size, size_wh: Size) -> Size:
     """Scales a tag down to fit a picture that is smaller."""
     scale = min(1.0, size_wh[0] / tag_wh[0], size_wh[1] / tag_wh[1])
     return max(1, int(tag_wh[0] * scale)), max(1, int(tag_wh[1] * scale))
+
+
+def _ranks(boxes: Sequence[Rect], near_px: int) -> list[int]:
+    """For each box, how many before it have all edges nearly where its own are.
+
+    Their lines would cover each other, so each further one goes around the ones before.
+    """
+    edges = np.array(boxes, dtype=np.int64).reshape(-1, 4)
+    alike = (np.abs(edges[:, None] - edges[None]) < near_px).all(axis=2)
+    return [int(count) for count in np.tril(alike, -1).sum(axis=1)]
 
 
 def _line_edge(box: Rect, size_wh: Size, total_px: int) -> Rect:
@@ -152,17 +167,16 @@ def _line_edge(box: Rect, size_wh: Size, total_px: int) -> Rect:
 def _rings(mark: Mark) -> list[tuple[int, int, Rgb]]:
     """The line from the outside in: reach beyond the inner edge, width, colour.
 
-    A hairline, then the coloured core between two edges of the opposite tone. Black and white
-    are both there, and on no ground do both fall below 4.58:1.
+    The coloured core runs between a black and a white edge, since on no ground do both fall below
+    4.58:1; the one that stands out more against the core lies outside.
     """
     c, core = mark.casing_px, mark.line_px
     tone = text_rgb(mark.rgb)
-    return [
-        (core + 3 * c, c, _opposite(tone)),
-        (core + 2 * c, c, tone),
-        (core + c, core, mark.rgb),
-        (c, c, tone),
-    ]
+    return [(core + 2 * c, c, tone), (core + c, core, mark.rgb), (c, c, _opposite(tone))]
+
+
+def _total_px(mark: Mark) -> int:
+    return mark.line_px + 2 * mark.casing_px
 
 
 def _opposite(tone: Rgb) -> Rgb:
@@ -185,12 +199,10 @@ def _tag_image(number: int, rgb: Rgb, font_px: int, casing_px: int, size_wh: Siz
     width, height = _tag_wh(len(str(number)), font_px, casing_px)
     tone = text_rgb(rgb)
     radius = 0.22 * height
-    tag = Image.new("RGB", (width, height), _opposite(tone))
-    for inset, paint in ((casing_px, tone), (2 * casing_px, rgb)):
-        tag.paste(paint, (0, 0), _plate((width, height), inset, radius))
-    text_wh = digits_wh(len(str(number)), font_px)
-    corner = ((width - text_wh[0]) / 2, (height + text_wh[1]) / 2)
-    draw_digits(ImageDraw.Draw(tag), corner, number, font_px=font_px, rgb=tone, weight=font_px / 50)
+    tag = Image.new("RGB", (width, height), tone)
+    tag.paste(rgb, (0, 0), _plate((width, height), casing_px, radius))
+    digits = digits_mask(number, font_px, weight=font_px / 50)
+    tag.paste(tone, ((width - digits.width) // 2, (height - digits.height + 1) // 2), digits)
     tag.putalpha(_plate((width, height), 0, radius))
     return tag if tag.size == size_wh else tag.resize(size_wh, Image.Resampling.LANCZOS)
 
@@ -209,15 +221,9 @@ def _plate(size_wh: Size, inset: int, radius: float) -> Image.Image:
 
 
 def _draw_leader(image: Image.Image, mark: Mark, leader: Segment) -> None:
-    for _, px, rgb in _strokes(mark):
+    for px, rgb in ((_total_px(mark), text_rgb(mark.rgb)), (mark.line_px, mark.rgb)):
         corner, stroke = _stroke(leader, px, image.size)
         image.paste(rgb, corner, stroke)
-
-
-def _strokes(mark: Mark) -> list[tuple[int, int, Rgb]]:
-    c, core = mark.casing_px, mark.line_px
-    tone = text_rgb(mark.rgb)
-    return [(0, core + 3 * c, _opposite(tone)), (0, core + 2 * c, tone), (0, core, mark.rgb)]
 
 
 def _stroke(leader: Segment, width_px: int, size_wh: Size) -> tuple[tuple[int, int], Image.Image]:

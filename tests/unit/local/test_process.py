@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from regioncap.errors import ServiceError
+from regioncap.local import Child, Command, Supervisor, process
+
+SLEEP = "import time; print('up', flush=True); time.sleep(600)"
+
+
+@pytest.fixture
+def supervisor(tmp_path: Path) -> Iterator[Supervisor]:
+    with Supervisor(tmp_path / "logs") as running:
+        yield running
+
+
+def python(
+    code: str, name: str = "child", *, restart: bool = True, stop_timeout_s: float = 10.0
+) -> Command:
+    return Command(
+        name=name,
+        argv=(sys.executable, "-c", code),
+        restart=restart,
+        stop_timeout_s=stop_timeout_s,
+    )
+
+
+def wait_until(condition: Callable[[], bool], timeout_s: float = 30.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, "the condition did not come true"
+        time.sleep(0.02)
+
+
+def wait_until_up(child: Child) -> None:
+    child.wait_ready(lambda: "up" in child.log_tail(), timeout_s=30)
+
+
+def runs(pid: int) -> bool:
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def test_start_error_holds_the_last_words(supervisor: Supervisor) -> None:
+    child = supervisor.start(python("import sys; print('no engine here'); sys.exit(7)"))
+    with pytest.raises(ServiceError, match="no engine here") as failed:
+        child.wait_ready(lambda: False, timeout_s=30)
+
+    assert failed.value.code == "stack-start"
+    assert "child ended with exit status 7" in failed.value.message
+    assert str(supervisor.log_dir / "child.log") in failed.value.hint
+
+
+def test_start_error_when_it_never_answers(supervisor: Supervisor) -> None:
+    child = supervisor.start(python(SLEEP))
+    with pytest.raises(ServiceError, match=r"did not answer within 0\.1 s"):
+        child.wait_ready(lambda: False, timeout_s=0.1)
+
+
+def test_start_error_when_there_is_no_such_program(supervisor: Supervisor) -> None:
+    with pytest.raises(ServiceError, match="/no/such/program") as failed:
+        supervisor.start(Command(name="child", argv=("/no/such/program",)))
+    assert failed.value.code == "stack-start"
+
+
+def test_comes_back_when_it_dies(supervisor: Supervisor) -> None:
+    child = supervisor.start(python(SLEEP))
+    first_pid = child.pid
+    os.kill(first_pid, signal.SIGKILL)
+    wait_until(lambda: child.restarts == 1)
+
+    assert child.pid != first_pid
+    assert child.returncode == -signal.SIGKILL
+    assert runs(child.pid)
+    assert supervisor.ended() == []
+
+
+def test_stays_down_when_told(supervisor: Supervisor) -> None:
+    child = supervisor.start(python("raise SystemExit(3)", restart=False))
+
+    assert child.join(30)
+    assert (child.restarts, child.exits, child.returncode) == (0, 1, 3)
+    assert supervisor.ended() == [child]
+
+
+def test_gives_up_on_a_child_that_always_dies(
+    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr(process, "MAX_QUICK_EXITS", 2)
+    child = supervisor.start(python("raise SystemExit(3)"))
+
+    assert child.join(30)
+    assert (child.restarts, child.exits) == (2, 3)
+    assert supervisor.ended() == [child]
+
+
+def test_stops_in_reverse_order_and_only_once(tmp_path: Path) -> None:
+    marks = tmp_path / "order"
+    code = f"""
+import signal, sys, time
+def stop(*_):
+    with open({str(marks)!r}, "a") as stream: stream.write(sys.argv[1])
+    sys.exit(0)
+signal.signal(signal.SIGTERM, stop)
+print("up", flush=True)
+time.sleep(600)
+"""
+    supervisor = Supervisor(tmp_path / "logs")
+    for name in ("a", "b", "c"):
+        child = supervisor.start(Command(name=name, argv=(sys.executable, "-c", code, name)))
+        wait_until_up(child)
+    supervisor.stop()
+    supervisor.stop()
+
+    assert marks.read_text() == "cba"
+
+
+def test_a_child_deaf_to_sigterm_is_killed(supervisor: Supervisor) -> None:
+    deaf = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); " + SLEEP
+    child = supervisor.start(python(deaf, stop_timeout_s=0.2))
+    wait_until_up(child)
+    child.stop()
+
+    assert child.returncode == -signal.SIGKILL
+
+
+def test_grandchildren_go_with_their_parent(supervisor: Supervisor) -> None:
+    pool = (
+        f"""
+import subprocess, sys
+print(subprocess.Popen([sys.executable, "-c", {SLEEP!r}], stdout=subprocess.DEVNULL).pid,
+      flush=True)
+"""
+        + SLEEP
+    )
+    child = supervisor.start(python(pool, restart=False))
+    wait_until_up(child)
+    grandchild_pid = int(child.log_tail().splitlines()[0])
+    assert runs(grandchild_pid)
+    os.kill(child.pid, signal.SIGKILL)
+
+    wait_until(lambda: not runs(grandchild_pid))
+
+
+def test_long_logs_are_moved_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "MAX_LOG_BYTES", 10)
+    (tmp_path / "child.log").write_text("more than ten bytes")
+    with Supervisor(tmp_path) as supervisor:
+        child = supervisor.start(python("print('new')", restart=False))
+        child.join()
+
+    assert (tmp_path / "child.log").read_text() == "new\n"
+    assert (tmp_path / "child.log.1").read_text() == "more than ten bytes"

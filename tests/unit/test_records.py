@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from regioncap.records import MAX_LINE_BYTES, dump_lines, parse_line
+
+
+def parse(raw: bytes, index: int = 3) -> Any:
+    return parse_line(raw, line=8, index=index)
+
+
+def test_parse_line__keeps_what_the_user_gave() -> None:
+    record = parse(b'{"image": "a.jpg", "bbox": [[1, 2, 3, 4]], "id": "x", "city": {"a": [1]}}')
+
+    assert (record.index, record.line, record.id, record.image) == (3, 8, "x", "a.jpg")
+    assert record.bbox == [[1, 2, 3, 4]]
+    assert record.meta == {"city": {"a": [1]}}
+    assert record.error is None
+
+
+@pytest.mark.parametrize("bbox", ["null", "[]"])
+def test_parse_line__no_boxes_ask_for_proposals(bbox: str) -> None:
+    assert parse(f'{{"image": "a.jpg", "bbox": {bbox}}}'.encode()).bbox is None
+
+
+@pytest.mark.parametrize(
+    ("raw", "code", "words"),
+    [
+        (b"{", "bad-json", "not JSON"),
+        (b"[" * 100_000, "bad-json", "nested too deeply"),
+        (b"[1]", "not-an-object", "list"),
+        (b"true", "not-an-object", "boolean"),
+        (b"{}", "no-image", "no field image"),
+        (b'{"image": 5}', "no-image", "image is a number"),
+        (b'{"image": ""}', "no-image", "string"),
+        (b'{"image": "a", "bbox": "all"}', "bad-bbox", "bbox is a string"),
+        (b'{"image": "a", "bbox": [1, 2, 3, 4]}', "bad-bbox", "[[1, 2, 3, 4]]"),
+        (b'{"image": "\xff"}', "bad-encoding", "byte 11"),
+        (b'{"image": "a"' + b" " * MAX_LINE_BYTES + b"}", "line-too-long", "10,000,000"),
+        (
+            b'{"image": "a", "bbox": [' + b"[1,1,1,1]," * 1000 + b"[1,1,1,1]]}",
+            "too-many-boxes",
+            "1,001",
+        ),
+    ],
+)
+def test_parse_line__says_what_is_wrong(raw: bytes, code: str, words: str) -> None:
+    error = parse(raw).error
+
+    assert error.code == code
+    assert words in error.message
+    assert error.stage == "submit"
+
+
+def test_parse_line__byte_order_mark_only_at_the_start() -> None:
+    assert parse(b'\xef\xbb\xbf{"image": "a"}', index=0).error is None
+    assert parse(b'\xef\xbb\xbf{"image": "a"}', index=1).error.code == "bad-json"
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_parse_line__what_json_cannot_hold_stays_readable(number: str) -> None:
+    record = parse(f'{{"image": "a", "bbox": [[{number}, 0, 1, 1]], "x": {number}}}'.encode())
+
+    again = json.loads(dump_lines([record]), parse_constant=pytest.fail)
+
+    assert again["bbox"] == [[number, 0, 1, 1]]
+    assert again["meta"] == {"x": number}
+
+
+@pytest.mark.parametrize("given_id", [True, 1.5, [1], {"a": 1}])
+def test_parse_line__an_id_of_another_type_is_kept_as_meta(given_id: object) -> None:
+    record = parse(json.dumps({"image": "a", "id": given_id}).encode())
+
+    assert record.id is None
+    assert record.meta == {"id": given_id}
+
+
+def test_dump_lines__lone_surrogates_do_not_break_the_file() -> None:
+    line = dump_lines([parse(b'{"image": "a", "x": "\\ud800"}')])
+
+    assert json.loads(line.decode("utf-8"))["meta"] == {"x": "?"}
+
+
+@given(st.binary(max_size=200))
+def test_parse_line__never_raises(raw: bytes) -> None:
+    record = parse(raw)
+
+    assert (record.error is None) == (record.image is not None and record.error is None)
+    json.loads(dump_lines([record]))
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@given(st.dictionaries(st.sampled_from(["image", "bbox", "id", "x"]), JSON))
+def test_parse_line__any_object_is_read_and_written_again(fields: dict[str, Any]) -> None:
+    record = parse(json.dumps(fields).encode())
+
+    again = json.loads(dump_lines([record]))
+
+    assert again["index"] == 3
+    assert record.error is not None or record.image == fields["image"]
