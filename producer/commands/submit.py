@@ -134,9 +134,10 @@ def submit_file(
 def _checked_template(services: Services) -> str:
     """Text of the user's own prompt template, with all that can be checked before the upload."""
     from regioncap import marks
+    from regioncap.submit import template_text
 
     marks.get(services.settings.mark_style)
-    return _template_text(services.settings.prompt)
+    return template_text(services.settings.prompt)
 
 
 def _check_services(services: Services) -> None:
@@ -199,22 +200,6 @@ def _dry_run(services: Services, file: str, root: Path | None) -> int:
         "uploaded, less what the store has already"
     )
     return 2 if totals.problems else 0
-
-
-def _template_text(prompt: str) -> str:
-    """Text of the user's own prompt template, checked; empty for one that is built in."""
-    from regioncap.errors import UsageError
-    from regioncap.prompts import built_in, parse_template
-
-    if not prompt.endswith(".toml"):
-        built_in(prompt)
-        return ""
-    try:
-        text = Path(prompt).read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{prompt} cannot be read: {error}", code="no-prompt-file") from error
-    parse_template(text, prompt)
-    return text
 
 
 def _tell(tally: Tally, file: str) -> None:
