@@ -12,6 +12,8 @@ import regioncap
 from producer.commands import (
     config,
     doctor,
+    export,
+    repair,
     results,
     stack,
     status,
@@ -33,7 +35,7 @@ app = typer.Typer(
 )
 
 for module in (
-    stack, validate, submit, status, watch, results, view, doctor, config, worker,
+    stack, validate, submit, status, watch, results, view, export, repair, doctor, config, worker,
 ):  # fmt: skip
     module.register(app)
 

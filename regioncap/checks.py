@@ -1,4 +1,4 @@
-"""Checks of what RegionCap needs: Redis, the store, workers; for `regioncap doctor`.
+"""Checks of what RegionCap needs: Redis, the store, workers, the GPU; for `regioncap doctor`.
 
 Each check looks at one thing and says what it found and, if that is not well, what to do.
 """
@@ -58,6 +58,12 @@ def run_checks(settings: Settings) -> Iterator[Check]:
         yield Check("workers, queues", "skip", "Redis, which tells of them, is away")
     yield _run("store", lambda: _store(settings))
     yield _run("pictures", _pictures)
+    if settings.engine == "vllm":
+        from regioncap import gpu
+
+        yield from gpu.check_all(
+            settings.model, hf_cache_dir=settings.hf_cache_dir, download_dir=settings.download_dir
+        )
 
 
 def _run(name: str, check: Callable[[], Check]) -> Check:
@@ -159,6 +165,6 @@ def _workers(client: redis.Redis, kind: str, queue: str) -> Check:
 
 
 def _queues(client: redis.Redis, settings: Settings) -> Check:
-    names = dict.fromkeys(["render", settings.queue, "quarantine"])
+    names = dict.fromkeys(["render", settings.queue])
     depths = ", ".join(f"{name} {client.llen(name)}" for name in names)
     return Check("", "ok", f"waiting shards: {depths}; in hand: {client.hlen('unacked')}")

@@ -143,6 +143,20 @@ def probe(data: bytes, max_pixels: int = 100_000_000) -> Size:
     return (image.height, image.width) if sideways else image.size
 
 
+def image_extension(data: bytes) -> str:
+    """File extension by the first bytes; names say little about content."""
+    if data.startswith(b"\xff\xd8"):
+        return "jpg"
+    if data.startswith(b"\x89PNG"):
+        return "png"
+    return "webp"
+
+
+def is_turned(data: bytes, max_pixels: int = 100_000_000) -> bool:
+    """Whether EXIF asks viewers to turn or mirror the picture; raises as `decode` does."""
+    return _orientation(_open(data, max_pixels), data) != 1
+
+
 def _open(data: bytes, max_pixels: int) -> Image.Image:
     Image.MAX_IMAGE_PIXELS = max_pixels  # Pillow's own check at opening; one limit per process
     try:

@@ -57,6 +57,8 @@ class Success(BaseModel):
     schema_version: int = SCHEMA_VERSION
     job: str
     finished: datetime
+    #: Of the results: 1 as captioned, and one more with each import of edits.
+    version: int = 1
     counts: dict[str, int]
     parts: list[dict[str, Any]]
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from regioncap.errors import RecordError
+from regioncap.records import InputRecord
 from regioncap.settings import Settings
 from regioncap.store import parse_s3_uri
 
@@ -38,6 +39,26 @@ class ImageFile:
             raise _missing(self.image, self.root, error) from None
 
 
+@dataclass(frozen=True, slots=True)
+class ImageData:
+    """A picture that came with its record."""
+
+    data: bytes
+
+    @property
+    def size_bytes(self) -> int:
+        """How long it is."""
+        return len(self.data)
+
+    def read(self, limit_bytes: int = -1) -> bytes:
+        """The picture's bytes, or the first of them."""
+        return self.data if limit_bytes < 0 else self.data[:limit_bytes]
+
+
+#: Where a picture is.
+Place = str | ImageFile | ImageData
+
+
 class Locator:
     """Finds pictures by the names that records give them.
 
@@ -50,6 +71,16 @@ class Locator:
         self._root = root.resolve()
         self._max_bytes = settings.max_image_bytes
         self._buckets = {settings.s3_bucket, *settings.s3_source_buckets}
+
+    def find(self, record: InputRecord) -> Place:
+        """The picture that a record holds, or that its `image` names; raises as `locate` does."""
+        image, picture = record.image or "", record.picture
+        if isinstance(picture, bytes):
+            self._check_size(image, len(picture))
+            return ImageData(picture)
+        if picture is not None:
+            return self._sized_file(image, picture.resolve(), picture.parent)
+        return self.locate(image)
 
     def locate(self, image: str) -> str | ImageFile:
         """An s3:// URI as it is, or the file that a path names.
@@ -83,23 +114,31 @@ class Locator:
     def _checked_file(self, image: str) -> ImageFile:
         try:
             path = (self._root / image).resolve()
-            inside = path.is_relative_to(self._root)
-            size = path.stat().st_size if inside else 0
         except (OSError, ValueError, RuntimeError) as error:
             raise _missing(image, self._root, error) from None
-        if not inside:
+        if not path.is_relative_to(self._root):
             raise RecordError(
                 f"image {image!r} lies outside {self._root}",
                 code="image-outside",
                 hint="name the folder that holds it with --image-root",
             )
-        if size > self._max_bytes:
+        return self._sized_file(image, path, self._root)
+
+    def _sized_file(self, image: str, path: Path, root: Path) -> ImageFile:
+        try:
+            size = path.stat().st_size
+        except (OSError, ValueError) as error:
+            raise _missing(image, root, error) from None
+        self._check_size(image, size)
+        return ImageFile(image, path, root, size)
+
+    def _check_size(self, image: str, size_bytes: int) -> None:
+        if size_bytes > self._max_bytes:
             raise RecordError(
-                f"image {image!r} has {size:,} bytes, more than {self._max_bytes:,}",
+                f"image {image!r} has {size_bytes:,} bytes, more than {self._max_bytes:,}",
                 code="image-too-large",
                 hint="the limit is REGIONCAP_MAX_IMAGE_BYTES",
             )
-        return ImageFile(image, path, self._root, size)
 
 
 def _missing(image: str, root: Path, error: Exception) -> RecordError:

@@ -47,6 +47,7 @@ def output_record(
             "requests": captioned.requests,
         },
         "finish_reason": captioned.finish_reason,
+        "edited": None,
         "meta": record.meta,
         "error": record.error.model_dump() if record.error else None,
     }

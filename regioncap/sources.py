@@ -1,4 +1,7 @@
-"""Where a submission's records come from: a JSON Lines file, a folder of pictures, or stdin."""
+"""Where a submission's records come from: a JSON Lines file, a folder of pictures, or stdin.
+
+Data sets of other tools are left to `regioncap.inputs`.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from regioncap.errors import UsageError
+from regioncap.inputs import find_input
 from regioncap.records import MAX_LINE_BYTES, InputRecord, parse_line
 
 #: Stands for stdin on the command line.
@@ -49,6 +53,8 @@ def open_source(target: str, stdin: BinaryIO, root: Path | None = None) -> Itera
         raise UsageError(f"{root} is no folder", code="no-image-root")
     if target == STDIN:
         yield Source("stdin", root or Path(), read_lines(stdin), lambda: None)
+    elif found := find_input(path):
+        yield Source(target, root or found.root, found.records, lambda: None)
     elif path.is_dir():
         yield _folder(path)
     else:

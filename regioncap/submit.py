@@ -16,7 +16,7 @@ from pathlib import Path
 
 from regioncap import jobs, layout
 from regioncap.errors import RecordError, UsageError
-from regioncap.images import probe
+from regioncap.images import image_extension, probe
 from regioncap.jobs import Job
 from regioncap.locate import Locator
 from regioncap.parallel import map_ahead
@@ -63,13 +63,14 @@ class Uploader:
         """Sets the record's source, or its error."""
         if record.error is None and record.image is not None:
             try:
-                record.source = self._source(record.image)
+                record.source = self._source(record)
             except RecordError as error:
                 record.error = Problem.of(error, "submit")
         return record
 
-    def _source(self, image: str) -> str:
-        place = self._locator.locate(image)
+    def _source(self, record: InputRecord) -> str:
+        place = self._locator.find(record)
+        record.picture = None  # not needed any more, and perhaps large
         if isinstance(place, str):
             return place
         data = place.read()
@@ -77,7 +78,7 @@ class Uploader:
         return self._store.uri(self._put(data))
 
     def _put(self, data: bytes) -> str:
-        key = layout.image_key(hashlib.sha256(data).hexdigest(), _extension(data))
+        key = layout.image_key(hashlib.sha256(data).hexdigest(), image_extension(data))
         known = self._store.exists(key)
         if not known:
             self._store.put(key, data)
@@ -86,15 +87,6 @@ class Uploader:
             self._tally.uploaded += not known
             self._tally.uploaded_bytes += 0 if known else len(data)
         return key
-
-
-def _extension(data: bytes) -> str:
-    """File extension by the first bytes; names say little about content."""
-    if data.startswith(b"\xff\xd8"):
-        return "jpg"
-    if data.startswith(b"\x89PNG"):
-        return "png"
-    return "webp"
 
 
 def submit(

@@ -14,7 +14,7 @@ from typing import Any
 from regioncap.boxes import Size
 from regioncap.errors import RecordError
 from regioncap.images import probe
-from regioncap.locate import ImageFile, Locator
+from regioncap.locate import ImageData, ImageFile, Locator
 from regioncap.parallel import map_ahead
 from regioncap.records import SCHEMA_VERSION, InputRecord
 from regioncap.regions import check_box
@@ -133,8 +133,8 @@ class Checker:
             return Checked((rejected,), fails=True)
         findings, size_wh, image_bytes = [], None, 0
         try:
-            place = self._locator.locate(record.image or "")
-            if isinstance(place, ImageFile):
+            place = self._locator.find(record)
+            if not isinstance(place, str):
                 size_wh, image_bytes = header_size(place, self._max_pixels), place.size_bytes
         except RecordError as error:
             findings.append(self._finding(record, "image", error))
@@ -158,7 +158,7 @@ def check_records(
     return map_ahead(checker.check, records, threads=threads, ahead=threads * 8)
 
 
-def header_size(file: ImageFile, max_pixels: int) -> Size:
+def header_size(file: ImageFile | ImageData, max_pixels: int) -> Size:
     """Size of a picture as shown, from the first bytes of its file where they tell.
 
     Raises:

@@ -167,10 +167,9 @@ def _queue(services: Services, job: Job) -> None:
 
 def _resume(services: Services, job_id: str) -> Job:
     """Queues what is missing of a job."""
-    from regioncap.reconcile import reconcile
-
     from regioncap import jobs
     from regioncap.progress import Progress
+    from regioncap.reconcile import reconcile
 
     job = jobs.load(services.store, job_id)
     found = reconcile(services.store, Progress(services.redis, job_id), services.sender, job)
