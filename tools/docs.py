@@ -198,18 +198,18 @@ def _text(node: ast.expr | None, names: dict[str, ast.expr]) -> str:
     """What an expression says, with `…` where its values stand."""
     match node:
         case ast.Constant(value=str(text)):
-            return text
+            said = text
         case ast.JoinedStr(values=parts):
-            return "".join(_text(part, names) for part in parts)
+            said = "".join(_text(part, names) for part in parts)
         case ast.BinOp(left=left, right=right):
-            return _text(left, names) + _text(right, names)
+            said = _text(left, names) + _text(right, names)
         case ast.IfExp(body=body, orelse=orelse):
-            return " / ".join(filter(None, (_text(body, names), _text(orelse, names))))
+            said = " / ".join(filter(None, (_text(body, names), _text(orelse, names))))
         case ast.Name(id=name) if name in names:
-            return _text(names[name], {})
-        case None:
-            return ""
-    return "…"
+            said = _text(names[name], {})
+        case _:
+            said = "" if node is None else "…"
+    return said
 
 
 def _cells(texts: Iterable[str]) -> str:

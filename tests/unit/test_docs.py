@@ -19,5 +19,5 @@ def test_collect_errors() -> None:
     assert found["store-unavailable"].exit_code == 4  # a class
     assert "image … is a URL" in found["image-url"].messages  # a raise
     assert found["bad-json"].exit_code == 3  # a line that becomes an error record
-    assert "box … has no area" in found["bad-box"].messages
+    assert "… has no area" in found["bad-box"].messages
     assert found["no-such-job"].hints == ["`regioncap status` lists the recent ones"]
