@@ -130,6 +130,8 @@ class RenderedRecord(InputRecord):
     type: Literal["with_bbox", "without_bbox"] = "with_bbox"
     width: int | None = None
     height: int | None = None
+    #: Hash of the source's bytes.
+    source_sha256: str | None = None
     normalized_bbox: list[list[float]] | None = None
     regions: list[Region] = Field(default_factory=list)
     views: list[View] = Field(default_factory=list)

@@ -50,6 +50,13 @@ def submit_command(
     seed: Annotated[int | None, typer.Option(help="Seed of the sampling.")] = None,
     shard_size: Annotated[int | None, typer.Option(help="Records in a shard.")] = None,
     queue: Annotated[str | None, typer.Option(help="Queue of the caption workers.")] = None,
+    reuse: Annotated[
+        bool | None,
+        typer.Option("--reuse", help="Take over captions of earlier jobs where nothing changed."),
+    ] = None,
+    price_per_gpu_hour: Annotated[
+        float | None, typer.Option(help="To tell what 1,000 regions cost.")
+    ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Watch until it is done.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check and count; needs no services, sends nothing.")
@@ -71,6 +78,8 @@ def submit_command(
         seed=seed,
         shard_size=shard_size,
         queue=queue,
+        reuse=reuse,
+        price_per_gpu_hour=price_per_gpu_hour,
     )
     if (file is None) == (resume is None):
         raise typer.BadParameter("give either a FILE or --resume JOB")

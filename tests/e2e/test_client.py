@@ -12,6 +12,7 @@ from PIL import Image
 
 from regioncap import AsyncClient, Client, ImageRegionCaptionPipeline
 from regioncap.errors import NotFoundError, UsageError
+from regioncap.settings import load_settings
 from tests.support.system import System, read_jsonl, write_jsonl
 
 REFERENCE_FIELDS = [
@@ -27,8 +28,11 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_client(system: System, folder: Path) -> None:
-    client = Client(**system.stack.settings())
-    records = [{"image": "red.png", "bbox": [[1, 2, 30, 40]], "shop": 7}, {"image": "gone.png"}]
+    client = Client(load_settings(**system.stack.settings()))
+    records: list[dict[str, Any]] = [
+        {"image": "red.png", "bbox": [[1, 2, 30, 40]], "shop": 7},
+        {"image": "gone.png"},
+    ]
     seen: list[str] = []
 
     job = client.submit(records, image_root=folder, name="n", labels={"a": "b"}, shard_size=1)
@@ -44,14 +48,14 @@ def test_client(system: System, folder: Path) -> None:
 
 
 def test_client_takes_a_file(system: System, folder: Path) -> None:
-    client = Client(**system.stack.settings())
+    client = Client(load_settings(**system.stack.settings()))
     job = client.submit(write_jsonl(folder / "in.jsonl", [{"image": "red.png"}]))
 
     assert client.wait(job, timeout_s=60).failed == 0
 
 
 def test_wait_that_times_out_leaves_the_job_running(system: System, folder: Path) -> None:
-    client = Client(**system.stack.settings())
+    client = Client(load_settings(**system.stack.settings()))
     nobody = client.submit([{"image": "red.png"}], image_root=folder, queue="caption.nobody")
 
     with pytest.raises(TimeoutError):
@@ -61,12 +65,12 @@ def test_wait_that_times_out_leaves_the_job_running(system: System, folder: Path
 
 def test_client_knows_no_other_job(system: System) -> None:
     with pytest.raises(NotFoundError):
-        Client(**system.stack.settings()).status("20200101-000000-aaaaaa")
+        Client(load_settings(**system.stack.settings())).status("20200101-000000-aaaaaa")
 
 
 def test_async_client(system: System, folder: Path) -> None:
     async def work() -> list[dict[str, Any]]:
-        client = AsyncClient(**system.stack.settings())
+        client = AsyncClient(load_settings(**system.stack.settings()))
         jobs = await asyncio.gather(
             *(client.submit([{"image": "red.png"}], image_root=folder) for _ in range(2))
         )
@@ -124,7 +128,10 @@ def test_pipeline_leaves_the_files_of_the_reference(
         monkeypatch.setenv(f"REGIONCAP_{name.upper()}", value)
     boxes = [[1, 2, 30, 40], [5, 5, 20, 20], [0, 0, 9, 9]]
     image = str(folder / "red.png")
-    lines = [{"picture": image, "rois": boxes, "bbox": "mine"}, {"picture": "gone.png"}]
+    lines: list[dict[str, Any]] = [
+        {"picture": image, "rois": boxes, "bbox": "mine"},
+        {"picture": "gone.png"},
+    ]
     write_jsonl(folder / "in.jsonl", lines)
 
     result = pipeline(
