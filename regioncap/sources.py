@@ -61,8 +61,9 @@ def open_source(target: str, stdin: BinaryIO, root: Path | None = None) -> Itera
         try:
             file = path.open("rb")
         except OSError as error:
-            message = f"{target} cannot be read: {error.strerror}"
-            raise UsageError(message, code="no-input-file") from error
+            raise UsageError(
+                f"{target} cannot be read: {error.strerror}", code="no-input-file"
+            ) from error
         with file:
             yield Source(target, root or path.parent, read_lines(file), lambda: _read_part(file))
 

@@ -26,7 +26,7 @@ from regioncap.settings import Settings
 from regioncap.store import Store
 
 #: Rejected records that are kept to be shown.
-SAMPLES = 10
+SAMPLES = 5
 
 
 @dataclass(slots=True)

@@ -22,7 +22,7 @@ def register(app: typer.Typer) -> None:
 
 def status_command(
     context: typer.Context,
-    job_id: Annotated[str | None, typer.Argument(metavar="[JOB]", help="One job.")] = None,
+    job_id: Annotated[str | None, typer.Argument(metavar="JOB", help="One job.")] = None,
     json: Annotated[bool, typer.Option("--json", help="JSON, one object a job.")] = False,
     limit: Annotated[int, typer.Option(help="How many recent jobs.", min=1)] = 10,
 ) -> None:

@@ -223,7 +223,7 @@ def _tell(tally: Tally, file: str) -> None:
     if tally.rejected > len(tally.samples):
         say(f"... and {tally.rejected - len(tally.samples):,} more; regioncap validate shows all")
     if tally.rejected:
-        say(f"{words.count(tally.rejected, 'record')} will come out as error records")
+        say(f"{words.count(tally.rejected, 'error record')} will come out")
 
 
 def _labels(pairs: list[str]) -> dict[str, str]:
