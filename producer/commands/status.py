@@ -76,6 +76,7 @@ def _facts(status: JobStatus, job: Job) -> dict[str, str]:
         "records": done,
         "regions": f"{status.regions_ok:,} of {status.regions:,} captioned",
         "tokens": tokens if status.prompt_tokens else "",
+        **_sums(status),
         "source": job.source,
         "queue": job.settings.queue,
         "created": f"{status.created:%Y-%m-%d %H:%M:%S} UTC, {words.ago(status.created)}",
@@ -83,6 +84,20 @@ def _facts(status: JobStatus, job: Job) -> dict[str, str]:
         "results": status.results,
     }
     return {name: value for name, value in facts.items() if value}
+
+
+def _sums(status: JobStatus) -> dict[str, str]:
+    """What a job came to; nothing of what it has none of."""
+    sums = status.sums
+    if sums is None:
+        return {}
+    price = sums.price_per_1000_regions
+    return {
+        "reused": f"{words.count(sums.reused, 'record')}" if sums.reused else "",
+        "GPU time": f"{sums.gpu_seconds:,.1f} s" if sums.gpu_seconds else "",
+        "speed": words.speed(sums.valid_regions_per_s, "regions") if status.regions_ok else "",
+        "price": f"{price:.3g} per 1,000 regions" if price is not None else "",
+    }
 
 
 def summary_line(status: JobStatus) -> str:

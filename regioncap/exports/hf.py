@@ -47,7 +47,7 @@ Each row has an `image` and `objects`: lists of equal length with `region` (its 
 `caption`. A `bbox` is {convention}.
 
     from datasets import load_dataset
-    rows = load_dataset("imagefolder", data_dir="this folder", split="train")
+    rows = load_dataset("path/of/this/folder", split="train")
 """
 
 

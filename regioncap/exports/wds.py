@@ -40,6 +40,8 @@ class WebDataset:
             maxsize=_SHARD_BYTES,
             verbose=0,
             encoder=False,
+            user="regioncap",
+            group="regioncap",
             mtime=about.created.timestamp(),
         ) as writer:
             for item in items:

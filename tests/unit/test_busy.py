@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regioncap.busy import BusyClock
+from regioncap.busy import BusyClock, Share
 
 
 class Clock:
@@ -62,7 +64,7 @@ def test_shares_add_up_to_the_time_in_which_there_was_work(
 ) -> None:
     clock = Clock()
     busy = BusyClock(clock)
-    running = []
+    running: list[AbstractContextManager[Share]] = []
     shares = []
     expected_s = 0.0
     for wait_s, wanted in steps:
