@@ -9,12 +9,15 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from regioncap import finish, jobs, layout, results
-from regioncap.captioning import Captioned, caption_records
+from regioncap.captioning import Captioned, CropMaker, caption_records
 from regioncap.engines.thread import EngineThread
 from regioncap.jobs import Job
 from regioncap.progress import Progress
-from regioncap.records import RenderedRecord, dump_lines, load_lines
+from regioncap.records import Region, RenderedRecord, dump_lines, load_lines
+from regioncap.settings import Settings
+from regioncap.sources import Sources
 from regioncap.store import Store
+from regioncap.views import Limits, Shown, crop_regions
 
 
 class CaptionStage:
@@ -24,6 +27,7 @@ class CaptionStage:
         store: Where all lies.
         engine: A started engine.
         progress: Gives the progress of a job.
+        settings: Limits, and the buckets that may be read.
         threads: Requests to the store at a time, over all shards in hand.
     """
 
@@ -32,12 +36,15 @@ class CaptionStage:
         store: Store,
         engine: EngineThread,
         progress: Callable[[str], Progress],
+        settings: Settings,
         *,
         threads: int = 16,
     ) -> None:
         self._store = store
         self._engine = engine
         self._progress = progress
+        self._limits = Limits.of(settings)
+        self._sources = Sources(store, settings)
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="caption-io")
 
     def run(self, job_id: str, shard: int) -> str:
@@ -60,13 +67,19 @@ class CaptionStage:
         records = load_lines(RenderedRecord, rendered)
         pictures = self._fetch(records)
         done = self._engine.run(
-            caption_records(records, pictures, self._engine.engine, job)
+            caption_records(records, pictures, self._engine.engine, job, self._crops(job))
         ).result()
         return dump_lines(self._output(captioned, job, shard) for captioned in done)
 
     def _fetch(self, records: Sequence[RenderedRecord]) -> dict[str, bytes]:
         keys = [view.key for record in records for view in record.views]
         return dict(zip(keys, self._pool.map(self._store.get, keys), strict=True))
+
+    def _crops(self, job: Job) -> CropMaker:
+        def crop(record: RenderedRecord, chosen: Sequence[Region]) -> list[Shown]:
+            return crop_regions(record, chosen, self._sources.read(record), job, self._limits)
+
+        return crop
 
     def _output(self, captioned: Captioned, job: Job, shard: int) -> dict[str, object]:
         return results.output_record(

@@ -45,7 +45,7 @@ def _engine() -> EngineThread:
 
 @cache
 def _stage() -> CaptionStage:
-    return CaptionStage(Store(settings), _engine(), _shards().progress)
+    return CaptionStage(Store(settings), _engine(), _shards().progress, settings)
 
 
 @app.task(name=CAPTION_TASK, bind=True)

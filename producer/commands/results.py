@@ -25,7 +25,9 @@ def results_command(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="File to write [stdout].")
     ] = None,
-    images: Annotated[Path | None, typer.Option(help="Folder for the marked images.")] = None,
+    images: Annotated[
+        Path | None, typer.Option(help="Folder for the pictures that the engine saw.")
+    ] = None,
 ) -> None:
     """Bring the results so far, in input order, as JSON Lines."""
     from regioncap import jobs
@@ -61,7 +63,7 @@ def fetch_results(services: Services, job: Job, output: Path | None) -> tuple[in
 
 
 def fetch_images(services: Services, job: Job, folder: Path) -> int:
-    """Brings the marked images of the results so far; returns how many."""
+    """Brings the pictures that the engine saw in the results so far; returns how many."""
     from concurrent.futures import ThreadPoolExecutor
 
     from regioncap.results import parse_part, read_parts
@@ -76,6 +78,6 @@ def fetch_images(services: Services, job: Job, folder: Path) -> int:
     count = 0
     with ThreadPoolExecutor(8) as pool:
         for _, part in read_parts(services.store, job):
-            uris = [record["image_with_bbox"] for record in parse_part(part)]
-            count += sum(1 for _ in pool.map(bring, [uri for uri in uris if uri]))
+            uris = [uri for record in parse_part(part) for uri in record["pictures"]]
+            count += sum(1 for _ in pool.map(bring, uris))
     return count

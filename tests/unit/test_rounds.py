@@ -33,7 +33,7 @@ def test_rounds_hold_no_more_overlap_than_runs(boxes: list[Box], most: int) -> N
     overlaps = overlap_matrix(boxes)
 
     def held(groups: list[list[int]]) -> float:
-        return sum(overlaps[i, j] for group in groups for i in group for j in group)
+        return sum(float(overlaps[i, j]) for group in groups for i in group for j in group)
 
     assert held(rounds) <= held(runs) + 1e-9
 
