@@ -87,7 +87,7 @@ def submit_file(
     from regioncap.submit import read_lines, submit
 
     marks.get(services.settings.mark_style)
-    template = _template_text(services.settings.prompt)
+    template = template_text(services.settings.prompt)
     try:
         stream = file.open("rb")
     except OSError as error:
@@ -119,8 +119,12 @@ def submit_file(
     return job
 
 
-def _template_text(prompt: str) -> str:
-    """Text of the user's own prompt template, checked; empty for one that is built in."""
+def template_text(prompt: str) -> str:
+    """Text of the user's own prompt template, checked; empty for one that is built in.
+
+    Raises:
+        UsageError: There is no such template or file, or it is no template.
+    """
     from regioncap.errors import UsageError
     from regioncap.prompts import built_in, parse_template
 
