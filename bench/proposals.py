@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFilter
+from PIL import Image, ImageDraw, ImageFilter, ImageOps
 
 from regioncap.boxes import Box, intersection_xyxy, iou_xyxy, xyxy_from_xywh
 from regioncap.examples import examples_dir, photos_jsonl
@@ -39,7 +39,7 @@ def photographs() -> list[Known]:
     records = [record for line in lines if (record := json.loads(line)).get("bbox")]
     return [
         Known(
-            Image.open(examples_dir() / record["image"]).convert("RGB"),
+            ImageOps.exif_transpose(Image.open(examples_dir() / record["image"])).convert("RGB"),
             tuple(tuple(box) for box in record["bbox"]),
         )
         for record in records

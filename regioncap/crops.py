@@ -7,10 +7,12 @@ it suffer; a crop with some context gives them back (Lian et al., "Describe Anyt
 
 from __future__ import annotations
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from regioncap.boxes import Box, Size, scale_xyxy
-from regioncap.images import fit, fit_size
+from regioncap.images import fit_size
 from regioncap.marks.base import Rect, pixel_rect
 
 #: The crop is this many times as wide and high as the region.
@@ -48,20 +50,23 @@ def _span(low: int, high: int, wanted: float, length: int) -> tuple[int, int]:
     return start, start + span
 
 
-def cut(image: Image.Image, box_xyxy: Box, max_pixels: int) -> tuple[Image.Image, Rect]:
+def cut(source: NDArray[np.uint8], box_xyxy: Box, max_pixels: int) -> tuple[Image.Image, Rect]:
     """Cuts a region out and enlarges it to a size that the model sees as it is.
 
     Args:
-        image: The whole picture, without marks, as large as there is.
+        source: The whole picture without marks, (height, width, 3), RGB, as large as there is.
         box_xyxy: The region, pixels of that picture.
         max_pixels: What the model sees of a picture at most.
 
     Returns:
         The crop, and where the region lies in it.
     """
-    seen = window(box_xyxy, image.size)
-    part_wh = seen[2] - seen[0], seen[3] - seen[1]
-    crop = fit(image.crop(seen), fit_size(part_wh, min(max_pixels, MAX_PIXELS)))
+    left, top, right, bottom = window(box_xyxy, (source.shape[1], source.shape[0]))
+    part = Image.fromarray(source[top:bottom, left:right])
+    # By Pillow: caption workers cut crops too, and may have no OpenCV.
+    crop = part.resize(
+        fit_size(part.size, min(max_pixels, MAX_PIXELS)), Image.Resampling.BICUBIC, reducing_gap=2.0
+    )
     x1, y1, x2, y2 = box_xyxy
-    inside = (x1 - seen[0], y1 - seen[1], x2 - seen[0], y2 - seen[1])
-    return crop, pixel_rect(scale_xyxy(inside, part_wh, crop.size), crop.size)
+    inside = (x1 - left, y1 - top, x2 - left, y2 - top)
+    return crop, pixel_rect(scale_xyxy(inside, part.size, crop.size), crop.size)

@@ -65,7 +65,7 @@ def _render(
         budget_pixels=limits.max_pixels if job.settings.region_mode == "marks" else None,
     )
     rendered.width, rendered.height = picture.size_wh
-    canvas = fit(picture.image, fit_size(picture.size_wh, limits.max_pixels))
+    canvas = fit(picture.pixels, fit_size(picture.size_wh, limits.max_pixels))
     _find_regions(rendered, canvas, job, picture.size_wh)
     usable = [region for region in rendered.regions if region.status == "missing"]
     rendered.normalized_bbox = regions.normalized_rows(
@@ -81,7 +81,7 @@ def _render(
         for round_, chosen in enumerate(rounds)
     ]
     shown += [
-        views.crop_view(rendered, region, picture.image, job, limits.max_pixels)
+        views.crop_view(rendered, region, picture.pixels, job, limits.max_pixels)
         for region in cropped
     ]
     rendered.views = [view for view, _ in shown]

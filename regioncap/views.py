@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from regioncap import crops, layout, marks, prompts
@@ -100,18 +102,20 @@ def marked_view(
 
 
 def crop_view(
-    record: RenderedRecord, region: Region, source: Image.Image, job: Job, max_pixels: int
+    record: RenderedRecord, region: Region, source: NDArray[np.uint8], job: Job, max_pixels: int
 ) -> Shown:
     """One region cut out, without marks.
 
     Args:
         record: The record; its size is known.
         region: The region.
-        source: The oriented picture without marks, at any size; the larger, the better.
+        source: The oriented picture without marks, (height, width, 3), RGB, of any size.
         job: The job.
         max_pixels: What the model sees of a picture at most.
     """
-    box = scale_xyxy(xyxy_from_xywh(box_of(region)), source_wh(record), source.size)
+    box = scale_xyxy(
+        xyxy_from_xywh(box_of(region)), source_wh(record), (source.shape[1], source.shape[0])
+    )
     crop, box_in_crop = crops.cut(source, box, max_pixels)
     label = prompts.RegionLabel(region.region, "", box_in_crop)
     prompt = prompts.build(job.template, [label], ask="crop", size_wh=crop.size)
@@ -142,7 +146,7 @@ def crop_regions(
         RecordError: The source can no longer be used.
     """
     picture = decode(data, max_bytes=limits.max_image_bytes, max_pixels=limits.max_image_pixels)
-    return [crop_view(record, region, picture.image, job, limits.max_pixels) for region in chosen]
+    return [crop_view(record, region, picture.pixels, job, limits.max_pixels) for region in chosen]
 
 
 def source_wh(record: RenderedRecord) -> Size:

@@ -38,8 +38,11 @@ def place(box_xyxy: PixelBox, size_wh: tuple[int, int]) -> str:
     horizontal = _HORIZONTAL[min(2, 3 * (x1 + x2) // (2 * width))]
     if box_xyxy == (0, 0, width, height):
         return "over the whole picture"
-    if spans_x and spans_y:
+    covered = (x2 - x1) * (y2 - y1) / (width * height)
+    if covered > 0.85:
         return "over nearly the whole picture"
+    if covered > 0.5:
+        return "over most of the picture"
     if spans_x:
         return f"across {_ACROSS[vertical]}"
     if spans_y:

@@ -28,6 +28,9 @@ _SMALL_SHARE = 0.02
 #: What scores less is noise: about two just noticeable steps of lightness, of 100.
 _LEAST_SCORE = 2.0
 
+#: The longer side over the shorter; beyond it lie the blurred edges between two things.
+_MOST_OBLONG = 18.0
+
 Floats = NDArray[np.float64]
 
 
@@ -40,7 +43,7 @@ def segment_boxes(image: Image.Image) -> tuple[list[Box], list[float]]:
     labels = segment(work.width * work.height, edges)
     looks = np.dstack([lab, _texture(lab[..., 0])])
     boxes_xyxy, scores = _Segments.of(labels, looks, edges).hierarchy()
-    good = scores >= _LEAST_SCORE
+    good = (scores >= _LEAST_SCORE) & (_oblongness(boxes_xyxy) <= _MOST_OBLONG)
     boxes = boxes_xyxy[good] / [work.width, work.height, work.width, work.height]
     return [(x1, y1, x2, y2) for x1, y1, x2, y2 in boxes.tolist()], scores[good].tolist()
 
@@ -50,6 +53,11 @@ def _texture(lightness: Floats) -> Floats:
     steps = np.abs(np.diff(lightness, axis=1, prepend=lightness[:, :1]))
     steps += np.abs(np.diff(lightness, axis=0, prepend=lightness[:1]))
     return np.asarray(steps * _TEXTURE_WEIGHT)
+
+
+def _oblongness(boxes_xyxy: Floats) -> Floats:
+    sides = boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]
+    return np.asarray(sides.max(axis=1) / sides.min(axis=1))
 
 
 @dataclass(frozen=True, slots=True)

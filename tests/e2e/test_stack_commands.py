@@ -53,7 +53,8 @@ def up(folder: Path, *options: str) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def descendants(pid: int) -> list[psutil.Process]:
-    return psutil.Process(pid).children(recursive=True)
+    children: list[psutil.Process] = psutil.Process(pid).children(recursive=True)
+    return children
 
 
 def workers(pid: int) -> list[psutil.Process]:

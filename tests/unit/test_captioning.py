@@ -7,9 +7,9 @@ import pytest
 
 from regioncap.captioning import Captioned, caption_records
 from regioncap.engines.base import Answer, CaptionRequest
-from regioncap.errors import RecordError, RequestError
+from regioncap.errors import EngineDeadError, RecordError, RequestError
 from regioncap.jobs import Job
-from regioncap.records import Region, RenderedRecord
+from regioncap.records import Problem, Region, RenderedRecord
 from regioncap.render import render_record
 from regioncap.views import Shown, crop_regions
 from tests.support.engines import Reply, ScriptedEngine
@@ -175,3 +175,79 @@ def test_source_that_is_gone_leaves_the_region_as_it_was() -> None:
 
     assert done.record.regions[0].why == "not in the answer"
     assert done.record.error is None
+
+
+def captioned_together(
+    reply: Callable[[CaptionRequest], Reply], *records: RenderedRecord
+) -> tuple[list[Captioned], ScriptedEngine]:
+    """Several records at once, none of whose crops can be made."""
+    job = make_job()
+    pictures: dict[str, bytes] = {}
+    rendered = []
+    for index, record in enumerate(records):
+        given = make_record(BOXES).model_copy(update={"index": index, "error": record.error})
+        if given.error is None:
+            record, drawn = render_record(given, SOURCE, job, LIMITS)  # noqa: PLW2901
+            pictures |= dict(drawn)
+        rendered.append(record)
+    engine = ScriptedEngine(reply)
+    return asyncio.run(caption_records(rendered, pictures, engine, job, lambda *_: [])), engine
+
+
+FRESH = RenderedRecord(index=0, line=1)
+
+
+def test_records_do_not_mix() -> None:
+    def reply(request: CaptionRequest) -> str:
+        return "\n".join(f"In <region{r.number}>, {request.request_id}." for r in request.regions)
+
+    done, _ = captioned_together(reply, FRESH, FRESH)
+
+    for index, each in enumerate(done):
+        for region in each.record.regions:
+            assert region.caption == f"{make_job().job}-{index}-0."
+
+
+def test_tokens_and_texts_are_summed_over_requests() -> None:
+    def reply(request: CaptionRequest) -> Answer:
+        text = lines(request, 2) if len(request.regions) > 1 else lines(request)
+        return Answer(text, prompt_tokens=10, completion_tokens=len(request.regions))
+
+    done, engine = caption(reply)
+
+    assert (done.prompt_tokens, done.completion_tokens, done.requests) == (20, 4, 2)
+    assert done.texts[1] == "In <region2>, a thing of kind 2."
+    assert len({request.request_id for request in engine.requests}) == 2
+
+
+def test_a_failed_request_spares_the_neighbours() -> None:
+    def reply(request: CaptionRequest) -> Reply:
+        if request.request_id.startswith(f"{make_job().job}-1-"):
+            return RequestError("too long", code="engine-too-long", hint="shorten it")
+        return lines(request)
+
+    [first, second, third], _ = captioned_together(reply, FRESH, FRESH, FRESH)
+
+    assert first.record.error is third.record.error is None
+    assert second.record.error == Problem(
+        code="engine-too-long", message="too long (shorten it)", stage="caption"
+    )
+    assert [region.why for region in second.record.regions] == ["too long (shorten it)"] * 3
+
+
+def test_an_error_record_is_passed_on_unasked() -> None:
+    problem = Problem(code="image-missing", message="gone", stage="submit")
+    broken = RenderedRecord(index=0, line=1, error=problem)
+
+    [done], engine = captioned_together(lines, broken)
+
+    assert done.record is broken
+    assert engine.requests == []
+
+
+def test_a_dead_engine_ends_the_shard() -> None:
+    def reply(_: CaptionRequest) -> Reply:
+        raise EngineDeadError("gone")
+
+    with pytest.raises(EngineDeadError):
+        captioned_together(reply, FRESH, FRESH)

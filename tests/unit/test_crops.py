@@ -64,7 +64,7 @@ def test_window(box: Box, size: Size, expected: Box) -> None:
 
 @pytest.mark.parametrize("box", [(300, 200, 320, 216), (0, 0, 640, 480), (10, 470, 600, 480)])
 def test_crop_shows_the_region_where_it_says(box: tuple[int, int, int, int]) -> None:
-    image = coloured((640, 480), {box: (200, 20, 20)})
+    image = np.asarray(coloured((640, 480), {box: (200, 20, 20)}))
 
     crop, (x1, y1, x2, y2) = cut(image, box, max_pixels=1_003_520)
 
@@ -76,7 +76,7 @@ def test_crop_shows_the_region_where_it_says(box: tuple[int, int, int, int]) -> 
 
 
 def test_small_region_is_enlarged_and_a_large_one_kept_in_bounds() -> None:
-    image = coloured((3000, 2000), {})
+    image = np.asarray(coloured((3000, 2000), {}))
 
     small, box = cut(image, (100, 100, 130, 120), max_pixels=1_003_520)
     large, _ = cut(image, (0, 0, 3000, 2000), max_pixels=1_003_520)

@@ -108,12 +108,12 @@ def test_caption__unknown_mark_style() -> None:
 
 @pytest.mark.parametrize("style", marks.STYLES.values(), ids=marks.STYLES)
 def test_caption__measures_the_picture_beneath_the_marks(style: marks.MarkStyle) -> None:
-    views = [LEFT, RIGHT, RegionView(3, (140, 60, 180, 90)), RegionView(4, (150, 70, 174, 86))]
+    views = [LEFT, RIGHT, RegionView(3, (140, 60, 180, 100)), RegionView(4, (134, 54, 186, 106))]
     plain = ask(*views)
     layout = style.layout(GREY_AND_RED.size, [v.box_xyxy for v in views], [v.number for v in views])
     marked = jpeg(style.draw(GREY_AND_RED, layout))
 
-    # With ink measured, the small regions would be of the colours of the lines and tags.
+    # With ink measured, region 4 would be of the colours of the mark of region 3 within it.
     assert ask(*views, image=marked, mark_style=style.name) == plain
     assert ask(*views, image=marked) != plain
 

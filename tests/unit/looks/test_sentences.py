@@ -21,7 +21,7 @@ SENTENCE = re.compile(
     rf"|in many colours, among them {FAMILY} and {FAMILY})(?: with some {FAMILY})?, "
     r"with (?:a (?:smooth|mostly smooth) surface|smooth and detailed parts|much detail"
     r"|a (?:fine|coarse|strong) texture), "
-    r"(?:in|at|on|across|down|over|over nearly) the [a-z]+(?: [a-z]+)?, "
+    r"(?:in|at|on|across|down|over|over nearly|over most of) the [a-z]+(?: [a-z]+)?, "
     r"(?:about \d+|less than 1) % of the picture"
 )
 
@@ -140,6 +140,7 @@ def test_describe__half_black_half_white_is_neither() -> None:
         ((0, 0, 400, 60), "across the top"),
         ((30, 240, 390, 300), "across the bottom"),
         ((350, 0, 400, 300), "down the right side"),
+        ((40, 10, 350, 250), "over most of the picture"),
         ((10, 10, 390, 290), "over nearly the whole picture"),
         ((0, 0, 400, 300), "over the whole picture"),
     ],
