@@ -72,19 +72,18 @@ def _examples(template: Template, count: int) -> list[str]:
     drawn = marks.get(marks.DEFAULT).layout(size_wh, boxes, range(1, count + 1))
     labels = [RegionLabel(mark.number, mark.colour, mark.box_xyxy) for mark in drawn]
     asks: tuple[Ask, ...] = get_args(Ask)
-    lines = []
+    lines, seen = [], set()
     for ask in asks:
         shown = labels if ask == "regions" else labels[-1:]
         prompt = build(template, shown, ask=ask, size_wh=size_wh)
         lines += ["", f"[{ask}]"]
-        lines += [
-            f"  {part:7} {text}"
-            for part, text in _parts(prompt.system, prompt.before, prompt.after)
-        ]
+        for part, text in _parts(prompt.system, prompt.before, prompt.after):
+            lines.append(f"  {part:7} {'(as above)' if part and (part, text) in seen else text}")
+            seen.add((part, text))
     return lines
 
 
 def _parts(system: str, before: str, after: str) -> list[tuple[str, str]]:
     """What is said in order, each with the name of its part; later lines are indented alike."""
-    said = [("system", system), ("before", before), ("", "(the picture)"), ("after", after)]
+    said = [("system", system), ("before", before), ("", "[picture]"), ("after", after)]
     return [(name, text.replace("\n", "\n" + " " * 10)) for name, text in said if text]
