@@ -12,6 +12,7 @@ import regioncap
 from producer.commands import (
     audit,
     doctor,
+    evaluate,
     jobs,
     marks,
     prompts,
@@ -31,7 +32,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for module in (stack, submit, jobs, results, view, audit, marks, prompts, doctor, worker):
+for module in (stack, submit, jobs, results, view, audit, marks, prompts, evaluate, doctor, worker):
     module.register(app)
 
 
