@@ -45,12 +45,14 @@ class Truth:
     content: tuple[Words, ...]
     #: The share of them that a right caption has, 0 to 1.
     needed: float = 1.0
+    #: Whether they are attributes in the order that all regions of the scene have: count, colour.
+    attributes: bool = True
     #: For people.
     text: str = ""
 
     @classmethod
     def of(cls, *content: str) -> Truth:
-        """Content words, each with the others that mean the same: `"purple violet"`."""
+        """Attributes, each with the words that mean the same: `"purple violet", "disc circle"`."""
         return cls(
             tuple(frozenset(_stem(word) for word in words(same)) for same in content),
             text=" ".join(same.split()[0] for same in content),
@@ -61,13 +63,11 @@ class Truth:
         """The content words of a caption that a person wrote; None if it has none."""
         found = dict.fromkeys(_stem(word) for word in words(caption) if word not in _STOP_WORDS)
         content = tuple(frozenset([word]) for word in found)
-        return cls(content, _REFERENCE_SHARE, caption) if content else None
+        return cls(content, _REFERENCE_SHARE, False, caption) if content else None
 
 
 def judge(caption: str, own: Truth, others: Sequence[Truth]) -> Outcome:
     """Says what a caption has got right.
-
-    What own and other region have in common tells nothing of a mix-up, and is left out there.
 
     Args:
         caption: The caption of a region.
@@ -77,12 +77,22 @@ def judge(caption: str, own: Truth, others: Sequence[Truth]) -> Outcome:
     said = frozenset(_stem(word) for word in words(caption))
     if _share(said, own.content) >= own.needed:
         return "right"
-    for other in others:
-        only_own = [same for same in own.content if same not in other.content]
-        only_other = [same for same in other.content if same not in own.content]
-        if _share(said, only_other) >= max(_OTHERS_SHARE, _share(said, only_own)):
-            return "mixed-up"
+    if any(_is_mixed_up(said, own, other) for other in others):
+        return "mixed-up"
     return "wrong"
+
+
+def _is_mixed_up(said: Words, own: Truth, other: Truth) -> bool:
+    """Whether what was said of a region is rather said of another."""
+    if own.attributes and other.attributes:
+        # The other's colour in place of the own one; beside it, it may be that of the ground.
+        return any(
+            bool(said & theirs) and not said & mine
+            for mine, theirs in zip(own.content, other.content, strict=False)
+        )
+    only_own = [same for same in own.content if same not in other.content]
+    only_other = [same for same in other.content if same not in own.content]
+    return _share(said, only_other) >= max(_OTHERS_SHARE, _share(said, only_own))
 
 
 def _share(said: Words, content: Sequence[Words]) -> float:

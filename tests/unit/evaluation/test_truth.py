@@ -21,6 +21,8 @@ GREEN_CIRCLE = Truth.of("green", "circle disc dot")
         ("A circle.", [GREEN_CIRCLE], "wrong"),
         ("A red thing next to a square.", [BLUE_SQUARE], "mixed-up"),
         ("A red thing.", [BLUE_SQUARE], "wrong"),
+        ("Something red on grey", [Truth.of("grey", "ring")], "wrong"),
+        ("Something grey", [Truth.of("grey", "ring")], "mixed-up"),
         ("A cat on a mat.", [BLUE_SQUARE, GREEN_CIRCLE], "wrong"),
         ("A blue square.", [], "wrong"),
         ("", [BLUE_SQUARE], "wrong"),
