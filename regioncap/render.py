@@ -11,11 +11,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 from PIL import Image
 
-from regioncap import jobs, layout, proposals, regions, views
+from regioncap import jobs, layout, proposals, regions, retry, views
+from regioncap.attempts import Quarantine
 from regioncap.boxes import Box, Size, scale_xyxy
 from regioncap.errors import RecordError
 from regioncap.images import decode, fit, fit_size
 from regioncap.jobs import Job
+from regioncap.originals import Originals
 from regioncap.progress import Progress
 from regioncap.queue import Sender
 from regioncap.records import (
@@ -25,8 +27,8 @@ from regioncap.records import (
     dump_lines,
     load_lines,
 )
+from regioncap.retry import Again
 from regioncap.settings import Settings
-from regioncap.sources import Sources
 from regioncap.store import Store
 from regioncap.views import Limits
 
@@ -136,25 +138,51 @@ class RenderStage:
         self._sender = sender
         self._progress = progress
         self._limits = Limits.of(settings)
-        self._sources = Sources(store, settings)
+        self._originals = Originals(store, settings)
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="render-io")
 
-    def run(self, job_id: str, shard: int) -> str:
-        """Does one shard and asks for its captions; returns what became of it, for the log."""
+    def run(self, job_id: str, shard: int, quarantine: Quarantine | None = None) -> str:
+        """Does one shard and asks for its captions; returns what became of it, for the log.
+
+        Args:
+            job_id: The job.
+            shard: The shard.
+            quarantine: Runs the records one at a time, if given.
+        """
         job = jobs.load(self._store, job_id)
         if self._store.exists(layout.cancelled_key(job_id)):
             return "cancelled"
+        key = layout.rendered_key(job_id, shard)
+        again = retry.find(self._store, job_id, shard)
         outcome = "already done"
-        if not self._store.exists(layout.rendered_key(job_id, shard)):
-            self._render(job, shard)
+        if again is not None or not self._store.exists(key):
+            part = self._rendered(job, shard, again, quarantine)
+            self._store.put(key, dump_lines(part), "application/x-ndjson")
             outcome = "done"
         self._progress(job_id).note_rendered(shard)
         self._sender.caption(job, [shard])
         return outcome
 
-    def _render(self, job: Job, shard: int) -> None:
+    def _rendered(
+        self, job: Job, shard: int, again: Again | None, quarantine: Quarantine | None
+    ) -> list[RenderedRecord]:
+        """The shard's records, rendered; for a retry, those again that failed in this stage."""
         part = self._store.get(layout.input_key(job.job, shard))
         records = load_lines(InputRecord, part)
+        known = self._store.find(layout.rendered_key(job.job, shard)) if again else None
+        if again is None or known is None:
+            return self._render(records, job, quarantine)
+        before = load_lines(RenderedRecord, known)
+        failed = {r.index for r in before if r.error is not None and r.error.stage == "render"}
+        chosen = [record for record in records if record.index in failed & again.indices]
+        done = {record.index: record for record in self._render(chosen, job, quarantine)}
+        return [done.get(record.index, record) for record in before]
+
+    def _render(
+        self, records: Sequence[InputRecord], job: Job, quarantine: Quarantine | None
+    ) -> list[RenderedRecord]:
+        if quarantine is not None:
+            return [self._alone(record, job, quarantine) for record in records]
         sources = [self._pool.submit(self._fetch, record) for record in records]
         done, uploads = [], []
         for record, source in zip(records, sources, strict=True):
@@ -166,8 +194,16 @@ class RenderStage:
             ]
         for upload in uploads:
             upload.result()
-        key = layout.rendered_key(job.job, shard)
-        self._store.put(key, dump_lines(done), "application/x-ndjson")
+        return done
+
+    def _alone(self, record: InputRecord, job: Job, quarantine: Quarantine) -> RenderedRecord:
+        def work() -> RenderedRecord:
+            return self._render([record], job, None)[0]
+
+        def give_up(problem: Problem) -> RenderedRecord:
+            return RenderedRecord(**record.model_dump() | {"error": problem})
+
+        return quarantine.alone(record.index, work, give_up)
 
     def _one(self, record: InputRecord, source: bytes | RecordError, job: Job) -> Rendered:
         if record.error is not None:
@@ -182,6 +218,6 @@ class RenderStage:
         if record.error is not None:
             return b""
         try:
-            return self._sources.read(record)
+            return self._originals.read(record)
         except RecordError as error:
             return error

@@ -67,7 +67,7 @@ def _record_of_image(file: Path, boxes: str | None) -> InputRecord:
 
 
 def _record_of_line(file: Path, line: int) -> InputRecord:
-    from regioncap.submit import read_lines
+    from regioncap.sources import read_lines
 
     with _open(file) as stream:
         for record in read_lines(stream):
