@@ -114,7 +114,7 @@ class CaptionStage:
         again: Again | None,
         quarantine: Quarantine | None,
     ) -> bytes:
-        """The results part; for a retry the known one, with what failed done again."""
+        """The results part; for a retry the known one, with what is chosen done again."""
         try:
             rendered = self._store.get(layout.rendered_key(job.job, shard))
         except NotFoundError:
@@ -127,7 +127,8 @@ class CaptionStage:
             return dump_lines(self._caption(records, job, shard, quarantine))
         before = results.parse_part(known)
         failed = {record["index"] for record in before if record["error"] is not None}
-        chosen = [record for record in records if record.index in failed & again.indices]
+        wanted = failed & again.indices | again.flagged
+        chosen = [record for record in records if record.index in wanted]
         done = {line["index"]: line for line in self._caption(chosen, job, shard, quarantine)}
         return dump_lines(done.get(record["index"], record) for record in before)
 

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from regioncap.images import probe
+from regioncap.layout import results_key
+from regioncap.records import dump_lines
 from regioncap.store import parse_s3_uri
 from tests.support.records import coloured
 from tests.support.system import System, write_jsonl
@@ -81,3 +83,21 @@ def test_audit_reports_and_the_gallery_shows_flags(
     ]
     assert viewed.returncode == 0
     assert "near-duplicate" in (tmp_path / "page.html").read_text()
+
+
+def test_flagged_records_are_captioned_again(system: System, input_file: Path) -> None:
+    [record] = system.captioned(input_file)
+    job = record["result_file"].split("/")[4]
+    key = results_key(job, 0)
+    good = system.services.store.get(key)
+    record["regions"][0]["caption"] = "The red box"
+    system.services.store.put(key, dump_lines([record]))
+
+    untouched = system.command("retry", job)
+    retried = system.command("retry", job, "--flagged")
+    watched = system.command("watch", job, "--timeout", "60")
+
+    assert "nothing to run again" in untouched.stderr.decode()
+    assert "1 record run again" in retried.stderr.decode()
+    assert watched.returncode == 0
+    assert system.services.store.get(key) == good
