@@ -90,9 +90,8 @@ def _is_mixed_up(said: Words, own: Truth, other: Truth) -> bool:
             bool(said & theirs) and not said & mine
             for mine, theirs in zip(own.content, other.content, strict=False)
         )
-    only_own = [same for same in own.content if same not in other.content]
     only_other = [same for same in other.content if same not in own.content]
-    return _share(said, only_other) >= max(_OTHERS_SHARE, _share(said, only_own))
+    return _share(said, only_other) >= _OTHERS_SHARE
 
 
 def _share(said: Words, content: Sequence[Words]) -> float:

@@ -38,6 +38,13 @@ def test_rounds_hold_no_more_overlap_than_runs(boxes: list[Box], most: int) -> N
     assert held(rounds) <= held(runs) + 1e-9
 
 
+def test_runs_are_taken_where_they_are_better() -> None:
+    # Here the most entangled boxes, placed first, leave no good room for the last.
+    boxes: list[Box] = [(5, 3, 9, 4), (5, 5, 7, 7), (6, 3, 12, 7), (6, 1, 10, 7)]
+
+    assert split(boxes, 2) == [[0, 1], [2, 3]]
+
+
 def test_boxes_apart_from_each_other_stay_in_runs() -> None:
     boxes = [(10.0 * i, 0.0, 10.0 * i + 5, 5.0) for i in range(25)]
 

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from regioncap.images import encode_jpeg
 from regioncap.records import Region
 from regioncap.render import render_record
 from regioncap.settings import JobSettings
@@ -87,13 +88,16 @@ def test_cut_off_says_which_regions_and_why() -> None:
 
 
 def test_crops_are_cut_from_all_pixels_of_the_source() -> None:
-    # Stripes one pixel wide: at the size of a whole picture for the model they would be grey.
-    image = coloured((2400, 2400), {})
-    for x in range(1000, 1040, 2):
-        image.paste((0, 0, 0), (x, 1000, x + 1, 1040))
-        image.paste((255, 255, 255), (x + 1, 1000, x + 2, 1040))
+    # Stripes two pixels wide: at the size of a whole picture for the model they would be grey.
+    image = coloured((4000, 4000), {})
+    for x in range(1000, 1040, 4):
+        image.paste((0, 0, 0), (x, 1000, x + 2, 1040))
+        image.paste((255, 255, 255), (x + 2, 1000, x + 4, 1040))
     record, [(_, jpeg)] = render_record(
-        make_record([[1000, 1000, 40, 40]]), png(image), make_job(region_mode="crop"), LIMITS
+        make_record([[1000, 1000, 40, 40]]),
+        encode_jpeg(image),
+        make_job(region_mode="crop"),
+        LIMITS,
     )
 
     [view] = record.views

@@ -33,6 +33,12 @@ def test_same_seed_makes_the_same_scene_and_another_another() -> None:
     assert first.boxes_xywh != other.boxes_xywh
 
 
+def test_numbers_do_not_follow_from_places() -> None:
+    scene = make_scene("colours", "crowded", 9, seed=1)
+
+    assert scene.boxes_xywh != sorted(scene.boxes_xywh, key=lambda box: (box[1], box[0]))
+
+
 def test_regions_hold_what_is_said_of_them() -> None:
     scene = make_scene("colours", "crowded", 12, seed=0)
     pixels = decode(scene.image).pixels

@@ -41,7 +41,7 @@ def test_reference_caption_needs_some_of_its_content_words() -> None:
 
     assert judge("A dog on grass.", own, [other]) == "right"
     assert judge("A dog.", own, [other]) == "wrong"
-    assert judge("A man wearing a hat", own, [other]) == "mixed-up"
+    assert judge("A man at work", own, [other]) == "mixed-up"
 
 
 def test_reference_caption_without_content_is_none() -> None:
