@@ -6,12 +6,13 @@ The stage runs in many threads, a shard each; the engine behind it sees all thei
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from typing import Any
 
 from regioncap import finish, jobs, layout, results, retry
 from regioncap.attempts import Quarantine
+from regioncap.busy import BusyClock
 from regioncap.captioning import Captioned, CropMaker, caption_records
 from regioncap.engines.thread import EngineThread
 from regioncap.errors import NotFoundError, StoppedError, StoreError
@@ -20,6 +21,7 @@ from regioncap.originals import Originals
 from regioncap.progress import Progress
 from regioncap.records import Problem, Region, RenderedRecord, dump_lines, load_lines
 from regioncap.retry import Again
+from regioncap.reuse import Captions, fingerprint
 from regioncap.settings import Settings
 from regioncap.store import Store
 from regioncap.views import Limits, Shown, crop_regions
@@ -33,6 +35,8 @@ class CaptionStage:
         engine: A started engine.
         progress: Gives the progress of a job.
         settings: Limits, and the buckets that may be read.
+        gpus: How many GPUs the engine keeps busy.
+        keep_captions: Whether captions are kept for later jobs that reuse them.
         threads: Requests to the store at a time, over all shards in hand.
     """
 
@@ -43,6 +47,8 @@ class CaptionStage:
         progress: Callable[[str], Progress],
         settings: Settings,
         *,
+        gpus: int = 0,
+        keep_captions: bool = True,
         threads: int = 16,
     ) -> None:
         self._store = store
@@ -51,6 +57,10 @@ class CaptionStage:
         self._limits = Limits.of(settings)
         self._originals = Originals(store, settings)
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="caption-io")
+        self._captions = Captions(store, self._pool)
+        self._keep_captions = keep_captions
+        self._gpus = gpus
+        self._clock = BusyClock()
         self._lock = threading.Lock()
         #: Requests in the engine, with their jobs.
         self._asked: list[tuple[str, Future[list[Captioned]]]] = []
@@ -129,7 +139,8 @@ class CaptionStage:
         failed = {record["index"] for record in before if record["error"] is not None}
         wanted = failed & again.indices | again.flagged
         chosen = [record for record in records if record.index in wanted]
-        done = {line["index"]: line for line in self._caption(chosen, job, shard, quarantine)}
+        lines = self._caption(chosen, job, shard, quarantine, anew=again.flagged)
+        done = {line["index"]: line for line in lines}
         return dump_lines(done.get(record["index"], record) for record in before)
 
     def _caption(
@@ -138,12 +149,27 @@ class CaptionStage:
         job: Job,
         shard: int,
         quarantine: Quarantine | None,
+        anew: Set[int] = frozenset(),
     ) -> list[dict[str, Any]]:
+        """Lines of the results; captions made earlier are not taken over for records `anew`."""
+        names = self._fingerprints(records, job)
+        old = [record for record in records if record.index not in anew]
+        known = self._captions.find(old, names) if job.settings.reuse else {}
+        rest = [record for record in records if record.index not in known]
         if quarantine is None:
-            done = self._ask(records, job)
+            done = self._ask(rest, job)
         else:
-            done = [self._alone(record, job, quarantine) for record in records]
-        return [self._output(captioned, job, shard) for captioned in done]
+            done = [self._alone(record, job, quarantine) for record in rest]
+        if self._keep_captions:
+            self._captions.keep(done, names, job)
+        whole = known | {captioned.record.index: captioned for captioned in done}
+        return [self._output(whole[record.index], job, shard) for record in records]
+
+    def _fingerprints(self, records: Sequence[RenderedRecord], job: Job) -> dict[int, str]:
+        if not (self._keep_captions or job.settings.reuse):
+            return {}
+        named = ((r.index, fingerprint(r, job, self._engine.engine)) for r in records)
+        return {index: name for index, name in named if name is not None}
 
     def _ask(self, records: Sequence[RenderedRecord], job: Job) -> list[Captioned]:
         pictures = self._fetch(records)
@@ -154,10 +180,15 @@ class CaptionStage:
         with self._lock:
             self._asked.append(entry)
         try:
-            return future.result()
+            with self._clock.working() as share:
+                done = future.result()
         finally:
             with self._lock:
                 self._asked.remove(entry)
+        asked = [captioned for captioned in done if captioned.requests]
+        for captioned in asked:
+            captioned.gpu_ms = round(1000 * share.seconds * self._gpus / len(asked))
+        return done
 
     def _alone(self, record: RenderedRecord, job: Job, quarantine: Quarantine) -> Captioned:
         def give_up(problem: Problem) -> Captioned:

@@ -58,7 +58,14 @@ def _engine() -> EngineThread:
 
 @cache
 def _stage() -> CaptionStage:
-    return CaptionStage(_store(), _engine(), _shards().progress, settings)
+    return CaptionStage(
+        _store(),
+        _engine(),
+        _shards().progress,
+        settings,
+        gpus=engines.gpus(settings),
+        keep_captions=settings.keep_captions,
+    )
 
 
 def _stop_waiting() -> None:

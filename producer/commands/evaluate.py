@@ -72,10 +72,10 @@ def eval_command(
 
 
 def _variants(modes: str, styles: str, prompts: str, per_call: str) -> list[Variant]:
-    from producer.commands.submit import template_text
     from regioncap import marks
     from regioncap.evaluation.runner import variants
     from regioncap.settings import RegionMode
+    from regioncap.submit import template_text
 
     known: tuple[RegionMode, ...] = get_args(RegionMode)
     chosen = [mode for mode in known if mode in _listed(modes)]

@@ -78,11 +78,11 @@ def _record_of_line(file: Path, line: int) -> InputRecord:
 
 def _draw(services: Services, record: InputRecord, root: Path) -> tuple[Image.Image, list[str]]:
     """The pictures of a record in one, and their prompts."""
-    from producer.commands.submit import template_text
     from regioncap import jobs
     from regioncap.errors import RecordError
     from regioncap.jobs import Job
     from regioncap.render import render_record
+    from regioncap.submit import template_text
     from regioncap.views import Limits
 
     settings = services.settings

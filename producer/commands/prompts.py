@@ -55,8 +55,8 @@ def show_command(
 
 def load_template(name: str) -> Template:
     """The template of a name, or of a file."""
-    from producer.commands.submit import template_text
     from regioncap.prompts import built_in, parse_template
+    from regioncap.submit import template_text
 
     text = template_text(name)
     return parse_template(text, name) if text else built_in(name)
