@@ -205,6 +205,7 @@ def test_flipped_bytes_never_raise_anything_else(seed: int) -> None:
     for place in draw.integers(0, len(data), 8):
         data[place] = draw.integers(256)
     try:
-        assert decode(bytes(data), budget_pixels=200_000).image.mode == "RGB"
+        outcome = decode(bytes(data), budget_pixels=200_000).image.mode
     except RecordError as error:
-        assert error.code in {"image-unreadable", "image-too-large", "image-too-thin"}
+        outcome = error.code
+    assert outcome in {"RGB", "image-unreadable", "image-too-large", "image-too-thin"}

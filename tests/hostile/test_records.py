@@ -118,7 +118,7 @@ class _Endless(io.RawIOBase):
 
 def test_line_of_50_megabytes() -> None:
     with io.BufferedReader(_Endless(), buffer_size=1_000_001) as file:
-        first, long, last = read_lines(file)  # type: ignore[arg-type]
+        first, long, last = read_lines(file)
     assert long.error is not None
     assert long.error.code == "line-too-long"
     assert (first.error, last.error, last.line) == (None, None, 3)
