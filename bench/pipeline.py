@@ -65,7 +65,7 @@ def bare_chunk(file: Path, part: int, parts: int) -> int:
         record = InputRecord(index=i, line=i + 1, image="x", bbox=fields["bbox"])
         data = (file.parent / fields["image"]).read_bytes()
         rendered, pictures = render.render_record(record, data, of, LIMITS)
-        asyncio.run(caption_records([rendered], dict(pictures), engine, of))
+        asyncio.run(caption_records([rendered], dict(pictures), engine, of, lambda *_: []))
     return len(lines)
 
 
@@ -123,7 +123,7 @@ def breakdown(services: Services, file: Path) -> dict[str, float]:
     submitted = submit_file(services.with_flags(queue="caption.nobody"), file)
     services.redis.delete("render")
     drawing = render.RenderStage(store, services.settings, _NoSender(), progress, threads=1)  # type: ignore[arg-type]
-    captioning = CaptionStage(store, engine, progress, threads=1)
+    captioning = CaptionStage(store, engine, progress, services.settings, threads=1)
     with (
         timed(spent, "store get", store, "get"),
         timed(spent, "store put", store, "put"),

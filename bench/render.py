@@ -32,8 +32,9 @@ from regioncap import examples
 from regioncap.images import decode
 from regioncap.jobs import Job, now
 from regioncap.records import InputRecord
-from regioncap.render import Limits, render_record
+from regioncap.render import render_record
 from regioncap.settings import JobSettings
+from regioncap.views import Limits
 
 SIZE_WH = (640, 480)
 LIMITS = Limits(max_pixels=1_003_520, max_image_bytes=50_000_000, max_image_pixels=100_000_000)

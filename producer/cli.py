@@ -10,10 +10,14 @@ import typer
 
 import regioncap
 from producer.commands import (
+    audit,
     config,
     doctor,
+    evaluate,
     export,
     init,
+    marks,
+    prompts,
     repair,
     results,
     stack,
@@ -36,8 +40,8 @@ app = typer.Typer(
 )
 
 for module in (
-    init, stack, validate, submit, status, watch, results, view, export, repair, doctor, config,
-    worker,
+    init, stack, validate, submit, status, watch, results, view, audit, export, repair, marks,
+    prompts, evaluate, doctor, config, worker,
 ):  # fmt: skip
     module.register(app)
 

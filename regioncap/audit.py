@@ -26,6 +26,7 @@ FlagName = Literal[
     "other-language",  # another language than the one asked for
     "too-short",
     "too-long",
+    "near-duplicate",  # nearly the caption of another record; found over a job only
 ]
 
 #: Words of a caption; Chinese and Japanese characters count as words.

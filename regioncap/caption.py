@@ -6,22 +6,25 @@ The stage runs in many threads, a shard each; the engine behind it sees all thei
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from typing import Any
 
 from regioncap import finish, jobs, layout, results, retry
 from regioncap.attempts import Quarantine
 from regioncap.busy import BusyClock
-from regioncap.captioning import Captioned, caption_records
+from regioncap.captioning import Captioned, CropMaker, caption_records
 from regioncap.engines.thread import EngineThread
 from regioncap.errors import NotFoundError, StoppedError, StoreError
 from regioncap.jobs import Job
+from regioncap.originals import Originals
 from regioncap.progress import Progress
-from regioncap.records import Problem, RenderedRecord, dump_lines, load_lines
+from regioncap.records import Problem, Region, RenderedRecord, dump_lines, load_lines
 from regioncap.retry import Again
 from regioncap.reuse import Captions, fingerprint
+from regioncap.settings import Settings
 from regioncap.store import Store
+from regioncap.views import Limits, Shown, crop_regions
 
 
 class CaptionStage:
@@ -31,6 +34,7 @@ class CaptionStage:
         store: Where all lies.
         engine: A started engine.
         progress: Gives the progress of a job.
+        settings: Limits, and the buckets that may be read.
         gpus: How many GPUs the engine keeps busy.
         keep_captions: Whether captions are kept for later jobs that reuse them.
         threads: Requests to the store at a time, over all shards in hand.
@@ -41,6 +45,7 @@ class CaptionStage:
         store: Store,
         engine: EngineThread,
         progress: Callable[[str], Progress],
+        settings: Settings,
         *,
         gpus: int = 0,
         keep_captions: bool = True,
@@ -49,6 +54,8 @@ class CaptionStage:
         self._store = store
         self._engine = engine
         self._progress = progress
+        self._limits = Limits.of(settings)
+        self._originals = Originals(store, settings)
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="caption-io")
         self._captions = Captions(store, self._pool)
         self._keep_captions = keep_captions
@@ -117,7 +124,7 @@ class CaptionStage:
         again: Again | None,
         quarantine: Quarantine | None,
     ) -> bytes:
-        """The results part; for a retry the known one, with what failed done again."""
+        """The results part; for a retry the known one, with what is chosen done again."""
         try:
             rendered = self._store.get(layout.rendered_key(job.job, shard))
         except NotFoundError:
@@ -130,8 +137,10 @@ class CaptionStage:
             return dump_lines(self._caption(records, job, shard, quarantine))
         before = results.parse_part(known)
         failed = {record["index"] for record in before if record["error"] is not None}
-        chosen = [record for record in records if record.index in failed & again.indices]
-        done = {line["index"]: line for line in self._caption(chosen, job, shard, quarantine)}
+        wanted = failed & again.indices | again.flagged
+        chosen = [record for record in records if record.index in wanted]
+        lines = self._caption(chosen, job, shard, quarantine, anew=again.flagged)
+        done = {line["index"]: line for line in lines}
         return dump_lines(done.get(record["index"], record) for record in before)
 
     def _caption(
@@ -140,9 +149,12 @@ class CaptionStage:
         job: Job,
         shard: int,
         quarantine: Quarantine | None,
+        anew: Set[int] = frozenset(),
     ) -> list[dict[str, Any]]:
+        """Lines of the results; captions made earlier are not taken over for records `anew`."""
         names = self._fingerprints(records, job)
-        known = self._captions.find(records, names) if job.settings.reuse else {}
+        old = [record for record in records if record.index not in anew]
+        known = self._captions.find(old, names) if job.settings.reuse else {}
         rest = [record for record in records if record.index not in known]
         if quarantine is None:
             done = self._ask(rest, job)
@@ -161,7 +173,9 @@ class CaptionStage:
 
     def _ask(self, records: Sequence[RenderedRecord], job: Job) -> list[Captioned]:
         pictures = self._fetch(records)
-        future = self._engine.run(caption_records(records, pictures, self._engine.engine, job))
+        future = self._engine.run(
+            caption_records(records, pictures, self._engine.engine, job, self._crops(job))
+        )
         entry = (job.job, future)
         with self._lock:
             self._asked.append(entry)
@@ -185,6 +199,12 @@ class CaptionStage:
     def _fetch(self, records: Sequence[RenderedRecord]) -> dict[str, bytes]:
         keys = [view.key for record in records for view in record.views]
         return dict(zip(keys, self._pool.map(self._store.get, keys), strict=True))
+
+    def _crops(self, job: Job) -> CropMaker:
+        def crop(record: RenderedRecord, chosen: Sequence[Region]) -> list[Shown]:
+            return crop_regions(record, chosen, self._originals.read(record), job, self._limits)
+
+        return crop
 
     def _output(self, captioned: Captioned, job: Job, shard: int) -> dict[str, Any]:
         return results.output_record(

@@ -1,24 +1,30 @@
 """From rendered records to captions: asks the engine, reads its answers, asks again where needed.
 
-No I/O but the engine's. Each record goes its own way and waits for none of its neighbours; all
-requests of all records are in the engine together.
+A region that an answer leaves out or spoils is asked for again twice at most, alone each time:
+first in the same picture, which an engine with a prefix cache knows already, and last by a crop of
+it, in which it cannot be mistaken for another.
+
+No I/O but the engine's and the caller's. Each record goes its own way and waits for none of its
+neighbours; all requests of all records are in the engine together.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from regioncap import answers, prompts
 from regioncap.engines.base import Answer, CaptionRequest, Engine, Prompt, RegionView, Sampling
-from regioncap.errors import RequestError
+from regioncap.errors import RecordError, RequestError
 from regioncap.jobs import Job
-from regioncap.records import Problem, RenderedRecord, View
+from regioncap.records import Problem, Region, RenderedRecord, View, Way
+from regioncap.views import Shown
 
-#: A region without a usable caption is asked for again alone, this often.
-_REASKS = 1
+#: Makes a crop of each of some regions of a record; blocks, and may raise RecordError.
+CropMaker = Callable[[RenderedRecord, Sequence[Region]], list[Shown]]
 
 
 @dataclass(slots=True)
@@ -46,6 +52,7 @@ async def caption_records(
     pictures: Mapping[str, bytes],
     engine: Engine,
     job: Job,
+    crop: CropMaker,
 ) -> list[Captioned]:
     """Captions records; those with an error stay as they are.
 
@@ -54,6 +61,7 @@ async def caption_records(
         pictures: The JPEG of each view, by its key.
         engine: A started engine.
         job: The job that they belong to.
+        crop: Called in a thread for the regions that are still open in the end.
 
     Returns:
         In the order given, each record with its regions filled, and its answer.
@@ -61,7 +69,7 @@ async def caption_records(
     Raises:
         EngineDeadError: The engine is gone.
     """
-    talks = [_Conversation(record, pictures, engine, job) for record in records]
+    talks = [_Conversation(record, pictures, engine, job, crop) for record in records]
     return list(await asyncio.gather(*(talk.run() for talk in talks)))
 
 
@@ -70,39 +78,49 @@ class _Question:
     """One request: some regions of one view."""
 
     view: View
+    picture: bytes
     numbers: tuple[int, ...]
     prompt: Prompt
+    #: How often the regions have been asked for before.
+    attempt: int = 0
 
 
 class _Conversation:
     """All that is asked about one record."""
 
     def __init__(
-        self, record: RenderedRecord, pictures: Mapping[str, bytes], engine: Engine, job: Job
+        self,
+        record: RenderedRecord,
+        pictures: Mapping[str, bytes],
+        engine: Engine,
+        job: Job,
+        crop: CropMaker,
     ) -> None:
         self._record = record
         self._pictures = pictures
         self._engine = engine
         self._job = job
+        self._crop = crop
         self._done = Captioned(record)
 
     async def run(self) -> Captioned:
         """Asks about all regions, and again about those without a caption."""
         if self._record.error is not None:
             return self._done
-        questions = [
-            _Question(view, tuple(view.numbers), view.prompt.prompt())
-            for view in self._record.views
-        ]
-        await self._ask(questions)
-        for _ in range(_REASKS):
-            if questions := self._open_questions():
-                await self._ask(questions)
+        views = self._record.views
+        await self._ask([self._question(view, self._pictures[view.key]) for view in views])
+        await self._ask([self._alone(view, number) for view, number in self._open("marks")])
+        await self._ask(await self._by_crop())
         if all(region.status != "ok" for region in self._record.regions):
             self._record.error = self._no_caption()
         return self._done
 
+    def _question(self, view: View, picture: bytes) -> _Question:
+        return _Question(view, picture, tuple(view.numbers), view.prompt.prompt())
+
     async def _ask(self, questions: Sequence[_Question]) -> None:
+        if not questions:
+            return
         requests = [
             self._request(question, self._done.requests + i) for i, question in enumerate(questions)
         ]
@@ -119,10 +137,14 @@ class _Conversation:
         boxes = dict(zip(view.numbers, view.boxes_xyxy, strict=True))
         return CaptionRequest(
             request_id=f"{self._job.job}-{self._record.index}-{nth}",
-            image=self._pictures[view.key],
+            image=question.picture,
             prompt=question.prompt,
+            # The same seed would give the same words again.
             sampling=Sampling(
-                settings.temperature, settings.top_p, settings.max_tokens, settings.seed
+                settings.temperature,
+                settings.top_p,
+                settings.max_tokens,
+                None if settings.seed is None else settings.seed + question.attempt,
             ),
             regions=tuple(RegionView(number, boxes[number]) for number in question.numbers),
             mark_style=view.mark_style,
@@ -143,26 +165,38 @@ class _Conversation:
         for number, answer in found.items():
             region = self._record.regions[number - 1]
             region.status, region.caption, region.why = answer.status, answer.caption, answer.why
+            region.view = question.view.way
 
     def _fail(self, question: _Question, failure: RequestError) -> None:
         self._done.failure = failure
         for number in question.numbers:
-            self._record.regions[number - 1].why = str(failure)
+            region = self._record.regions[number - 1]
+            region.why, region.view = str(failure), question.view.way
 
-    def _open_questions(self) -> list[_Question]:
-        """One question for each region that has no caption yet, about it alone."""
-        questions = []
-        for view in self._record.views:
-            for number, box, colour in zip(
-                view.numbers, view.boxes_xyxy, view.colours, strict=True
-            ):
-                if self._record.regions[number - 1].status in {"missing", "invalid"}:
-                    label = prompts.RegionLabel(number, colour, box)
-                    prompt = prompts.build(
-                        self._job.template, [label], ask="again", size_wh=view.size_wh
-                    )
-                    questions.append(_Question(view, (number,), prompt))
-        return questions
+    def _open(self, way: Way) -> list[tuple[View, int]]:
+        """Regions without a caption that the first questions showed in this way."""
+        return [
+            (view, number)
+            for view in self._record.views
+            for number in view.numbers
+            if view.way == way and self._record.regions[number - 1].status in {"missing", "invalid"}
+        ]
+
+    def _alone(self, view: View, number: int) -> _Question:
+        """About one region of a marked picture."""
+        at = view.numbers.index(number)
+        label = prompts.RegionLabel(number, view.colours[at], view.boxes_xyxy[at])
+        prompt = prompts.build(self._job.template, [label], ask="again", size_wh=view.size_wh)
+        return _Question(view, self._pictures[view.key], (number,), prompt, attempt=1)
+
+    async def _by_crop(self) -> list[_Question]:
+        """About each region that is still open, by a crop of it."""
+        shown = [(view, self._pictures[view.key]) for view, _ in self._open("crop")]
+        if wanted := [self._record.regions[number - 1] for _, number in self._open("marks")]:
+            # The source may have gone since; then what is known of these regions stays.
+            with suppress(RecordError):
+                shown += await asyncio.to_thread(self._crop, self._record, wanted)
+        return [replace(self._question(view, picture), attempt=2) for view, picture in shown]
 
     def _no_caption(self) -> Problem:
         if self._done.failure is not None:

@@ -30,6 +30,8 @@ MAX_LINE_BYTES = 10_000_000
 MAX_REGIONS = 1_000
 
 Stage = Literal["submit", "render", "caption"]
+#: How a region is shown to the engine.
+Way = Literal["marks", "crop"]
 Status = Literal["ok", "refused", "missing", "invalid", "skipped"]
 
 
@@ -77,8 +79,10 @@ class Region(BaseModel):
     region: int
     #: The box used, clipped, in pixels of the oriented image; None if it is no box.
     bbox: tuple[int | float, int | float, int | float, int | float] | None = None
-    #: Name of its mark's colour; empty where the style has none.
+    #: Name of its mark's colour; empty where it has no mark, or the style no colours.
     colour: str = ""
+    #: How it was shown when it was last asked for; None if it never was.
+    view: Way | None = None
     status: Status = "missing"
     caption: str | None = None
     #: Why there is no caption; None with status ok.
@@ -122,6 +126,11 @@ class View(BaseModel):
     prompt: PromptText
     #: Name of the style that drew the marks; empty for a crop without marks.
     mark_style: str = ""
+
+    @property
+    def way(self) -> Way:
+        """How the picture shows its regions."""
+        return "marks" if self.mark_style else "crop"
 
 
 class RenderedRecord(InputRecord):

@@ -9,46 +9,29 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
 from PIL import Image
 
-from regioncap import jobs, layout, marks, prompts, proposals, regions, retry
+from regioncap import jobs, layout, proposals, regions, retry, views
 from regioncap.attempts import Quarantine
-from regioncap.boxes import Box, Size, scale_xyxy, xyxy_from_xywh
-from regioncap.errors import NotFoundError, RecordError
-from regioncap.images import decode, encode_jpeg, fit, fit_size
+from regioncap.boxes import Box, Size, scale_xyxy
+from regioncap.errors import RecordError
+from regioncap.images import decode, fit, fit_size
 from regioncap.jobs import Job
+from regioncap.originals import Originals
 from regioncap.progress import Progress
 from regioncap.queue import Sender
 from regioncap.records import (
     InputRecord,
     Problem,
-    PromptText,
-    Region,
     RenderedRecord,
-    View,
     dump_lines,
     load_lines,
 )
 from regioncap.retry import Again
 from regioncap.settings import Settings
-from regioncap.store import Store, parse_s3_uri
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What a picture may be, and how large the model sees it."""
-
-    max_pixels: int
-    max_image_bytes: int
-    max_image_pixels: int
-
-    @classmethod
-    def of(cls, settings: Settings) -> Limits:
-        """The limits of a worker."""
-        return cls(settings.max_pixels, settings.max_image_bytes, settings.max_image_pixels)
-
+from regioncap.store import Store
+from regioncap.views import Limits
 
 Rendered = tuple[RenderedRecord, list[tuple[str, bytes]]]
 
@@ -82,11 +65,11 @@ def _render(
         data,
         max_bytes=limits.max_image_bytes,
         max_pixels=limits.max_image_pixels,
-        budget_pixels=limits.max_pixels,
+        # Crops are cut from all the pixels that there are.
+        budget_pixels=limits.max_pixels if job.settings.region_mode == "marks" else None,
     )
     rendered.width, rendered.height = picture.size_wh
-    model_wh = fit_size(picture.size_wh, limits.max_pixels)
-    canvas = fit(picture.pixels, model_wh)
+    canvas = fit(picture.pixels, fit_size(picture.size_wh, limits.max_pixels))
     _find_regions(rendered, canvas, job, picture.size_wh)
     usable = [region for region in rendered.regions if region.status == "missing"]
     rendered.normalized_bbox = regions.normalized_rows(
@@ -96,13 +79,17 @@ def _render(
         raise RecordError(
             f"no box of the record can be used: {rendered.regions[0].why}", code="no-usable-box"
         )
-    pictures = []
-    size = job.settings.max_boxes
-    for round_, start in enumerate(range(0, len(usable), size)):
-        view, marked = _draw_view(rendered, usable[start : start + size], canvas, job, round_)
-        rendered.views.append(view)
-        pictures.append((view.key, encode_jpeg(marked)))
-    return pictures
+    rounds, cropped = views.plan(usable, job.settings, picture.size_wh)
+    shown = [
+        views.marked_view(rendered, chosen, canvas, job, round_)
+        for round_, chosen in enumerate(rounds)
+    ]
+    shown += [
+        views.crop_view(rendered, region, picture.pixels, job, limits.max_pixels)
+        for region in cropped
+    ]
+    rendered.views = [view for view, _ in shown]
+    return [(view.key, jpeg) for view, jpeg in shown]
 
 
 def _find_regions(rendered: RenderedRecord, canvas: Image.Image, job: Job, source_wh: Size) -> None:
@@ -129,44 +116,6 @@ def _to_source(box_xywh: Sequence[float], model_wh: Size, source_wh: Size) -> Bo
     return left, top, max(1, round(x2) - left), max(1, round(y2) - top)
 
 
-def _draw_view(
-    rendered: RenderedRecord, shown: list[Region], canvas: Image.Image, job: Job, round_: int
-) -> tuple[View, Image.Image]:
-    style = marks.get(job.settings.mark_style)
-    source_wh = (rendered.width or 0, rendered.height or 0)
-    boxes = [_to_view(region, source_wh, canvas.size) for region in shown]
-    numbers = [region.region for region in shown]
-    drawn = style.layout(canvas.size, boxes, numbers)
-    for region, mark in zip(shown, drawn, strict=True):
-        region.colour = mark.colour
-    labels = [
-        prompts.RegionLabel(mark.number, mark.colour, box)
-        for mark, box in zip(drawn, boxes, strict=True)
-    ]
-    prompt = prompts.build(job.template, labels, size_wh=canvas.size)
-    view = View(
-        key=layout.marked_key(job.job, rendered.index, f"-r{round_ + 1}" if round_ else ""),
-        size_wh=canvas.size,
-        numbers=numbers,
-        boxes_xyxy=boxes,
-        colours=[mark.colour for mark in drawn],
-        prompt=PromptText.of(prompt),
-        mark_style=style.name,
-    )
-    return view, style.draw(canvas, drawn)
-
-
-def _to_view(region: Region, source_wh: Size, view_wh: Size) -> tuple[int, int, int, int]:
-    """The region's box in the picture that the model sees: whole pixels, at least one."""
-    box = region.bbox or (0, 0, 0, 0)
-    x1, y1, x2, y2 = scale_xyxy(xyxy_from_xywh(box), source_wh, view_wh)
-    left = min(int(x1), view_wh[0] - 1)
-    top = min(int(y1), view_wh[1] - 1)
-    right = min(max(round(x2), left + 1), view_wh[0])
-    bottom = min(max(round(y2), top + 1), view_wh[1])
-    return left, top, right, bottom
-
-
 class RenderStage:
     """Runs the render stage of shards.
 
@@ -191,7 +140,7 @@ class RenderStage:
         self._sender = sender
         self._progress = progress
         self._limits = Limits.of(settings)
-        self._buckets = {settings.s3_bucket, *settings.s3_source_buckets}
+        self._originals = Originals(store, settings)
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="render-io")
 
     def run(self, job_id: str, shard: int, quarantine: Quarantine | None = None) -> str:
@@ -268,14 +217,9 @@ class RenderStage:
 
     def _fetch(self, record: InputRecord) -> bytes | RecordError:
         """The source's bytes, or why this record has none."""
-        if record.error is not None or record.source is None:
+        if record.error is not None:
             return b""
         try:
-            bucket, key = parse_s3_uri(record.source)
-            if bucket not in self._buckets:
-                return RecordError(f"bucket {bucket!r} may not be read", code="bucket-not-allowed")
-            return self._store.get(key, bucket=bucket, limit_bytes=self._limits.max_image_bytes)
-        except NotFoundError:
-            return RecordError(f"there is no object {record.source}", code="image-missing")
-        except ValueError as error:
-            return RecordError(str(error), code="bad-image-uri")
+            return self._originals.read(record)
+        except RecordError as error:
+            return error

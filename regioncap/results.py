@@ -25,13 +25,14 @@ def output_record(
     """One line of the results: the reference's nine fields by the same names, then ours."""
     record = captioned.record
     failed = record.error is not None
+    pictures = [(view, store.uri(view.key)) for view in record.views]
     return {
         "image": record.image,
         "type": "with_bbox" if record.bbox and record.type == "with_bbox" else "without_bbox",
         "bbox": record.bbox,
         "normalized_bbox": record.normalized_bbox,
         "result_file": result_file,
-        "image_with_bbox": store.uri(record.views[0].key) if record.views else None,
+        "image_with_bbox": next((uri for view, uri in pictures if view.way == "marks"), None),
         "valid_bboxes_num": sum(len(view.numbers) for view in record.views),
         "prompt": record.views[0].prompt.prompt().text if record.views else None,
         "answer": "\n".join(captioned.texts) if captioned.texts and not failed else None,
@@ -41,10 +42,12 @@ def output_record(
         "width": record.width,
         "height": record.height,
         "regions": [region.model_dump() for region in record.regions],
+        "pictures": [uri for _, uri in pictures],
         "engine": engine,
         "model": model,
         "prompt_version": job.template.version,
         "mark_style": job.settings.mark_style,
+        "region_mode": job.settings.region_mode,
         "usage": {
             "prompt_tokens": captioned.prompt_tokens,
             "completion_tokens": captioned.completion_tokens,

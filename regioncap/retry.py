@@ -1,4 +1,4 @@
-"""Retry: records of a finished job that failed are run again, and nothing else.
+"""Retry: records of a finished job that failed, or that were chosen, are run again; nothing else.
 
 For each part with such records an object `jobs/<job>/retry/part-00042.json` names them. While it
 is there the stages do these records again, put them into their places in the parts, and last
@@ -6,6 +6,8 @@ remove it; a worker that dies in between leaves it for the next.
 """
 
 from __future__ import annotations
+
+from collections.abc import Set
 
 from pydantic import BaseModel
 
@@ -21,8 +23,10 @@ from regioncap.store import Store
 class Again(BaseModel):
     """Which records of a shard are to be done again."""
 
-    #: Their places among the job's records.
+    #: Places, among the job's records, of those that failed.
     indices: set[int]
+    #: Places of those that did not, but are to be captioned again.
+    flagged: set[int] = set()
 
 
 def find(store: Store, job_id: str, shard: int) -> Again | None:
@@ -41,8 +45,10 @@ def pending(store: Store, job_id: str) -> set[int]:
     return {layout.part_number(key) for key in store.list_keys(layout.retry_prefix(job_id))}
 
 
-def begin(store: Store, progress: Progress, job: Job) -> dict[int, Again]:
-    """Opens a finished job again for its failed records; queues nothing.
+def begin(
+    store: Store, progress: Progress, job: Job, flagged: Set[int] = frozenset()
+) -> dict[int, Again]:
+    """Opens a finished job again for its failed and flagged records; queues nothing.
 
     Records that failed at submission stay as they are: workers have nothing to work on.
 
@@ -50,6 +56,7 @@ def begin(store: Store, progress: Progress, job: Job) -> dict[int, Again]:
         store: Where the job lies.
         progress: The job's progress.
         job: The job.
+        flagged: Further records, by index, that are to be captioned again.
 
     Returns:
         What is to be done again, by shard; empty if no record can be.
@@ -67,8 +74,9 @@ def begin(store: Store, progress: Progress, job: Job) -> dict[int, Again]:
         )
     for shard, part in read_parts(store, job):
         progress.note_part(shard, summarize(part))
-        if failed := _failed(part):
-            chosen[shard] = Again(indices=failed)
+        failed, further = _failed(part), flagged & set(job.shard_records(shard))
+        if failed or further:
+            chosen[shard] = Again(indices=failed, flagged=further)
             text = chosen[shard].model_dump_json().encode()
             store.put(layout.retry_key(job.job, shard), text, "application/json")
     if chosen:

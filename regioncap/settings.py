@@ -31,6 +31,7 @@ STACK_FOLDER = Path(".regioncap")
 
 BoxFormat = Literal["xywh", "xyxy", "xywh-normalized", "xyxy-normalized"]
 Overflow = Literal["rounds", "cut"]
+RegionMode = Literal["marks", "crop", "marks+crop"]
 
 
 class JobSettings(BaseModel):
@@ -42,6 +43,14 @@ class JobSettings(BaseModel):
     )
     box_format: BoxFormat = Field("xywh", description="How the input's boxes are to be read.")
     mark_style: str = Field("v1", description="How boxes and tags are drawn.")
+    region_mode: RegionMode = Field(
+        "marks",
+        description="How regions are shown: marks on the whole picture, a crop of each, or crops"
+        " of small ones (marks+crop).",
+    )
+    crop_below: float = Field(
+        0.02, ge=0, le=1, description="With marks+crop: regions of a smaller share get a crop."
+    )
     prompt: str = Field("default", description="Name of a prompt template, or a file with one.")
     temperature: float = Field(0.7, ge=0, le=2, description="Sampling temperature; 0 is greedy.")
     top_p: float = Field(0.9, gt=0, le=1, description="Nucleus sampling threshold.")

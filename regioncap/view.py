@@ -11,6 +11,7 @@ from regioncap import layout
 from regioncap.errors import NotFoundError, RecordError
 from regioncap.gallery import GalleryRecord, GallerySummary, data_url, file_url, write_gallery
 from regioncap.images import decode, encode_jpeg
+from regioncap.job_audit import Auditor
 from regioncap.jobs import Job
 from regioncap.records import InputRecord, load_lines
 from regioncap.results import parse_part, read_parts
@@ -82,10 +83,12 @@ def _summary(job: Job) -> GallerySummary:
 
 
 def _records(store: Store, job: Job, place: _Place) -> Iterator[GalleryRecord]:
+    auditor = Auditor(job)
     with ThreadPoolExecutor(8, thread_name_prefix="view") as pool:
         for shard, part in read_parts(store, job):
             inputs = load_lines(InputRecord, store.get(layout.input_key(job.job, shard)))
-            pairs = list(zip(inputs, parse_part(part), strict=True))
+            results = map(auditor.annotated, parse_part(part))
+            pairs = list(zip(inputs, results, strict=True))
             yield from pool.map(lambda pair: _record(store, pair[0], pair[1], place), pairs)
 
 

@@ -62,6 +62,7 @@ def _stage() -> CaptionStage:
         _store(),
         _engine(),
         _shards().progress,
+        settings,
         gpus=engines.gpus(settings),
         keep_captions=settings.keep_captions,
     )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from producer import words
 from producer.context import Services, emit, say
 
 if TYPE_CHECKING:
@@ -35,19 +36,25 @@ def cancel_command(context: typer.Context, job_id: JobArgument) -> None:
 def retry_command(
     context: typer.Context,
     job_id: JobArgument,
-    failed: Annotated[
-        bool, typer.Option("--failed", help="The failed records (there is no other choice).")
-    ] = True,
+    flagged: Annotated[
+        bool, typer.Option("--flagged", help="Those too whose captions `audit` flags.")
+    ] = False,
 ) -> None:
     """Run the failed records of a finished job again, and nothing else."""
     from regioncap import jobs, retry
+    from regioncap.job_audit import flagged_indices
 
     services: Services = context.obj
     job = jobs.load(services.store, job_id)
-    again = retry.begin(services.store, _progress(services, job), job)
+    chosen = flagged_indices(services.store, job) if flagged else set()
+    again = retry.begin(services.store, _progress(services, job), job, chosen)
     services.sender.render(job, sorted(again))
-    records = sum(len(shard.indices) for shard in again.values())
-    say(f"{records:,} records run again" if records else "no record failed in a worker")
+    records = sum(len(shard.indices | shard.flagged) for shard in again.values())
+    say(
+        f"{words.count(records, 'record')} run again"
+        if records
+        else "there is nothing to run again"
+    )
 
 
 def reconcile_command(

@@ -35,7 +35,9 @@ def results_command(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="File to write [stdout].")
     ] = None,
-    images: Annotated[Path | None, typer.Option(help="Folder for the marked images.")] = None,
+    images: Annotated[
+        Path | None, typer.Option(help="Folder for the pictures that the engine saw.")
+    ] = None,
     failed: Annotated[bool, typer.Option("--failed", help="Failed records only.")] = False,
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Go on until the job ends; in order of arrival.")
@@ -158,7 +160,7 @@ def _tail(text: str, longest: int = 32) -> str:
 
 
 def fetch_images(services: Services, job: Job, folder: Path) -> int:
-    """Brings the marked images of the results so far; returns how many."""
+    """Brings the pictures that the engine saw in the results so far; returns how many."""
     from regioncap.parallel import map_ahead
     from regioncap.results import parse_part, read_parts
     from regioncap.store import parse_s3_uri
@@ -172,8 +174,9 @@ def fetch_images(services: Services, job: Job, folder: Path) -> int:
             file.write(data)
 
     uris = (
-        record["image_with_bbox"]
+        uri
         for _, part in read_parts(services.store, job)
         for record in parse_part(part)
+        for uri in record["pictures"]
     )
-    return sum(1 for _ in map_ahead(bring, (uri for uri in uris if uri)))
+    return sum(1 for _ in map_ahead(bring, uris))

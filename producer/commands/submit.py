@@ -43,6 +43,12 @@ def submit_command(
         str | None, typer.Option(help="xywh, xyxy, xywh-normalized or xyxy-normalized.")
     ] = None,
     mark_style: Annotated[str | None, typer.Option(help="How marks are drawn.")] = None,
+    region_mode: Annotated[
+        str | None, typer.Option(help="How regions are shown: marks, crop or marks+crop.")
+    ] = None,
+    crop_below: Annotated[
+        float | None, typer.Option(help="With marks+crop: the share below which a crop is made.")
+    ] = None,
     prompt: Annotated[str | None, typer.Option(help="Prompt template, or a file.")] = None,
     temperature: Annotated[float | None, typer.Option(help="0 is greedy.")] = None,
     top_p: Annotated[float | None, typer.Option(help="Nucleus sampling threshold.")] = None,
@@ -71,6 +77,8 @@ def submit_command(
         overflow=overflow,
         box_format=box_format,
         mark_style=mark_style,
+        region_mode=region_mode,
+        crop_below=crop_below,
         prompt=prompt,
         temperature=temperature,
         top_p=top_p,

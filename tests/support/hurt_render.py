@@ -14,11 +14,12 @@ from typing import Any
 import regioncap.render as stage
 from regioncap.jobs import Job
 from regioncap.records import InputRecord
+from regioncap.views import Limits
 
 _real = stage.render_record
 
 
-def _hurt(record: InputRecord, data: bytes, job: Job, limits: stage.Limits) -> stage.Rendered:
+def _hurt(record: InputRecord, data: bytes, job: Job, limits: Limits) -> stage.Rendered:
     with Path(os.environ["HURT_STARTS"]).open("a") as starts:
         starts.write(f"{record.index}\n")
     # time.sleep does not work under libfaketime.

@@ -20,7 +20,7 @@ FORBIDDEN = {
 #: Pure modules: they get bytes and give bytes, and reach nothing outside the process.
 PURE = (
     "answers", "boxes", "images", "layout", "prompts", "records", "regions",
-    "captioning", "marks/*", "looks/*", "proposals/*",
+    "captioning", "rounds", "crops", "views", "marks/*", "looks/*", "proposals/*",
 )  # fmt: skip
 REACHING = {"minio", "redis", "celery", "kombu", "socket", "urllib3", "subprocess", "requests"}
 

@@ -1,0 +1,75 @@
+"""`regioncap audit`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from producer.context import Services, emit, emit_model, say
+
+if TYPE_CHECKING:
+    from regioncap.job_audit import JobAudit
+
+_SHOWN_CHARS = 100
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command("audit")(audit_command)
+
+
+def audit_command(
+    context: typer.Context,
+    job_id: Annotated[str, typer.Argument(metavar="JOB", help="The job.")],
+    json: Annotated[bool, typer.Option("--json", help="The report as one JSON object.")] = False,
+    findings: Annotated[
+        bool, typer.Option("--findings", help="Every finding instead, as JSON Lines.")
+    ] = False,
+) -> None:
+    """Look for captions that are cut off, repeated, refused or about the mark."""
+    from regioncap import jobs
+    from regioncap.job_audit import Auditor, read_results
+
+    services: Services = context.obj
+    job = jobs.load(services.store, job_id)
+    auditor = Auditor(job)
+    for record in read_results(services.store, job):
+        for finding in auditor.look(record):
+            if findings:
+                emit_model(finding)
+    report = auditor.report()
+    if json and not findings:
+        emit_model(report)
+    elif not findings:
+        _print(report)
+    if report.records < job.records:
+        say(f"the job is not finished: {report.records:,} of {job.records:,} records so far")
+
+
+def _print(report: JobAudit) -> None:
+    emit(
+        f"{report.regions:,} regions in {report.records:,} records ({report.failed:,} failed); "
+        f"{report.regions_flagged:,} flagged ({_share(report.regions_flagged, report.regions)}), "
+        f"{report.near_duplicates:,} near duplicates"
+    )
+    for flag, count in report.flags.items():
+        emit(f"\n{flag}: {count:,} ({_share(count, report.regions)})")
+        for example in report.examples:
+            if example.flag == flag:
+                name = example.index if example.id is None else example.id
+                what = f"  [{example.detail}]" if example.detail else ""
+                emit(f"  record {name}, region {example.region}{what}  {_short(example.caption)}")
+    if report.duplicate_groups:
+        emit("\nsaid most often, or nearly so")
+        for group in report.duplicate_groups:
+            emit(f"  {group.count:,} times, first in {group.first}: {_short(group.caption)}")
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{part / whole:.1%}" if whole else "none"
+
+
+def _short(caption: str | None) -> str:
+    text = " ".join((caption or "").split())
+    return text if len(text) <= _SHOWN_CHARS else text[: _SHOWN_CHARS - 3] + "..."

@@ -1,0 +1,172 @@
+"""`regioncap eval`."""
+
+from __future__ import annotations
+
+import json as json_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, get_args
+
+import typer
+
+from producer.context import Services, emit, say, talk
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from regioncap.evaluation.runner import Variant
+    from regioncap.evaluation.scenes import Scene
+    from regioncap.evaluation.scores import Result
+    from regioncap.settings import RegionMode
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command("eval")(eval_command)
+
+
+def eval_command(
+    context: typer.Context,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Pictures of your own: JSON Lines with image, bbox and captions."),
+    ] = None,
+    modes: Annotated[str, typer.Option(help="Region modes.")] = "marks,crop,marks+crop",
+    styles: Annotated[str, typer.Option(help="Mark styles.")] = "v1",
+    prompts: Annotated[str, typer.Option(help="Prompt templates, or files.")] = "default",
+    per_call: Annotated[str, typer.Option(help="Most regions in one picture.")] = "10",
+    scenes: Annotated[int, typer.Option(min=1, help="Made scenes of each kind.")] = 2,
+    regions: Annotated[int, typer.Option(min=1, max=50, help="Regions in a made scene.")] = 8,
+    kinds: Annotated[str, typer.Option(help="Only kinds with this in their name: colours.")] = "",
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the scenes and of the sampling.")] = 0,
+    temperature: Annotated[float, typer.Option(help="0 is greedy.")] = 0.0,
+    engine: Annotated[str | None, typer.Option(help="baseline, vllm or openai.")] = None,
+    model: Annotated[str | None, typer.Option(help="Model folder or name.")] = None,
+    report: Annotated[
+        Path | None, typer.Option("--report", "-o", help="HTML page to write.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="JSON, one object a way.")] = False,
+) -> None:
+    """Measure which way of showing regions works, on an engine in this process.
+
+    Several values, separated by commas, are tried in all combinations.
+    """
+    services: Services = context.obj.with_flags(
+        engine=engine, model=model, seed=seed, temperature=temperature
+    )
+    variants = _variants(modes, styles, prompts, per_call)
+    chosen = _scenes(data, scenes, regions, kinds, seed)
+    count = sum(len(scene.truths) for scene in chosen)
+    say(f"{len(chosen)} pictures with {count} regions, {len(variants)} ways to show them")
+    results, facts = _run(services, variants, chosen)
+    if report is not None:
+        from regioncap.evaluation.report import html
+
+        page = html(results, {scene.name: scene for scene in chosen}, facts | {"seed": str(seed)})
+        report.write_text(page, "utf-8")
+        say(f"report: {report}")
+    if json:
+        for result in results:
+            emit(json_module.dumps(facts | result.row()))
+    else:
+        _print(results)
+
+
+def _variants(modes: str, styles: str, prompts: str, per_call: str) -> list[Variant]:
+    from regioncap import marks
+    from regioncap.evaluation.runner import variants
+    from regioncap.settings import RegionMode
+    from regioncap.submit import template_text
+
+    known: tuple[RegionMode, ...] = get_args(RegionMode)
+    chosen = [mode for mode in known if mode in _listed(modes)]
+    if unknown := set(_listed(modes)) - set(known):
+        raise typer.BadParameter(
+            f"no region mode {', '.join(unknown)}; there are {', '.join(known)}",
+            param_hint="--modes",
+        )
+    counts = [int(count) for count in _listed(per_call) if count.isdecimal() and int(count) > 0]
+    if len(counts) < len(_listed(per_call)):
+        raise typer.BadParameter(f"{per_call!r} is not numbers", param_hint="--per-call")
+    for style in _listed(styles):
+        marks.get(style)
+    templates = [(name, template_text(name)) for name in _listed(prompts)]
+    return list(variants(chosen, _listed(styles), templates, counts))
+
+
+def _listed(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _scenes(data: Path | None, each: int, regions: int, kinds: str, seed: int) -> list[Scene]:
+    from regioncap.errors import UsageError
+    from regioncap.evaluation import scenes
+
+    with talk.status("making the scenes"):
+        if data is not None:
+            found = list(scenes.own_data(data))
+        else:
+            found = [
+                scenes.make_scene(content, layout, regions, seed + i)
+                for content, layout in scenes.kinds()
+                for i in range(each)
+                if kinds in f"{content}, {layout}"
+            ]
+            found += [scene for scene in scenes.photographs() if kinds in scene.kind]
+    if not found:
+        raise UsageError(f"there are no scenes of kind {kinds!r}", code="no-scenes")
+    return found
+
+
+def _run(
+    services: Services, variants: Sequence[Variant], scenes: Sequence[Scene]
+) -> tuple[list[Result], dict[str, str]]:
+    from rich.progress import Progress
+
+    from regioncap import engines
+    from regioncap.engines.thread import EngineThread
+    from regioncap.evaluation.runner import run
+    from regioncap.views import Limits
+
+    settings = services.settings
+    thread = EngineThread(engines.make(settings))
+    results = []
+    with talk.status("starting the engine"):
+        thread.start()
+    try:
+        with Progress(console=talk, disable=not talk.is_terminal, transient=True) as bar:
+            for variant in bar.track(variants, description="captioning"):
+                work = run(
+                    variant, scenes, thread.engine, settings.job_settings(), Limits.of(settings)
+                )
+                results.append(thread.run(work).result())
+    finally:
+        thread.close()
+    return results, {"engine": thread.engine.name, "model": thread.engine.model}
+
+
+def _print(results: Sequence[Result]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    table.add_column("way", no_wrap=True)
+    names = ("right", "mixed-up", "wrong", "missing", "invalid")
+    for heading in (*names, "requests", "tokens", "regions/s"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in (result.row() for result in results):
+        tokens = row["prompt_tokens"] + row["completion_tokens"]
+        table.add_row(
+            row["variant"],
+            *(f"{row[name]:.1%}" for name in names),
+            *(f"{row['requests']:,}", f"{tokens:,}", f"{row['valid_regions_per_s']:.1f}"),
+        )
+    kinds = Table(box=None, pad_edge=False, title_justify="left", title="\nright, by kind of scene")
+    kinds.add_column("kind", no_wrap=True)
+    for result in results:
+        kinds.add_column(result.variant, justify="right")
+    for kind in dict.fromkeys(kind for result in results for kind in result.by_kind()):
+        shares = [result.row()["right_by_kind"].get(kind) for result in results]
+        kinds.add_row(kind, *("" if share is None else f"{share:.0%}" for share in shares))
+    console = Console(highlight=False, width=None if talk.is_terminal else 160)
+    console.print(table)
+    console.print(kinds)

@@ -1,0 +1,136 @@
+"""`regioncap marks`: one picture with its marks, to look at."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
+
+import typer
+
+from producer.context import Services, emit, say
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from regioncap.records import InputRecord
+
+_GAP_PX = 8
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command("marks")(marks_command)
+
+
+def marks_command(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(help="An image, or JSON Lines with --record.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Picture to write.")],
+    boxes: Annotated[
+        str | None, typer.Option(help="JSON: [[x, y, w, h], ...]; proposed ones by default.")
+    ] = None,
+    record: Annotated[
+        int | None, typer.Option(min=1, help="Line of FILE whose image is to be drawn.")
+    ] = None,
+    style: Annotated[str | None, typer.Option("--style", help="How marks are drawn.")] = None,
+    region_mode: Annotated[
+        str | None, typer.Option(help="How regions are shown: marks, crop or marks+crop.")
+    ] = None,
+    max_boxes: Annotated[int | None, typer.Option(help="Most boxes in one picture.")] = None,
+    box_format: Annotated[
+        str | None, typer.Option(help="xywh, xyxy, xywh-normalized or xyxy-normalized.")
+    ] = None,
+) -> None:
+    """Draw what an engine would see of one image; several pictures come out side by side."""
+    services: Services = context.obj.with_flags(
+        mark_style=style, region_mode=region_mode, max_boxes=max_boxes, box_format=box_format
+    )
+    given = _record_of_line(file, record) if record else _record_of_image(file, boxes)
+    picture, prompts = _draw(services, given, file.parent)
+    picture.save(output)
+    for prompt in prompts:
+        say(prompt)
+    emit(str(output))
+
+
+def _record_of_image(file: Path, boxes: str | None) -> InputRecord:
+    from regioncap.records import parse_line
+
+    fields: dict[str, Any] = {"image": file.name}
+    if boxes is not None:
+        try:
+            fields["bbox"] = json.loads(boxes)
+        except ValueError as error:
+            raise typer.BadParameter(f"not JSON: {error}", param_hint="--boxes") from None
+    return parse_line(json.dumps(fields).encode(), line=1, index=0)
+
+
+def _record_of_line(file: Path, line: int) -> InputRecord:
+    from regioncap.sources import read_lines
+
+    with _open(file) as stream:
+        for record in read_lines(stream):
+            if record.line == line:
+                return record
+    raise typer.BadParameter(f"{file} has no record in line {line}", param_hint="--record")
+
+
+def _draw(services: Services, record: InputRecord, root: Path) -> tuple[Image.Image, list[str]]:
+    """The pictures of a record in one, and their prompts."""
+    from regioncap import jobs
+    from regioncap.errors import RecordError
+    from regioncap.jobs import Job
+    from regioncap.render import render_record
+    from regioncap.submit import template_text
+    from regioncap.views import Limits
+
+    settings = services.settings
+    if record.error is not None:
+        raise RecordError(record.error.message, code=record.error.code)
+    with _open(root / (record.image or "")) as stream:
+        data = stream.read()
+    job = Job(
+        job="preview",
+        created=jobs.now(),
+        records=1,
+        shards=1,
+        settings=settings.job_settings(),
+        prompt_template=template_text(settings.prompt),
+    )
+    rendered, pictures = render_record(record, data, job, Limits.of(settings))
+    if rendered.error is not None:
+        raise RecordError(rendered.error.message, code=rendered.error.code)
+    for region in rendered.regions:
+        if region.why:
+            say(f"region {region.region}: {region.status}: {region.why}")
+    return _side_by_side([jpeg for _, jpeg in pictures]), [
+        f"{', '.join(map(str, view.numbers))}: {view.prompt.prompt().text}"
+        for view in rendered.views
+    ]
+
+
+def _side_by_side(jpegs: list[bytes]) -> Image.Image:
+    import io
+
+    from PIL import Image
+
+    pictures = [Image.open(io.BytesIO(jpeg)).convert("RGB") for jpeg in jpegs]
+    width = sum(picture.width for picture in pictures) + _GAP_PX * (len(pictures) - 1)
+    sheet = Image.new("RGB", (width, max(picture.height for picture in pictures)), "white")
+    left = 0
+    for picture in pictures:
+        sheet.paste(picture, (left, 0))
+        left += picture.width + _GAP_PX
+    return sheet
+
+
+def _open(file: Path) -> BinaryIO:
+    from regioncap.errors import UsageError
+
+    try:
+        return file.open("rb")
+    except OSError as error:
+        raise UsageError(
+            f"{file} cannot be read: {error.strerror}", code="no-input-file"
+        ) from error

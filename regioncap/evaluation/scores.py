@@ -1,0 +1,128 @@
+"""What came of a way of showing regions, summed up; pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from regioncap.evaluation.truth import Outcome, Truth, judge
+from regioncap.records import Region
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A region, what it holds, and what was made of it."""
+
+    scene: str
+    kind: str
+    region: int
+    truth: str
+    caption: str | None
+    outcome: Outcome
+
+
+def judge_regions(
+    scene: str, kind: str, regions: Sequence[Region], truths: Sequence[Truth]
+) -> list[Judged]:
+    """Judges the regions of a scene, each against what it and its neighbours hold.
+
+    Args:
+        scene: The scene's name.
+        kind: Its kind.
+        regions: N regions, captioned.
+        truths: What they hold, in the same order.
+    """
+    judged = []
+    for i, (region, own) in enumerate(zip(regions, truths, strict=True)):
+        others = [truth for k, truth in enumerate(truths) if k != i]
+        judged.append(
+            Judged(
+                scene=scene,
+                kind=kind,
+                region=region.region,
+                truth=own.text,
+                caption=region.caption,
+                outcome=_outcome(region, own, others),
+            )
+        )
+    return judged
+
+
+def _outcome(region: Region, own: Truth, others: Sequence[Truth]) -> Outcome:
+    if region.status == "ok":
+        return judge(region.caption or "", own, others)
+    return "missing" if region.status == "skipped" else region.status
+
+
+@dataclass(slots=True)
+class Score:
+    """Sums over regions."""
+
+    regions: int = 0
+    outcomes: Counter[Outcome] = field(default_factory=Counter)
+
+    def add(self, judged: Judged) -> None:
+        """Counts a region."""
+        self.regions += 1
+        self.outcomes[judged.outcome] += 1
+
+    def share(self, outcome: Outcome) -> float:
+        """The share of regions with this outcome, 0 to 1; 0 of none."""
+        return self.outcomes[outcome] / self.regions if self.regions else 0.0
+
+
+@dataclass(slots=True)
+class Result:
+    """What came of one way of showing regions."""
+
+    variant: str
+    judged: list[Judged] = field(default_factory=list)
+    seconds: float = 0.0
+    requests: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+    @property
+    def total(self) -> Score:
+        """The sums over all scenes."""
+        return _sum(self.judged)
+
+    def by_kind(self) -> dict[str, Score]:
+        """The sums by kind of scene, in the order met."""
+        kinds = dict.fromkeys(judged.kind for judged in self.judged)
+        return {kind: _sum([j for j in self.judged if j.kind == kind]) for kind in kinds}
+
+    @property
+    def valid_regions_per_s(self) -> float:
+        """Regions with a caption, right or not, by the time that captioning took."""
+        valid = sum(self.total.outcomes[o] for o in ("right", "mixed-up", "wrong"))
+        return valid / self.seconds if self.seconds else 0.0
+
+    def row(self) -> dict[str, Any]:
+        """The figures as a flat record."""
+        total = self.total
+        outcomes: tuple[Outcome, ...] = (
+            "right", "mixed-up", "wrong", "missing", "invalid", "refused",
+        )  # fmt: skip
+        return {
+            "variant": self.variant,
+            "regions": total.regions,
+            **{outcome: round(total.share(outcome), 4) for outcome in outcomes},
+            "requests": self.requests,
+            "prompt_tokens": self.prompt_tokens,
+            "completion_tokens": self.completion_tokens,
+            "seconds": round(self.seconds, 3),
+            "valid_regions_per_s": round(self.valid_regions_per_s, 2),
+            "right_by_kind": {
+                kind: round(score.share("right"), 4) for kind, score in self.by_kind().items()
+            },
+        }
+
+
+def _sum(judged: Sequence[Judged]) -> Score:
+    score = Score()
+    for each in judged:
+        score.add(each)
+    return score

@@ -1,0 +1,81 @@
+"""Commands that show what an engine would get; they need no services."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from regioncap import examples
+from regioncap.images import probe
+from tests.support.system import run_command
+
+ENV = {k: v for k, v in os.environ.items() if not k.startswith("REGIONCAP_")}
+PHOTOS = examples.examples_dir() / "photos"
+
+
+def run(folder: Path, *arguments: str | Path) -> tuple[int, str, str]:
+    done = run_command(*arguments, env=ENV, cwd=folder)
+    return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+
+def test_prompts_list_names_what_can_be_shown(tmp_path: Path) -> None:
+    _, listed, _ = run(tmp_path, "prompts", "list", "--json")
+
+    names = [json.loads(line)["name"] for line in listed.splitlines()]
+    assert names[0] == "regions-1"
+    code, shown, _ = run(tmp_path, "prompts", "show", names[1], "--count", "2")
+    assert code == 0
+    assert "tag 2, cyan box, is <region2>" in shown
+    assert "(as above)" in shown
+
+
+def test_prompts_show_checks_a_file(tmp_path: Path) -> None:
+    own = tmp_path / "own.toml"
+    own.write_text('name = "own"\n[regions]\nafter = "Say what $regons hold."\n')
+
+    code, shown, complaint = run(tmp_path, "prompts", "show", own)
+
+    assert (code, shown) == (2, "")
+    assert "$regons" in complaint
+    assert "bad-prompt-template" in complaint
+
+
+def test_marks_draws_what_the_engine_would_see(tmp_path: Path) -> None:
+    boxes = "[[10, 10, 300, 200], [400, 20, 60, 60]]"
+    options = ["--region-mode", "marks+crop", "--boxes", boxes, "-o", "out.png"]
+
+    code, printed, said = run(tmp_path, "marks", PHOTOS / "coffee.jpg", *options)
+
+    assert (code, printed) == (0, "out.png\n")
+    assert "There are 1 regions: <region1> to <region1>." in said
+    width, height = probe((tmp_path / "out.png").read_bytes())
+    assert (width, height) == (588 + 8 + 448, 448)
+
+
+def test_marks_takes_a_record_of_a_file(tmp_path: Path) -> None:
+    code, _, said = run(tmp_path, "marks", examples.photos_jsonl(), "--record", "2", "-o", "a.png")
+
+    assert code == 0
+    assert "There are 5 regions" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "word"),
+    [
+        (["--boxes", "[[1,"], 2, "not JSON"),
+        (["--boxes", "[[9000, 0, 5, 5]]"], 3, "no-usable-box"),
+        (["--style", "v9"], 2, "unknown-mark-style"),
+    ],
+)
+def test_marks_says_what_is_wrong(
+    tmp_path: Path, arguments: list[str], code: int, word: str
+) -> None:
+    found, printed, said = run(
+        tmp_path, "marks", PHOTOS / "coffee.jpg", *arguments, "-o", "out.png"
+    )
+
+    assert (found, printed) == (code, "")
+    assert word in said

@@ -1,0 +1,103 @@
+"""How regions are shown, and what is found in their captions, as a user sees it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from regioncap.images import probe
+from regioncap.layout import results_key
+from regioncap.records import dump_lines
+from regioncap.store import parse_s3_uri
+from tests.support.records import coloured
+from tests.support.system import System, write_jsonl
+
+RED, BLUE = (200, 30, 30), (20, 40, 200)
+
+
+@pytest.fixture
+def input_file(tmp_path: Path) -> Path:
+    """A picture with a small red patch and a large blue one."""
+    patches = {(40, 40, 70, 70): RED, (200, 100, 600, 440): BLUE}
+    coloured((640, 480), patches).save(tmp_path / "a.png")
+    boxes = [[40, 40, 30, 30], [200, 100, 400, 340]]
+    return write_jsonl(tmp_path / "in.jsonl", [{"image": "a.png", "bbox": boxes}])
+
+
+@pytest.mark.parametrize(
+    ("mode", "views", "requests"),
+    [
+        ("marks", ["marks", "marks"], 1),
+        ("crop", ["crop", "crop"], 2),
+        ("marks+crop", ["crop", "marks"], 2),
+    ],
+)
+def test_region_mode(
+    system: System, input_file: Path, mode: str, views: list[str], requests: int
+) -> None:
+    [record] = system.captioned(input_file, "--region-mode", mode)
+
+    assert record["region_mode"] == mode
+    assert [region["view"] for region in record["regions"]] == views
+    assert "red" in record["regions"][0]["caption"]
+    assert "blue" in record["regions"][1]["caption"]
+    assert record["usage"]["requests"] == len(record["pictures"]) == requests
+    assert (record["image_with_bbox"] is None) == (mode == "crop")
+
+
+def test_pictures_that_the_engine_saw_can_be_brought(
+    system: System, input_file: Path, tmp_path: Path
+) -> None:
+    [record] = system.captioned(input_file, "--region-mode", "marks+crop")
+    job = record["result_file"].split("/")[4]
+
+    system.command("results", job, "-o", tmp_path / "out", "--images", tmp_path / "pictures")
+
+    names = [Path(parse_s3_uri(uri)[1]).name for uri in record["pictures"]]
+    sizes = [probe((tmp_path / "pictures" / name).read_bytes()) for name in names]
+    assert sizes[0] == (644, 476)
+    assert sizes[1][0] == sizes[1][1]
+
+
+def test_audit_reports_and_the_gallery_shows_flags(
+    system: System, input_file: Path, tmp_path: Path
+) -> None:
+    again = write_jsonl(tmp_path / "twice.jsonl", [json.loads(input_file.read_text())] * 2)
+    [record, _] = system.captioned(again)
+    job = record["result_file"].split("/")[4]
+
+    text = system.command("audit", job).stdout.decode()
+    report = json.loads(system.command("audit", job, "--json").stdout)
+    findings = [
+        json.loads(line) for line in system.command("audit", job, "--findings").stdout.splitlines()
+    ]
+    viewed = system.command("view", job, "-o", tmp_path / "page.html")
+
+    assert "4 regions in 2 records (0 failed)" in text
+    assert (report["regions"], report["near_duplicates"]) == (4, 2)
+    assert [(f["index"], f["region"], f["detail"]) for f in findings] == [
+        (1, 1, "0/1"),
+        (1, 2, "0/2"),
+    ]
+    assert viewed.returncode == 0
+    assert "near-duplicate" in (tmp_path / "page.html").read_text()
+
+
+def test_flagged_records_are_captioned_again(system: System, input_file: Path) -> None:
+    [record] = system.captioned(input_file)
+    job = record["result_file"].split("/")[4]
+    key = results_key(job, 0)
+    good = system.services.store.get(key)
+    record["regions"][0]["caption"] = "The red box"
+    system.services.store.put(key, dump_lines([record]))
+
+    untouched = system.command("retry", job)
+    retried = system.command("retry", job, "--flagged")
+    watched = system.command("watch", job, "--timeout", "60")
+
+    assert "nothing to run again" in untouched.stderr.decode()
+    assert "1 record run again" in retried.stderr.decode()
+    assert watched.returncode == 0
+    assert system.services.store.get(key) == good

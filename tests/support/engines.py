@@ -1,0 +1,35 @@
+"""Engines whose answers a test writes itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from regioncap.engines.base import Answer, CaptionRequest
+from regioncap.errors import RequestError
+
+Reply = str | Answer | RequestError
+
+
+class ScriptedEngine:
+    """Answers each request with what a function makes of it, and remembers the requests."""
+
+    name = "scripted"
+    model = "scripted"
+
+    def __init__(self, reply: Callable[[CaptionRequest], Reply]) -> None:
+        self._reply = reply
+        self.requests: list[CaptionRequest] = []
+
+    async def start(self) -> None:
+        """Has nothing to load."""
+
+    async def caption(self, requests: Sequence[CaptionRequest]) -> list[Answer | RequestError]:
+        self.requests += requests
+        replies = [self._reply(request) for request in requests]
+        return [Answer(reply) if isinstance(reply, str) else reply for reply in replies]
+
+    async def health(self) -> None:
+        """Is always fine."""
+
+    async def close(self) -> None:
+        """Holds nothing."""

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from regioncap.errors import UsageError
+from regioncap.evaluation.layouts import Layout
+from regioncap.evaluation.scenes import Content, kinds, make_scene, own_data, photographs
+from regioncap.evaluation.truth import judge
+from regioncap.images import decode
+
+
+@pytest.mark.parametrize(("content", "layout"), kinds())
+def test_truths_of_a_scene_can_be_told_apart(content: Content, layout: Layout) -> None:
+    scene = make_scene(content, layout, 10, seed=3)
+
+    assert len(scene.truths) == len(scene.boxes_xywh) >= 8
+    for i, own in enumerate(scene.truths):
+        others = scene.truths[:i] + scene.truths[i + 1 :]
+        assert judge(own.text, own, others) == "right"
+        assert all(judge(other.text, own, others) == "mixed-up" for other in others)
+
+
+def test_same_seed_makes_the_same_scene_and_another_another() -> None:
+    first, again, other = (make_scene("shapes", "apart", 6, seed) for seed in (1, 1, 2))
+
+    assert first == again
+    assert first.image != other.image
+    assert first.boxes_xywh != other.boxes_xywh
+
+
+def test_numbers_do_not_follow_from_places() -> None:
+    scene = make_scene("colours", "crowded", 9, seed=1)
+
+    assert scene.boxes_xywh != sorted(scene.boxes_xywh, key=lambda box: (box[1], box[0]))
+
+
+def test_regions_hold_what_is_said_of_them() -> None:
+    scene = make_scene("colours", "crowded", 12, seed=0)
+    pixels = decode(scene.image).pixels
+
+    for (x, y, w, h), truth in zip(scene.boxes_xywh, scene.truths, strict=True):
+        colour = pixels[int(y) + 4 : int(y + h) - 4, int(x) + 4 : int(x + w) - 4].mean(axis=(0, 1))
+        known = {"black": (10, 10, 10), "red": (214, 22, 28), "green": (22, 140, 50)}
+        if truth.text in known:
+            assert np.abs(colour - known[truth.text]).max() < 3
+
+
+def test_photographs_come_with_what_they_show() -> None:
+    scenes = list(photographs())
+
+    assert len(scenes) >= 8
+    assert "cup" in {truth.text for scene in scenes for truth in scene.truths}
+    assert {scene.kind for scene in scenes} == {"photographs"}
+
+
+def own_file(folder: Path, **fields: object) -> Path:
+    Image.new("RGB", (60, 40)).save(folder / "a.png")
+    line = {"image": "a.png", "bbox": [[0, 0, 5, 5], [9, 9, 5, 5]]} | fields
+    (folder / "own.jsonl").write_text(json.dumps(line) + "\n\n")
+    return folder / "own.jsonl"
+
+
+def test_own_data(tmp_path: Path) -> None:
+    [scene] = own_data(own_file(tmp_path, captions=["a small grey mouse", "it is there"]))
+
+    assert scene.image == (tmp_path / "a.png").read_bytes()
+    # A caption without content can be right of anything: its region is left out.
+    assert scene.boxes_xywh == [[0, 0, 5, 5]]
+    assert scene.truths[0].text == "a small grey mouse"
+
+
+@pytest.mark.parametrize(
+    ("fields", "word"),
+    [
+        ({"captions": ["one"]}, "2 boxes, 1 captions"),
+        ({"captions": ["one", "two"], "image": "gone.png"}, "gone.png"),
+    ],
+)
+def test_own_data_that_does_not_fit(tmp_path: Path, fields: dict[str, object], word: str) -> None:
+    with pytest.raises(UsageError, match=word) as caught:
+        list(own_data(own_file(tmp_path, **fields)))
+
+    assert caught.value.code == "bad-eval-data"
