@@ -20,6 +20,8 @@ from regioncap.settings import Settings
 
 T = TypeVar("T")
 
+#: Longest key that S3 allows.
+_MAX_KEY_BYTES = 1024
 _MISSING = {"NoSuchKey", "NoSuchBucket", "NoSuchObject", "NotFound", "ResourceNotFound"}
 _DENIED = {"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch"}
 
@@ -206,6 +208,11 @@ def parse_s3_uri(uri: str) -> tuple[str, str]:
     key = uri.removeprefix(f"s3://{parts.netloc}/")
     if parts.scheme != "s3" or not parts.netloc or not key or key == uri:
         raise ValueError(f"not of the form s3://bucket/key: {uri!r}")
+    if len(key.encode("utf-8", "replace")) > _MAX_KEY_BYTES or not key.isprintable():
+        raise ValueError(f"the key is too long or holds control characters: {uri[:200]!r}")
+    if {".", ".."} & set(key.split("/")):
+        # The client would refuse it as it refuses a store that is away: no end of trying.
+        raise ValueError(f"the key has a segment '.' or '..': {uri!r}")
     return parts.netloc, key
 
 

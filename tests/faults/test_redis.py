@@ -53,7 +53,7 @@ def test_submitted_while_redis_is_away(rig: Rig, input_file: Path, expected: byt
 
 def test_memory_full(rig: Rig, input_file: Path, expected: bytes) -> None:
     job = rig.submit(input_file, queue=False)
-    used = int(rig.redis.info("memory")["used_memory"])  # type: ignore[index]
+    used = int(rig.redis.info("memory")["used_memory"])
     rig.redis.config_set("maxmemory", used)
     try:
         with pytest.raises(QueueError, match="no memory left") as refused:

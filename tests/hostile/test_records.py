@@ -20,7 +20,7 @@ from regioncap.records import (
     parse_line,
 )
 from regioncap.settings import BoxFormat
-from regioncap.submit import read_lines
+from regioncap.sources import read_lines
 
 IMAGE = b'{"image": "a.png"}'
 
@@ -118,7 +118,7 @@ class _Endless(io.RawIOBase):
 
 def test_line_of_50_megabytes() -> None:
     with io.BufferedReader(_Endless(), buffer_size=1_000_001) as file:
-        first, long, last = read_lines(file)  # type: ignore[arg-type]
+        first, long, last = read_lines(file)
     assert long.error is not None
     assert long.error.code == "line-too-long"
     assert (first.error, last.error, last.line) == (None, None, 3)
