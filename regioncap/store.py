@@ -162,11 +162,14 @@ class Store:
         """
         found = self._call(self.bucket, lambda: self._client.bucket_exists(self.bucket))
         if not found:
-            raise StoreError(
-                f"there is no bucket {self.bucket!r} at {self.endpoint}",
-                code="no-bucket",
-                hint="make it, or name another with REGIONCAP_S3_BUCKET",
-            )
+            raise self._no_bucket()
+
+    def _no_bucket(self) -> StoreError:
+        return StoreError(
+            f"there is no bucket {self.bucket!r} at {self.endpoint}",
+            code="no-bucket",
+            hint="make it, or name another with REGIONCAP_S3_BUCKET",
+        )
 
     def _call(self, key: str, request: Callable[[], T]) -> T:
         with self._errors(key):
@@ -178,6 +181,10 @@ class Store:
         try:
             yield
         except S3Error as error:
+            if error.code == "NoSuchBucket" and error.bucket_name == self.bucket:
+                # Not as if one object were missing: a worker that looks in the wrong place must
+                # not take every job for one that is gone.
+                raise self._no_bucket() from None
             if error.code in _MISSING:
                 raise NotFoundError(f"no object {key!r} in {self.bucket}") from None
             raise self._refused(key, error) from None

@@ -70,9 +70,7 @@ def test_a_lease_moves_the_time_and_never_revives(channel: Any, client: redis.Re
     assert client.zscore(UNACKED_INDEX, "acknowledged") is None
 
 
-def test_the_backlog_sees_what_waits_and_what_is_in_hand(
-    channel: Any, client: redis.Redis
-) -> None:
+def test_the_backlog_sees_what_waits_and_what_is_in_hand(channel: Any, client: redis.Redis) -> None:
     assert client.llen("render") == 1
     assert read_backlog(client, {"caption"}).render == {("j", 3), ("j", 4)}
 

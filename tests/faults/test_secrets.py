@@ -10,12 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import redis
 
-from regioncap.errors import RegionCapError
 from regioncap.local.files import free_ports
 from regioncap.progress import connect
-from regioncap.store import Store
-from tests.support.rig import ROOT, Rig, wait_until
+from tests.support.rig import Rig, wait_until
 
 _MAIN = "from producer.cli import main; main()"
 
@@ -55,19 +54,19 @@ def test_secrets_are_written_nowhere(rig: Rig, input_file: Path) -> None:
         _command(rig, "doctor", broker_url=broker.replace("127.0.0.1:", "127.0.0.1:1")),
         _command(rig, "reconcile", job.job, broker_url=broker.rpartition(":")[0] + ":1/0"),
     ]
-    for broken in ({"s3_endpoint": "127.0.0.1:1"}, {"s3_bucket": "nothing-there"}):
-        rig.queue(queued)
-        worker = rig.start("render", **broken)
-        wait_until(lambda worker=worker: b"back to the queue" in worker.log.read_bytes())  # type: ignore[misc]
-        worker.end()
     for worker in (*workers, janitor):
         worker.terminate()
         worker.process.wait(30)
+    for broken in ({"s3_endpoint": "127.0.0.1:1"}, {"s3_bucket": "nothing-there"}):
+        rig.queue(queued)
+        confused = rig.start("render", **broken)
+        wait_until(lambda confused=confused: b"back to the" in confused.log.read_bytes())  # type: ignore[misc]
+        confused.end()
     objects = [rig.store.get(key) for key in rig.store.list_keys(f"jobs/{job.job}/")]
     everything = "\n".join([messages, rig.logs(), *shown, *map(str, objects)])
     assert "back to the queue" in everything
-    assert password not in everything
-    assert secret_key not in everything
+    for secret in (password, secret_key):
+        assert [line[:200] for line in everything.splitlines() if secret in line] == []
 
 
 @contextmanager
@@ -110,25 +109,22 @@ def certify(folder: Path) -> tuple[Path, Path]:
     return key, certificate
 
 
+def _answers(rig: Rig) -> bool:
+    try:
+        return bool(rig.redis.ping())
+    except redis.exceptions.ConnectionError:
+        return False
+
+
 def test_redis_over_tls_with_a_user(
     rig: Rig, input_file: Path, expected: bytes, tmp_path: Path
 ) -> None:
     with _redis_with_tls(tmp_path) as (url, certificate):
         trusted = f"{url}?ssl_ca_certs={certificate}&ssl_cert_reqs=required"
         rig.use_broker(trusted)
-        wait_until(rig.redis.ping)
+        wait_until(lambda: _answers(rig))
         rig.start("render")
         rig.start("caption")
         rig.check(rig.submit(input_file), expected)
         with pytest.raises(Exception, match="CERTIFICATE_VERIFY_FAILED"):
             connect(rig.make_settings(broker_url=url)).ping()
-
-
-def test_store_over_tls(stack_settings: dict[str, str], tmp_path: Path) -> None:
-    """TLS is asked for and verified: a plain or unknown server is refused."""
-    assert ROOT
-    rig_settings = {**stack_settings, "s3_secure": "true"}
-    from regioncap.settings import Settings
-
-    with pytest.raises(RegionCapError, match="cannot be reached"):
-        Store(Settings(**rig_settings), attempts=0).check()  # type: ignore[arg-type]
