@@ -12,8 +12,12 @@ from pathlib import Path
 import pytest
 import redis
 
+from regioncap.errors import StoreError
+from regioncap.local import seaweed
 from regioncap.local.files import free_ports
 from regioncap.progress import connect
+from regioncap.settings import Settings
+from regioncap.store import Store
 from tests.support.rig import Rig, wait_until
 
 _MAIN = "from producer.cli import main; main()"
@@ -128,3 +132,43 @@ def test_redis_over_tls_with_a_user(
         rig.check(rig.submit(input_file), expected)
         with pytest.raises(Exception, match="CERTIFICATE_VERIFY_FAILED"):
             connect(rig.make_settings(broker_url=url)).ping()
+
+
+def test_store_over_its_own_tls(
+    stack_settings: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, certificate = certify(tmp_path)
+    ports = dict(zip(seaweed.PORT_NAMES, free_ports(len(seaweed.PORT_NAMES)), strict=True))
+    command = seaweed.command(
+        tmp_path / "weed", ports=ports, access_key="access", secret_key="geheim-geheim", keep_fds=()
+    )
+    with (tmp_path / "weed" / "weed.options").open("a") as options:
+        options.write(f"s3.key.file={key}\ns3.cert.file={certificate}\n")
+    settings = Settings(**{  # type: ignore[arg-type]
+        **stack_settings, "s3_endpoint": f"localhost:{ports['s3.port']}", "s3_secure": "true",
+        "s3_access_key": "access", "s3_secret_key": "geheim-geheim",
+    })  # fmt: skip
+    process = subprocess.Popen(
+        command.argv, cwd=command.cwd, env=command.env, stderr=subprocess.DEVNULL
+    )
+    try:
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        trusted = Store(settings)
+        wait_until(lambda: _makes_bucket(trusted))
+        trusted.put("a", b"over TLS")
+        assert trusted.get("a") == b"over TLS"
+        monkeypatch.delenv("SSL_CERT_FILE")
+        with pytest.raises(StoreError, match="cannot be reached"):
+            Store(settings, attempts=0).check()
+    finally:
+        process.kill()
+        process.wait()
+        seaweed.remove_sockets(ports)
+
+
+def _makes_bucket(store: Store) -> bool:
+    try:
+        store.ensure_bucket()
+    except StoreError:
+        return False
+    return True
