@@ -72,6 +72,15 @@ def run(rig: Rig, file: Path, attack: tuple[random.Random, float] | None) -> tup
     return job, seconds
 
 
+def show_difference(expected: bytes, results: bytes) -> None:
+    """Prints the first few records that differ."""
+    pairs = zip(expected.splitlines(), results.splitlines(), strict=False)
+    different = [(a, b) for a, b in pairs if a != b]
+    print(f"{len(different)} records differ")
+    for a, b in different[:3]:
+        print(f"- {a.decode()}\n+ {b.decode()}")
+
+
 def finished(rig: Rig, job: Job) -> bool:
     """Whether the job is done; a store that is down is asked again."""
     try:
@@ -106,12 +115,14 @@ def soak(rig: Rig, file: Path, chance: random.Random, every_s: float) -> None:
     expected = rig.results(calm)
     hit, hit_s = run(rig, file, (chance, every_s))
     records = rig.check(hit)
-    same = rig.results(hit) == expected
+    results = rig.results(hit)
+    same = results == expected
     print(f"undisturbed      {calm_s:.0f} s, {calm.records / calm_s:.1f} records/s")
     print(f"under attack     {hit_s:.0f} s, {hit.records / hit_s:.1f} records/s")
     print(f"results          {len(records)} records, in order, {'equal' if same else 'DIFFERENT'}")
     print(f"workers ended    {len(rig.exit_codes)} times")
     if not same:
+        show_difference(expected, results)
         raise SystemExit(1)
 
 
