@@ -20,6 +20,8 @@ from regioncap.settings import Settings
 
 T = TypeVar("T")
 
+#: Longest key that S3 allows.
+_MAX_KEY_BYTES = 1024
 _MISSING = {"NoSuchKey", "NoSuchBucket", "NoSuchObject", "NotFound", "ResourceNotFound"}
 _THERE = {"PreconditionFailed", "ConditionalRequestConflict"}
 _DENIED = {"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch"}
@@ -179,11 +181,14 @@ class Store:
         """
         found = self._call(self.bucket, lambda: self._client.bucket_exists(self.bucket))
         if not found:
-            raise StoreError(
-                f"there is no bucket {self.bucket!r} at {self.endpoint}",
-                code="no-bucket",
-                hint="make it, or name another with REGIONCAP_S3_BUCKET",
-            )
+            raise self._no_bucket()
+
+    def _no_bucket(self) -> StoreError:
+        return StoreError(
+            f"there is no bucket {self.bucket!r} at {self.endpoint}",
+            code="no-bucket",
+            hint="make it, or name another with REGIONCAP_S3_BUCKET",
+        )
 
     def _call(self, key: str, request: Callable[[], T]) -> T:
         with self._errors(key):
@@ -195,6 +200,10 @@ class Store:
         try:
             yield
         except S3Error as error:
+            if error.code == "NoSuchBucket" and error.bucket_name == self.bucket:
+                # Not as if one object were missing: a worker that looks in the wrong place must
+                # not take every job for one that is gone.
+                raise self._no_bucket() from None
             if error.code in _MISSING:
                 raise NotFoundError(f"no object {key!r} in {self.bucket}") from None
             raise self._refused(key, error) from None
@@ -225,6 +234,11 @@ def parse_s3_uri(uri: str) -> tuple[str, str]:
     key = uri.removeprefix(f"s3://{parts.netloc}/")
     if parts.scheme != "s3" or not parts.netloc or not key or key == uri:
         raise ValueError(f"not of the form s3://bucket/key: {uri!r}")
+    if len(key.encode("utf-8", "replace")) > _MAX_KEY_BYTES or not key.isprintable():
+        raise ValueError(f"the key is too long or holds control characters: {uri[:200]!r}")
+    if {".", ".."} & set(key.split("/")):
+        # The client would refuse it as it refuses a store that is away: no end of trying.
+        raise ValueError(f"the key has a segment '.' or '..': {uri!r}")
     return parts.netloc, key
 
 

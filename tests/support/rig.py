@@ -101,8 +101,14 @@ class Rig:
     def make_settings(self, **changed: Any) -> Settings:
         return Settings(**{
             **self.stack.settings(), "visibility_timeout_s": VISIBILITY_TIMEOUT_S,
-            "grace_s": GRACE_S, "shard_size": 4, "concurrency": 2, **changed,
+            "grace_s": GRACE_S, "shard_size": 4, "concurrency": 2, **self.extra, **changed,
         })  # fmt: skip
+
+    def use_broker(self, url: str) -> None:
+        """Takes another Redis than the stack's."""
+        self.extra["broker_url"] = url
+        self.settings = self.make_settings()
+        self.redis = connect(self.settings)
 
     def environment(self, **changed: str) -> dict[str, str]:
         """The whole environment of a worker; names of settings in lower case."""
