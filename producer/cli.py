@@ -13,6 +13,7 @@ from producer.commands import (
     config,
     doctor,
     export,
+    init,
     repair,
     results,
     stack,
@@ -35,7 +36,8 @@ app = typer.Typer(
 )
 
 for module in (
-    stack, validate, submit, status, watch, results, view, export, repair, doctor, config, worker,
+    init, stack, validate, submit, status, watch, results, view, export, repair, doctor, config,
+    worker,
 ):  # fmt: skip
     module.register(app)
 

@@ -103,8 +103,8 @@ class Leases:
             self._redis.zadd(UNACKED_INDEX, dict.fromkeys(tags, now), xx=True)
 
     def _run(self) -> None:
-        while True:
-            time.sleep(self._period_s)
+        never = threading.Event()
+        while not never.wait(self._period_s):
             try:
                 self.renew()
             except redis.exceptions.RedisError as error:

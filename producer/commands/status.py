@@ -94,6 +94,11 @@ def summary_line(status: JobStatus) -> str:
         f"{status.failed:,} failed",
         f"{status.regions_ok:,} of {words.count(status.regions, 'region')} captioned",
     ]
+    sums = status.sums
+    if sums and sums.reused:
+        parts.append(f"{sums.reused:,} reused")
+    if sums and sums.price_per_1000_regions is not None:
+        parts.append(f"{sums.price_per_1000_regions:.3g} per 1,000 regions")
     if status.name:
         parts.append(status.name)
     return "  ".join(parts)
