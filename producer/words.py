@@ -39,5 +39,7 @@ def ago(moment: datetime) -> str:
 
 def speed(per_s: float, what: str) -> str:
     """A speed: `12.3 images/s`."""
+    if per_s < 0.1:
+        return f"{per_s * 60:.1f} {what}/min"
     digits = 1 if per_s < 100 else 0
     return f"{per_s:,.{digits}f} {what}/s"

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from producer import words
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0 s"),
+        (-5, "0 s"),
+        (59.4, "59 s"),
+        (60, "1 min"),
+        (200, "3 min 20 s"),
+        (3_725, "1 h 2 min"),
+        (90_061, "1 d 1 h"),
+    ],
+)
+def test_span(seconds: float, text: str) -> None:
+    assert words.span(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("number", "noun", "text"),
+    [(1, "record", "1 record"), (0, "record", "0 records"), (2000, "box", "2,000 boxes")],
+)
+def test_count(number: int, noun: str, text: str) -> None:
+    assert words.count(number, noun) == text
+
+
+def test_ago() -> None:
+    assert words.ago(datetime.now(UTC) - timedelta(minutes=5, seconds=3)) == "5 min ago"
+
+
+@pytest.mark.parametrize(
+    ("per_s", "text"),
+    [(12.34, "12.3 images/s"), (1234.5, "1,234 images/s"), (0.04, "2.4 images/min")],
+)
+def test_speed(per_s: float, text: str) -> None:
+    assert words.speed(per_s, "images") == text
