@@ -25,7 +25,8 @@ demo: $(VENV)/.demo ## Caption the example photographs with real servers and wor
 	$(BIN)/regioncap demo
 
 test: $(VENV)/.dev ## Run all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --ignore tests/faults --ignore tests/e2e/vllm --durations 10
+	$(BIN)/python -m pytest tests/faults --numprocesses 4 --durations 10 # they mostly wait
 
 lint: $(VENV)/.dev ## Check style and types
 	$(BIN)/ruff format --check .
