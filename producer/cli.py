@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 import regioncap
-from producer.commands import doctor, jobs, results, stack, submit, view, worker
+from producer.commands import doctor, jobs, results, setup, stack, submit, view, worker
 from producer.context import Services, say, talk
 
 app = typer.Typer(
@@ -20,7 +20,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for module in (stack, submit, jobs, results, view, doctor, worker):
+for module in (stack, submit, jobs, results, view, doctor, setup, worker):
     module.register(app)
 
 

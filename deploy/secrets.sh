@@ -1,0 +1,57 @@
+#!/bin/sh
+# Writes the secrets that docker-compose.yml takes, at random, into a folder (./secrets).
+# What is there stays as it is, so that running it again changes nothing.
+set -eu
+umask 077
+folder=${1:-secrets}
+mkdir -p "$folder"
+cd "$folder"
+
+random() { od -An -N24 -tx1 /dev/urandom | tr -d ' \n'; }
+
+# The folder is closed to others; its files are not, since a container's user reads them.
+keep() {
+  [ -s "$1" ] && return
+  cat > "$1"
+  chmod 0644 "$1"
+}
+
+for role in admin worker producer; do
+  printf '%s' "regioncap-$role" | keep "${role}_s3_access_key"
+  random | keep "${role}_s3_secret_key"
+done
+for role in worker producer; do
+  printf 'redis://%s:%s@redis:6379/0' "$role" "$(random)" | keep "${role}_broker_url"
+done
+
+password() { sed 's|^redis://[^:]*:\([^@]*\)@.*|\1|' "$1_broker_url"; }
+secret() { cat "$1_s3_secret_key"; }
+
+keep redis_acl <<ACL
+user default off
+user health on nopass resetkeys resetchannels -@all +ping
+user worker on >$(password worker) ~* &* +@all -@admin +info
+user producer on >$(password producer) ~* &* +@all -@admin +info
+ACL
+
+keep store_identities <<IDENTITIES
+{
+  "identities": [
+    {
+      "name": "admin",
+      "credentials": [{"accessKey": "regioncap-admin", "secretKey": "$(secret admin)"}],
+      "actions": ["Admin", "Read", "Write", "List", "Tagging"]
+    },
+    {
+      "name": "worker",
+      "credentials": [{"accessKey": "regioncap-worker", "secretKey": "$(secret worker)"}],
+      "actions": ["Read", "Write", "List"]
+    },
+    {
+      "name": "producer",
+      "credentials": [{"accessKey": "regioncap-producer", "secretKey": "$(secret producer)"}],
+      "actions": ["Read", "Write", "List"]
+    }
+  ]
+}
+IDENTITIES

@@ -1,0 +1,271 @@
+"""docker-compose.yml, the Dockerfiles and the scripts beside them."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from regioncap.local import seaweed, valkey
+from regioncap.local.files import free_ports
+from regioncap.local.process import Command, Supervisor
+from tests.support.compose import ROOT, Compose, make_secrets, read_compose, tool
+from tests.support.system import read_jsonl, run_command
+
+PROFILES = ("gpu", "tools")
+
+
+@pytest.fixture(scope="module")
+def secrets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_secrets(tmp_path_factory.mktemp("secrets") / "secrets")
+
+
+@pytest.fixture(scope="module")
+def compose(secrets: Path) -> Compose:
+    return read_compose(secrets, *PROFILES)
+
+
+def test_everything_is_confined(compose: Compose) -> None:
+    for name, service in compose.file["services"].items():
+        assert service["read_only"], name
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        if name != "volumes":
+            assert service["user"] == "10001:10001", name
+            assert service.get("init"), name
+
+
+def test_no_port_is_published(compose: Compose) -> None:
+    assert not [name for name, service in compose.file["services"].items() if "ports" in service]
+    assert compose.file["networks"]["services"]["internal"]
+    for name in ("redis", "store"):
+        assert list(compose.service(name)["networks"]) == ["services"]
+
+
+def test_without_a_profile_no_gpu_is_needed(secrets: Path) -> None:
+    found = read_compose(secrets, *PROFILES).file["services"]
+    plain = {name for name, service in found.items() if "profiles" not in service}
+    assert plain == {"redis", "store", "volumes", "setup", "render", "caption"}
+    assert found["caption-gpu"]["profiles"] == ["gpu"]
+
+
+def test_workers_may_finish_before_they_are_killed(compose: Compose) -> None:
+    for name in ("render", "caption", "caption-gpu"):
+        service = compose.service(name)
+        grace_s = float(service["environment"]["REGIONCAP_GRACE_S"])
+        assert _seconds(service["stop_grace_period"]) >= grace_s + 20, name
+
+
+def test_every_variable_is_in_the_example(secrets: Path) -> None:
+    text = "".join(
+        path.read_text()
+        for path in [ROOT / "docker-compose.yml", *(ROOT / "deploy/docker").glob("*.yml")]
+    )
+    used = set(re.findall(r"\$\{([A-Z0-9_]+)", text))
+    told = dict(re.findall(r"^#?([A-Z0-9_]+)=(.*)$", (ROOT / ".env.example").read_text(), re.M))
+    assert used == set(told)
+    defaults = dict(re.findall(r"\$\{([A-Z0-9_]+):-([^}]*)\}", text))
+    for name, value in defaults.items():
+        if name not in {"ENGINE_ARGS", "STORE_IMAGE"}:
+            assert told[name] == value, name
+
+
+def test_the_store_can_be_minio(secrets: Path) -> None:
+    store = read_compose(secrets, STORE="minio").service("store")
+    assert "minio" in store["image"]
+    assert store["entrypoint"] == ["minio"]
+    assert store["environment"]["MINIO_ROOT_PASSWORD_FILE"] == "/run/secrets/admin_s3_secret_key"
+    assert {secret["source"] for secret in store["secrets"]} == {
+        "admin_s3_access_key", "admin_s3_secret_key",
+    }  # fmt: skip
+
+
+def test_secrets_stay_as_they_are(secrets: Path) -> None:
+    before = {path.name: path.read_bytes() for path in secrets.iterdir()}
+    make_secrets(secrets)
+    assert {path.name: path.read_bytes() for path in secrets.iterdir()} == before
+    assert secrets.stat().st_mode & 0o777 == 0o700
+    assert len({before[f"{role}_s3_secret_key"] for role in ("admin", "worker", "producer")}) == 3
+
+
+@pytest.mark.parametrize("name", ["Dockerfile.cpu", "Dockerfile.cuda"])
+def test_dockerfiles_are_sound(name: str) -> None:
+    linter = shutil.which("hadolint", path=str(Path(sys.executable).parent)) or tool("hadolint")
+    done = subprocess.run(
+        [linter, ROOT / "deploy/docker" / name], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+@pytest.mark.parametrize("name", ["Dockerfile.cpu", "Dockerfile.cuda"])
+def test_dockerfiles_copy_what_the_context_holds(name: str) -> None:
+    text = (ROOT / "deploy/docker" / name).read_text()
+    kept = {
+        line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line[:1] == "!"
+    }
+    for line in re.findall(r"^COPY (?!--from)(.*)$", text, re.M):
+        *sources, _ = [part for part in line.split() if not part.startswith("--")]
+        for source in sources:
+            assert source in kept
+            assert (ROOT / source).exists()
+
+
+def test_every_replica_takes_a_gpu_of_its_own(tmp_path: Path) -> None:
+    smi = tmp_path / "nvidia-smi"
+    smi.write_text("#!/bin/sh\nprintf '0\\n1\\n'\n")
+    smi.chmod(0o755)
+    env = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "GPU_LOCKS": str(tmp_path)}
+    argv = [str(ROOT / "deploy/docker/one-gpu"), "sh", "-c", "echo $CUDA_VISIBLE_DEVICES; cat"]
+
+    def start() -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            argv, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    replicas = [start(), start()]
+    assert sorted(_line(replica) for replica in replicas) == ["0\n", "1\n"]
+    refused = subprocess.run(argv, env=env, capture_output=True, text=True, check=False)
+    assert refused.returncode == 69
+    assert "taken" in refused.stderr
+    replicas[0].kill()
+    replicas[0].communicate()
+    again = start()
+    assert _line(again) in {"0\n", "1\n"}
+    for replica in (again, replicas[1]):
+        replica.communicate()
+
+
+@pytest.fixture(scope="module")
+def services(
+    compose: Compose, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, int]]:
+    """Redis and the store, by the very command lines of the file; returns their ports."""
+    folder = tmp_path_factory.mktemp("services")
+    redis_port, s3_port, *inner = free_ports(8)
+    roles = {name: compose.lay_secrets(name, folder / f"{name}-secrets") for name in
+             ("redis", "store")}  # fmt: skip
+    redis_argv = _local(
+        compose.argv("redis"), folder, roles["redis"], {"redis-server": valkey.server_path()}
+    )
+    store_argv = _local(
+        compose.argv("store"), folder, roles["store"],
+        {"weed": seaweed.server_path(), "-s3.ip.bind=0.0.0.0": "-s3.ip.bind=127.0.0.1",
+         "-s3.port=9000": f"-s3.port={s3_port}"},
+    )  # fmt: skip
+    names = ("master.port", "master.port.grpc", "volume.port", "volume.port.grpc", "filer.port",
+             "filer.port.grpc")  # fmt: skip
+    store_argv += [f"-{name}={port}" for name, port in zip(names, inner, strict=True)]
+    supervisor = Supervisor(folder / "logs", keep_fds=())
+    try:
+        supervisor.start(_command("redis", [*redis_argv, "--port", str(redis_port)], folder))
+        supervisor.start(_command("store", store_argv, folder))
+        yield {"redis": redis_port, "store": s3_port}
+    finally:
+        supervisor.stop()
+
+
+def test_the_health_of_redis_needs_no_secret(compose: Compose, services: dict[str, int]) -> None:
+    _, shell = compose.service("redis")["healthcheck"]["test"]
+    tool("redis-cli")
+    probe = shell.replace("redis-cli", f"redis-cli -p {services['redis']}")
+    assert subprocess.run(["sh", "-c", probe], check=False).returncode == 0
+    nobody = redis.Redis(port=services["redis"], username="health", password="-")
+    with pytest.raises(redis.exceptions.NoPermissionError):
+        nobody.info()
+    stranger = redis.Redis(port=services["redis"])
+    with pytest.raises(redis.exceptions.AuthenticationError):
+        stranger.ping()
+
+
+def test_its_commands_caption_a_file(
+    compose: Compose, services: dict[str, int], tmp_path: Path
+) -> None:
+    done = _run(compose, "setup", ["setup"], services, tmp_path)
+    assert done.returncode == 0, done.stderr.decode()
+    processes = Supervisor(tmp_path / "logs", keep_fds=())
+    try:
+        for name in ("render", "caption"):
+            assert compose.service(name)["command"][0] == "worker"
+            argv = [sys.executable, "-m", "producer", *compose.service(name)["command"]]
+            environment = _environment(compose, name, services, tmp_path)
+            processes.start(_command(name, argv, tmp_path, environment))
+        photos = ROOT / "regioncap/examples/photos.jsonl"
+        submitted = _run(compose, "regioncap", ["submit", photos, "--wait"], services, tmp_path)
+        assert submitted.returncode == 0, submitted.stderr.decode()
+        job = submitted.stdout.decode().split()[0]
+        out = tmp_path / "out.jsonl"
+        found = _run(compose, "regioncap", ["results", job, "-o", out], services, tmp_path)
+        assert found.returncode == 0, found.stderr.decode()
+    finally:
+        processes.stop()
+    records = read_jsonl(out)
+    assert len(records) == len(photos.read_text().splitlines())
+    assert all(record["engine"] == "baseline" and record["answer"] for record in records)
+
+
+def _run(
+    compose: Compose, name: str, arguments: list[str | Path], services: dict[str, int], folder: Path
+) -> subprocess.CompletedProcess[bytes]:
+    environment = _environment(compose, name, services, folder)
+    return run_command(*arguments, env=environment, cwd=folder)
+
+
+def _environment(
+    compose: Compose, name: str, services: dict[str, int], folder: Path
+) -> dict[str, str]:
+    """A service's environment, with this machine's addresses in place of the network's."""
+    laid = folder / f"{name}-secrets"
+    if not laid.exists():
+        compose.lay_secrets(name, laid)
+        url = laid / "regioncap_broker_url"
+        url.write_text(url.read_text().replace("@redis:6379", f"@127.0.0.1:{services['redis']}"))
+    environment = {
+        key: str(value) for key, value in compose.service(name)["environment"].items() if value
+    }
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith("REGIONCAP_")}
+    return (
+        inherited
+        | environment
+        | {
+            "REGIONCAP_SECRETS_DIR": str(laid),
+            "REGIONCAP_S3_ENDPOINT": f"127.0.0.1:{services['store']}",
+            "PYTHONPATH": str(ROOT),
+        }
+    )
+
+
+def _local(argv: list[str], folder: Path, secrets: Path, swaps: dict[str, str]) -> list[str]:
+    """A container's command line for this machine's paths; everything else stays."""
+    swapped = [swaps.get(part, part) for part in argv]
+    assert set(swaps) <= set(argv)
+    (folder / "data").mkdir(exist_ok=True)
+    return [
+        part.replace("/run/secrets", str(secrets)).replace("/data", str(folder / "data"))
+        for part in swapped
+    ]
+
+
+def _command(
+    name: str, argv: list[str], folder: Path, env: dict[str, str] | None = None
+) -> Command:
+    return Command(name=name, argv=tuple(argv), cwd=folder, env=env, umask=0o077, keep_fds=())
+
+
+def _line(replica: subprocess.Popen[Any]) -> str:
+    assert replica.stdout is not None
+    return str(replica.stdout.readline())
+
+
+def _seconds(duration: str) -> float:
+    total = 0.0
+    for number, unit in re.findall(r"([\d.]+)([hms])", duration):
+        total += float(number) * {"h": 3600, "m": 60, "s": 1}[unit]
+    return total
