@@ -9,8 +9,23 @@ from typing import Annotated, Any
 import typer
 
 import regioncap
-from producer.commands import doctor, jobs, results, setup, stack, submit, view, worker
-from producer.context import Services, say, talk
+from producer.commands import (
+    config,
+    doctor,
+    export,
+    repair,
+    results,
+    setup,
+    stack,
+    status,
+    submit,
+    validate,
+    view,
+    watch,
+    worker,
+)
+from producer.complaints import complain, complain_of_bug
+from producer.context import Services
 
 app = typer.Typer(
     name="regioncap",
@@ -20,7 +35,10 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for module in (stack, submit, jobs, results, view, doctor, setup, worker):
+for module in (
+    stack, validate, submit, status, watch, results, view, export, repair, doctor, config, setup,
+    worker,
+):  # fmt: skip
     module.register(app)
 
 
@@ -41,7 +59,8 @@ def _main(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    context.obj = Services(broker_url=broker_url, s3_endpoint=s3_endpoint, s3_bucket=s3_bucket)
+    given = {"broker_url": broker_url, "s3_endpoint": s3_endpoint, "s3_bucket": s3_bucket}
+    context.ensure_object(Services).flags.update(given)
     if debug:
         os.environ["REGIONCAP_DEBUG"] = "1"
 
@@ -50,11 +69,12 @@ def main() -> None:
     """Runs the command and turns every error into a message and an exit code."""
     from regioncap.errors import RegionCapError
 
+    services = Services()
     try:
-        code: Any = app(standalone_mode=False)
+        code: Any = app(standalone_mode=False, obj=services)
+        sys.stdout.flush()
     except RegionCapError as error:
-        _complain(error)
-        code = error.exit_code
+        code = complain(error, services)
     except (KeyboardInterrupt, typer.Abort):
         code = 130
     except BrokenPipeError:
@@ -62,25 +82,5 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 141
     except Exception as error:
-        code = _usage_or_bug(error)
+        code = complain_of_bug(error)
     sys.exit(code if isinstance(code, int) else 0)
-
-
-def _complain(error: Any) -> None:
-    if os.environ.get("REGIONCAP_DEBUG"):
-        talk.print_exception()
-    say(f"error: {error.message} [{error.code}]")
-    if error.hint:
-        say(f"  hint: {error.hint}")
-
-
-def _usage_or_bug(error: Exception) -> int:
-    show = getattr(error, "show", None)  # what typer raises for a command line it cannot read
-    if show is not None:
-        show()
-        return int(getattr(error, "exit_code", 2))
-    if os.environ.get("REGIONCAP_DEBUG"):
-        talk.print_exception()
-    say(f"error: {type(error).__name__}: {error} [internal]")
-    say("  hint: this is a bug; run again with --debug for the traceback")
-    return 1

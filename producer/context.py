@@ -5,6 +5,7 @@ stdout carries data only; everything said to people goes to stderr.
 
 from __future__ import annotations
 
+import json
 import sys
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -29,12 +30,23 @@ def say(text: str) -> None:
 
 def emit(text: str) -> None:
     """Writes one line of data."""
-    sys.stdout.write(text + "\n")
+    # A name that is no UTF-8 must not end the listing.
+    sys.stdout.buffer.write(text.encode("utf-8", "replace") + b"\n")
+
+
+def emit_json(value: Any) -> None:
+    """Writes a value as one line of JSON."""
+    emit(json.dumps(value, ensure_ascii=False))
 
 
 def emit_model(model: BaseModel) -> None:
     """Writes an object as one line of JSON."""
     emit(model.model_dump_json())
+
+
+def on_terminal() -> bool:
+    """Whether data goes to a person's eyes."""
+    return sys.stdout.isatty()
 
 
 class Services:
@@ -45,32 +57,38 @@ class Services:
     """
 
     def __init__(self, **flags: Any) -> None:
-        self._flags = flags
+        self.flags = flags
 
     def with_flags(self, **flags: Any) -> Services:
         """The same with more settings given."""
-        return Services(**{**self._flags, **flags})
+        return Services(**{**self.flags, **flags})
 
     @cached_property
     def settings(self) -> Settings:
         """The resolved settings."""
         from regioncap.settings import load_settings
 
-        return load_settings(**self._flags)
+        return load_settings(**self.flags)
 
     @cached_property
     def store(self) -> Store:
-        """The object store."""
+        """The object store, which answers at least to a knock.
+
+        Raises:
+            StoreError: It does not; people at a terminal are told within seconds.
+        """
         from regioncap.store import Store
 
-        return Store(self.settings)
+        store = Store(self.settings)
+        store.reach()
+        return store
 
     @cached_property
     def redis(self) -> redis.Redis:
-        """The Redis that carries the queue."""
+        """The Redis that carries the queue; it may be away."""
         from regioncap.progress import connect
 
-        return connect(self.settings)
+        return connect(self.settings, patient=False)
 
     @cached_property
     def sender(self) -> Sender:

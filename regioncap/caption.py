@@ -5,15 +5,20 @@ The stage runs in many threads, a shard each; the engine behind it sees all thei
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from typing import Any
 
-from regioncap import finish, jobs, layout, results
+from regioncap import finish, jobs, layout, results, retry
+from regioncap.attempts import Quarantine
 from regioncap.captioning import Captioned, caption_records
 from regioncap.engines.thread import EngineThread
+from regioncap.errors import NotFoundError, StoppedError, StoreError
 from regioncap.jobs import Job
 from regioncap.progress import Progress
-from regioncap.records import RenderedRecord, dump_lines, load_lines
+from regioncap.records import Problem, RenderedRecord, dump_lines, load_lines
+from regioncap.retry import Again
 from regioncap.store import Store
 
 
@@ -39,36 +44,122 @@ class CaptionStage:
         self._engine = engine
         self._progress = progress
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="caption-io")
+        self._lock = threading.Lock()
+        #: Requests in the engine, with their jobs.
+        self._asked: list[tuple[str, Future[list[Captioned]]]] = []
 
-    def run(self, job_id: str, shard: int) -> str:
-        """Does one shard, and the job's end if it is the last; says what became of it."""
+    def run(self, job_id: str, shard: int, quarantine: Quarantine | None = None) -> str:
+        """Does one shard, and the job's end if it is the last; says what became of it.
+
+        Args:
+            job_id: The job.
+            shard: The shard.
+            quarantine: Runs the records one at a time, if given.
+
+        Raises:
+            StoppedError: `stop` was called for all jobs.
+        """
         job = jobs.load(self._store, job_id)
         if self._store.exists(layout.cancelled_key(job_id)):
             return "cancelled"
-        key = layout.results_key(job_id, shard)
+        try:
+            return self._run(job, shard, quarantine)
+        except CancelledError:
+            if self._store.exists(layout.cancelled_key(job_id)):
+                return "cancelled"
+            raise StoppedError("the worker is told to stop") from None
+
+    def jobs_in_hand(self) -> set[str]:
+        """Jobs that have requests in the engine."""
+        with self._lock:
+            return {job for job, _ in self._asked}
+
+    def stop(self, job_id: str | None = None) -> None:
+        """Takes a job's requests out of the engine, or all requests."""
+        with self._lock:
+            chosen = [future for job, future in self._asked if job_id in {None, job}]
+        for future in chosen:
+            future.cancel()
+
+    def _run(self, job: Job, shard: int, quarantine: Quarantine | None) -> str:
+        key = layout.results_key(job.job, shard)
         part, outcome = self._store.find(key), "already done"
-        if part is None:
-            part, outcome = self._caption(job, shard), "done"
-            self._store.put(key, part, "application/x-ndjson")
-        progress = self._progress(job_id)
+        again = retry.find(self._store, job.job, shard)
+        if part is None or again is not None:
+            made = self._part(job, shard, part, again, quarantine)
+            # Another worker may have been faster; a part that readers may have seen stays.
+            part = (self._store.find(key) if again is None else None) or made
+            outcome = "done"
+            if part is made:
+                self._store.put(key, part, "application/x-ndjson")
+        if again is not None:
+            retry.end(self._store, job.job, shard)
+        progress = self._progress(job.job)
         if progress.note_part(shard, results.summarize(part)) >= job.shards:
             finish.finish(self._store, progress, job)
         return outcome
 
-    def _caption(self, job: Job, shard: int) -> bytes:
-        rendered = self._store.get(layout.rendered_key(job.job, shard))
+    def _part(
+        self,
+        job: Job,
+        shard: int,
+        known: bytes | None,
+        again: Again | None,
+        quarantine: Quarantine | None,
+    ) -> bytes:
+        """The results part; for a retry the known one, with what failed done again."""
+        try:
+            rendered = self._store.get(layout.rendered_key(job.job, shard))
+        except NotFoundError:
+            # Reconciling finds it out and has it rendered; until then the shard waits.
+            raise StoreError(
+                f"shard {shard} of {job.job} is not rendered", code="not-rendered"
+            ) from None
         records = load_lines(RenderedRecord, rendered)
+        if known is None or again is None:
+            return dump_lines(self._caption(records, job, shard, quarantine))
+        before = results.parse_part(known)
+        failed = {record["index"] for record in before if record["error"] is not None}
+        chosen = [record for record in records if record.index in failed & again.indices]
+        done = {line["index"]: line for line in self._caption(chosen, job, shard, quarantine)}
+        return dump_lines(done.get(record["index"], record) for record in before)
+
+    def _caption(
+        self,
+        records: Sequence[RenderedRecord],
+        job: Job,
+        shard: int,
+        quarantine: Quarantine | None,
+    ) -> list[dict[str, Any]]:
+        if quarantine is None:
+            done = self._ask(records, job)
+        else:
+            done = [self._alone(record, job, quarantine) for record in records]
+        return [self._output(captioned, job, shard) for captioned in done]
+
+    def _ask(self, records: Sequence[RenderedRecord], job: Job) -> list[Captioned]:
         pictures = self._fetch(records)
-        done = self._engine.run(
-            caption_records(records, pictures, self._engine.engine, job)
-        ).result()
-        return dump_lines(self._output(captioned, job, shard) for captioned in done)
+        future = self._engine.run(caption_records(records, pictures, self._engine.engine, job))
+        entry = (job.job, future)
+        with self._lock:
+            self._asked.append(entry)
+        try:
+            return future.result()
+        finally:
+            with self._lock:
+                self._asked.remove(entry)
+
+    def _alone(self, record: RenderedRecord, job: Job, quarantine: Quarantine) -> Captioned:
+        def give_up(problem: Problem) -> Captioned:
+            return Captioned(record.model_copy(update={"error": problem}))
+
+        return quarantine.alone(record.index, lambda: self._ask([record], job)[0], give_up)
 
     def _fetch(self, records: Sequence[RenderedRecord]) -> dict[str, bytes]:
         keys = [view.key for record in records for view in record.views]
         return dict(zip(keys, self._pool.map(self._store.get, keys), strict=True))
 
-    def _output(self, captioned: Captioned, job: Job, shard: int) -> dict[str, object]:
+    def _output(self, captioned: Captioned, job: Job, shard: int) -> dict[str, Any]:
         return results.output_record(
             captioned,
             job,

@@ -1,4 +1,4 @@
-"""Checks of what RegionCap needs: Redis, the store, workers; for `regioncap doctor`.
+"""Checks of what RegionCap needs: Redis, the store, workers, the GPU; for `regioncap doctor`.
 
 Each check looks at one thing and says what it found and, if that is not well, what to do.
 """
@@ -54,6 +54,12 @@ def run_checks(settings: Settings) -> Iterator[Check]:
         except RegionCapError as error:
             found = Check(name, "fail", error.message, error.hint)
         yield found._replace(name=name)
+    if settings.engine == "vllm":
+        from regioncap import gpu
+
+        yield from gpu.check_all(
+            settings.model, hf_cache_dir=settings.hf_cache_dir, download_dir=settings.download_dir
+        )
 
 
 def _info(client: redis.Redis, section: str) -> dict[str, Any]:
@@ -133,6 +139,6 @@ def _workers(client: redis.Redis, kind: str, queue: str) -> Check:
 
 
 def _queues(client: redis.Redis, settings: Settings) -> Check:
-    names = dict.fromkeys(["render", settings.queue, "quarantine"])
+    names = dict.fromkeys(["render", settings.queue])
     depths = ", ".join(f"{name} {client.llen(name)}" for name in names)
     return Check("", "ok", f"waiting shards: {depths}; in hand: {client.hlen('unacked')}")

@@ -6,6 +6,7 @@
     ├── ServiceError              Redis or the store cannot be reached: try again   exit 4
     │   ├── StoreError
     │   └── QueueError
+    ├── StoppedError              the worker is told to stop: the shard goes back
     ├── NotFoundError             no such job                                       exit 6
     └── EngineError               the engine refused or failed a request
         ├── RequestError          this request only; its neighbours go on
@@ -89,6 +90,13 @@ class QueueError(ServiceError):
     """Redis cannot be reached or refuses to serve."""
 
     code = "queue-unavailable"
+
+
+class StoppedError(RegionCapError):
+    """The worker is told to stop, and this work with it; it goes back to the queue."""
+
+    code = "stopped"
+    retryable = True
 
 
 class NotFoundError(RegionCapError):

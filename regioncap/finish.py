@@ -36,4 +36,5 @@ def finish(store: Store, progress: Progress, job: Job) -> Success | None:
     text = success.model_dump_json(indent=2).encode()
     store.put(layout.success_key(job.job), text, "application/json")
     store.delete(layout.open_key(job.job))
+    progress.expire()
     return success

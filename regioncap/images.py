@@ -77,7 +77,7 @@ def decode(
             hint="the limit is REGIONCAP_MAX_IMAGE_BYTES",
         )
     image = _open(data, max_pixels)
-    orientation = _orientation(image)
+    orientation = _orientation(image, data)
     sideways = orientation in _SIDEWAYS
     size_wh = (image.height, image.width) if sideways else image.size
     least_wh = image.size
@@ -134,9 +134,27 @@ def _upright(stored: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
 
 
 def probe(data: bytes, max_pixels: int = 100_000_000) -> Size:
-    """Size of the picture as shown, from its header alone; raises as `decode` does."""
+    """Size of the picture as shown, from its header alone; raises as `decode` does.
+
+    The first bytes of the data are enough if they hold the header: some 64 KiB of a JPEG or a PNG.
+    """
     image = _open(data, max_pixels)
-    return (image.height, image.width) if _orientation(image) in _SIDEWAYS else image.size
+    sideways = _orientation(image, data) in _SIDEWAYS
+    return (image.height, image.width) if sideways else image.size
+
+
+def image_extension(data: bytes) -> str:
+    """File extension by the first bytes; names say little about content."""
+    if data.startswith(b"\xff\xd8"):
+        return "jpg"
+    if data.startswith(b"\x89PNG"):
+        return "png"
+    return "webp"
+
+
+def is_turned(data: bytes, max_pixels: int = 100_000_000) -> bool:
+    """Whether EXIF asks viewers to turn or mirror the picture; raises as `decode` does."""
+    return _orientation(_open(data, max_pixels), data) != 1
 
 
 def _open(data: bytes, max_pixels: int) -> Image.Image:
@@ -168,8 +186,11 @@ def _open(data: bytes, max_pixels: int) -> Image.Image:
     return image
 
 
-def _orientation(image: Image.Image) -> int:
+def _orientation(image: Image.Image, data: bytes) -> int:
     try:
+        if image.format == "PNG" and b"eXIf" not in data:
+            # The plugin's own would decode all pixels to look for EXIF behind them.
+            return int(Image.Image.getexif(image).get(_ORIENTATION, 1))
         return int(image.getexif().get(_ORIENTATION, 1))
     except Exception:  # broken EXIF is no reason to refuse a picture
         return 1

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from functools import lru_cache
+from itertools import islice
 from typing import Any
 
 from pydantic import BaseModel, Field, ValidationError
 
 from regioncap import layout
-from regioncap.errors import NotFoundError, RegionCapError
+from regioncap.errors import NotFoundError, RegionCapError, UsageError
 from regioncap.prompts import Template, built_in, parse_template
 from regioncap.records import SCHEMA_VERSION
 from regioncap.settings import JobSettings
@@ -56,6 +57,8 @@ class Success(BaseModel):
     schema_version: int = SCHEMA_VERSION
     job: str
     finished: datetime
+    #: Of the results: 1 as captioned, and one more with each import of edits.
+    version: int = 1
     counts: dict[str, int]
     parts: list[dict[str, Any]]
 
@@ -103,8 +106,17 @@ def find_success(store: Store, job_id: str) -> Success | None:
     return Success.model_validate_json(text) if text else None
 
 
-def recent(store: Store, limit: int) -> list[str]:
-    """Ids of the newest jobs, newest first."""
+def recent(store: Store, limit: int) -> list[Job]:
+    """The newest jobs, newest first."""
     prefixes = store.list_keys(layout.JOBS, recursive=False)
-    ids = [prefix.removeprefix(layout.JOBS).rstrip("/") for prefix in prefixes]
-    return sorted(ids, reverse=True)[:limit]
+    ids = sorted(
+        (prefix.removeprefix(layout.JOBS).rstrip("/") for prefix in prefixes), reverse=True
+    )
+    return list(islice(filter(None, (_find(store, each) for each in ids)), limit))
+
+
+def _find(store: Store, job_id: str) -> Job | None:
+    try:
+        return load(store, job_id)
+    except (NotFoundError, UsageError):
+        return None  # of a submission that broke off there are parts, but no job.json

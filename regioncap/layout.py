@@ -8,8 +8,10 @@
                                              record as 00000000-r2.jpg
     jobs/<job>/rendered/part-00000.jsonl
     jobs/<job>/results/part-00000.jsonl      what users poll
+    jobs/<job>/retry/part-00000.json         records of the part that are to be done again
     jobs/<job>/_SUCCESS                      written last
     jobs/<job>/_CANCELLED
+    jobs/<job>/versions/0001/                results before the first edit: part-*.jsonl, _SUCCESS
 
 Names are fixed in advance, so that readers never need to list, and doing a shard twice writes the
 same object again.
@@ -92,6 +94,26 @@ def marked_key(job: str, index: int, suffix: str = "") -> str:
     return f"{JOBS}{job}/marked/{index:08d}{suffix}.jpg"
 
 
+def rendered_prefix(job: str) -> str:
+    """What all rendered parts of a job start with."""
+    return f"{JOBS}{job}/rendered/"
+
+
+def retry_key(job: str, shard: int) -> str:
+    """Which records of the shard are to be done again."""
+    return f"{JOBS}{job}/retry/part-{shard:05d}.json"
+
+
+def retry_prefix(job: str) -> str:
+    """What all retry objects of a job start with."""
+    return f"{JOBS}{job}/retry/"
+
+
+def part_number(key: str) -> int:
+    """The shard of a part's key."""
+    return int(key.rpartition("/part-")[2].partition(".")[0])
+
+
 def success_key(job: str) -> str:
     """Says that the results are complete."""
     return f"{JOBS}{job}/_SUCCESS"
@@ -100,3 +122,8 @@ def success_key(job: str) -> str:
 def cancelled_key(job: str) -> str:
     """Says that the job is to be left alone."""
     return f"{JOBS}{job}/_CANCELLED"
+
+
+def version_prefix(job: str, version: int) -> str:
+    """What an earlier version of the results starts with."""
+    return f"{JOBS}{job}/versions/{version:04d}/"

@@ -3,6 +3,9 @@
 kombu gives a message that is not acknowledged within the visibility timeout to another worker. That
 timeout is short, so that a killed worker's shards run elsewhere soon; a worker that lives renews
 its messages here. The renewal touches a private key of kombu, and a contract test pins it.
+
+All times are those of Redis: kombu takes each worker's own clock, and a worker whose clock is two
+minutes ahead would take all others' shards from them.
 """
 
 from __future__ import annotations
@@ -12,13 +15,53 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import redis
+from kombu.transport import redis as kombu_redis
 
 #: kombu's sorted set of unacknowledged messages: delivery tag -> time of delivery.
 UNACKED_INDEX = "unacked_index"
 
 _log = logging.getLogger(__name__)
+
+
+def server_time(client: redis.Redis) -> float:
+    """The clock of Redis, in seconds since the epoch."""
+    seconds, micros = client.time()
+    return int(seconds) + int(micros) / 1e6
+
+
+class ServerTimeQoS(kombu_redis.QoS):  # type: ignore[misc]  # kombu carries no types
+    """kombu's bookkeeping of unacknowledged messages, by the clock of Redis."""
+
+    #: How far this machine's clock is ahead of that of Redis, seconds.
+    _ahead_s = 0.0
+
+    def append(self, message: Any, delivery_tag: str) -> None:
+        """Notes a delivery, at the time that it is for all workers."""
+        super().append(message, delivery_tag)
+        if self._ahead_s:
+            with self.channel.conn_or_acquire() as client:
+                client.zadd(UNACKED_INDEX, {delivery_tag: server_time(client)}, xx=True)
+
+    def restore_visible(self, start: int = 0, num: int = 10, interval: int = 10) -> None:
+        """Gives abandoned messages back to the queue."""
+        with self.channel.conn_or_acquire() as client:
+            ahead_s = time.time() - server_time(client)
+        # Less than this is the way there and back.
+        self._ahead_s = ahead_s if abs(ahead_s) > 0.5 else 0.0
+        super().restore_visible(start, num, interval)
+
+    @property
+    def visibility_timeout(self) -> float:
+        """Kombu subtracts it from this machine's clock; so the difference goes into it."""
+        return float(self.channel.visibility_timeout) + self._ahead_s
+
+
+def use_server_time() -> None:
+    """Makes all of kombu's Redis channels in this process go by the clock of Redis."""
+    kombu_redis.Channel.QoS = ServerTimeQoS
 
 
 class Leases:
@@ -55,7 +98,7 @@ class Leases:
         with self._lock:
             tags = sorted(self._tags)
         if tags:
-            now = time.time()
+            now = server_time(self._redis)
             # XX: a message that was acknowledged meanwhile must not come back.
             self._redis.zadd(UNACKED_INDEX, dict.fromkeys(tags, now), xx=True)
 

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from regioncap.errors import QueueError
 from regioncap.settings import Settings
@@ -35,13 +37,33 @@ redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
 return redis.call('HLEN', KEYS[1])
 """
 
+_FORGET_PART = """
+local old = redis.call('HGET', KEYS[1], ARGV[1])
+if old then
+  for name, value in pairs(cjson.decode(old)['counts']) do
+    redis.call('HINCRBY', KEYS[2], name, -value)
+  end
+  redis.call('HDEL', KEYS[1], ARGV[1])
+end
+"""
 
-def connect(settings: Settings) -> redis.Redis:
-    """A client of the Redis that carries the queue."""
+#: What is known of a job that ended is dropped after this time.
+_KEPT_S = 24 * 3600
+
+
+def connect(settings: Settings, *, patient: bool = True) -> redis.Redis:
+    """A client of the Redis that carries the queue.
+
+    Args:
+        settings: Where it is.
+        patient: Whether lost connections are tried again; else they fail within seconds.
+    """
+    options: dict[str, Any] = {} if patient else {"retry": Retry(NoBackoff(), 0)}
     return redis.Redis.from_url(
         settings.broker_url.get_secret_value(),
         socket_timeout=10,
-        socket_connect_timeout=5,
+        socket_connect_timeout=5 if patient else 3,
+        **options,
         health_check_interval=25,
         decode_responses=True,
     )
@@ -78,35 +100,39 @@ class Progress:
     """
 
     def __init__(self, client: redis.Redis, job_id: str) -> None:
-        self._redis = client
+        self.redis = client
         base = f"{_PREFIX}{job_id}:"
         self._rendered, self._parts, self._counts = (
             base + "rendered",
             base + "parts",
             base + "counts",
         )
-        self._attempts = base + "attempts"
 
     def note_rendered(self, shard: int) -> None:
         """Notes that a shard's pictures are drawn."""
         with queue_errors():
-            self._redis.setbit(self._rendered, shard, 1)
+            self.redis.setbit(self._rendered, shard, 1)
 
     def rendered(self) -> int:
         """How many shards' pictures are drawn."""
         with queue_errors():
-            return int(self._redis.bitcount(self._rendered))
+            return int(self.redis.bitcount(self._rendered))
 
     def note_part(self, shard: int, summary: dict[str, Any]) -> int:
         """Notes a results part, once or again; returns how many parts there are."""
         text = json.dumps(summary, sort_keys=True)
         with queue_errors():
-            found = self._redis.eval(_NOTE_PART, 2, self._parts, self._counts, str(shard), text)
+            found = self.redis.eval(_NOTE_PART, 2, self._parts, self._counts, str(shard), text)
             return int(found)
+
+    def forget_part(self, shard: int) -> None:
+        """Takes a part back: it is to be done again."""
+        with queue_errors():
+            self.redis.eval(_FORGET_PART, 2, self._parts, self._counts, str(shard))
 
     def counts(self) -> dict[str, int]:
         """Sums over the parts so far; `shards` among them."""
-        with queue_errors(), self._redis.pipeline(transaction=False) as pipe:
+        with queue_errors(), self.redis.pipeline(transaction=False) as pipe:
             pipe.hgetall(self._counts)
             pipe.hlen(self._parts)
             sums, shards = pipe.execute()
@@ -117,30 +143,24 @@ class Progress:
         with queue_errors():
             return {
                 int(shard): json.loads(text)
-                for shard, text in self._redis.hscan_iter(self._parts, count=1000)
+                for shard, text in self.redis.hscan_iter(self._parts, count=1000)
             }
 
     def done(self) -> set[int]:
         """Shards that have their results."""
         with queue_errors():
-            return {int(shard) for shard in self._redis.hkeys(self._parts)}
+            return {int(shard) for shard in self.redis.hkeys(self._parts)}
 
-    def start_attempt(self, stage: str, shard: int) -> int:
-        """Counts a start of a shard's stage; returns how many there were, this one included."""
-        with queue_errors():
-            return int(self._redis.hincrby(self._attempts, f"{stage}:{shard}", 1))
+    def expire(self) -> None:
+        """Lets Redis drop all in a day: the job has ended, and the store tells how."""
+        with queue_errors(), self.redis.pipeline(transaction=False) as pipe:
+            for key in (self._rendered, self._parts, self._counts):
+                pipe.expire(key, _KEPT_S)
+            pipe.execute()
 
-    def forgive_attempt(self, stage: str, shard: int) -> None:
-        """Takes a start back that ended through no fault of the shard."""
-        with queue_errors():
-            self._redis.hincrby(self._attempts, f"{stage}:{shard}", -1)
-
-    def end_attempts(self, stage: str, shard: int) -> None:
-        """Forgets the starts of a stage that is done."""
-        with queue_errors():
-            self._redis.hdel(self._attempts, f"{stage}:{shard}")
-
-    def forget(self) -> None:
-        """Drops all that is kept of the job."""
-        with queue_errors():
-            self._redis.delete(self._rendered, self._parts, self._counts, self._attempts)
+    def keep(self) -> None:
+        """Takes `expire` back: the job goes on."""
+        with queue_errors(), self.redis.pipeline(transaction=False) as pipe:
+            for key in (self._rendered, self._parts, self._counts):
+                pipe.persist(key)
+            pipe.execute()

@@ -15,12 +15,12 @@ from kombu import Queue
 from kombu.exceptions import OperationalError
 
 from regioncap.jobs import Job
+from regioncap.lease import use_server_time
 from regioncap.progress import queue_errors
 from regioncap.settings import Settings
 
 RENDER = "render"
 CAPTION = "caption"
-QUARANTINE = "quarantine"
 
 RENDER_TASK = "regioncap.render"
 CAPTION_TASK = "regioncap.caption"
@@ -34,6 +34,7 @@ def make_app(settings: Settings, *, name: str = "regioncap", **conf: Any) -> Cel
         name: Name of the app.
         conf: Further Celery settings.
     """
+    use_server_time()
     app = Celery(name, broker=settings.broker_url.get_secret_value())
     app.conf.update(
         task_serializer="json",
@@ -42,6 +43,8 @@ def make_app(settings: Settings, *, name: str = "regioncap", **conf: Any) -> Cel
         task_store_errors_even_if_ignored=False,
         task_acks_late=True,
         task_reject_on_worker_lost=True,
+        # By default a shard that ran out of time would count as dealt with.
+        task_acks_on_timeout=False,
         worker_prefetch_multiplier=1,
         worker_hijack_root_logger=False,
         worker_redirect_stdouts=False,
@@ -49,7 +52,7 @@ def make_app(settings: Settings, *, name: str = "regioncap", **conf: Any) -> Cel
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         broker_transport_options=transport_options(settings),
-        task_queues=[Queue(RENDER), Queue(settings.queue), Queue(QUARANTINE)],
+        task_queues=[Queue(RENDER), Queue(settings.queue)],
         task_default_queue=RENDER,
         task_publish_retry_policy={"max_retries": 3, "interval_step": 0.5, "interval_max": 2},
     )

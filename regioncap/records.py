@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -65,6 +66,9 @@ class InputRecord(BaseModel):
     #: All other fields, unchanged.
     meta: dict[str, Any] = Field(default_factory=dict)
     error: Problem | None = None
+    #: The picture itself, or its file, where the input names it otherwise than by `image`; such
+    #: files are the reader's own and may lie anywhere. Never stored.
+    picture: bytes | Path | None = Field(default=None, exclude=True, repr=False)
 
 
 class Region(BaseModel):
@@ -153,10 +157,11 @@ def parse_line(raw: bytes, *, line: int, index: int) -> InputRecord:
         return _bad(record, "bad-json", f"not JSON: {error}")
     if not isinstance(fields, dict):
         return _bad(record, "not-an-object", f"a JSON {_json_type(fields)}, not an object")
-    return _from_fields(record, fields)
+    return from_fields(record, fields)
 
 
-def _from_fields(record: InputRecord, fields: dict[str, Any]) -> InputRecord:
+def from_fields(record: InputRecord, fields: dict[str, Any]) -> InputRecord:
+    """Fills a record from the fields of a line; those that are none of ours go to meta."""
     image = fields.pop("image", None)
     bbox = fields.pop("bbox", None)
     given_id = fields.pop("id", None)

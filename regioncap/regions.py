@@ -34,6 +34,45 @@ def read_box(value: Any, box_format: BoxFormat, size_wh: Size) -> Box:
     Raises:
         RecordError: It is no box, or nothing of it lies inside; the hint names the usual mix-ups.
     """
+    box_xyxy = _pixels_xyxy(value, box_format, size_wh)
+    clipped = clip_xyxy(box_xyxy, size_wh)
+    if area_xyxy(clipped) <= 0:
+        size = f"{size_wh[0]}x{size_wh[1]}"
+        raise _bad_box(f"{value} lies outside the picture of {size} pixels", _OUTSIDE_HINT)
+    return clipped
+
+
+def check_box(value: Any, box_format: BoxFormat, size_wh: Size | None) -> RecordError | None:
+    """What is wrong with a box: it cannot be used, or the picture's edge cuts it.
+
+    A box that reaches past the edge is captioned as far as it lies inside; by more than a pixel it
+    is often no rounding error but a box in another format.
+
+    Args:
+        value: What the record holds.
+        box_format: How the numbers are meant.
+        size_wh: Size of the oriented picture, pixels; None if it is not known.
+    """
+    try:
+        if size_wh is None:
+            _pixels_xyxy(value, box_format, _ANY_SIZE)
+            return None
+        read_box(value, box_format, size_wh)
+    except RecordError as error:
+        return error
+    edge, past_px = _overhang(_pixels_xyxy(value, box_format, size_wh), size_wh)
+    if past_px <= _SLIGHT_PX:
+        return None
+    return RecordError(
+        f"box {value} reaches {past_px:,.0f} pixels past the {edge} edge of the picture of "
+        f"{size_wh[0]}x{size_wh[1]}",
+        code="box-cut",
+        hint=_hint_if_corners(value, box_format, size_wh) or "it is cut there",
+    )
+
+
+def _pixels_xyxy(value: Any, box_format: BoxFormat, size_wh: Size) -> Box:
+    """The box as given, in pixels, not yet clipped; raises as `read_box` does."""
     numbers = _four_numbers(value)
     if box_format.endswith("-normalized"):
         width, height = size_wh
@@ -50,13 +89,35 @@ def read_box(value: Any, box_format: BoxFormat, size_wh: Size) -> Box:
     if box_xyxy[2] <= box_xyxy[0] or box_xyxy[3] <= box_xyxy[1]:
         hint = "" if box_format.startswith("xywh") else "did you mean --box-format xywh?"
         raise _bad_box(f"{value} has no area", hint)
-    clipped = clip_xyxy(box_xyxy, size_wh)
-    if area_xyxy(clipped) <= 0:
-        size = f"{size_wh[0]}x{size_wh[1]}"
-        raise _bad_box(f"{value} lies outside the picture of {size} pixels", _OUTSIDE_HINT)
-    return clipped
+    return box_xyxy
 
 
+def _overhang(box_xyxy: Box, size_wh: Size) -> tuple[str, float]:
+    """The edge that a box reaches past most, and by how many pixels."""
+    past = {
+        "left": -box_xyxy[0],
+        "upper": -box_xyxy[1],
+        "right": box_xyxy[2] - size_wh[0],
+        "lower": box_xyxy[3] - size_wh[1],
+    }
+    edge = max(past, key=past.__getitem__)
+    return edge, past[edge]
+
+
+def _hint_if_corners(value: Any, box_format: BoxFormat, size_wh: Size) -> str:
+    """A hint if the numbers, read as two corners, would be a box inside the picture."""
+    corners: BoxFormat = "xyxy" if box_format == "xywh" else "xyxy-normalized"
+    try:
+        _, past_px = _overhang(_pixels_xyxy(value, corners, size_wh), size_wh)
+    except RecordError:
+        return ""
+    fits = past_px <= _SLIGHT_PX and box_format.startswith("xywh")
+    return f"did you mean --box-format {corners}?" if fits else ""
+
+
+#: Boxes that were rounded reach this far past an edge, and nobody minds.
+_SLIGHT_PX = 1.0
+_ANY_SIZE = (1 << 30, 1 << 30)
 _OUTSIDE_HINT = "boxes count in pixels of the picture as shown, with EXIF orientation applied"
 
 

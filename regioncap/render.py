@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from regioncap import jobs, layout, marks, prompts, proposals, regions
+from regioncap import jobs, layout, marks, prompts, proposals, regions, retry
+from regioncap.attempts import Quarantine
 from regioncap.boxes import Box, Size, scale_xyxy, xyxy_from_xywh
 from regioncap.errors import NotFoundError, RecordError
 from regioncap.images import decode, encode_jpeg, fit, fit_size
@@ -29,6 +30,7 @@ from regioncap.records import (
     dump_lines,
     load_lines,
 )
+from regioncap.retry import Again
 from regioncap.settings import Settings
 from regioncap.store import Store, parse_s3_uri
 
@@ -190,22 +192,48 @@ class RenderStage:
         self._buckets = {settings.s3_bucket, *settings.s3_source_buckets}
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="render-io")
 
-    def run(self, job_id: str, shard: int) -> str:
-        """Does one shard and asks for its captions; returns what became of it, for the log."""
+    def run(self, job_id: str, shard: int, quarantine: Quarantine | None = None) -> str:
+        """Does one shard and asks for its captions; returns what became of it, for the log.
+
+        Args:
+            job_id: The job.
+            shard: The shard.
+            quarantine: Runs the records one at a time, if given.
+        """
         job = jobs.load(self._store, job_id)
         if self._store.exists(layout.cancelled_key(job_id)):
             return "cancelled"
+        key = layout.rendered_key(job_id, shard)
+        again = retry.find(self._store, job_id, shard)
         outcome = "already done"
-        if not self._store.exists(layout.rendered_key(job_id, shard)):
-            self._render(job, shard)
+        if again is not None or not self._store.exists(key):
+            part = self._rendered(job, shard, again, quarantine)
+            self._store.put(key, dump_lines(part), "application/x-ndjson")
             outcome = "done"
         self._progress(job_id).note_rendered(shard)
         self._sender.caption(job, [shard])
         return outcome
 
-    def _render(self, job: Job, shard: int) -> None:
+    def _rendered(
+        self, job: Job, shard: int, again: Again | None, quarantine: Quarantine | None
+    ) -> list[RenderedRecord]:
+        """The shard's records, rendered; for a retry, those again that failed in this stage."""
         part = self._store.get(layout.input_key(job.job, shard))
         records = load_lines(InputRecord, part)
+        known = self._store.find(layout.rendered_key(job.job, shard)) if again else None
+        if again is None or known is None:
+            return self._render(records, job, quarantine)
+        before = load_lines(RenderedRecord, known)
+        failed = {r.index for r in before if r.error is not None and r.error.stage == "render"}
+        chosen = [record for record in records if record.index in failed & again.indices]
+        done = {record.index: record for record in self._render(chosen, job, quarantine)}
+        return [done.get(record.index, record) for record in before]
+
+    def _render(
+        self, records: Sequence[InputRecord], job: Job, quarantine: Quarantine | None
+    ) -> list[RenderedRecord]:
+        if quarantine is not None:
+            return [self._alone(record, job, quarantine) for record in records]
         sources = [self._pool.submit(self._fetch, record) for record in records]
         done, uploads = [], []
         for record, source in zip(records, sources, strict=True):
@@ -217,8 +245,16 @@ class RenderStage:
             ]
         for upload in uploads:
             upload.result()
-        key = layout.rendered_key(job.job, shard)
-        self._store.put(key, dump_lines(done), "application/x-ndjson")
+        return done
+
+    def _alone(self, record: InputRecord, job: Job, quarantine: Quarantine) -> RenderedRecord:
+        def work() -> RenderedRecord:
+            return self._render([record], job, None)[0]
+
+        def give_up(problem: Problem) -> RenderedRecord:
+            return RenderedRecord(**record.model_dump() | {"error": problem})
+
+        return quarantine.alone(record.index, work, give_up)
 
     def _one(self, record: InputRecord, source: bytes | RecordError, job: Job) -> Rendered:
         if record.error is not None:

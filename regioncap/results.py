@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from regioncap import layout
 from regioncap.captioning import Captioned
 from regioncap.jobs import Job
+from regioncap.parallel import map_ahead
 from regioncap.store import Store
 
 
@@ -46,6 +47,7 @@ def output_record(
             "requests": captioned.requests,
         },
         "finish_reason": captioned.finish_reason,
+        "edited": None,
         "meta": record.meta,
         "error": record.error.model_dump() if record.error else None,
     }
@@ -90,3 +92,29 @@ def read_parts(store: Store, job: Job, *, threads: int = 8) -> Iterator[tuple[in
             for shard, part in zip(shards, pool.map(store.find, keys), strict=True):
                 if part is not None:
                     yield shard, part
+
+
+def follow_parts(
+    store: Store, job: Job, *, ended: Callable[[], bool], pause: Callable[[], None]
+) -> Iterator[tuple[int, bytes]]:
+    """Results parts in order of arrival, until the job ends.
+
+    Args:
+        store: Where they lie.
+        job: The job.
+        ended: Whether the job has ended, and no more parts will come.
+        pause: Called when nothing new is there.
+
+    Yields:
+        Shard number and the part's bytes, each part once.
+    """
+    keys = {layout.results_key(job.job, shard): shard for shard in range(job.shards)}
+    while True:
+        last = ended()  # asked first: what is there when it ended is then listed for certain
+        fresh = [key for key in store.list_keys(layout.results_prefix(job.job)) if key in keys]
+        for key, part in zip(fresh, map_ahead(store.get, fresh), strict=True):
+            yield keys.pop(key), part
+        if last or not keys:
+            return
+        if not fresh:
+            pause()

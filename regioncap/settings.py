@@ -95,6 +95,14 @@ class Settings(BaseSettings, JobSettings):
     engine_args: dict[str, Any] = Field(
         default_factory=dict, description="Further arguments of the engine, passed on as they are."
     )
+    openai_base_url: str = Field(
+        "http://127.0.0.1:8000/v1", description="Address of the server, for the engine openai."
+    )
+    openai_api_key: SecretStr = Field(SecretStr(""), description="Key for that server, if any.")
+    openai_timeout_s: float = Field(
+        120.0, gt=0, description="Longest wait for that server's answer to one request."
+    )
+    openai_max_in_flight: int = Field(64, ge=1, description="Requests at that server at once.")
     max_pixels: int = Field(
         1_003_520, ge=28 * 28 * 4, description="Pixels of the picture that the model sees."
     )
@@ -105,6 +113,12 @@ class Settings(BaseSettings, JobSettings):
     )
     visibility_timeout_s: float = Field(
         120.0, ge=5, description="A shard whose worker is silent for this long is given to another."
+    )
+    shard_timeout_s: float = Field(
+        600.0, gt=0, description="A shard that takes longer to render is ended and tried again."
+    )
+    memory_limit_mb: int = Field(
+        6_000, ge=500, description="Address space of a render process, megabytes."
     )
     grace_s: float = Field(20.0, ge=0, description="Time to finish when a worker is told to stop.")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -44,6 +45,7 @@ class Store:
             )
         self.bucket = settings.s3_bucket
         self.endpoint = settings.s3_endpoint
+        self._secure = settings.s3_secure
         self._client = Minio(
             settings.s3_endpoint,
             access_key=settings.s3_access_key or None,
@@ -52,6 +54,17 @@ class Store:
             region=settings.s3_region,
             http_client=_http_client(connections, attempts, settings.s3_secure),
         )
+
+    def reach(self, timeout_s: float = 3.0) -> None:
+        """Returns if something listens at the endpoint; much sooner than a request gives up.
+
+        Raises:
+            StoreError: Nothing does.
+        """
+        parts = urlsplit(f"//{self.endpoint}")
+        port = parts.port or (443 if self._secure else 80)
+        with self._errors(""):
+            socket.create_connection((parts.hostname or "", port), timeout_s).close()
 
     def uri(self, key: str) -> str:
         """The s3:// name of an object in this bucket."""

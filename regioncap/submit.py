@@ -8,24 +8,24 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable
+from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO
 
 from regioncap import jobs, layout
 from regioncap.errors import RecordError, UsageError
-from regioncap.images import probe
+from regioncap.images import image_extension, probe
 from regioncap.jobs import Job
-from regioncap.records import MAX_LINE_BYTES, InputRecord, Problem, dump_lines, parse_line
+from regioncap.locate import Locator
+from regioncap.parallel import map_ahead
+from regioncap.records import InputRecord, Problem, dump_lines
 from regioncap.settings import Settings
-from regioncap.store import Store, parse_s3_uri
+from regioncap.store import Store
 
-#: Shards whose uploads are under way at a time: enough to hide latency, few enough for memory.
-_WINDOW = 4
+#: Rejected records that are kept to be shown.
+SAMPLES = 10
 
 
 @dataclass(slots=True)
@@ -42,24 +42,6 @@ class Tally:
     samples: list[InputRecord] = field(default_factory=list)
 
 
-def read_lines(file: BinaryIO) -> Iterator[InputRecord]:
-    """Records of a JSON Lines file, as a stream; blank lines are skipped."""
-    index = 0
-    for number, raw in enumerate(_lines(file), start=1):
-        if raw.strip(b" \t\r\n\xef\xbb\xbf"):
-            yield parse_line(raw.rstrip(b"\r\n"), line=number, index=index)
-            index += 1
-
-
-def _lines(file: BinaryIO) -> Iterator[bytes]:
-    """Lines, none held in memory beyond the limit: of a longer one comes what shows that it is."""
-    while line := file.readline(MAX_LINE_BYTES + 2):
-        rest = line
-        while not rest.endswith(b"\n") and (rest := file.readline(MAX_LINE_BYTES)):
-            pass
-        yield line
-
-
 class Uploader:
     """Brings the pictures of records into the store.
 
@@ -72,73 +54,31 @@ class Uploader:
 
     def __init__(self, store: Store, settings: Settings, root: Path, tally: Tally) -> None:
         self._store = store
-        self._settings = settings
-        self._root = root.resolve()
+        self._max_pixels = settings.max_image_pixels
+        self._locator = Locator(settings, root)
         self._tally = tally
         self._lock = threading.Lock()
-        self._buckets = {settings.s3_bucket, *settings.s3_source_buckets}
 
     def upload(self, record: InputRecord) -> InputRecord:
         """Sets the record's source, or its error."""
         if record.error is None and record.image is not None:
             try:
-                record.source = self._source(record.image)
+                record.source = self._source(record)
             except RecordError as error:
                 record.error = Problem.of(error, "submit")
         return record
 
-    def _source(self, image: str) -> str:
-        if image.startswith("s3://"):
-            return self._checked_uri(image)
-        if "://" in image or image.startswith("data:"):
-            raise RecordError(
-                f"image {image[:80]!r} is a URL",
-                code="image-url",
-                hint="only paths and s3:// URIs are read; download it first",
-            )
-        data = self._read(image)
-        probe(data, self._settings.max_image_pixels)
+    def _source(self, record: InputRecord) -> str:
+        place = self._locator.find(record)
+        record.picture = None  # not needed any more, and perhaps large
+        if isinstance(place, str):
+            return place
+        data = place.read()
+        probe(data, self._max_pixels)
         return self._store.uri(self._put(data))
 
-    def _checked_uri(self, uri: str) -> str:
-        try:
-            bucket, _ = parse_s3_uri(uri)
-        except ValueError as error:
-            raise RecordError(f"image is {error}", code="bad-image-uri") from None
-        if bucket not in self._buckets:
-            raise RecordError(
-                f"bucket {bucket!r} may not be read from",
-                code="bucket-not-allowed",
-                hint="list it in REGIONCAP_S3_SOURCE_BUCKETS, for submit and workers",
-            )
-        return uri
-
-    def _read(self, image: str) -> bytes:
-        try:
-            path = (self._root / image).resolve()
-            inside = path.is_relative_to(self._root)
-            size = path.stat().st_size if inside else 0
-        except (OSError, ValueError, RuntimeError) as error:
-            raise _missing(image, self._root, error) from None
-        if not inside:
-            raise RecordError(
-                f"image {image!r} lies outside {self._root}",
-                code="image-outside",
-                hint="name the folder that holds it with --image-root",
-            )
-        if size > self._settings.max_image_bytes:
-            raise RecordError(
-                f"image {image!r} has {size:,} bytes, more than {self._settings.max_image_bytes:,}",
-                code="image-too-large",
-                hint="the limit is REGIONCAP_MAX_IMAGE_BYTES",
-            )
-        try:
-            return path.read_bytes()
-        except OSError as error:
-            raise _missing(image, self._root, error) from None
-
     def _put(self, data: bytes) -> str:
-        key = layout.image_key(hashlib.sha256(data).hexdigest(), _extension(data))
+        key = layout.image_key(hashlib.sha256(data).hexdigest(), image_extension(data))
         known = self._store.exists(key)
         if not known:
             self._store.put(key, data)
@@ -147,24 +87,6 @@ class Uploader:
             self._tally.uploaded += not known
             self._tally.uploaded_bytes += 0 if known else len(data)
         return key
-
-
-def _missing(image: str, root: Path, error: Exception) -> RecordError:
-    reason = error.strerror if isinstance(error, OSError) else str(error)
-    return RecordError(
-        f"image {image[:200]!r} cannot be read: {reason}",
-        code="image-missing",
-        hint=f"paths are read relative to {root}",
-    )
-
-
-def _extension(data: bytes) -> str:
-    """File extension by the first bytes; names say little about content."""
-    if data.startswith(b"\xff\xd8"):
-        return "jpg"
-    if data.startswith(b"\x89PNG"):
-        return "png"
-    return "webp"
 
 
 def submit(
@@ -191,7 +113,7 @@ def submit(
         name: The user's name for the job.
         labels: The user's labels.
         prompt_template: Text of the prompt template, if it is the user's own.
-        on_progress: Called from one thread as shards are done.
+        on_progress: Called from the caller's thread after each record.
         threads: Uploads at a time.
 
     Returns:
@@ -204,12 +126,12 @@ def submit(
     tally = Tally()
     uploader = Uploader(store, settings, root, tally)
     job_id, shards = layout.new_job_id(), 0
-    with ThreadPoolExecutor(threads, thread_name_prefix="upload") as pool:
-        for shard in _uploaded_shards(records, uploader, pool, settings.shard_size):
+    uploaded = map_ahead(uploader.upload, records, threads=threads)
+    with closing(uploaded):
+        counted = (_count(tally, record, on_progress) for record in uploaded)
+        while shard := list(islice(counted, settings.shard_size)):
             store.put(layout.input_key(job_id, shards), dump_lines(shard), "application/x-ndjson")
             shards += 1
-            _count(tally, shard)
-            on_progress(tally)
     if not shards:
         raise UsageError(f"{source or 'the input'} holds no records", code="no-records")
     job = Job(
@@ -228,24 +150,11 @@ def submit(
     return job, tally
 
 
-def _uploaded_shards(
-    records: Iterable[InputRecord], uploader: Uploader, pool: ThreadPoolExecutor, size: int
-) -> Iterator[list[InputRecord]]:
-    """Shards in order, a few under way at a time."""
-    stream = iter(records)
-    pending: deque[list[Future[InputRecord]]] = deque()
-    while batch := list(islice(stream, size)):
-        pending.append([pool.submit(uploader.upload, record) for record in batch])
-        if len(pending) >= _WINDOW:
-            yield [future.result() for future in pending.popleft()]
-    while pending:
-        yield [future.result() for future in pending.popleft()]
-
-
-def _count(tally: Tally, shard: list[InputRecord]) -> None:
-    tally.records += len(shard)
-    for record in shard:
-        if record.error is not None:
-            tally.rejected += 1
-            if len(tally.samples) < 10:
-                tally.samples.append(record)
+def _count(tally: Tally, record: InputRecord, on_progress: Callable[[Tally], None]) -> InputRecord:
+    tally.records += 1
+    if record.error is not None:
+        tally.rejected += 1
+        if len(tally.samples) < SAMPLES:
+            tally.samples.append(record)
+    on_progress(tally)
+    return record

@@ -6,23 +6,30 @@ a shard in hand, and the engine sees all their records together.
 
 from __future__ import annotations
 
+import threading
 from functools import cache
 from typing import Any
 
+import structlog
 from celery import Task, signals
 
-from regioncap import engines, logs
+from regioncap import engines, layout, logs
 from regioncap.caption import CaptionStage
 from regioncap.engines.thread import EngineThread
+from regioncap.errors import StoreError
+from regioncap.janitor import Janitor
 from regioncap.presence import Presence
 from regioncap.progress import connect
-from regioncap.queue import CAPTION_TASK, make_app
+from regioncap.queue import CAPTION_TASK, Sender, make_app
 from regioncap.settings import worker_settings
 from regioncap.store import Store
+from workers.drain import Drain
 from workers.shards import Shards
 
 #: Shards in hand: some keep the engine full while another waits for its last record.
 _SHARDS_IN_HAND = 4
+#: How often cancelled jobs are looked for among those in hand.
+_CANCEL_POLL_S = 1.0
 
 settings = worker_settings()
 app = make_app(
@@ -31,11 +38,17 @@ app = make_app(
     worker_concurrency=settings.concurrency or _SHARDS_IN_HAND,
     worker_pool="threads",
 )
+_log = structlog.get_logger("regioncap")
 
 
 @cache
 def _shards() -> Shards:
-    return Shards("caption", settings)
+    return Shards("caption", settings, on_engine_death=_drain.die)
+
+
+@cache
+def _store() -> Store:
+    return Store(settings)
 
 
 @cache
@@ -45,7 +58,18 @@ def _engine() -> EngineThread:
 
 @cache
 def _stage() -> CaptionStage:
-    return CaptionStage(Store(settings), _engine(), _shards().progress)
+    return CaptionStage(_store(), _engine(), _shards().progress)
+
+
+def _stop_waiting() -> None:
+    _shards().stopping.set()
+
+
+def _stop_work() -> None:
+    _stage().stop()
+
+
+_drain = Drain(settings.grace_s, on_stop=_stop_waiting, on_grace_over=_stop_work)
 
 
 @app.task(name=CAPTION_TASK, bind=True)
@@ -74,6 +98,20 @@ def _ready(**_: Any) -> None:
     )
     signals.worker_shutting_down.connect(lambda **_: presence.stop(), weak=False)
     presence.start()
+    threading.Thread(target=_watch_for_cancelled, name="cancelled", daemon=True).start()
+    Janitor(_store(), connect(settings), Sender(app), settings.visibility_timeout_s).start()
+
+
+def _watch_for_cancelled() -> None:
+    """Takes cancelled jobs' requests out of the engine."""
+    while True:
+        threading.Event().wait(_CANCEL_POLL_S)
+        for job in _stage().jobs_in_hand():
+            try:
+                if _store().exists(layout.cancelled_key(job)):
+                    _stage().stop(job)
+            except StoreError as error:
+                _log.warning("cannot tell whether a job is cancelled", error=str(error))
 
 
 @signals.worker_shutdown.connect

@@ -5,6 +5,8 @@ Prefork: each child draws in a process of its own, which a broken picture may ta
 
 from __future__ import annotations
 
+import contextlib
+import resource
 from functools import cache
 from typing import Any
 
@@ -17,6 +19,7 @@ from regioncap.queue import RENDER_TASK, Sender, make_app
 from regioncap.render import RenderStage
 from regioncap.settings import worker_settings
 from regioncap.store import Store
+from workers.drain import Drain
 from workers.shards import Shards
 
 settings = worker_settings()
@@ -26,8 +29,9 @@ app = make_app(
     worker_concurrency=settings.concurrency,
     worker_max_tasks_per_child=200,
     worker_max_memory_per_child=2_000_000,  # KiB; checked between shards
-    task_time_limit=600,
+    task_time_limit=settings.shard_timeout_s,
 )
+_drain = Drain(settings.grace_s)
 
 
 @cache
@@ -44,7 +48,15 @@ def _stage() -> RenderStage:
 @app.task(name=RENDER_TASK, bind=True)
 def render(self: Task, job: str, shard: int) -> None:
     """Draws the pictures of a shard."""
-    _shards().run(self, job, shard, _stage().run)
+    _shards().run(self, job, shard, lambda *work: _stage().run(*work))
+
+
+@signals.worker_process_init.connect
+def _limit_memory(**_: Any) -> None:
+    # What the pool's own limit does not see: a single picture that takes all there is.
+    limit_bytes = settings.memory_limit_mb * 1_000_000
+    with contextlib.suppress(OSError, ValueError):  # a lower limit is set, or none can be
+        resource.setrlimit(resource.RLIMIT_AS, (limit_bytes, limit_bytes))
 
 
 @signals.setup_logging.connect

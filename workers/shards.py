@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import redis
@@ -12,15 +14,27 @@ import structlog
 from celery import Task
 from celery.exceptions import Reject
 
-from regioncap.errors import ServiceError
+from regioncap.attempts import SHARD_DEATHS, Attempts, Quarantine
+from regioncap.errors import (
+    EngineDeadError,
+    NotFoundError,
+    QueueError,
+    ServiceError,
+    StoppedError,
+)
 from regioncap.lease import Leases
 from regioncap.progress import Progress, connect
+from regioncap.records import Stage
 from regioncap.settings import Settings
+from workers.turnstile import Turnstile
 
 _log = structlog.get_logger("regioncap")
 
 #: Longest pause before a shard goes back to the queue because a service is away.
 _MAX_PAUSE_S = 15.0
+
+#: Does a shard, its records one by one if a quarantine is given; returns what became of it.
+Work = Callable[[str, int, Quarantine | None], str]
 
 
 @dataclass
@@ -30,43 +44,104 @@ class Shards:
     Args:
         stage: `render` or `caption`.
         settings: Where Redis is.
+        on_engine_death: Called when an engine died: this process can do nothing more.
     """
 
-    stage: str
+    stage: Stage
     settings: Settings
-    #: Set when the worker is told to stop and its time to finish is over.
+    on_engine_death: Callable[[], None] = lambda: None
+    #: Set when the worker is told to stop: nothing waits any longer then.
     stopping: threading.Event = field(default_factory=threading.Event)
     _failures: int = 0
+    #: Starts to be taken back as soon as Redis can be reached again.
+    _owed: deque[Attempts] = field(default_factory=deque)
 
     def __post_init__(self) -> None:
         self.redis: redis.Redis = connect(self.settings)
         self._leases = Leases(self.redis, self.settings.visibility_timeout_s)
+        self._turnstile = Turnstile(self._check_stopping)
 
     def progress(self, job_id: str) -> Progress:
         """The progress of a job."""
         return Progress(self.redis, job_id)
 
-    def run(self, task: Task, job: str, shard: int, work: Callable[[str, int], str]) -> None:
+    def run(self, task: Task, job: str, shard: int, work: Work) -> None:
         """Does a shard, or puts it back into the queue."""
-        tag = task.request.properties["delivery_tag"]
         log = _log.bind(stage=self.stage, job=job, shard=shard)
         started = time.monotonic()
-        with self._leases.hold(tag):
-            try:
-                outcome = work(job, shard)
-            except ServiceError as error:
-                self._back(log, error)
-            except Exception as error:
-                # Not the records' fault, as those end as error records: ours, or the machine's.
-                log.exception("shard failed")
-                self._back(log, error)
+        with self._leases.hold(task.request.properties["delivery_tag"]):
+            outcome = self._try(log, job, shard, work)
         self._failures = 0
         log.info("shard", outcome=outcome, seconds=round(time.monotonic() - started, 3))
+
+    def _try(
+        self, log: structlog.stdlib.BoundLogger, job: str, shard: int, work: Work
+    ) -> str | None:
+        try:
+            return self._counted(Attempts(self.redis, job, self.stage, shard), job, shard, work)
+        except StoppedError as error:
+            log.info("back to the queue", reason=str(error))
+            raise Reject(str(error), requeue=True) from None
+        except NotFoundError as error:
+            if error.code == "no-such-job":
+                log.warning("dropped: the job is gone")
+                return "dropped"
+            self._back(log, error)
+        except EngineDeadError as error:
+            log.error("the engine died", error=str(error))
+            self.on_engine_death()
+            raise Reject(str(error), requeue=True) from None
+        except ServiceError as error:
+            self._back(log, error)
+        except Exception as error:
+            # Not the records' fault, as those end as error records: ours, or the machine's.
+            log.exception("shard failed")
+            self._back(log, error)
+        return None
+
+    def _counted(self, attempts: Attempts, job: str, shard: int, work: Work) -> str:
+        """Does a shard, in quarantine if it is suspect; counts starts that come to no end."""
+        self._pay()
+        suspect = attempts.deaths() >= SHARD_DEATHS
+        with self._turnstile.alone() if suspect else self._turnstile.shared():
+            attempts.start()
+            with self._forgiving(attempts):
+                outcome = work(job, shard, Quarantine(attempts) if suspect else None)
+        with self._debts(attempts):
+            attempts.clear()
+        return outcome
+
+    @contextmanager
+    def _forgiving(self, attempts: Attempts) -> Iterator[None]:
+        """Takes the start back if the shard is not to blame for its end."""
+        try:
+            yield
+        except (ServiceError, StoppedError):
+            with self._debts(attempts):
+                attempts.forgive()
+            raise
+
+    @contextmanager
+    def _debts(self, attempts: Attempts) -> Iterator[None]:
+        """Where Redis cannot be reached, the start is taken back later."""
+        try:
+            yield
+        except QueueError:
+            self._owed.append(attempts)
+
+    def _pay(self) -> None:
+        while self._owed:
+            self._owed[0].forgive()
+            self._owed.popleft()
+
+    def _check_stopping(self) -> None:
+        if self.stopping.is_set():
+            raise StoppedError("the worker is told to stop")
 
     def _back(self, log: structlog.stdlib.BoundLogger, error: Exception) -> None:
         """Waits a little and gives the shard back: what was missing may be there again then."""
         self._failures += 1
-        pause_s = min(_MAX_PAUSE_S, 0.5 * 2**self._failures)
+        pause_s = min(_MAX_PAUSE_S, 0.5 * 2 ** min(self._failures, 10))
         log.warning("back to the queue", error=str(error), pause_s=pause_s)
         self.stopping.wait(pause_s)
         raise Reject(str(error), requeue=True)

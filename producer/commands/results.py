@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 
-from producer.context import Services, say
+from producer.context import Services, on_terminal, say
+from producer.files import atomic_file
+from producer.tables import show_table
 
 if TYPE_CHECKING:
     from regioncap.jobs import Job
+    from regioncap.status import JobStatus
+
+_POLL_S = 1.0
+#: Rows that a terminal is given; files and pipes get all.
+_ROWS = 30
 
 
 def register(app: typer.Typer) -> None:
@@ -26,44 +36,130 @@ def results_command(
         Path | None, typer.Option("--output", "-o", help="File to write [stdout].")
     ] = None,
     images: Annotated[Path | None, typer.Option(help="Folder for the marked images.")] = None,
+    failed: Annotated[bool, typer.Option("--failed", help="Failed records only.")] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on until the job ends; in order of arrival.")
+    ] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="JSON Lines on a terminal too, not a table.")
+    ] = False,
 ) -> None:
-    """Bring the results so far, in input order, as JSON Lines."""
+    """Bring the results so far: a table on a terminal, else JSON Lines in input order."""
     from regioncap import jobs
 
     services: Services = context.obj
     job = jobs.load(services.store, job_id)
-    done, failed = fetch_results(services, job, output)
+    code = 0
+    if output is None and not json and not follow and on_terminal():
+        done, bad = _show(services, job, only_failed=failed)
+    else:
+        done, bad = fetch_results(services, job, output, only_failed=failed, follow=follow)
+    if follow:
+        from producer.commands.watch import exit_code
+
+        code = exit_code(_status(services, job))
     if images is not None:
         fetch_images(services, job, images)
-    say(f"{done:,} of {job.records:,} records, {failed:,} failed")
-    if done < job.records:
+    say(f"{done:,} of {job.records:,} records, {bad:,} failed")
+    if done < job.records and not follow:
         say(f"the job is not finished; watch it: regioncap watch {job.job}")
+    raise typer.Exit(code)
 
 
-def fetch_results(services: Services, job: Job, output: Path | None) -> tuple[int, int]:
+def fetch_results(
+    services: Services,
+    job: Job,
+    output: Path | None,
+    *,
+    only_failed: bool = False,
+    follow: bool = False,
+) -> tuple[int, int]:
     """Writes the results; returns how many records there are and how many failed."""
-    from regioncap.results import read_parts, summarize
+    from regioncap.results import summarize
 
     done = failed = 0
-    temporary = output.with_name(output.name + ".part") if output else None
-    stream = temporary.open("wb") if temporary else sys.stdout.buffer
-    try:
-        for _, part in read_parts(services.store, job):
-            stream.write(part)
+    with _stream(output) as stream:
+        for part in _parts(services, job, follow=follow):
+            stream.write(_failed_lines(part) if only_failed else part)
+            stream.flush()
             counts = summarize(part)["counts"]
             done, failed = done + counts["records"], failed + counts["failed"]
-    finally:
-        if temporary:
-            stream.close()
-    if temporary and output:
-        temporary.replace(output)
     return done, failed
+
+
+@contextmanager
+def _stream(output: Path | None) -> Iterator[BinaryIO]:
+    if output is None:
+        yield sys.stdout.buffer
+    else:
+        with atomic_file(output) as file:
+            yield file
+
+
+def _parts(services: Services, job: Job, *, follow: bool) -> Iterator[bytes]:
+    from regioncap.results import follow_parts, read_parts
+
+    if follow:
+        found = follow_parts(
+            services.store,
+            job,
+            ended=lambda: _status(services, job).ended,
+            pause=lambda: time.sleep(_POLL_S),
+        )
+    else:
+        found = read_parts(services.store, job)
+    return (part for _, part in found)
+
+
+def _status(services: Services, job: Job) -> JobStatus:
+    from regioncap.status import job_status
+
+    return job_status(services.store, services.redis, job)
+
+
+def _failed_lines(part: bytes) -> bytes:
+    import json
+
+    lines = part.splitlines(keepends=True)
+    return b"".join(line for line in lines if json.loads(line)["error"] is not None)
+
+
+def _show(services: Services, job: Job, *, only_failed: bool) -> tuple[int, int]:
+    """Shows the first records as a table; returns what was found, as `fetch_results`."""
+    from regioncap.results import parse_part, read_parts
+
+    rows: list[tuple[str, ...]] = []
+    done = failed = 0
+    for _, part in read_parts(services.store, job):
+        for record in parse_part(part):
+            done, failed = done + 1, failed + (record["error"] is not None)
+            if len(rows) <= _ROWS and (record["error"] or not only_failed):
+                rows += _rows(record)
+    if rows:
+        show_table(("LINE", "IMAGE", "REGION", "CAPTION"), rows[:_ROWS])
+    if len(rows) > _ROWS:
+        say(f"... and more: regioncap results {job.job} -o results.jsonl")
+    return done, failed
+
+
+def _rows(record: dict[str, Any]) -> Iterator[tuple[str, ...]]:
+    line, image = str(record["line"]), _tail(record["image"] or "")
+    if record["error"]:
+        yield line, image, "-", f"{record['error']['code']}: {record['error']['message']}"
+        return
+    for region in record["regions"]:
+        text = region["caption"] or f"{region['status']}: {region['why']}"
+        yield line, image, str(region["region"]), text
+        line = image = ""
+
+
+def _tail(text: str, longest: int = 32) -> str:
+    return text if len(text) <= longest else "…" + text[1 - longest :]
 
 
 def fetch_images(services: Services, job: Job, folder: Path) -> int:
     """Brings the marked images of the results so far; returns how many."""
-    from concurrent.futures import ThreadPoolExecutor
-
+    from regioncap.parallel import map_ahead
     from regioncap.results import parse_part, read_parts
     from regioncap.store import parse_s3_uri
 
@@ -71,11 +167,13 @@ def fetch_images(services: Services, job: Job, folder: Path) -> int:
 
     def bring(uri: str) -> None:
         key = parse_s3_uri(uri)[1]
-        (folder / Path(key).name).write_bytes(services.store.get(key))
+        data = services.store.get(key)
+        with atomic_file(folder / Path(key).name) as file:
+            file.write(data)
 
-    count = 0
-    with ThreadPoolExecutor(8) as pool:
-        for _, part in read_parts(services.store, job):
-            uris = [record["image_with_bbox"] for record in parse_part(part)]
-            count += sum(1 for _ in pool.map(bring, [uri for uri in uris if uri]))
-    return count
+    uris = (
+        record["image_with_bbox"]
+        for _, part in read_parts(services.store, job)
+        for record in parse_part(part)
+    )
+    return sum(1 for _ in map_ahead(bring, (uri for uri in uris if uri)))

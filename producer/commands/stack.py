@@ -76,10 +76,10 @@ def demo_command(
     """Caption the example photographs with a stack of its own, and leave what comes out."""
     import tempfile
 
-    from producer.commands.jobs import watch_job
     from producer.commands.results import fetch_images, fetch_results
     from producer.commands.submit import submit_file
     from producer.commands.view import write_page
+    from producer.commands.watch import watch_job
     from regioncap import examples
 
     started = time.monotonic()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from producer.context import Services, emit, say, talk
+from producer import words
+from producer.context import Services, emit, say
+from producer.meter import meter
 
 if TYPE_CHECKING:
     from regioncap.jobs import Job
@@ -21,12 +24,19 @@ def register(app: typer.Typer) -> None:
 
 def submit_command(
     context: typer.Context,
-    file: Annotated[Path, typer.Argument(help="JSON Lines with `image` and `bbox`.")],
+    file: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="FILE", help="JSON Lines with `image` and `bbox`, a folder of pictures, or -."
+        ),
+    ] = None,
     image_root: Annotated[
         Path | None, typer.Option(help="Folder that image paths are relative to [FILE's folder].")
     ] = None,
     name: Annotated[str, typer.Option(help="A name for the job.")] = "",
-    label: Annotated[list[str] | None, typer.Option(help="A label, as key=value.")] = None,
+    label: Annotated[
+        list[str] | None, typer.Option(help="A label, as key=value; may be repeated.")
+    ] = None,
     max_boxes: Annotated[int | None, typer.Option(help="Most boxes in one picture.")] = None,
     overflow: Annotated[str | None, typer.Option(help="More boxes: rounds or cut.")] = None,
     box_format: Annotated[
@@ -41,6 +51,12 @@ def submit_command(
     shard_size: Annotated[int | None, typer.Option(help="Records in a shard.")] = None,
     queue: Annotated[str | None, typer.Option(help="Queue of the caption workers.")] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Watch until it is done.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check and count; needs no services, sends nothing.")
+    ] = False,
+    resume: Annotated[
+        str | None, typer.Option(metavar="JOB", help="Queue what is missing of a job.")
+    ] = None,
 ) -> None:
     """Submit a job: upload its images, queue its work, print its id."""
     services: Services = context.obj.with_flags(
@@ -56,10 +72,20 @@ def submit_command(
         shard_size=shard_size,
         queue=queue,
     )
-    job = submit_file(services, file, root=image_root, name=name, labels=_labels(label or []))
+    if (file is None) == (resume is None):
+        raise typer.BadParameter("give either a FILE or --resume JOB")
+    if dry_run and file is not None:
+        raise typer.Exit(_dry_run(services, file, image_root))
+    if resume is not None:
+        job = _resume(services, resume)
+    else:
+        job = submit_file(
+            services, str(file), root=image_root, name=name, labels=_labels(label or [])
+        )
     emit(job.job)
+    sys.stdout.flush()
     if wait:
-        from producer.commands.jobs import watch_job
+        from producer.commands.watch import watch_job
 
         raise typer.Exit(watch_job(services, job))
     say(f"watch it: regioncap watch {job.job}")
@@ -67,48 +93,112 @@ def submit_command(
 
 def submit_file(
     services: Services,
-    file: Path,
+    target: str | Path,
     *,
     root: Path | None = None,
     name: str = "",
     labels: dict[str, str] | None = None,
 ) -> Job:
-    """Submits a JSON Lines file with a progress line, and queues its shards."""
+    """Submits a file, a folder or stdin with a progress bar, and queues its shards."""
+    from regioncap.sources import open_source
+    from regioncap.submit import submit
+
+    template = _checked_template(services)
+    with open_source(str(target), sys.stdin.buffer, root) as source:
+        _check_services(services)
+        try:
+            with meter("uploading", "records") as bar:
+                job, tally = submit(
+                    source.records,
+                    store=services.store,
+                    settings=services.settings,
+                    root=source.root,
+                    source=source.name,
+                    name=name,
+                    labels=labels,
+                    prompt_template=template,
+                    on_progress=lambda tally: bar.show(
+                        source.fraction(),
+                        tally.records,
+                        f"{words.size(tally.uploaded_bytes)} sent, {tally.known:,} there already",
+                    ),
+                )
+        except KeyboardInterrupt:
+            say("nothing was submitted; run it again: what is uploaded is not sent again")
+            raise
+    _tell(tally, source.name)
+    _queue(services, job)
+    return job
+
+
+def _checked_template(services: Services) -> str:
+    """Text of the user's own prompt template, with all that can be checked before the upload."""
     from regioncap import marks
-    from regioncap.errors import QueueError, UsageError
-    from regioncap.submit import read_lines, submit
 
     marks.get(services.settings.mark_style)
-    template = _template_text(services.settings.prompt)
+    return _template_text(services.settings.prompt)
+
+
+def _check_services(services: Services) -> None:
+    from regioncap.progress import queue_errors
+
+    services.store.ensure_bucket()
+    with queue_errors():
+        services.redis.ping()
+
+
+def _queue(services: Services, job: Job) -> None:
+    from regioncap.errors import QueueError
+
+    remedy = f"regioncap submit --resume {job.job}"
     try:
-        stream = file.open("rb")
-    except OSError as error:
-        raise UsageError(
-            f"{file} cannot be read: {error.strerror}", code="no-input-file"
-        ) from error
-    with stream, talk.status("uploading") as status:
-        services.store.ensure_bucket()
-        job, tally = submit(
-            read_lines(stream),
-            store=services.store,
-            settings=services.settings,
-            root=root or file.parent,
-            source=str(file),
-            name=name,
-            labels=labels,
-            prompt_template=template,
-            on_progress=lambda tally: status.update(f"uploading, {tally.records:,} records"),
-        )
-    _tell(tally, file)
-    try:
-        services.sender.render(job, range(job.shards))
+        with meter("queueing", "shards") as bar:
+            services.sender.render(job, bar.track(range(job.shards)))
     except QueueError as error:
         raise QueueError(
-            f"job {job.job} is safe in the store but not queued: {error.message}",
+            f"job {job.job} is safe in the store but not all queued: {error.message}",
             code=error.code,
-            hint=f"when Redis is back: regioncap reconcile {job.job}",
+            hint=f"when Redis is back: {remedy}",
         ) from error
+    except KeyboardInterrupt:
+        say(f"job {job.job} is not all queued; send the rest: {remedy}")
+        raise
+
+
+def _resume(services: Services, job_id: str) -> Job:
+    """Queues what is missing of a job."""
+    from regioncap import jobs
+    from regioncap.progress import Progress
+    from regioncap.reconcile import reconcile
+
+    job = jobs.load(services.store, job_id)
+    found = reconcile(services.store, Progress(services.redis, job_id), services.sender, job)
+    sent = len(found.render) + len(found.caption)
+    if found.state == "open":
+        say(f"{words.count(sent, 'shard')} of {job.shards:,} queued, the others were already")
+    else:
+        say(f"nothing to queue: the job is {found.state}")
     return job
+
+
+def _dry_run(services: Services, file: str, root: Path | None) -> int:
+    """Checks an input and says what submitting it would do; returns the exit code."""
+    from producer.commands.validate import check_files, tell_totals
+
+    _checked_template(services)
+    settings = services.settings
+    totals = check_files([file], settings, root=root, limit=20, json=False)
+    tell_totals(totals)
+    say(f"{words.count(-(-totals.records // settings.shard_size), 'shard')} would be queued")
+    say(
+        f"{words.count(totals.boxes, 'box')} to caption; "
+        f"boxes of {words.count(totals.unboxed, 'record')} would be proposed"
+    )
+    say(
+        f"{words.count(totals.images, 'image')}, {words.size(totals.image_bytes)} would be "
+        "uploaded, less what the store has already"
+    )
+    return 2 if totals.problems else 0
 
 
 def _template_text(prompt: str) -> str:
@@ -127,19 +217,19 @@ def _template_text(prompt: str) -> str:
     return text
 
 
-def _tell(tally: Tally, file: Path) -> None:
-    size = f"{tally.uploaded_bytes / 1e6:.1f} MB"
+def _tell(tally: Tally, file: str) -> None:
+    from regioncap.validate import rejection
+
     say(
-        f"{tally.records:,} records; images: {tally.uploaded:,} new ({size}), "
-        f"{tally.known:,} there already"
+        f"{words.count(tally.records, 'record')}; images: {tally.uploaded:,} new "
+        f"({words.size(tally.uploaded_bytes)}), {tally.known:,} there already"
     )
     for record in tally.samples:
-        if record.error is not None:
-            say(f"{file}:{record.line}: {record.error.code}: {record.error.message}")
+        say(str(rejection(record, file)))
     if tally.rejected > len(tally.samples):
-        say(f"... and {tally.rejected - len(tally.samples):,} more")
+        say(f"... and {tally.rejected - len(tally.samples):,} more; regioncap validate shows all")
     if tally.rejected:
-        say(f"{tally.rejected:,} records cannot be captioned and will come out as error records")
+        say(f"{words.count(tally.rejected, 'record')} will come out as error records")
 
 
 def _labels(pairs: list[str]) -> dict[str, str]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Mapping
 from typing import Annotated
 
 import typer
+
+from producer.context import Services
 
 _COMMON = ["--without-gossip", "--without-mingle", "--loglevel=INFO"]
 
@@ -38,6 +41,22 @@ def caption_command(
     given = {"QUEUE": queue, "ENGINE": engine, "MODEL": model, "CONCURRENCY": concurrency}
     served = queue or os.environ.get("REGIONCAP_QUEUE") or "caption"
     _run("caption", ["-Q", served, "-P", "threads"], given)
+
+
+@worker.command("janitor")
+def janitor_command(context: typer.Context) -> None:
+    """Reconcile jobs that make no progress; caption workers do so too."""
+    from regioncap import logs
+    from regioncap.janitor import Janitor
+
+    logs.configure()
+    services: Services = context.obj
+    janitor = Janitor(
+        services.store, services.redis, services.sender, services.settings.visibility_timeout_s
+    )
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: janitor.stop())
+    janitor.run()
 
 
 def celery_command(kind: str, arguments: list[str]) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 
 import pytest
 from PIL import Image
@@ -18,10 +18,27 @@ from regioncap.engines.base import (
     Sampling,
 )
 from regioncap.engines.baseline import BaselineEngine
+from regioncap.engines.openai import OpenAIEngine
 from regioncap.errors import RequestError
+from tests.support.chat_server import Behaviour, serve_chat
+
+_addresses: list[str] = []
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _chat_server() -> Iterator[None]:
+    with serve_chat(Behaviour()) as address:
+        _addresses.append(address)
+        yield
+
+
+def _openai() -> OpenAIEngine:
+    return OpenAIEngine("tiny", base_url=_addresses[-1])
+
 
 ENGINES: dict[str, Callable[[], Engine]] = {
     "baseline": BaselineEngine,
+    "openai": _openai,
 }
 
 engines = pytest.mark.parametrize("make", ENGINES.values(), ids=ENGINES)

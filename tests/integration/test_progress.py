@@ -8,13 +8,14 @@ from regioncap.errors import QueueError
 from regioncap.progress import Progress, connect
 from regioncap.settings import load_settings
 
+JOB = "20260101-000000-aaaaaa"
+
 
 @pytest.fixture
 def progress(stack_settings: dict[str, str]) -> Iterator[Progress]:
     with connect(load_settings(**stack_settings)) as client:
-        found = Progress(client, "20260101-000000-aaaaaa")
-        yield found
-        found.forget()
+        yield Progress(client, JOB)
+        client.delete(*client.keys(f"regioncap:{JOB}:*"))
 
 
 def summary(records: int, failed: int) -> dict[str, object]:
@@ -43,25 +44,6 @@ def test_rendered(progress: Progress) -> None:
         progress.note_rendered(shard)
 
     assert progress.rendered() == 2
-
-
-def test_attempts(progress: Progress) -> None:
-    assert [progress.start_attempt("render", 4) for _ in range(3)] == [1, 2, 3]
-    progress.forgive_attempt("render", 4)
-    assert progress.start_attempt("render", 4) == 3
-    assert progress.start_attempt("caption", 4) == 1
-    progress.end_attempts("render", 4)
-    assert progress.start_attempt("render", 4) == 1
-
-
-def test_forget__leaves_nothing(progress: Progress) -> None:
-    progress.note_part(0, summary(1, 0))
-    progress.note_rendered(0)
-
-    progress.forget()
-
-    assert progress.counts() == {"shards": 0}
-    assert progress.rendered() == 0
 
 
 def test_unreachable__names_the_setting() -> None:

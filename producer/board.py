@@ -1,0 +1,86 @@
+"""What `watch` shows of a job, drawn anew at each look."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Group, RenderableType
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from producer import words
+from regioncap.rates import Rate
+
+if TYPE_CHECKING:
+    from regioncap.jobs import Job
+    from regioncap.status import JobStatus
+
+
+class Board:
+    """Counts, speeds, the time left and the last error.
+
+    Args:
+        job: The job that is shown.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._images, self._regions, self._tokens = Rate(), Rate(), Rate()
+        self._status: JobStatus | None = None
+        self._failure: dict[str, Any] | None = None
+
+    def see(self, now_s: float, status: JobStatus, failure: dict[str, Any] | None) -> None:
+        """Takes in a state of the job and its last failed record."""
+        self._status, self._failure = status, failure
+        self._images.see(now_s, status.done)
+        self._regions.see(now_s, status.regions_ok)
+        self._tokens.see(now_s, status.prompt_tokens + status.completion_tokens)
+
+    def speeds(self) -> list[str]:
+        """Speeds as they are known so far."""
+        rates = {"images": self._images, "regions": self._regions, "tokens": self._tokens}
+        return [words.speed(rate.per_s, what) for what, rate in rates.items() if rate.per_s]
+
+    def left(self) -> str:
+        """The time left in words; empty until enough is known."""
+        left_s = self._images.eta_s(self._job.records)
+        return f"about {words.span(left_s)} left" if left_s else ""
+
+    def view(self) -> RenderableType:
+        """The whole board."""
+        status = self._status
+        if status is None:
+            return Text("")
+        lines = Table.grid(padding=(0, 2))
+        lines.add_column(style="dim", no_wrap=True)
+        lines.add_column(ratio=1)
+        lines.add_row("records", self._records(status))
+        lines.add_row("regions", f"{status.regions_ok:,} of {status.regions:,} captioned")
+        lines.add_row("speed", " · ".join(self.speeds()) or "-")
+        if self._failure is not None:
+            error = self._failure["error"]
+            what = f"line {self._failure['line']}: {error['code']} {error['message']}"
+            lines.add_row("last error", Text(what, style="red"))
+        return Group(self._head(status), self._bar(status), lines)
+
+    def _head(self, status: JobStatus) -> Text:
+        return Text.assemble((status.job, "bold"), "  ", status.name, "  ", (status.state, "cyan"))
+
+    def _bar(self, status: JobStatus) -> RenderableType:
+        row = Table.grid(padding=(0, 2))
+        percent = f"{status.done / max(1, status.records):4.0%}"
+        row.add_row(ProgressBar(status.records, status.done, width=40), percent, self.left())
+        return row
+
+    def _records(self, status: JobStatus) -> Text:
+        size = self._job.settings.shard_size
+        begun = min(status.records, (status.shards_rendered or 0) * size)
+        drawn = max(0, begun - status.done)
+        parts = [
+            (f"{status.done:,} done", "green"),
+            (f"{status.failed:,} failed", "red" if status.failed else ""),
+            (f"{drawn:,} running", ""),
+            (f"{max(0, status.records - status.done - drawn):,} queued", ""),
+        ]
+        return Text(" · ").join(Text(text, style=style) for text, style in parts)

@@ -1,0 +1,76 @@
+"""`regioncap cancel`, `retry` and `reconcile`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from producer.context import Services, emit, say
+
+if TYPE_CHECKING:
+    from regioncap.jobs import Job
+    from regioncap.progress import Progress
+
+JobArgument = Annotated[str, typer.Argument(metavar="JOB", help="The job.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands."""
+    app.command("cancel")(cancel_command)
+    app.command("retry")(retry_command)
+    app.command("reconcile")(reconcile_command)
+
+
+def cancel_command(context: typer.Context, job_id: JobArgument) -> None:
+    """Stop a job; what is done stays."""
+    from regioncap import jobs
+    from regioncap.cancel import cancel
+
+    services: Services = context.obj
+    job = jobs.load(services.store, job_id)
+    say("cancelled" if cancel(services.store, job) else "it is finished already")
+
+
+def retry_command(
+    context: typer.Context,
+    job_id: JobArgument,
+    failed: Annotated[
+        bool, typer.Option("--failed", help="The failed records (there is no other choice).")
+    ] = True,
+) -> None:
+    """Run the failed records of a finished job again, and nothing else."""
+    from regioncap import jobs, retry
+
+    services: Services = context.obj
+    job = jobs.load(services.store, job_id)
+    again = retry.begin(services.store, _progress(services, job), job)
+    services.sender.render(job, sorted(again))
+    records = sum(len(shard.indices) for shard in again.values())
+    say(f"{records:,} records run again" if records else "no record failed in a worker")
+
+
+def reconcile_command(
+    context: typer.Context,
+    job_id: Annotated[str | None, typer.Argument(metavar="[JOB]", help="One job.")] = None,
+) -> None:
+    """Rebuild the queue and the progress from the object store alone."""
+    from regioncap import jobs, layout
+    from regioncap.reconcile import reconcile
+
+    services: Services = context.obj
+    keys = services.store.list_keys(layout.OPEN)
+    ids = [job_id] if job_id else [key.removeprefix(layout.OPEN) for key in keys]
+    for each in ids:
+        job = jobs.load(services.store, each)
+        done = reconcile(services.store, _progress(services, job), services.sender, job)
+        emit(
+            f"{each}  {done.state}  {len(done.render)} shards to render, "
+            f"{len(done.caption)} to caption"
+        )
+
+
+def _progress(services: Services, job: Job) -> Progress:
+    from regioncap.progress import Progress
+
+    return Progress(services.redis, job.job)

@@ -1,0 +1,99 @@
+"""`regioncap status`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from producer import words
+from producer.context import Services, emit_model, say
+from producer.tables import show_facts, show_table
+
+if TYPE_CHECKING:
+    from regioncap.jobs import Job
+    from regioncap.status import JobStatus
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command("status")(status_command)
+
+
+def status_command(
+    context: typer.Context,
+    job_id: Annotated[str | None, typer.Argument(metavar="[JOB]", help="One job.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="JSON, one object a job.")] = False,
+    limit: Annotated[int, typer.Option(help="How many recent jobs.", min=1)] = 10,
+) -> None:
+    """Show how far a job is, or the recent jobs."""
+    from regioncap import jobs
+
+    services: Services = context.obj
+    found = [jobs.load(services.store, job_id)] if job_id else jobs.recent(services.store, limit)
+    statuses = [_status(services, job) for job in found]
+    if json:
+        for status in statuses:
+            emit_model(status)
+    elif job_id:
+        show_facts(_facts(statuses[0], found[0]))
+    elif statuses:
+        show_table(_COLUMNS, [_row(status) for status in statuses])
+    else:
+        say("no jobs yet; submit one: regioncap submit my.jsonl")
+
+
+def _status(services: Services, job: Job) -> JobStatus:
+    from regioncap.status import job_status
+
+    return job_status(services.store, services.redis, job)
+
+
+_COLUMNS = ("JOB", "NAME", "STATE", "DONE", "FAILED", "REGIONS", "CREATED")
+
+
+def _row(status: JobStatus) -> tuple[str, ...]:
+    return (
+        status.job,
+        status.name,
+        status.state,
+        f"{status.done:,} of {status.records:,}",
+        f"{status.failed:,}",
+        f"{status.regions_ok:,}",
+        words.ago(status.created),
+    )
+
+
+def _facts(status: JobStatus, job: Job) -> dict[str, str]:
+    done = f"{status.done:,} of {status.records:,} done, {status.failed:,} failed"
+    ended = status.finished
+    tokens = f"{status.prompt_tokens:,} read, {status.completion_tokens:,} written"
+    facts = {
+        "job": status.job,
+        "name": status.name,
+        "labels": ", ".join(f"{key}={value}" for key, value in status.labels.items()),
+        "state": status.state,
+        "records": done,
+        "regions": f"{status.regions_ok:,} of {status.regions:,} captioned",
+        "tokens": tokens if status.prompt_tokens else "",
+        "source": job.source,
+        "queue": job.settings.queue,
+        "created": f"{status.created:%Y-%m-%d %H:%M:%S} UTC, {words.ago(status.created)}",
+        "took": words.span((ended - status.created).total_seconds()) if ended else "",
+        "results": status.results,
+    }
+    return {name: value for name, value in facts.items() if value}
+
+
+def summary_line(status: JobStatus) -> str:
+    """One line for people."""
+    parts = [
+        status.job,
+        status.state,
+        f"{status.done:,} of {status.records:,} records",
+        f"{status.failed:,} failed",
+        f"{status.regions_ok:,} of {words.count(status.regions, 'region')} captioned",
+    ]
+    if status.name:
+        parts.append(status.name)
+    return "  ".join(parts)

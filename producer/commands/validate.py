@@ -1,0 +1,107 @@
+"""`regioncap validate`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from producer import words
+from producer.context import Services, emit, emit_json, say
+from producer.meter import meter
+
+if TYPE_CHECKING:
+    from regioncap.settings import Settings
+    from regioncap.validate import Checked, Totals
+
+_EXIT_INVALID = 2
+_SHOWN = 20
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command("validate")(validate_command)
+
+
+def validate_command(
+    context: typer.Context,
+    files: Annotated[
+        list[str], typer.Argument(metavar="FILE...", help="JSON Lines, folders, or - for stdin.")
+    ],
+    image_root: Annotated[
+        Path | None, typer.Option(help="Folder that image paths are relative to [FILE's folder].")
+    ] = None,
+    box_format: Annotated[
+        str | None, typer.Option(help="xywh, xyxy, xywh-normalized or xyxy-normalized.")
+    ] = None,
+    limit: Annotated[
+        int, typer.Option(help="Most problems shown; 0 shows all. All are counted.", min=0)
+    ] = _SHOWN,
+    json: Annotated[
+        bool, typer.Option("--json", help="JSON, one object a problem, and last the totals.")
+    ] = False,
+) -> None:
+    """Find every mistake in an input before it is submitted; needs no services."""
+    services: Services = context.obj.with_flags(box_format=box_format)
+    totals = check_files(files, services.settings, root=image_root, limit=limit, json=json)
+    tell_totals(totals)
+    if totals.problems:
+        raise typer.Exit(_EXIT_INVALID)
+
+
+def check_files(
+    targets: list[str], settings: Settings, *, root: Path | None, limit: int, json: bool
+) -> Totals:
+    """Checks inputs and writes their problems; returns what was found of all."""
+    from regioncap.validate import Totals
+
+    totals, shown = Totals(), 0
+    for target in targets:
+        for checked in _checked(target, settings, root, totals):
+            for finding in checked.findings:
+                shown += 1
+                if limit and shown > limit:
+                    continue
+                if json:
+                    emit_json(finding.as_json())
+                else:
+                    emit(str(finding))
+    sys.stdout.flush()
+    if json:
+        emit_json(totals.as_json())
+    if limit and shown > limit:
+        say(f"... and {shown - limit:,} more; --limit 0 shows all")
+    return totals
+
+
+def _checked(
+    target: str, settings: Settings, root: Path | None, totals: Totals
+) -> Iterator[Checked]:
+    from regioncap.sources import open_source
+    from regioncap.validate import Checker, check_records
+
+    with open_source(target, sys.stdin.buffer, root) as source, meter("checking", "records") as bar:
+        checker = Checker(settings, source.root, source.name)
+        with closing(check_records(source.records, checker)) as stream:
+            for checked in stream:
+                totals.add(checked)
+                bar.show(source.fraction(), totals.records)
+                yield checked
+
+
+def tell_totals(totals: Totals) -> None:
+    """Says what was found of all records."""
+    if not totals.problems:
+        say(f"{words.count(totals.records, 'record')}, no problems")
+        return
+    codes = ", ".join(f"{number:,} {code}" for code, number in totals.problems.most_common())
+    say(
+        f"{words.count(totals.problems.total(), 'problem')} in {totals.flawed:,} of "
+        f"{words.count(totals.records, 'record')} ({codes})"
+    )
+    if totals.failing:
+        say(f"{words.count(totals.failing, 'record')} would come out as an error record")

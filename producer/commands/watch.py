@@ -1,0 +1,94 @@
+"""`regioncap watch`."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from producer.commands.status import summary_line
+from producer.context import Services, say, talk
+
+if TYPE_CHECKING:
+    from regioncap.jobs import Job
+    from regioncap.status import JobStatus
+
+_POLL_S = 0.5
+_LINE_EVERY_S = 5.0
+
+_EXIT_FAILED_RECORDS = 3
+_EXIT_TIMED_OUT = 5
+_EXIT_CANCELLED = 7
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command("watch")(watch_command)
+
+
+def watch_command(
+    context: typer.Context,
+    job_id: Annotated[str, typer.Argument(metavar="JOB", help="The job.")],
+    timeout: Annotated[
+        float | None, typer.Option(help="Give up watching after so many seconds.", min=0)
+    ] = None,
+) -> None:
+    """Watch a job until it ends; Ctrl-C leaves it running."""
+    from regioncap import jobs
+
+    services: Services = context.obj
+    raise typer.Exit(watch_job(services, jobs.load(services.store, job_id), timeout_s=timeout))
+
+
+def watch_job(services: Services, job: Job, timeout_s: float | None = None) -> int:
+    """Shows progress until the job ends; returns the exit code that says how."""
+    come_back = f"still running; come back with: regioncap watch {job.job}"
+    try:
+        status = _follow(services, job, timeout_s)
+    except KeyboardInterrupt:
+        say(come_back)
+        raise
+    say(summary_line(status))
+    if not status.ended:
+        say(come_back)
+        return _EXIT_TIMED_OUT
+    if status.state == "done":
+        failed = f"; failed records: regioncap results {job.job} --failed" if status.failed else ""
+        say(f"results: regioncap results {job.job} -o results.jsonl{failed}")
+    return exit_code(status)
+
+
+def exit_code(status: JobStatus) -> int:
+    """The exit code that says how a job ended."""
+    if status.state == "cancelled":
+        return _EXIT_CANCELLED
+    return _EXIT_FAILED_RECORDS if status.failed else 0
+
+
+def _follow(services: Services, job: Job, timeout_s: float | None) -> JobStatus:
+    from rich.live import Live
+
+    from producer.board import Board
+    from regioncap.failures import LastFailure
+    from regioncap.progress import Progress
+    from regioncap.status import job_status
+
+    board = Board(job)
+    failure = LastFailure(services.store, Progress(services.redis, job.job), job)
+    deadline = None if timeout_s is None else time.monotonic() + timeout_s
+    next_line = time.monotonic() + _LINE_EVERY_S
+    terminal = talk.is_terminal
+    with Live(console=talk, transient=True, auto_refresh=False) as live:
+        while True:
+            now = time.monotonic()
+            status = job_status(services.store, services.redis, job)
+            board.see(now, status, failure.look(status.failed))
+            if status.ended or (deadline is not None and now >= deadline):
+                return status
+            if terminal:
+                live.update(board.view(), refresh=True)
+            elif now >= next_line:
+                say("  ".join([summary_line(status), *board.speeds(), board.left()]).rstrip())
+                next_line = now + _LINE_EVERY_S
+            time.sleep(_POLL_S)

@@ -1,0 +1,57 @@
+"""What errors look like: what, and what to do, in three lines at most."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from producer.context import Services, say, talk
+from regioncap.errors import RegionCapError
+
+#: Errors of services that may just not have been named, and the setting that names them.
+_UNREACHABLE = {"store-unavailable": "s3_endpoint", "queue-unavailable": "broker_url"}
+
+
+def complain(error: RegionCapError, services: Services) -> int:
+    """Tells of an error; returns the exit code."""
+    _trace()
+    say(f"error: {error.message} [{error.code}]")
+    hint = _unconfigured(error, services) or error.hint
+    if hint:
+        say(f"  hint: {hint}")
+    return error.exit_code
+
+
+def complain_of_bug(error: Exception) -> int:
+    """Tells of an error that nobody foresaw, or of a command line that cannot be read."""
+    show: Any = getattr(error, "show", None)  # what typer raises for the latter
+    if show is not None:
+        show()
+        return int(getattr(error, "exit_code", 2))
+    _trace()
+    say(f"error: {type(error).__name__}: {error} [internal]")
+    say("  hint: this is a bug; run again with --debug for the traceback")
+    return 1
+
+
+def _trace() -> None:
+    if os.environ.get("REGIONCAP_DEBUG"):
+        talk.print_exception()
+
+
+def _unconfigured(error: RegionCapError, services: Services) -> str:
+    """The hint for a service that was never named: most likely nothing runs yet."""
+    setting = _UNREACHABLE.get(error.code)
+    if setting is None:
+        return ""
+    from regioncap.origins import DEFAULT, origin_of
+
+    try:
+        if origin_of(setting, **services.flags) != DEFAULT:
+            return ""
+    except RegionCapError:
+        return ""
+    return (
+        "nothing is configured here; `regioncap up` runs all that is needed in this folder, "
+        f"or name yours with REGIONCAP_{setting.upper()}"
+    )

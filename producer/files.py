@@ -1,0 +1,31 @@
+"""Files that are there whole or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from regioncap.errors import UsageError
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[BinaryIO]:
+    """Opens a file to write that takes its name when all is written, and goes if that fails.
+
+    Raises:
+        UsageError: It cannot be written there.
+    """
+    temporary = path.with_name(f".{path.name}.part")
+    try:
+        file = temporary.open("wb")
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}", code="no-output") from error
+    try:
+        with file:
+            yield file
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise

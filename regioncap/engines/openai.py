@@ -1,0 +1,301 @@
+"""Any server that speaks the OpenAI chat API: vLLM's, SGLang's, llama.cpp's, a vendor's.
+
+Transport, retries with back-off on 429 and 5xx, and time-outs are the official client's own. What
+is left to decide is whose fault a failure is: the request's, which is then that record's error, or
+the server's, which sends the shards back to the queue.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import io
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from PIL import Image
+
+from regioncap.engines.base import Answer, CaptionRequest, Prompt, Sampling
+from regioncap.errors import EngineDeadError, EngineStartError, RequestError
+from regioncap.images import PATCH
+from regioncap.settings import Settings
+
+if TYPE_CHECKING:
+    from openai import APIError, AsyncOpenAI
+    from openai.types.chat import ChatCompletion
+
+#: The server refuses what it is asked, and would refuse it again.
+_REFUSED = {400, 413, 415, 422}
+#: What servers say to a key, an address or a model name that is wrong.
+_MISCONFIGURED = {401, 403, 404}
+
+
+class OpenAIEngine:
+    """Captions through a server.
+
+    Args:
+        model: Name of the model there; empty for the only one it serves.
+        base_url: Address of the API, up to and with `/v1`.
+        api_key: Sent as a bearer token; never logged. Empty for a server that asks for none.
+        timeout_s: Longest time for one attempt at one request.
+        max_in_flight: Requests at the server at once.
+        max_retries: Further attempts at a request that the server could not take or answer.
+        extra_body: Further fields of each request, as they are.
+    """
+
+    name = "openai"
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        base_url: str,
+        api_key: str = "",
+        timeout_s: float = 120.0,
+        max_in_flight: int = 64,
+        max_retries: int = 5,
+        extra_body: dict[str, Any] | None = None,
+    ) -> None:
+        self.model = model
+        self._base_url = base_url.rstrip("/")
+        self._api_key = api_key
+        self._timeout_s = timeout_s
+        self._max_retries = max_retries
+        self._extra_body = dict(extra_body or {})
+        self._in_flight = asyncio.Semaphore(max_in_flight)
+        self._max_tokens_field = "max_tokens"
+        self._client: AsyncOpenAI | None = None
+
+    async def start(self) -> None:
+        """Finds the model at the server and has it answer one request.
+
+        Raises:
+            EngineStartError: `openai-missing`, `server-unreachable`, `server-refused` or
+                `server-model-missing`.
+        """
+        try:
+            from openai import AsyncOpenAI
+        except ImportError as error:
+            raise EngineStartError(
+                "the client library openai is not installed",
+                code="openai-missing",
+                hint="pip install 'regioncap[openai]'",
+            ) from error
+        self._client = AsyncOpenAI(
+            base_url=self._base_url,
+            api_key=self._api_key or "none",
+            timeout=self._timeout_s,
+            max_retries=self._max_retries,
+        )
+        try:
+            await self._choose_model()
+            await self._warm_up()
+        except BaseException:
+            await self.close()
+            raise
+
+    async def caption(self, requests: Sequence[CaptionRequest]) -> list[Answer | RequestError]:
+        """Answers every request, in the order given; see `Engine.caption`."""
+        self._require_client()
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(self._answer(request)) for request in requests]
+        except* EngineDeadError as dead:
+            error = dead.exceptions[0]
+        else:
+            return [task.result() for task in tasks]
+        raise error
+
+    async def health(self) -> None:
+        """Returns if the server answers; see `Engine.health`."""
+        from openai import APIConnectionError, APIError, APIStatusError
+
+        try:
+            await self._require_client().models.list()
+        except APIConnectionError as error:
+            raise self._dead(error) from error
+        except APIStatusError as error:
+            # A server without a list of models is none the worse for it.
+            if error.status_code != 404:
+                raise self._dead(error) from error
+        except APIError as error:
+            raise self._dead(error) from error
+
+    async def close(self) -> None:
+        """Closes the connections; does nothing if it never started."""
+        client, self._client = self._client, None
+        if client is not None:
+            await client.close()
+
+    async def _choose_model(self) -> None:
+        from openai import APIError, NotFoundError
+
+        try:
+            names = [model.id async for model in self._require_client().models.list()]
+        except NotFoundError:
+            return
+        except APIError as error:
+            raise self._start_error(error) from error
+        if not self.model and len(names) == 1:
+            self.model = names[0]
+        if self.model not in names:
+            raise EngineStartError(
+                f"{self._base_url} does not serve {self.model!r}",
+                code="server-model-missing",
+                hint=f"set the model to one that it serves: {', '.join(names[:5]) or 'none'}",
+            )
+
+    async def _warm_up(self) -> None:
+        from openai import APIError, BadRequestError
+
+        picture = io.BytesIO()
+        Image.new("RGB", (8 * PATCH, 8 * PATCH), "grey").save(picture, "JPEG")
+        request = CaptionRequest(
+            "warm-up",
+            picture.getvalue(),
+            Prompt(before="Describe the image."),
+            Sampling(temperature=1.0, max_tokens=16),
+        )
+        try:
+            try:
+                await self._create(request)
+            except BadRequestError as error:
+                # Some vendors' models know the newer name of the field alone.
+                if "max_completion_tokens" not in str(error):
+                    raise
+                self._max_tokens_field = "max_completion_tokens"
+                await self._create(request)
+        except APIError as error:
+            raise self._start_error(error) from error
+
+    async def _answer(self, request: CaptionRequest) -> Answer | RequestError:
+        from openai import APIError
+
+        async with self._in_flight:
+            try:
+                return _answer_from(request, await self._create(request))
+            except RequestError as error:
+                return error
+            except APIError as error:
+                return await self._blame(request, error)
+
+    async def _create(self, request: CaptionRequest) -> ChatCompletion:
+        sampling, prompt = request.sampling, request.prompt
+        body: dict[str, Any] = {
+            "model": self.model,
+            "messages": messages(request),
+            "temperature": sampling.temperature,
+            "top_p": sampling.top_p,
+            self._max_tokens_field: sampling.max_tokens,
+            "extra_body": self._extra_body,
+        }
+        if sampling.seed is not None:
+            body["seed"] = sampling.seed
+        if prompt.schema is not None:
+            body["response_format"] = {
+                "type": "json_schema",
+                "json_schema": {"name": "captions", "schema": prompt.schema, "strict": True},
+            }
+        completion: ChatCompletion = await self._require_client().chat.completions.create(**body)
+        return completion
+
+    async def _blame(self, request: CaptionRequest, error: APIError) -> RequestError:
+        """Whose fault it is that a request failed after all attempts.
+
+        Returns:
+            The request's error, where the server is well otherwise.
+
+        Raises:
+            EngineDeadError: It is the server's.
+        """
+        from openai import APIStatusError, APITimeoutError
+
+        refusal = RequestError(
+            f"{self._base_url} did not answer request {request.request_id}: {self._said(error)}"
+        )
+        status = error.status_code if isinstance(error, APIStatusError) else None
+        if status in _REFUSED:
+            refusal.code = "server-refused-request"
+            return refusal
+        if isinstance(error, APITimeoutError):
+            refusal.code, refusal.hint = "server-timeout", "raise REGIONCAP_OPENAI_TIMEOUT_S"
+        if isinstance(error, APITimeoutError) or status == 500:
+            await self.health()
+            return refusal
+        raise self._dead(error)
+
+    def _require_client(self) -> AsyncOpenAI:
+        if self._client is None:
+            raise EngineDeadError("the openai engine is not running", hint="call start() first")
+        return self._client
+
+    def _start_error(self, error: APIError) -> EngineStartError:
+        status = getattr(error, "status_code", None)
+        if status in _MISCONFIGURED:
+            hint = "check the key (REGIONCAP_OPENAI_API_KEY), the address and the model's name"
+        elif status is None:
+            hint = "check that the server runs and the address (REGIONCAP_OPENAI_BASE_URL)"
+        else:
+            hint = "the server's log names the cause"
+        return EngineStartError(
+            f"{self._base_url} does not serve: {self._said(error)}",
+            code="server-unreachable" if status is None else "server-refused",
+            hint=hint,
+        )
+
+    def _dead(self, error: APIError) -> EngineDeadError:
+        return EngineDeadError(
+            f"{self._base_url} no longer serves: {self._said(error)}",
+            hint="see the server; the worker may be started again when it is back",
+        )
+
+    def _said(self, error: APIError) -> str:
+        # Servers repeat the key they were given.
+        text = " ".join(str(error).split())[:500]
+        return text.replace(self._api_key, "***") if self._api_key else text
+
+
+def from_settings(settings: Settings) -> OpenAIEngine:
+    """The engine that the settings describe, not started."""
+    return OpenAIEngine(
+        settings.model,
+        base_url=settings.openai_base_url,
+        api_key=settings.openai_api_key.get_secret_value(),
+        timeout_s=settings.openai_timeout_s,
+        max_in_flight=settings.openai_max_in_flight,
+        extra_body=settings.engine_args,
+    )
+
+
+def messages(request: CaptionRequest) -> list[dict[str, Any]]:
+    """A request as chat messages: the system's, then the user's words around the picture."""
+    url = "data:image/jpeg;base64," + base64.b64encode(request.image).decode("ascii")
+    before, after = request.prompt.before, request.prompt.after
+    content: list[dict[str, Any]] = [{"type": "image_url", "image_url": {"url": url}}]
+    if before:
+        content.insert(0, {"type": "text", "text": before})
+    if after:
+        content.append({"type": "text", "text": after})
+    chat: list[dict[str, Any]] = [{"role": "user", "content": content}]
+    if request.prompt.system:
+        chat.insert(0, {"role": "system", "content": request.prompt.system})
+    return chat
+
+
+def _answer_from(request: CaptionRequest, completion: ChatCompletion) -> Answer:
+    if not completion.choices:
+        raise RequestError(f"the server gave no answer to request {request.request_id}")
+    choice = completion.choices[0]
+    if choice.finish_reason == "content_filter" or choice.message.refusal:
+        raise RequestError(
+            f"the server will not answer request {request.request_id}: "
+            f"{choice.message.refusal or 'its content filter stopped the answer'}",
+            code="server-refused-request",
+        )
+    usage = completion.usage
+    return Answer(
+        text=choice.message.content or "",
+        finish_reason="length" if choice.finish_reason == "length" else "stop",
+        prompt_tokens=usage.prompt_tokens if usage else 0,
+        completion_tokens=usage.completion_tokens if usage else 0,
+    )

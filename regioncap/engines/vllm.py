@@ -1,0 +1,325 @@
+"""vLLM in this process: one resident model, kept full by continuous batching.
+
+The engine's core runs in a process of its own that vLLM starts; here live the tokenizer, the image
+processor and the answers. All callers' requests are in the engine together, and each ends when its
+own text does, so that a long one holds nobody up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import io
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from PIL import Image
+
+from regioncap.engines.base import Answer, CaptionRequest, Prompt, Sampling
+from regioncap.engines.vllm_start import (
+    DEFAULT_MAX_PIXELS,
+    check_machine,
+    engine_arguments,
+    load,
+    prepare_environment,
+)
+from regioncap.errors import EngineDeadError, EngineStartError, RequestError
+from regioncap.images import PATCH
+from regioncap.models import DEFAULT_MODEL, resolve_model
+from regioncap.settings import Settings
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+    from vllm.outputs import RequestOutput
+    from vllm.sampling_params import SamplingParams
+    from vllm.v1.engine.async_llm import AsyncLLM
+
+
+#: The core ends by itself well within this; then it is killed.
+_CLOSE_TIMEOUT_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class EngineStats:
+    """What the engine is doing, for metrics and benchmarks; counts are since the start."""
+
+    #: Requests in the batch now, and those that wait for room in it.
+    running: int
+    waiting: int
+    #: Tokens of prompts that were looked up in the prefix cache, and those found there.
+    prefix_tokens: int
+    prefix_hits: int
+
+    @property
+    def prefix_hit_rate(self) -> float:
+        """Share of the prompts' tokens that needed no computing, 0 to 1."""
+        return self.prefix_hits / self.prefix_tokens if self.prefix_tokens else 0.0
+
+
+class VllmEngine:
+    """Captions with a Qwen2.5-VL that this process holds in vLLM.
+
+    Args:
+        model: Local folder, or name on the Hugging Face Hub.
+        engine_args: Any of vLLM's engine arguments by name; they come before the defaults here.
+        hf_cache_dir: The Hub's cache; the Hub client's own default if None.
+        download_dir: Where models from the Hub are laid as plain files, if not in the cache.
+        max_pixels: The most pixels of a picture; a larger one would be shrunk by the model's own
+            image processor.
+    """
+
+    name = "vllm"
+
+    def __init__(
+        self,
+        model: str = DEFAULT_MODEL,
+        *,
+        engine_args: dict[str, Any] | None = None,
+        hf_cache_dir: str | Path | None = None,
+        download_dir: str | Path | None = None,
+        max_pixels: int = DEFAULT_MAX_PIXELS,
+    ) -> None:
+        self.model = model
+        #: Version of the model's files; empty before the start.
+        self.model_revision = ""
+        self._engine_args = dict(engine_args or {})
+        self._hf_cache_dir = hf_cache_dir
+        self._download_dir = download_dir
+        self._max_pixels = max_pixels
+        self._llm: AsyncLLM | None = None
+        self._decoders: ThreadPoolExecutor | None = None
+
+    async def start(self) -> None:
+        """Loads the model and answers one request to warm up.
+
+        Blocks the event loop while vLLM loads the model, as vLLM does: nothing else can run on this
+        loop before.
+
+        Raises:
+            EngineStartError: It cannot start as configured; the hint says what to change.
+        """
+        resolved = await asyncio.to_thread(
+            resolve_model,
+            self.model,
+            hf_cache_dir=self._hf_cache_dir,
+            download_dir=self._download_dir,
+        )
+        prepare_environment()
+        arguments = engine_arguments(resolved.folder, self._engine_args, self._max_pixels)
+        check_machine(resolved.folder, arguments)
+        self.model_revision = resolved.revision
+        self._decoders = ThreadPoolExecutor(thread_name_prefix="decode")
+        try:
+            self._llm = load(arguments)
+            await self._warm_up()
+        except BaseException:
+            await self.close()
+            raise
+
+    async def caption(self, requests: Sequence[CaptionRequest]) -> list[Answer | RequestError]:
+        """Answers every request, in the order given; see `Engine.caption`."""
+        self._require_llm()
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(self._answer(request)) for request in requests]
+        except* EngineDeadError as dead:
+            error = dead.exceptions[0]
+        else:
+            return [task.result() for task in tasks]
+        raise error
+
+    async def health(self) -> None:
+        """Returns if the engine serves; see `Engine.health`."""
+        from vllm.v1.engine.exceptions import EngineDeadError as VllmDeadError
+
+        try:
+            await self._require_llm().check_health()
+        except VllmDeadError as error:
+            raise _dead(error) from error
+
+    async def close(self) -> None:
+        """Ends the engine's processes and frees the GPU; does nothing if it never started."""
+        llm, self._llm = self._llm, None
+        decoders, self._decoders = self._decoders, None
+        if llm is not None:
+            handler = llm.output_handler
+            await asyncio.to_thread(llm.shutdown, _CLOSE_TIMEOUT_S)
+            if handler is not None:
+                handler.cancel()
+                with suppress(asyncio.CancelledError):
+                    await handler
+        if decoders is not None:
+            decoders.shutdown(wait=False, cancel_futures=True)
+
+    def stats(self) -> EngineStats:
+        """What the engine is doing, by vLLM's own metrics of this process."""
+        from vllm.v1.metrics.reader import get_metrics_snapshot
+
+        totals: dict[str, float] = {}
+        for metric in get_metrics_snapshot():
+            totals[metric.name] = totals.get(metric.name, 0) + getattr(metric, "value", 0)
+        return EngineStats(
+            running=int(totals.get("vllm:num_requests_running", 0)),
+            waiting=int(totals.get("vllm:num_requests_waiting", 0)),
+            prefix_tokens=int(totals.get("vllm:prefix_cache_queries", 0)),
+            prefix_hits=int(totals.get("vllm:prefix_cache_hits", 0)),
+        )
+
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The model's tokenizer, of the running engine."""
+        return self._require_llm().get_tokenizer()
+
+    async def _warm_up(self) -> None:
+        picture = io.BytesIO()
+        Image.new("RGB", (16 * PATCH, 16 * PATCH), "grey").save(picture, "JPEG")
+        prompt = Prompt(before="Describe the image.")
+        request = CaptionRequest(
+            "warm-up", picture.getvalue(), prompt, Sampling(temperature=0.0, max_tokens=4)
+        )
+        (answer,) = await self.caption([request])
+        if isinstance(answer, RequestError):
+            raise EngineStartError(
+                f"the model loaded and cannot answer a first request: {answer.message}",
+                code="engine-warm-up",
+                hint=answer.hint or "check engine_args, above all max_model_len",
+            )
+
+    async def _answer(self, request: CaptionRequest) -> Answer | RequestError:
+        from vllm.exceptions import VLLMClientError
+        from vllm.v1.engine.exceptions import EngineDeadError as VllmDeadError
+        from vllm.v1.engine.exceptions import EngineGenerateError
+
+        try:
+            return await self._generate(request)
+        except RequestError as error:
+            return error
+        except VllmDeadError as error:
+            raise _dead(error) from error
+        except EngineGenerateError as error:
+            return _refused(request, error.__cause__ or error)
+        except (VLLMClientError, ValueError, TypeError) as error:
+            return _refused(request, error)
+
+    async def _generate(self, request: CaptionRequest) -> Answer:
+        llm, decoders = self._require_llm(), self._decoders
+        image = await asyncio.get_running_loop().run_in_executor(
+            decoders, _decode, request.request_id, request.image
+        )
+        prompt = {
+            "prompt": chat_text(llm.get_tokenizer(), request.prompt),
+            "multi_modal_data": {"image": image},
+            # The encoded bytes name the picture, so that vLLM need not hash its pixels.
+            "multi_modal_uuids": {"image": [hashlib.sha256(request.image).hexdigest()]},
+        }
+        sampling = _sampling_params(request, llm.vllm_config.device_config.device_type)
+        # Asked for the final output only, vLLM yields once.
+        outputs = [out async for out in llm.generate(prompt, sampling, request.request_id)]
+        return _answer_from(outputs[-1], llm.model_config.hf_config.image_token_id)
+
+    def _require_llm(self) -> AsyncLLM:
+        if self._llm is None:
+            raise EngineDeadError("the vLLM engine is not running", hint="call start() first")
+        return self._llm
+
+
+def from_settings(settings: Settings) -> VllmEngine:
+    """The engine that the settings describe, not started."""
+    return VllmEngine(
+        settings.model,
+        engine_args=settings.engine_args,
+        hf_cache_dir=settings.hf_cache_dir,
+        download_dir=settings.download_dir,
+        max_pixels=settings.max_pixels,
+    )
+
+
+def chat_text(tokenizer: PreTrainedTokenizerBase, prompt: Prompt) -> str:
+    """Lays a prompt out by the model's own chat template, the picture between the two texts.
+
+    What the records of a job share stands first, so that the prefix cache holds it.
+    """
+    parts = [("text", prompt.before), ("image", ""), ("text", prompt.after)]
+    content = [
+        {"type": "image"} if kind == "image" else {"type": "text", "text": text}
+        for kind, text in parts
+        if kind == "image" or text
+    ]
+    messages: list[dict[str, Any]] = [{"role": "user", "content": content}]
+    if prompt.system:
+        messages.insert(0, {"role": "system", "content": prompt.system})
+    return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+
+
+def _decode(request_id: str, data: bytes) -> Image.Image:
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            return image.convert("RGB")
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
+        raise RequestError(
+            f"the picture of request {request_id} cannot be decoded: {error}",
+            code="image-undecodable",
+        ) from error
+
+
+def _sampling_params(request: CaptionRequest, device_type: str) -> SamplingParams:
+    from vllm.sampling_params import RequestOutputKind, SamplingParams, StructuredOutputsParams
+
+    sampling, schema = request.sampling, request.prompt.schema
+    greedy = sampling.temperature == 0
+    if sampling.seed is not None and not greedy and device_type == "cpu":
+        raise RequestError(
+            "vLLM cannot sample with a seed on a CPU",
+            code="seed-unsupported",
+            hint="leave the seed out, or set temperature to 0, which always gives the same text",
+        )
+    return SamplingParams(
+        temperature=sampling.temperature,
+        top_p=1.0 if greedy else sampling.top_p,
+        max_tokens=sampling.max_tokens,
+        seed=None if greedy else sampling.seed,
+        output_kind=RequestOutputKind.FINAL_ONLY,
+        structured_outputs=None if schema is None else StructuredOutputsParams(json=schema),
+    )
+
+
+def _answer_from(output: RequestOutput, image_token_id: int) -> Answer:
+    prompt_ids = output.prompt_token_ids or []
+    completion = output.outputs[0]
+    reason = completion.finish_reason or "stop"
+    if reason not in {"stop", "length", "abort"}:
+        raise RequestError(
+            f"vLLM ended request {output.request_id} with {reason!r}", code="engine-request"
+        )
+    return Answer(
+        text=completion.text,
+        finish_reason=reason,
+        prompt_tokens=len(prompt_ids),
+        completion_tokens=len(completion.token_ids),
+        details={
+            "image_tokens": prompt_ids.count(image_token_id),
+            "cached_tokens": output.num_cached_tokens or 0,
+            "token_ids": list(completion.token_ids),
+        },
+    )
+
+
+def _refused(request: CaptionRequest, error: BaseException) -> RequestError:
+    # Said of the words alone, and of words and picture together.
+    too_long = any(
+        words in str(error) for words in ("maximum context length", "maximum model length")
+    )
+    return RequestError(
+        f"vLLM refused request {request.request_id}: {error}",
+        code="prompt-too-long" if too_long else "engine-request",
+        hint="raise engine_args.max_model_len, or lower max_pixels" if too_long else "",
+    )
+
+
+def _dead(error: BaseException) -> EngineDeadError:
+    return EngineDeadError(
+        f"vLLM's engine is gone: {error}", hint="its log names the cause; start a new worker"
+    )

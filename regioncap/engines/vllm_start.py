@@ -1,0 +1,144 @@
+"""What stands before a vLLM engine: its arguments, its environment, and whether it fits here."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from regioncap.checkpoint import weights_bytes
+from regioncap.cuda_libs import prefer_wheel_libraries
+from regioncap.errors import EngineStartError
+from regioncap.gpu import check_memory, visible_gpus
+from regioncap.images import PATCH
+
+if TYPE_CHECKING:
+    from vllm.v1.engine.async_llm import AsyncLLM
+
+#: The least that the model's own image processor leaves as it is.
+MODEL_MIN_PIXELS = 4 * PATCH**2
+DEFAULT_MAX_PIXELS = 1280 * PATCH**2
+#: Room for the prompt's words and the answer beside the picture, in tokens.
+TEXT_TOKENS = 4096
+_GIB = 1 << 30
+
+
+def engine_arguments(folder: Path, given: dict[str, Any], max_pixels: int) -> dict[str, Any]:
+    """The user's engine arguments over our defaults, all of them known to vLLM.
+
+    Args:
+        folder: The model's files.
+        given: vLLM's engine arguments by name; dashes count as underscores.
+        max_pixels: The pixel budget that pictures were made for.
+
+    Raises:
+        EngineStartError: `engine-args-unknown`.
+    """
+    from vllm.engine.arg_utils import AsyncEngineArgs
+
+    given = {name.replace("-", "_"): value for name, value in given.items()}
+    known = [field.name for field in fields(AsyncEngineArgs)]
+    for argument in given:
+        if argument == "model" or argument not in known:
+            raise _unknown_argument(argument, known)
+    return {
+        "model": str(folder),
+        "tensor_parallel_size": 1,
+        "limit_mm_per_prompt": {"image": 1, "video": 0},
+        "mm_processor_kwargs": {
+            "size": {"shortest_edge": MODEL_MIN_PIXELS, "longest_edge": max_pixels}
+        },
+        "max_model_len": max_pixels // PATCH**2 + TEXT_TOKENS,
+        # Left free, a model may fill its answer with white space. vLLM takes this setting for the
+        # whole engine only; the one by request has no effect (as of 0.32).
+        "structured_outputs_config": {"backend": "xgrammar", "disable_any_whitespace": True},
+        **given,
+    }
+
+
+def prepare_environment() -> None:
+    """Sets what vLLM reads from the environment, as far as the user has not."""
+    # This process has threads; a fork of it could inherit a lock that nobody will release.
+    os.environ.setdefault("VLLM_WORKER_MULTIPROC_METHOD", "spawn")
+    # stdout carries data only.
+    os.environ.setdefault("VLLM_LOGGING_STREAM", "ext://sys.stderr")
+    os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+    prefer_wheel_libraries()
+    try:
+        import vllm  # noqa: F401
+    except ImportError as error:
+        raise EngineStartError(
+            f"vLLM cannot be imported: {error}",
+            code="vllm-missing",
+            hint="pip install 'regioncap[vllm]' in a fresh virtual environment; `regioncap doctor` "
+            "checks what is there",
+        ) from error
+
+
+def check_machine(folder: Path, arguments: dict[str, Any]) -> None:
+    """Checks for GPUs and memory ahead: vLLM would tell only in its core's log."""
+    from vllm.engine.arg_utils import AsyncEngineArgs
+    from vllm.platforms import current_platform
+
+    needed_bytes = weights_bytes(folder)
+    if current_platform.is_cpu():
+        check_cpu_memory(needed_bytes, int(os.environ.get("VLLM_CPU_KVCACHE_SPACE") or 0) * _GIB)
+    elif current_platform.is_cuda() or not current_platform.device_type:
+        check_memory(
+            visible_gpus(),
+            weights_bytes=needed_bytes,
+            utilization=arguments.get(
+                "gpu_memory_utilization", AsyncEngineArgs.gpu_memory_utilization
+            ),
+            tensor_parallel_size=arguments["tensor_parallel_size"],
+        )
+
+
+def check_cpu_memory(weights: int, kv_cache: int) -> None:
+    """Checks that this machine's memory holds the weights and the key-value cache (bytes).
+
+    Raises:
+        EngineStartError: `memory-short`.
+    """
+    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if weights + kv_cache > free:
+        raise EngineStartError(
+            f"the model and its cache take {(weights + kv_cache) / _GIB:.1f} GiB, and this machine "
+            f"has {free / _GIB:.1f} GiB of memory free",
+            code="memory-short",
+            hint="lower VLLM_CPU_KVCACHE_SPACE (GiB), or use a smaller model",
+        )
+
+
+def load(arguments: dict[str, Any]) -> AsyncLLM:
+    """Starts vLLM inside the running event loop.
+
+    Raises:
+        EngineStartError: With what vLLM says.
+    """
+    from vllm.engine.arg_utils import AsyncEngineArgs
+    from vllm.v1.engine.async_llm import AsyncLLM
+
+    try:
+        return AsyncLLM.from_engine_args(AsyncEngineArgs(**arguments))
+    except Exception as error:
+        said = str(error).strip() or type(error).__name__
+        raise EngineStartError(
+            f"vLLM could not start: {said}",
+            hint="vLLM's log above names the cause; `regioncap doctor` checks the GPU, the "
+            "libraries and the model",
+        ) from error
+
+
+def _unknown_argument(argument: str, known: list[str]) -> EngineStartError:
+    near = difflib.get_close_matches(argument, known, n=1)
+    hint = f"did you mean {near[0]}?" if near else "see `vllm serve --help` for the names"
+    if argument == "model":
+        hint = "set the model by the setting of that name"
+    return EngineStartError(
+        f"engine_args names {argument!r}, which is no engine argument to set here",
+        code="engine-args-unknown",
+        hint=hint,
+    )

@@ -1,0 +1,58 @@
+"""Parquet: one row a region, written with pyarrow, zstd-compressed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from regioncap.exports.base import BOX_CONVENTION, BOX_FORMAT, About, Item
+from regioncap.exports.rows import COLUMNS, region_rows
+
+#: Rows of a row group: tens of megabytes, large enough to compress well and to skip by.
+_GROUP_ROWS = 50_000
+
+_INTEGERS = {"index", "width", "height", "region"}
+
+
+class Parquet:
+    """One file with a fixed schema; the box's convention is in the metadata of file and column."""
+
+    name = "parquet"
+    makes_folder = False
+    takes_pictures = False
+    packages: tuple[str, ...] = ("pyarrow",)
+
+    def write(self, items: Iterable[Item], path: Path, about: About) -> None:
+        """Writes one file; see `Format.write`."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        schema = _schema(about)
+        rows = region_rows(items)
+        with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+            while group := list(islice(rows, _GROUP_ROWS)):
+                writer.write_table(pa.Table.from_pylist(group, schema))
+
+
+def _schema(about: About) -> Any:
+    import pyarrow as pa
+
+    types = {"bbox": pa.list_(pa.float64())} | dict.fromkeys(_INTEGERS, pa.int64())
+    fields = [
+        pa.field(
+            name,
+            types.get(name, pa.string()),
+            metadata={"box_convention": BOX_CONVENTION} if name == "bbox" else None,
+        )
+        for name in COLUMNS
+    ]
+    return pa.schema(
+        fields,
+        metadata={
+            "regioncap.job": about.job,
+            "regioncap.box_format": BOX_FORMAT,
+            "regioncap.box_convention": BOX_CONVENTION,
+        },
+    )

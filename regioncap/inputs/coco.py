@@ -1,0 +1,47 @@
+"""COCO annotations: one record an image, its annotations' boxes in the order of the file.
+
+The whole file is held in memory: annotations of one image may stand anywhere in it.
+Format: https://cocodataset.org/#format-data (bbox is [x, y, width, height] in pixels)
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from regioncap.inputs.fields import bad_dataset, make_record
+from regioncap.records import InputRecord
+
+_HINT = 'no COCO annotations: they are an object with a list "images"'
+
+
+def read(files: list[Path]) -> Iterator[InputRecord]:
+    """Records of a COCO file; `id` is the image's, `meta` names annotations and categories."""
+    for path in files:
+        images, boxes, categories = _load(path)
+        for index, image in enumerate(images):
+            known = boxes.get(image.get("id"), [])
+            fields = {name: value for name, value in image.items() if name != "file_name"}
+            fields["image"] = image.get("file_name")
+            fields["bbox"] = [each["bbox"] for each in known] or None
+            fields["annotation_ids"] = [each.get("id") for each in known]
+            fields["categories"] = [categories.get(each.get("category_id")) for each in known]
+            yield make_record(fields, index=index)
+
+
+def _load(path: Path) -> tuple[list[Any], dict[Any, list[Any]], dict[Any, Any]]:
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise bad_dataset(path, f"cannot be read: {error}") from error
+    if not isinstance(content, dict) or not isinstance(content.get("images"), list):
+        raise bad_dataset(path, _HINT)
+    boxes = defaultdict(list)
+    for each in content.get("annotations") or []:
+        if "bbox" in each:  # captions of whole images and some segmentations have none
+            boxes[each.get("image_id")].append(each)
+    categories = {each.get("id"): each.get("name") for each in content.get("categories") or []}
+    return content["images"], boxes, categories

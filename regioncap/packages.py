@@ -1,0 +1,26 @@
+"""Packages that only some features need."""
+
+from __future__ import annotations
+
+import importlib.util
+
+from regioncap.errors import UsageError
+
+
+def require(package: str, what: str, extra: str = "export") -> None:
+    """Returns if a package is installed.
+
+    Args:
+        package: Its import name.
+        what: What needs it, as the subject of a sentence.
+        extra: The extra of RegionCap that brings it.
+
+    Raises:
+        UsageError: It is not (`missing-extra`).
+    """
+    if importlib.util.find_spec(package) is None:
+        raise UsageError(
+            f"{what} needs the package {package}",
+            code="missing-extra",
+            hint=f"install it: pip install 'regioncap[{extra}]'",
+        )

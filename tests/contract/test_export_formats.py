@@ -1,0 +1,151 @@
+"""What every export format promises, read back by the tools that people use."""
+
+from __future__ import annotations
+
+import tracemalloc
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from regioncap.errors import StoreError, UsageError
+from regioncap.exports import FORMATS, export, get, parquet
+from regioncap.exports.base import Format, Item
+from tests.support.exported import ABOUT, READERS, Caption, failed, item, region, result
+
+formats = pytest.mark.parametrize("name", FORMATS)
+
+HOSTILE = 'A "red"\nbox; <b>ä</b>, =1+1 \u2028 🐞 \\'
+
+
+def write(name: str, records: list[dict[str, Any]], path: Path) -> Path:
+    export(get(name), map(item, records), path, ABOUT)
+    return path
+
+
+def captions(records: list[dict[str, Any]]) -> list[Caption]:
+    return [
+        Caption(record["index"], each["region"], tuple(each["bbox"]), each["caption"])
+        for record in records
+        for each in record["regions"]
+        if each["caption"] is not None
+    ]
+
+
+def test_every_format_has_a_reader_here() -> None:
+    assert set(READERS) == set(FORMATS)
+
+
+@formats
+def test_name_is_the_one_it_is_registered_under(name: str) -> None:
+    assert get(name).name == name
+
+
+@formats
+def test_every_caption_comes_back_with_its_box(name: str, tmp_path: Path) -> None:
+    records = [
+        result(0, [region(1, [8, 6, 16.5, 12], "a red box"), region(2, [0, 0, 64, 48], HOSTILE)]),
+        failed(1),
+        result(2, [region(1, None, None), region(2, [32, 24, 8, 3], "x")], id=7, meta={"k": [1]}),
+        result(3, [region(1, [1, 2, 3, 4], "last")], id="seven"),
+    ]
+
+    found = READERS[name](write(name, records, tmp_path / "out"))
+
+    assert sorted(found) == captions(records)
+
+
+@formats
+def test_results_without_any_caption_can_be_written(name: str, tmp_path: Path) -> None:
+    path = write(name, [failed(0)], tmp_path / "out")
+
+    if name not in {"hf", "webdataset"}:  # their readers refuse a data set without rows
+        assert list(READERS[name](path)) == []
+
+
+@formats
+def test_what_is_written_says_how_boxes_are_meant(name: str, tmp_path: Path) -> None:
+    path = write(name, [result(0, [region(1, [1, 2, 3, 4], "x")])], tmp_path / "out")
+
+    files = [path] if path.is_file() else [each for each in path.rglob("*") if each.is_file()]
+    text = b"".join(each.read_bytes() for each in files).decode("utf-8", "replace").lower()
+
+    assert any(word in text for word in ("in pixels", "xywh", "x_px", "in percent"))
+
+
+@formats
+def test_nothing_is_left_when_reading_breaks_off(name: str, tmp_path: Path) -> None:
+    def broken() -> Iterator[Item]:
+        yield item(result(0, [region(1, [1, 2, 3, 4], "x")]))
+        raise StoreError("gone")
+
+    with pytest.raises(StoreError):
+        export(get(name), broken(), tmp_path / "out", ABOUT)
+    assert not (tmp_path / "out").exists()
+
+    write(name, [result(0, [region(1, [1, 2, 3, 4], "x")])], tmp_path / "out")
+    assert len(list(READERS[name](tmp_path / "out"))) == 1
+
+
+@formats
+def test_writing_again_replaces_a_file_and_spares_a_folder(name: str, tmp_path: Path) -> None:
+    records = [result(0, [region(1, [1, 2, 3, 4], "x")])]
+    path = write(name, records, tmp_path / "out")
+
+    if get(name).makes_folder:
+        with pytest.raises(UsageError) as caught:
+            write(name, records, path)
+        assert caught.value.code == "output-exists"
+    else:
+        write(name, records, path)
+        assert sorted(READERS[name](path)) == captions(records)
+
+
+@formats
+def test_folder_in_the_way_of_a_file_is_refused(name: str, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mine.txt").touch()
+
+    with pytest.raises(UsageError) as caught:
+        write(name, [], tmp_path / "out")
+
+    assert caught.value.code == "output-exists"
+    assert (tmp_path / "out" / "mine.txt").exists()
+
+
+@formats
+def test_memory_does_not_grow_with_the_results(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parquet, "_GROUP_ROWS", 50)
+
+    def peak_bytes(count: int) -> int:
+        records = (item(result(i, [region(1, [1, 2, 3, 4], "c" * 500)])) for i in range(count))
+        tracemalloc.start()
+        export(get(name), records, tmp_path / f"out-{count}", ABOUT)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return peak
+
+    peak_bytes(1)  # imports
+    small, large = peak_bytes(50), peak_bytes(1000)
+
+    # The records alone are well above 2 MB; of a WebDataset shard its table of contents is held.
+    assert large - small < (1_000_000 if name == "webdataset" else 300_000)
+
+
+def test_unknown_format_is_refused() -> None:
+    with pytest.raises(UsageError, match="there is no export format 'xml'"):
+        get("xml")
+
+
+def test_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    absent: Format = type("Absent", (), {"packages": ("no_such_package",)})()
+    monkeypatch.setitem(FORMATS, "absent", absent)
+
+    with pytest.raises(UsageError) as caught:
+        get("absent")
+
+    assert caught.value.code == "missing-extra"
+    assert "regioncap[export]" in caught.value.hint

@@ -1,0 +1,128 @@
+"""One real vLLM on the CPU for all tests here, with a tiny model of the real architecture.
+
+They run where vLLM is installed. Where REGIONCAP_REQUIRE_VLLM=1 says that it must be, they fail
+without it; elsewhere they are skipped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from psutil import Process
+
+from regioncap.engines.base import Answer, CaptionRequest
+from regioncap.engines.thread import EngineThread
+from regioncap.engines.vllm import VllmEngine
+from regioncap.errors import RequestError
+from tests.support import tiny_qwen
+
+HERE = Path(__file__).parent
+SHIM = Path(tiny_qwen.__file__).parent / "vllm_cpu"
+HAS_VLLM = importlib.util.find_spec("vllm") is not None
+REQUIRED = os.environ.get("REGIONCAP_REQUIRE_VLLM") == "1"
+ENGINE_ARGS: dict[str, Any] = {
+    "dtype": "bfloat16",
+    "max_model_len": 4096,
+    # Without it, the first request compiles for half a minute.
+    "enforce_eager": True,
+    # A CPU's default of 128 tokens is longer than what the prompts share.
+    "block_size": 32,
+}
+ENVIRONMENT = {"HF_HUB_OFFLINE": "1", "VLLM_CPU_KVCACHE_SPACE": "1", "PYTHONPATH": str(SHIM)}
+#: Above the start of an engine on two busy cores.
+TIMEOUT_S = 400
+#: Warnings of the libraries underneath, about their own use of each other.
+THEIR_WARNINGS = (
+    "ignore::DeprecationWarning",
+    "ignore::FutureWarning",
+    "ignore::PendingDeprecationWarning",
+    "ignore::UserWarning:torch.*",
+    "ignore::UserWarning:vllm.*",
+    "ignore::UserWarning:transformers.*",
+)
+
+if REQUIRED and not HAS_VLLM:
+    raise pytest.UsageError("REGIONCAP_REQUIRE_VLLM=1, and vLLM is not installed: make test-vllm")
+
+Ask = Callable[[list[CaptionRequest]], list[Answer | RequestError]]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # A second engine in a process takes over vLLM's metrics, so the tests of one come last.
+    items.sort(key=lambda item: item.path == HERE / "test_death.py")
+    for item in items:
+        if item.path.is_relative_to(HERE):
+            if not HAS_VLLM:
+                item.add_marker(pytest.mark.skip(reason="vLLM is not installed: make test-vllm"))
+            item.add_marker(pytest.mark.timeout(TIMEOUT_S))
+            for ignored in THEIR_WARNINGS:
+                item.add_marker(pytest.mark.filterwarnings(ignored))
+
+
+@pytest.fixture(scope="session")
+def vllm_environment() -> Iterator[dict[str, str]]:
+    """What vLLM on a CPU needs, in this process and in those that it starts."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in ENVIRONMENT.items():
+            patch.setenv(name, value)
+        _run_shim()
+        yield ENVIRONMENT
+
+
+@pytest.fixture(scope="session")
+def tiny_model(vllm_environment: dict[str, str], pytestconfig: pytest.Config) -> Path:
+    """The tiny checkpoint; made once for each version of its source, and kept."""
+    version = hashlib.sha256(Path(tiny_qwen.__file__).read_bytes()).hexdigest()[:12]
+    kept = pytestconfig.cache.mkdir("tiny-qwen")
+    folder = kept / version
+    if not (folder / "config.json").is_file():
+        shutil.rmtree(folder, ignore_errors=True)
+        tiny_qwen.make_tiny_qwen(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def engine_thread(tiny_model: Path) -> Iterator[EngineThread]:
+    """A started engine, shared; closing it must leave no process behind."""
+    before = set(Process().children(recursive=True))
+    thread = EngineThread(VllmEngine(str(tiny_model), engine_args=ENGINE_ARGS))
+    thread.start()
+    started = set(Process().children(recursive=True)) - before
+    yield thread
+    thread.close()
+    left = [p.name() for p in started if p.is_running() and "resource_tracker" not in _line(p)]
+    assert not left, f"processes of the engine that are still there: {left}"
+
+
+@pytest.fixture(scope="session")
+def engine(engine_thread: EngineThread) -> VllmEngine:
+    assert isinstance(engine_thread.engine, VllmEngine)
+    return engine_thread.engine
+
+
+@pytest.fixture(scope="session")
+def ask(engine_thread: EngineThread) -> Ask:
+    """Asks the shared engine, as a worker's thread does."""
+    return lambda requests: engine_thread.run(engine_thread.engine.caption(requests)).result(120)
+
+
+def _run_shim() -> None:
+    # This interpreter started before PYTHONPATH said so.
+    spec = importlib.util.spec_from_file_location("vllm_cpu_shim", SHIM / "sitecustomize.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # what it declares lives as long as it does
+    spec.loader.exec_module(module)
+
+
+def _line(process: Process) -> str:
+    return " ".join(process.cmdline())

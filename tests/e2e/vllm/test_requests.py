@@ -1,0 +1,109 @@
+"""A request that fails is that record's alone; a cancelled one leaves the engine."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import replace
+
+import pytest
+
+from regioncap.engines.base import Answer, Prompt, Sampling
+from regioncap.engines.thread import EngineThread
+from regioncap.engines.vllm import VllmEngine
+from regioncap.errors import RequestError
+from tests.e2e.vllm.conftest import Ask
+from tests.support.scenes import question, scene
+
+SCHEMA = {
+    "type": "object",
+    "properties": {f"region{n}": {"type": "string", "maxLength": 12} for n in (1, 2)},
+    "required": ["region1", "region2"],
+    "additionalProperties": False,
+}
+
+
+@pytest.mark.parametrize(
+    ("fields", "code", "words"),
+    [
+        ({"prompt": Prompt(before="long " * 6000)}, "prompt-too-long", "4096 tokens"),
+        ({"image": b"no picture"}, "image-undecodable", "cannot identify image"),
+        ({"image": scene(1)[:400]}, "image-undecodable", "Truncated"),
+        ({"sampling": Sampling(temperature=0.7, seed=1)}, "seed-unsupported", "seed"),
+        ({"sampling": Sampling(temperature=-1.0)}, "engine-request", "temperature"),
+        (
+            {"prompt": Prompt(before="Hi.", schema={"type": "no such type"})},
+            "engine-request",
+            "no such type",
+        ),
+    ],
+)
+def test_a_bad_request_is_an_error_of_its_own(
+    ask: Ask, fields: dict[str, object], code: str, words: str
+) -> None:
+    bad = replace(question(1), **fields)  # type: ignore[arg-type]
+    before, error, after = ask([question(0), bad, question(2)])
+    assert isinstance(error, RequestError)
+    assert (error.code, words in error.message) == (code, True), error.message
+    assert isinstance(before, Answer)
+    assert isinstance(after, Answer)
+
+
+def test_a_seed_means_nothing_to_greedy_decoding(ask: Ask) -> None:
+    seeded = question(3, Sampling(temperature=0.0, max_tokens=8, seed=7))
+    first, second = ask([seeded, question(3, Sampling(temperature=0.0, max_tokens=8))])
+    assert isinstance(first, Answer)
+    assert isinstance(second, Answer)
+    assert first.text == second.text
+
+
+def test_json_is_whole_or_ends_by_length(ask: Ask) -> None:
+    noise = Sampling(temperature=1.0, top_p=1.0, max_tokens=120)
+    requests = [
+        replace(q, prompt=replace(q.prompt, schema=SCHEMA))
+        for q in (question(number, noise, "json") for number in range(24))
+    ]
+    short = [replace(q, sampling=replace(q.sampling, max_tokens=6)) for q in requests[:4]]
+    whole = 0
+    for answer in ask(requests + short):
+        assert isinstance(answer, Answer)
+        if answer.finish_reason == "stop":
+            # Not strict: the grammar of a string with a length lets control characters through.
+            assert set(json.loads(answer.text, strict=False)) == {"region1", "region2"}
+            whole += 1
+        else:
+            assert answer.finish_reason == "length"
+            with pytest.raises(json.JSONDecodeError):
+                json.loads(answer.text, strict=False)
+    assert whole >= len(requests) / 2
+
+
+def test_a_cancelled_call_takes_its_requests_out(
+    engine_thread: EngineThread, engine: VllmEngine, ask: Ask
+) -> None:
+    endless = Sampling(temperature=1.0, top_p=1.0, max_tokens=3500)
+    long_ones = [question(number, endless, "endless") for number in range(16)]
+    # Noise may end at any word; a list of this length may not.
+    schema = {"type": "array", "items": {"type": "integer"}, "minItems": 3000}
+    long_ones = [replace(q, prompt=replace(q.prompt, schema=schema)) for q in long_ones]
+
+    async def cancel_when_running() -> None:
+        call = asyncio.ensure_future(engine.caption(long_ones))
+        while engine.stats().running < len(long_ones):
+            await asyncio.sleep(0.01)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+
+    engine_thread.run(cancel_when_running()).result(120)
+    # The counts come with an answer, so ask for one.
+    ask([question(5)])
+    assert (engine.stats().running, engine.stats().waiting) == (0, 0)
+
+
+def test_is_healthy(engine_thread: EngineThread, engine: VllmEngine) -> None:
+    engine_thread.run(engine.health()).result(10)
+
+
+def test_names_the_version_of_the_files(engine: VllmEngine) -> None:
+    assert engine.model_revision.startswith("sha256:")

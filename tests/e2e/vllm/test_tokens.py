@@ -1,0 +1,137 @@
+"""What the engine says, concurrently and batched, is what the model says, record by record."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from regioncap.engines.base import Answer
+from regioncap.engines.thread import EngineThread
+from regioncap.engines.vllm import VllmEngine
+from tests.e2e.vllm.conftest import ENGINE_ARGS, Ask
+from tests.support import plain_vllm
+from tests.support.scenes import GREEDY, question, write_scenes
+
+COUNT = 40
+
+
+@pytest.fixture(scope="module")
+def plain_run(
+    tiny_model: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
+    """The same questions in a plain loop, in a process of its own beside the engine's start."""
+    folder = tmp_path_factory.mktemp("plain")
+    questions = [
+        {
+            "system": question(number).prompt.system,
+            "before": question(number).prompt.before,
+            "after": question(number).prompt.after,
+            "image": str(path),
+        }
+        for number, path in enumerate(write_scenes(folder, COUNT))
+    ]
+    task = {
+        "model": str(tiny_model),
+        "engine_args": ENGINE_ARGS | {"limit_mm_per_prompt": {"image": 1, "video": 0}},
+        "max_tokens": GREEDY.max_tokens,
+        "questions": questions,
+    }
+    (folder / "task.json").write_text(json.dumps(task))
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, plain_vllm.__file__, folder / "task.json", folder / "answers.json"],
+            # All in one process: it starts in half the time.
+            env=os.environ | {"VLLM_ENABLE_V1_MULTIPROCESSING": "0"},
+            stdout=log,
+            stderr=log,
+        )
+    yield process, folder
+    process.kill()
+    process.wait()
+
+
+@pytest.fixture(scope="module")
+def answers(
+    plain_run: tuple[subprocess.Popen[bytes], Path], engine_thread: EngineThread
+) -> list[Answer]:
+    """Answers to all questions, from five callers at once."""
+    questions = [question(number) for number in range(COUNT)]
+    calls = [
+        engine_thread.run(engine_thread.engine.caption(questions[start::5])) for start in range(5)
+    ]
+    found: dict[str, Answer] = {}
+    for start, call in enumerate(calls):
+        for request, answer in zip(questions[start::5], call.result(120), strict=True):
+            assert isinstance(answer, Answer), answer
+            found[request.request_id] = answer
+    return [found[request.request_id] for request in questions]
+
+
+@pytest.fixture(scope="module")
+def expected(plain_run: tuple[subprocess.Popen[bytes], Path]) -> dict[str, list[list[int]]]:
+    process, folder = plain_run
+    assert process.wait() == 0, (folder / "log").read_text()[-3000:]
+    tokens: dict[str, list[list[int]]] = json.loads((folder / "answers.json").read_text())
+    return tokens
+
+
+def test_gives_the_tokens_of_a_plain_loop_record_by_record(
+    answers: list[Answer], expected: dict[str, list[list[int]]]
+) -> None:
+    got = [answer.details["token_ids"] for answer in answers]
+    assert len({tuple(tokens) for tokens in got}) == COUNT, "a swap of two would not show"
+    assert got == expected["plain"]
+
+
+def test_begins_as_the_model_in_transformers_does(
+    answers: list[Answer], expected: dict[str, list[list[int]]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    pairs = list(
+        zip((a.details["token_ids"] for a in answers), expected["transformers"], strict=True)
+    )
+    first = sum(ours[0] == theirs[0] for ours, theirs in pairs)
+    whole = sum(ours == theirs for ours, theirs in pairs)
+    with capsys.disabled():
+        print(f"\nagreement with transformers: first token {first}/{COUNT}, all {whole}/{COUNT}")
+    assert first >= 0.9 * COUNT
+
+
+def test_the_picture_is_seen_at_its_own_size(answers: list[Answer]) -> None:
+    for number, answer in enumerate(answers):
+        width, height = Image.open(io.BytesIO(question(number).image)).size
+        assert answer.details["image_tokens"] == width * height / 784
+
+
+def test_counts_tokens(answers: list[Answer]) -> None:
+    for answer in answers:
+        assert answer.completion_tokens == len(answer.details["token_ids"]) > 0
+        assert answer.prompt_tokens > answer.details["image_tokens"]
+        if answer.completion_tokens < GREEDY.max_tokens:
+            assert answer.finish_reason == "stop"
+    assert {answer.finish_reason for answer in answers} == {"stop", "length"}
+
+
+def test_shared_words_are_computed_once(
+    ask: Ask, engine: VllmEngine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ask([question(0, prefix="first")])
+    before = engine.stats()
+    (answer,) = ask([question(90, prefix="unseen-picture")])
+    after = engine.stats()
+    assert isinstance(answer, Answer)
+    with capsys.disabled():
+        cached = answer.details["cached_tokens"]
+        print(
+            f"\nprefix cache: {cached} of the {answer.prompt_tokens} prompt tokens of a new "
+            f"picture, {after.prefix_hit_rate:.0%} of all"
+        )
+    assert answer.details["cached_tokens"] >= ENGINE_ARGS["block_size"]
+    assert after.prefix_hits - before.prefix_hits == answer.details["cached_tokens"]
