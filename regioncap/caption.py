@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from typing import Any
 
-from regioncap import finish, jobs, layout, results, retry
+from regioncap import finish, jobs, layout, metrics, results, retry
 from regioncap.attempts import Quarantine
 from regioncap.captioning import Captioned, caption_records
 from regioncap.engines.thread import EngineThread
@@ -160,7 +160,7 @@ class CaptionStage:
         return dict(zip(keys, self._pool.map(self._store.get, keys), strict=True))
 
     def _output(self, captioned: Captioned, job: Job, shard: int) -> dict[str, Any]:
-        return results.output_record(
+        record = results.output_record(
             captioned,
             job,
             self._store,
@@ -168,3 +168,5 @@ class CaptionStage:
             engine=self._engine.engine.name,
             model=self._engine.engine.model,
         )
+        metrics.add_record(record)
+        return record

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from tests.support.compose import ROOT, Compose, make_secrets, read_compose, too
 from tests.support.system import read_jsonl, run_command
 
 PROFILES = ("gpu", "tools")
+WORKERS = ("render", "caption")
+PHOTOS = ROOT / "regioncap/examples/photos.jsonl"
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +56,7 @@ def test_no_port_is_published(compose: Compose) -> None:
 def test_without_a_profile_no_gpu_is_needed(secrets: Path) -> None:
     found = read_compose(secrets, *PROFILES).file["services"]
     plain = {name for name, service in found.items() if "profiles" not in service}
-    assert plain == {"redis", "store", "volumes", "setup", "render", "caption"}
+    assert plain == {"redis", "store", "volumes", "setup", "render", "caption", "janitor"}
     assert found["caption-gpu"]["profiles"] == ["gpu"]
 
 
@@ -190,25 +193,65 @@ def test_its_commands_caption_a_file(
 ) -> None:
     done = _run(compose, "setup", ["setup"], services, tmp_path)
     assert done.returncode == 0, done.stderr.decode()
+    metrics_ports = dict(zip(WORKERS, free_ports(len(WORKERS)), strict=True))
     processes = Supervisor(tmp_path / "logs", keep_fds=())
     try:
-        for name in ("render", "caption"):
+        for name, port in metrics_ports.items():
             assert compose.service(name)["command"][0] == "worker"
             argv = [sys.executable, "-m", "producer", *compose.service(name)["command"]]
             environment = _environment(compose, name, services, tmp_path)
+            environment["REGIONCAP_METRICS_PORT"] = str(port)
             processes.start(_command(name, argv, tmp_path, environment))
-        photos = ROOT / "regioncap/examples/photos.jsonl"
-        submitted = _run(compose, "regioncap", ["submit", photos, "--wait"], services, tmp_path)
+        submitted = _run(compose, "regioncap", ["submit", PHOTOS, "--wait"], services, tmp_path)
         assert submitted.returncode == 0, submitted.stderr.decode()
         job = submitted.stdout.decode().split()[0]
         out = tmp_path / "out.jsonl"
         found = _run(compose, "regioncap", ["results", job, "-o", out], services, tmp_path)
         assert found.returncode == 0, found.stderr.decode()
+        for name, port in metrics_ports.items():
+            argv = _probe(compose, name, port)
+            assert subprocess.run(argv, check=False, cwd=ROOT).returncode == 0
+        metrics = {name: _metrics(port) for name, port in metrics_ports.items()}
     finally:
         processes.stop()
+    _check_metrics(metrics)
     records = read_jsonl(out)
-    assert len(records) == len(photos.read_text().splitlines())
+    assert len(records) == len(PHOTOS.read_text().splitlines())
     assert all(record["engine"] == "baseline" and record["answer"] for record in records)
+
+
+def _check_metrics(metrics: dict[str, dict[str, float]]) -> None:
+    count = len(PHOTOS.read_text().splitlines())
+    render, caption = metrics["render"], metrics["caption"]
+    assert caption['regioncap_records_total{outcome="ok"}'] == count
+    assert caption['regioncap_regions_total{status="ok"}'] >= count
+    assert caption['regioncap_shards_total{outcome="done",stage="caption"}'] == 1
+    assert caption['regioncap_shard_seconds_count{stage="caption"}'] == 1
+    # Counted in a process of the pool, told by the one that forked it.
+    assert render['regioncap_shards_total{outcome="done",stage="render"}'] == 1
+    for name in metrics:
+        assert metrics[name]["regioncap_shards_in_hand"] == 0
+        assert metrics[name]["regioncap_shards_in_hand_max"] >= 1
+        for state in ("queued", "unacked"):
+            for queue in ("render", "caption"):
+                sample = f'regioncap_backlog_shards{{queue="{queue}",state="{state}"}}'
+                assert metrics[name][sample] == 0
+
+
+def _probe(compose: Compose, name: str, port: int) -> list[str]:
+    """A worker's health check, for the port that it has here."""
+    _, python, *arguments = compose.service(name)["healthcheck"]["test"]
+    assert python == "python3"
+    return [sys.executable, *(str(port) if part == "9464" else part for part in arguments)]
+
+
+def _metrics(port: int) -> dict[str, float]:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        lines = answer.read().decode().splitlines()
+    return {
+        sample: float(value)
+        for sample, value in (line.rsplit(" ", 1) for line in lines if line[:1] != "#")
+    }
 
 
 def _run(
