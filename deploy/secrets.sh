@@ -24,6 +24,8 @@ for role in worker producer; do
   printf 'redis://%s:%s@redis:6379/0' "$role" "$(random)" | keep "${role}_broker_url"
 done
 
+random | keep grafana_admin_password
+
 password() { sed 's|^redis://[^:]*:\([^@]*\)@.*|\1|' "$1_broker_url"; }
 secret() { cat "$1_s3_secret_key"; }
 

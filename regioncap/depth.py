@@ -46,6 +46,14 @@ def read_depths(client: redis.Redis, queues: Iterable[str]) -> dict[str, Depth]:
     return {name: Depth(*values) for name, values in json.loads(str(kept)).items()}
 
 
+def memory_ratio(client: redis.Redis) -> float | None:
+    """Share of Redis's memory that is used, 0 to 1; None if it has no limit."""
+    with queue_errors():
+        info: Any = client.info("memory")
+    limit = int(info.get("maxmemory", 0))
+    return int(info["used_memory"]) / limit if limit else None
+
+
 def _read(client: redis.Redis, names: list[str]) -> dict[str, Depth]:
     held = Counter(str(json.loads(text)[2]) for _, text in client.hscan_iter(_UNACKED, count=1000))
     with client.pipeline(transaction=False) as pipe:

@@ -89,6 +89,7 @@ class Gauges(Collector):
     Args:
         in_hand: Shards in this worker's hands, and how many it can have.
         depths: Work that waits, by queue; empty if that cannot be told.
+        memory: Share of Redis's memory that is used; None if that cannot be told.
         engine: Requests that run in the engine and wait there, and its greatest batch.
     """
 
@@ -96,10 +97,12 @@ class Gauges(Collector):
         self,
         in_hand: Callable[[], tuple[int, int]],
         depths: Callable[[], dict[str, Depth]],
+        memory: Callable[[], float | None],
         engine: Callable[[], tuple[int, int, int] | None],
     ) -> None:
         self._in_hand = in_hand
         self._depths = depths
+        self._memory = memory
         self._engine = engine
 
     def collect(self) -> Iterator[Metric]:
@@ -108,6 +111,8 @@ class Gauges(Collector):
         yield _gauge("shards_in_hand", "Shards that this worker has.", held)
         yield _gauge("shards_in_hand_max", "Shards that this worker can have.", room)
         yield from self._of_queues(self._depths())
+        if (used := self._memory()) is not None:
+            yield _gauge("redis_memory_used_ratio", "Share of Redis's memory in use.", used)
         if (requests := self._engine()) is not None:
             yield from self._of_engine(*requests)
 

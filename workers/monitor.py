@@ -13,7 +13,7 @@ from celery import signals
 from celery.worker import WorkController, state
 
 from regioncap import metrics
-from regioncap.depth import Depth, read_depths
+from regioncap.depth import Depth, memory_ratio, read_depths
 from regioncap.engines.thread import EngineThread
 from regioncap.errors import EngineDeadError, QueueError
 from regioncap.exporter import Exporter, Foreign, Gauges
@@ -71,7 +71,9 @@ class Monitor:
 
     def _begin(self, sender: WorkController, **_: Any) -> None:
         self._room = sender.concurrency
-        self.exporter.registry.register(Gauges(self._in_hand, self._depths, self._requests))
+        self.exporter.registry.register(
+            Gauges(self._in_hand, self._depths, self._memory, self._requests)
+        )
         if self._engine:
             self.exporter.registry.register(Foreign(_FOREIGN))
         metrics.install(self._count)
@@ -134,6 +136,12 @@ class Monitor:
             return read_depths(self._redis, [RENDER, self._settings.queue])
         except QueueError:
             return {}
+
+    def _memory(self) -> float | None:
+        try:
+            return memory_ratio(self._redis)
+        except QueueError:
+            return None
 
     def _queued(self) -> int | None:
         depth = self._depths().get(self._queue)

@@ -21,7 +21,7 @@ from regioncap.local.process import Command, Supervisor
 from tests.support.compose import ROOT, Compose, make_secrets, read_compose, tool
 from tests.support.system import read_jsonl, run_command
 
-PROFILES = ("gpu", "tools")
+PROFILES = ("gpu", "tools", "monitor")
 WORKERS = ("render", "caption")
 PHOTOS = ROOT / "regioncap/examples/photos.jsonl"
 
@@ -46,8 +46,10 @@ def test_everything_is_confined(compose: Compose) -> None:
             assert service.get("init"), name
 
 
-def test_no_port_is_published(compose: Compose) -> None:
-    assert not [name for name, service in compose.file["services"].items() if "ports" in service]
+def test_no_service_can_be_reached_from_outside(compose: Compose) -> None:
+    ports = {name: s["ports"] for name, s in compose.file["services"].items() if "ports" in s}
+    assert set(ports) == {"prometheus", "grafana"}
+    assert all(str(port).startswith("127.0.0.1:") for [port] in ports.values())
     assert compose.file["networks"]["services"]["internal"]
     for name in ("redis", "store"):
         assert list(compose.service(name)["networks"]) == ["services"]
@@ -168,7 +170,10 @@ def services(
     store_argv += [f"-{name}={port}" for name, port in zip(names, inner, strict=True)]
     supervisor = Supervisor(folder / "logs", keep_fds=())
     try:
-        supervisor.start(_command("redis", [*redis_argv, "--port", str(redis_port)], folder))
+        argv = [*redis_argv, "--port", str(redis_port)]
+        child = supervisor.start(_command("redis", argv, folder))
+        url = f"redis://health:-@127.0.0.1:{redis_port}"
+        child.wait_ready(lambda: valkey.is_ready(url), 60)
         supervisor.start(_command("store", store_argv, folder))
         yield {"redis": redis_port, "store": s3_port}
     finally:

@@ -89,7 +89,8 @@ def test_a_full_pipe_holds_nobody_up() -> None:
 
 
 def test_the_batch_is_told_of_an_engine_that_has_one(exporter: Exporter) -> None:
-    exporter.registry.register(Gauges(lambda: (2, 4), dict, lambda: (16, 3, 64)))
+    exporter.registry.register(Gauges(lambda: (2, 4), dict, lambda: 0.5, lambda: (16, 3, 64)))
     assert _value(exporter, "regioncap_shards_in_hand") == 2
     assert _value(exporter, "regioncap_engine_requests", state="waiting") == 3
+    assert _value(exporter, "regioncap_redis_memory_used_ratio") == 0.5
     assert _value(exporter, "regioncap_batch_occupancy_ratio") == 0.25
