@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format clean
+.PHONY: help install demo test lint format docs clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -35,6 +35,9 @@ lint: $(VENV)/.dev ## Check style and types
 format: $(VENV)/.dev ## Put the code into form
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: $(VENV)/.dev ## Write the pages that follow from the code
+	$(BIN)/python -m tools.docs
 
 clean: ## Remove what was made here
 	rm -rf $(VENV) .venv-vllm demo-out .regioncap .pytest_cache .mypy_cache .ruff_cache dist

@@ -13,12 +13,14 @@ from producer.commands import (
     config,
     doctor,
     export,
+    init,
     repair,
     results,
     setup,
     stack,
     status,
     submit,
+    top,
     validate,
     view,
     watch,
@@ -36,8 +38,8 @@ app = typer.Typer(
 )
 
 for module in (
-    stack, validate, submit, status, watch, results, view, export, repair, doctor, config, setup,
-    worker,
+    init, stack, validate, submit, status, watch, results, view, export, repair, doctor, config,
+    setup, top, worker,
 ):  # fmt: skip
     module.register(app)
 
@@ -78,9 +80,18 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         code = 130
     except BrokenPipeError:
-        # The reader has gone, as in `| head`; Python would complain once more at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 141
+        code = _reader_gone()
+    except SystemExit as end:  # typer's own answer to a broken pipe is to end with code 1
+        if not isinstance(end.__context__, BrokenPipeError):
+            raise
+        code = _reader_gone()
     except Exception as error:
         code = complain_of_bug(error)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _reader_gone() -> int:
+    """The exit code for a reader that wants no more, as in `| head`."""
+    # Python would flush once more at exit, and complain.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 141

@@ -16,7 +16,8 @@ def complain(error: RegionCapError, services: Services) -> int:
     """Tells of an error; returns the exit code."""
     _trace()
     say(f"error: {error.message} [{error.code}]")
-    hint = _unconfigured(error, services) or error.hint
+    setting = _UNREACHABLE.get(error.code)
+    hint = (setting and unconfigured(setting, services)) or error.hint
     if hint:
         say(f"  hint: {hint}")
     return error.exit_code
@@ -39,11 +40,8 @@ def _trace() -> None:
         talk.print_exception()
 
 
-def _unconfigured(error: RegionCapError, services: Services) -> str:
-    """The hint for a service that was never named: most likely nothing runs yet."""
-    setting = _UNREACHABLE.get(error.code)
-    if setting is None:
-        return ""
+def unconfigured(setting: str, services: Services) -> str:
+    """The hint for a service that was never named, as most likely nothing runs yet; or nothing."""
     from regioncap.origins import DEFAULT, origin_of
 
     try:

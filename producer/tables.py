@@ -9,12 +9,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from producer.context import on_terminal
+from producer.context import emit, on_terminal
 
 #: Wider than any row: what goes into a pipe is never cut or wrapped.
 _UNCUT = 100_000
 
-_STYLES = {"done": "green", "running": "cyan", "cancelled": "yellow", "FAIL": "red"}
+_STYLES = {
+    "done": "green", "running": "cyan", "cancelled": "yellow",
+    "ok": "green", "warn": "yellow", "FAIL": "bold red",
+}  # fmt: skip
 
 
 def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -23,8 +26,8 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     for column in columns:
         table.add_column(column, no_wrap=column != columns[-1])
     for row in rows:
-        table.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
-    _out().print(table)
+        table.add_row(*map(_cell, row))
+    _print(table)
 
 
 def show_facts(facts: Mapping[str, str]) -> None:
@@ -33,12 +36,32 @@ def show_facts(facts: Mapping[str, str]) -> None:
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in facts.items():
-        table.add_row(name, Text(value, style=_STYLES.get(value, "")))
-    _out().print(table)
+        table.add_row(name, _cell(value))
+    _print(table)
 
 
-def _out() -> Console:
-    return _Out(highlight=False, width=None if on_terminal() else _UNCUT)
+def show_line(*cells: tuple[str, int]) -> None:
+    """Writes one line of texts, each with the width that it takes at least."""
+    table = Table.grid(padding=(0, 2, 0, 0))
+    for _, width in cells:
+        table.add_column(min_width=width)
+    table.add_row(*(_cell(text) for text, _ in cells))
+    _print(table)
+
+
+def _cell(text: str) -> Text:
+    return Text(text, style=_STYLES.get(text, ""))
+
+
+def _print(table: Table) -> None:
+    if on_terminal():
+        _Out(highlight=False).print(table)
+        return
+    out = _Out(highlight=False, width=_UNCUT)
+    with out.capture() as captured:
+        out.print(table)
+    for line in captured.get().splitlines():
+        emit(line.rstrip())
 
 
 class _Out(Console):

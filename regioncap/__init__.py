@@ -1,5 +1,48 @@
-"""RegionCap: captions for the marked regions of images, at any scale."""
+"""RegionCap: captions for the marked regions of images, at any scale.
+
+The public names are loaded when they are first used, so that importing the package costs nothing.
+"""
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from regioncap.client import AsyncClient, Client
+    from regioncap.errors import RegionCapError
+    from regioncap.pipeline import ImageRegionCaptionPipeline, PipelineResult
+    from regioncap.settings import Settings
+
 __version__ = "0.1.0"
+
+__all__ = [
+    "AsyncClient",
+    "Client",
+    "ImageRegionCaptionPipeline",
+    "PipelineResult",
+    "RegionCapError",
+    "Settings",
+    "__version__",
+]
+
+_MODULES = {
+    "AsyncClient": "client",
+    "Client": "client",
+    "ImageRegionCaptionPipeline": "pipeline",
+    "PipelineResult": "pipeline",
+    "RegionCapError": "errors",
+    "Settings": "settings",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_MODULES})

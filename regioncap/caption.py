@@ -12,6 +12,7 @@ from typing import Any
 
 from regioncap import finish, jobs, layout, metrics, results, retry
 from regioncap.attempts import Quarantine
+from regioncap.busy import BusyClock
 from regioncap.captioning import Captioned, caption_records
 from regioncap.engines.thread import EngineThread
 from regioncap.errors import NotFoundError, StoppedError, StoreError
@@ -19,6 +20,7 @@ from regioncap.jobs import Job
 from regioncap.progress import Progress
 from regioncap.records import Problem, RenderedRecord, dump_lines, load_lines
 from regioncap.retry import Again
+from regioncap.reuse import Captions, fingerprint
 from regioncap.store import Store
 
 
@@ -29,6 +31,8 @@ class CaptionStage:
         store: Where all lies.
         engine: A started engine.
         progress: Gives the progress of a job.
+        gpus: How many GPUs the engine keeps busy.
+        keep_captions: Whether captions are kept for later jobs that reuse them.
         threads: Requests to the store at a time, over all shards in hand.
     """
 
@@ -38,12 +42,18 @@ class CaptionStage:
         engine: EngineThread,
         progress: Callable[[str], Progress],
         *,
+        gpus: int = 0,
+        keep_captions: bool = True,
         threads: int = 16,
     ) -> None:
         self._store = store
         self._engine = engine
         self._progress = progress
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="caption-io")
+        self._captions = Captions(store, self._pool)
+        self._keep_captions = keep_captions
+        self._gpus = gpus
+        self._clock = BusyClock()
         self._lock = threading.Lock()
         #: Requests in the engine, with their jobs.
         self._asked: list[tuple[str, Future[list[Captioned]]]] = []
@@ -131,11 +141,23 @@ class CaptionStage:
         shard: int,
         quarantine: Quarantine | None,
     ) -> list[dict[str, Any]]:
+        names = self._fingerprints(records, job)
+        known = self._captions.find(records, names) if job.settings.reuse else {}
+        rest = [record for record in records if record.index not in known]
         if quarantine is None:
-            done = self._ask(records, job)
+            done = self._ask(rest, job)
         else:
-            done = [self._alone(record, job, quarantine) for record in records]
-        return [self._output(captioned, job, shard) for captioned in done]
+            done = [self._alone(record, job, quarantine) for record in rest]
+        if self._keep_captions:
+            self._captions.keep(done, names, job)
+        whole = known | {captioned.record.index: captioned for captioned in done}
+        return [self._output(whole[record.index], job, shard) for record in records]
+
+    def _fingerprints(self, records: Sequence[RenderedRecord], job: Job) -> dict[int, str]:
+        if not (self._keep_captions or job.settings.reuse):
+            return {}
+        named = ((r.index, fingerprint(r, job, self._engine.engine)) for r in records)
+        return {index: name for index, name in named if name is not None}
 
     def _ask(self, records: Sequence[RenderedRecord], job: Job) -> list[Captioned]:
         pictures = self._fetch(records)
@@ -144,10 +166,15 @@ class CaptionStage:
         with self._lock:
             self._asked.append(entry)
         try:
-            return future.result()
+            with self._clock.working() as share:
+                done = future.result()
         finally:
             with self._lock:
                 self._asked.remove(entry)
+        asked = [captioned for captioned in done if captioned.requests]
+        for captioned in asked:
+            captioned.gpu_ms = round(1000 * share.seconds * self._gpus / len(asked))
+        return done
 
     def _alone(self, record: RenderedRecord, job: Job, quarantine: Quarantine) -> Captioned:
         def give_up(problem: Problem) -> Captioned:

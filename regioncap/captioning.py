@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from regioncap import answers, prompts
 from regioncap.engines.base import Answer, CaptionRequest, Engine, Prompt, RegionView, Sampling
@@ -32,6 +33,10 @@ class Captioned:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     requests: int = 0
+    #: Time of GPUs that the record took, its share of what was in the engine with it.
+    gpu_ms: int = 0
+    #: The earlier record that the captions were taken over from: its job and index.
+    reused: dict[str, Any] | None = None
     #: The last request that failed on its own.
     failure: RequestError | None = None
 

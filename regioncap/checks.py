@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple
 
+import PIL
 import redis
+from PIL import features
 
 from regioncap import presence
 from regioncap.errors import RegionCapError
@@ -27,39 +29,49 @@ class Check(NamedTuple):
     """One finding."""
 
     name: str
-    status: Literal["ok", "warn", "fail"]
+    status: Literal["ok", "warn", "fail", "skip"]
     #: What was found.
     what: str
     #: What to do; empty if it is fine.
     remedy: str = ""
 
 
+_Checks = list[tuple[str, Callable[[], Check]]]
+
+
 def run_checks(settings: Settings) -> Iterator[Check]:
     """All checks that fit the settings, one after the other; none raises."""
-    client = connect(settings)
-    checks: list[tuple[str, Callable[[], Check]]] = [
-        ("redis", lambda: _redis(client)),
+    client = connect(settings, patient=False)
+    redis_ = _run("redis", lambda: _redis(client))
+    yield redis_
+    behind_redis: _Checks = [
         ("redis persistence", lambda: _persistence(client)),
         ("redis memory", lambda: _memory(client)),
         ("clock", lambda: _clock(client)),
-        ("store", lambda: _store(settings)),
         ("render workers", lambda: _workers(client, "render", "render")),
         ("caption workers", lambda: _workers(client, "caption", settings.queue)),
         ("queues", lambda: _queues(client, settings)),
     ]
-    for name, check in checks:
-        try:
-            with queue_errors():
-                found = check()
-        except RegionCapError as error:
-            found = Check(name, "fail", error.message, error.hint)
-        yield found._replace(name=name)
+    if redis_.status != "fail":
+        yield from (_run(name, check) for name, check in behind_redis)
+    else:
+        yield Check("workers, queues", "skip", "Redis, which tells of them, is away")
+    yield _run("store", lambda: _store(settings))
+    yield _run("pictures", _pictures)
     if settings.engine == "vllm":
         from regioncap import gpu
 
         yield from gpu.check_all(
             settings.model, hf_cache_dir=settings.hf_cache_dir, download_dir=settings.download_dir
         )
+
+
+def _run(name: str, check: Callable[[], Check]) -> Check:
+    try:
+        with queue_errors():
+            return check()._replace(name=name)
+    except RegionCapError as error:
+        return Check(name, "fail", error.message, error.hint)
 
 
 def _info(client: redis.Redis, section: str) -> dict[str, Any]:
@@ -113,14 +125,28 @@ def _clock(client: redis.Redis) -> Check:
 
 def _store(settings: Settings) -> Check:
     store = Store(settings, attempts=1)
+    store.reach()
     store.check()
     key, data = f"doctor/{secrets.token_hex(8)}", datetime.now(UTC).isoformat().encode()
-    store.put(key, data)
-    found = store.get(key)
-    store.delete(key)
+    try:
+        store.put(key, data)
+        found, overwrites = store.get(key), store.put_new(key, b"")
+    finally:
+        store.delete(key)
     if found != data:
         return Check("", "fail", "an object read back differs from what was written", "")
-    return Check("", "ok", f"bucket {store.bucket} at {store.endpoint}: put, get and delete work")
+    if store.exists(key):
+        return Check("", "fail", "a deleted object is still there", "use a consistent store")
+    conditional = "conditional put is ignored" if overwrites else "conditional put holds"
+    where = f"bucket {store.bucket} at {store.endpoint}"
+    return Check("", "ok", f"{where}: put, get and delete work, {conditional}")
+
+
+def _pictures() -> Check:
+    missing = [name for name in ("jpg", "zlib", "webp", "freetype2") if not features.check(name)]
+    if missing:
+        return Check("", "fail", f"Pillow is built without {', '.join(missing)}", "reinstall it")
+    return Check("", "ok", f"Pillow {PIL.__version__} reads JPEG, PNG and WebP")
 
 
 def _workers(client: redis.Redis, kind: str, queue: str) -> Check:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from regioncap import jobs, layout
+from regioncap import jobs, layout, versions
 from regioncap.jobs import Job, Success
 from regioncap.progress import Progress
 from regioncap.results import summarize
@@ -32,7 +32,15 @@ def finish(store: Store, progress: Progress, job: Job) -> Success | None:
             summary = summarize(part)
         counts.update(summary["counts"])
         parts.append({"key": key, "sha256": summary["sha256"], **summary["counts"]})
-    success = Success(job=job.job, finished=jobs.now(), counts=dict(counts), parts=parts)
+    finished = jobs.now()
+    success = Success(
+        job=job.job,
+        finished=finished,
+        version=versions.current(store, job.job),
+        counts=dict(counts),
+        sums=jobs.sums(job, counts, finished),
+        parts=parts,
+    )
     text = success.model_dump_json(indent=2).encode()
     store.put(layout.success_key(job.job), text, "application/json")
     store.delete(layout.open_key(job.job))

@@ -102,6 +102,8 @@ def check_memory(
         )
     share_bytes = weights_bytes / tensor_parallel_size
     for gpu in gpus[:tensor_parallel_size]:
+        if not gpu.total_bytes:
+            continue  # memory shared with the CPU: the driver does not tell
         wanted_bytes = gpu.total_bytes * utilization
         if share_bytes >= wanted_bytes:
             raise EngineStartError(
@@ -243,8 +245,8 @@ def _check_model(
 
 def _select(gpus: list[Gpu], visible: str | None) -> list[Gpu]:
     """Applies CUDA_VISIBLE_DEVICES: indices or UUIDs; what follows an unknown one is hidden."""
-    if visible is None:
-        return gpus
+    if visible is None or visible.startswith("MIG-"):
+        return gpus  # nvidia-smi does not say which GPU a part is of
     chosen: list[Gpu] = []
     for name in filter(None, (part.strip() for part in visible.split(","))):
         match = [g for g in gpus if str(g.index) == name or g.uuid.startswith(name)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import islice
@@ -15,6 +16,7 @@ from regioncap.prompts import Template, built_in, parse_template
 from regioncap.records import SCHEMA_VERSION
 from regioncap.settings import JobSettings
 from regioncap.store import Store
+from regioncap.sums import Sums, sum_up
 
 
 class Job(BaseModel):
@@ -51,6 +53,11 @@ def _template(name: str, text: str) -> Template:
     return parse_template(text, name) if text else built_in(name)
 
 
+def sums(job: Job, counts: Mapping[str, int], until: datetime) -> Sums:
+    """What a job came to, by its counts, from its submission until a moment."""
+    return sum_up(counts, until - job.created, job.settings.price_per_gpu_hour)
+
+
 class Success(BaseModel):
     """The `_SUCCESS` object: says that the results are complete, and sums them up."""
 
@@ -60,6 +67,7 @@ class Success(BaseModel):
     #: Of the results: 1 as captioned, and one more with each import of edits.
     version: int = 1
     counts: dict[str, int]
+    sums: Sums | None = None
     parts: list[dict[str, Any]]
 
 

@@ -1,6 +1,7 @@
 """Where everything lies in the bucket: one function per kind of object, no I/O.
 
     images/<sha256>.<ext>                    sources, content-addressed, shared by jobs
+    captions/<2 digits>/<fingerprint>.json   captions of a record, for `submit --reuse`
     open/<job>                               empty; there while the job is unfinished
     jobs/<job>/job.json                      options, counts, number of shards
     jobs/<job>/input/part-00000.jsonl
@@ -57,6 +58,11 @@ def check_job_id(text: str) -> str:
 def image_key(sha256: str, extension: str) -> str:
     """Key of a source image, from the hash of its bytes and its file extension."""
     return f"{IMAGES}{sha256}.{extension}"
+
+
+def captions_key(fingerprint: str) -> str:
+    """Captions of a record, by what they were made from."""
+    return f"captions/{fingerprint[:2]}/{fingerprint}.json"
 
 
 def open_key(job: str) -> str:

@@ -106,8 +106,8 @@ class Leases:
             metrics.add("leases_lost", len(tags) - int(kept or 0))
 
     def _run(self) -> None:
-        while True:
-            time.sleep(self._period_s)
+        never = threading.Event()
+        while not never.wait(self._period_s):
             try:
                 self.renew()
             except redis.exceptions.RedisError as error:

@@ -7,6 +7,11 @@ import importlib.util
 from regioncap.errors import UsageError
 
 
+def is_installed(package: str) -> bool:
+    """Whether a package could be imported; nothing is."""
+    return importlib.util.find_spec(package) is not None
+
+
 def require(package: str, what: str, extra: str = "export") -> None:
     """Returns if a package is installed.
 
@@ -18,7 +23,7 @@ def require(package: str, what: str, extra: str = "export") -> None:
     Raises:
         UsageError: It is not (`missing-extra`).
     """
-    if importlib.util.find_spec(package) is None:
+    if not is_installed(package):
         raise UsageError(
             f"{what} needs the package {package}",
             code="missing-extra",

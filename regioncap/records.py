@@ -130,18 +130,24 @@ class RenderedRecord(InputRecord):
     type: Literal["with_bbox", "without_bbox"] = "with_bbox"
     width: int | None = None
     height: int | None = None
+    #: Hash of the source's bytes.
+    source_sha256: str | None = None
     normalized_bbox: list[list[float]] | None = None
     regions: list[Region] = Field(default_factory=list)
     views: list[View] = Field(default_factory=list)
 
 
-def parse_line(raw: bytes, *, line: int, index: int) -> InputRecord:
+def parse_line(
+    raw: bytes, *, line: int, index: int, image_key: str = "image", bbox_key: str = "bbox"
+) -> InputRecord:
     """Reads one input line.
 
     Args:
         raw: The line without its line end.
         line: Its number in the file, from 1.
         index: Its number among the records, from 0.
+        image_key: Field that names the image.
+        bbox_key: Field that holds the boxes.
     """
     record = InputRecord(index=index, line=line)
     if len(raw) > MAX_LINE_BYTES:
@@ -157,13 +163,19 @@ def parse_line(raw: bytes, *, line: int, index: int) -> InputRecord:
         return _bad(record, "bad-json", f"not JSON: {error}")
     if not isinstance(fields, dict):
         return _bad(record, "not-an-object", f"a JSON {_json_type(fields)}, not an object")
-    return from_fields(record, fields)
+    return from_fields(record, fields, image_key=image_key, bbox_key=bbox_key)
 
 
-def from_fields(record: InputRecord, fields: dict[str, Any]) -> InputRecord:
+def from_fields(
+    record: InputRecord,
+    fields: dict[str, Any],
+    *,
+    image_key: str = "image",
+    bbox_key: str = "bbox",
+) -> InputRecord:
     """Fills a record from the fields of a line; those that are none of ours go to meta."""
-    image = fields.pop("image", None)
-    bbox = fields.pop("bbox", None)
+    image = fields.pop(image_key, None)
+    bbox = fields.pop(bbox_key, None)
     given_id = fields.pop("id", None)
     record.meta = fields
     if isinstance(given_id, str | int) and not isinstance(given_id, bool):
@@ -171,15 +183,15 @@ def from_fields(record: InputRecord, fields: dict[str, Any]) -> InputRecord:
     elif given_id is not None:
         record.meta["id"] = given_id
     if not isinstance(image, str) or not image:
-        what = "no field image" if image is None else f"image is a {_json_type(image)}"
+        what = f"no field {image_key}" if image is None else f"{image_key} is a {_json_type(image)}"
         return _bad(record, "no-image", f"{what} (give a path or an s3:// URI)")
     record.image = image
     if bbox is not None and not isinstance(bbox, list):
         return _bad(
-            record, "bad-bbox", f"bbox is a {_json_type(bbox)} (give a list of [x, y, w, h])"
+            record, "bad-bbox", f"{bbox_key} is a {_json_type(bbox)} (give a list of [x, y, w, h])"
         )
     if bbox and not any(isinstance(box, list) for box in bbox) and len(bbox) == 4:
-        return _bad(record, "bad-bbox", f"bbox is one box (put it in a list: [{bbox}])")
+        return _bad(record, "bad-bbox", f"{bbox_key} is one box (put it in a list: [{bbox}])")
     if bbox and len(bbox) > MAX_REGIONS:
         return _bad(record, "too-many-boxes", f"{len(bbox):,} boxes (at most {MAX_REGIONS:,})")
     record.bbox = bbox or None

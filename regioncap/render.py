@@ -6,6 +6,7 @@ stage raises means that the shard could not be done at all and is to be tried ag
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -66,6 +67,7 @@ def render_record(record: InputRecord, data: bytes, job: Job, limits: Limits) ->
     """
     rendered = RenderedRecord(**record.model_dump())
     rendered.type = "with_bbox" if record.bbox else "without_bbox"
+    rendered.source_sha256 = hashlib.sha256(data).hexdigest()
     try:
         return rendered, _render(rendered, data, job, limits)
     except RecordError as error:

@@ -13,6 +13,10 @@ from regioncap.captioning import Captioned
 from regioncap.jobs import Job
 from regioncap.parallel import map_ahead
 from regioncap.store import Store
+from regioncap.sums import STATUSES
+
+#: What of a record's usage is added up.
+_USAGE = ("prompt_tokens", "completion_tokens", "gpu_ms")
 
 
 def output_record(
@@ -45,8 +49,10 @@ def output_record(
             "prompt_tokens": captioned.prompt_tokens,
             "completion_tokens": captioned.completion_tokens,
             "requests": captioned.requests,
+            "gpu_ms": captioned.gpu_ms,
         },
         "finish_reason": captioned.finish_reason,
+        "reused": captioned.reused,
         "edited": None,
         "meta": record.meta,
         "error": record.error.model_dump() if record.error else None,
@@ -55,16 +61,17 @@ def output_record(
 
 def summarize(part: bytes) -> dict[str, Any]:
     """What is noted of a results part: its hash, and counts that add up over parts."""
-    counts = dict.fromkeys(
-        ("records", "failed", "regions", "regions_ok", "prompt_tokens", "completion_tokens"), 0
-    )
+    names = ["records", "failed", "reused", "regions", *(f"regions_{s}" for s in STATUSES)]
+    counts = dict.fromkeys([*names, *_USAGE], 0)
     for record in parse_part(part):
         counts["records"] += 1
         counts["failed"] += record["error"] is not None
         counts["regions"] += len(record["regions"])
-        counts["regions_ok"] += sum(region["status"] == "ok" for region in record["regions"])
-        counts["prompt_tokens"] += record["usage"]["prompt_tokens"]
-        counts["completion_tokens"] += record["usage"]["completion_tokens"]
+        counts["reused"] += record.get("reused") is not None
+        for region in record["regions"]:
+            counts[f"regions_{region['status']}"] += 1
+        for name in _USAGE:
+            counts[name] += record["usage"].get(name, 0)
     return {"sha256": hashlib.sha256(part).hexdigest(), "counts": counts}
 
 

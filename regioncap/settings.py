@@ -53,6 +53,12 @@ class JobSettings(BaseModel):
         pattern=r"^caption(\.[A-Za-z0-9_-]+)*$",
         description="Queue of the caption workers to use: one queue per model.",
     )
+    reuse: bool = Field(
+        False, description="Whether captions of earlier jobs are taken over where nothing changed."
+    )
+    price_per_gpu_hour: float | None = Field(
+        None, ge=0, description="Price of one GPU for an hour, to tell what regions cost."
+    )
 
 
 def _lower(value: object) -> object:
@@ -108,6 +114,9 @@ class Settings(BaseSettings, JobSettings):
     )
     max_image_bytes: int = Field(50_000_000, ge=1, description="Largest image file accepted.")
     max_image_pixels: int = Field(100_000_000, ge=1, description="Largest image accepted.")
+    keep_captions: bool = Field(
+        True, description="Whether caption workers keep captions for later jobs with reuse."
+    )
     concurrency: int | None = Field(
         None, ge=1, description="Shards that a worker has in hand; by the kind of worker if unset."
     )

@@ -61,18 +61,22 @@ def open_source(target: str, stdin: BinaryIO, root: Path | None = None) -> Itera
         try:
             file = path.open("rb")
         except OSError as error:
-            message = f"{target} cannot be read: {error.strerror}"
-            raise UsageError(message, code="no-input-file") from error
+            raise UsageError(
+                f"{target} cannot be read: {error.strerror}", code="no-input-file"
+            ) from error
         with file:
             yield Source(target, root or path.parent, read_lines(file), lambda: _read_part(file))
 
 
-def read_lines(file: BinaryIO) -> Iterator[InputRecord]:
+def read_lines(
+    file: BinaryIO, *, image_key: str = "image", bbox_key: str = "bbox"
+) -> Iterator[InputRecord]:
     """Records of a JSON Lines file, as a stream; blank lines are skipped."""
+    keys = {"image_key": image_key, "bbox_key": bbox_key}
     index = 0
     for number, raw in enumerate(_lines(file), start=1):
         if raw.strip(b" \t\r\n\xef\xbb\xbf"):
-            yield parse_line(raw.rstrip(b"\r\n"), line=number, index=index)
+            yield parse_line(raw.rstrip(b"\r\n"), line=number, index=index, **keys)
             index += 1
 
 

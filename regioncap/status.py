@@ -17,6 +17,7 @@ from regioncap.jobs import Job
 from regioncap.progress import Progress
 from regioncap.records import SCHEMA_VERSION
 from regioncap.store import Store
+from regioncap.sums import Sums
 
 State = Literal["waiting", "running", "done", "cancelled"]
 
@@ -42,6 +43,7 @@ class JobStatus(BaseModel):
     regions_ok: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    sums: Sums | None = None
     #: Where the results are, to read without this program.
     results: str = ""
 
@@ -72,6 +74,7 @@ def job_status(store: Store, client: redis.Redis, job: Job) -> JobStatus:
         status.state, status.finished = "done", success.finished
         status.shards_done = status.shards_rendered = job.shards
         _take_counts(status, success.counts)
+        status.sums = jobs.sums(job, success.counts, success.finished)
         return status
     _take_progress(status, store, client, job)
     if store.exists(layout.cancelled_key(job.job)):
@@ -88,6 +91,7 @@ def _take_progress(status: JobStatus, store: Store, client: redis.Redis, job: Jo
         status.shards_rendered = progress.rendered()
         status.shards_done = counts.pop("shards")
         _take_counts(status, counts)
+        status.sums = jobs.sums(job, counts, jobs.now())
     except QueueError:
         keys = store.list_keys(layout.results_prefix(job.job))
         status.shards_done = sum(1 for _ in keys)

@@ -22,6 +22,7 @@ from regioncap.settings import Settings
 T = TypeVar("T")
 
 _MISSING = {"NoSuchKey", "NoSuchBucket", "NoSuchObject", "NotFound", "ResourceNotFound"}
+_THERE = {"PreconditionFailed", "ConditionalRequestConflict"}
 _DENIED = {"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch"}
 
 
@@ -79,6 +80,24 @@ class Store:
                 self.bucket, key, io.BytesIO(data), len(data), content_type=content_type
             ),
         )
+
+    def put_new(self, key: str, data: bytes) -> bool:
+        """Writes an object unless there is one; whether it was written.
+
+        A store that does not know conditional requests writes it in any case.
+        """
+
+        def put() -> bool:
+            try:
+                # minio-py has no public way to send the header.
+                self._client._put_object(self.bucket, key, data, {"If-None-Match": "*"})
+            except S3Error as error:
+                if error.code in _THERE:
+                    return False
+                raise
+            return True
+
+        return self._call(key, put)
 
     def get(self, key: str, *, bucket: str | None = None, limit_bytes: int | None = None) -> bytes:
         """Reads an object.

@@ -20,12 +20,13 @@ from regioncap.images import image_extension, probe
 from regioncap.jobs import Job
 from regioncap.locate import Locator
 from regioncap.parallel import map_ahead
+from regioncap.prompts import built_in, parse_template
 from regioncap.records import InputRecord, Problem, dump_lines
 from regioncap.settings import Settings
 from regioncap.store import Store
 
 #: Rejected records that are kept to be shown.
-SAMPLES = 10
+SAMPLES = 5
 
 
 @dataclass(slots=True)
@@ -87,6 +88,23 @@ class Uploader:
             self._tally.uploaded += not known
             self._tally.uploaded_bytes += 0 if known else len(data)
         return key
+
+
+def template_text(prompt: str) -> str:
+    """Text of the user's own prompt template, checked; empty for one that is built in.
+
+    Raises:
+        UsageError: The file cannot be read or is no template, or there is no such template.
+    """
+    if not prompt.endswith(".toml"):
+        built_in(prompt)
+        return ""
+    try:
+        text = Path(prompt).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{prompt} cannot be read: {error}", code="no-prompt-file") from error
+    parse_template(text, prompt)
+    return text
 
 
 def submit(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Generator, Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,9 @@ class Finding:
     message: str
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}: {self.field} {self.code} {self.message}"
+        # The field has been named; the message, which also stands alone elsewhere, names it again.
+        what = self.message.removeprefix("image ").removeprefix("box ")
+        return f"{self.file}:{self.line}: {self.field} {self.code} {what}"
 
     def as_json(self) -> dict[str, Any]:
         """The finding as a JSON object."""
@@ -104,7 +106,9 @@ class Totals:
 
     def as_json(self) -> dict[str, Any]:
         """The totals as a JSON object."""
-        return {"kind": "summary", "schema_version": SCHEMA_VERSION, **asdict(self)}
+        counts = {each.name: getattr(self, each.name) for each in fields(self)}
+        problems = dict(self.problems.most_common())
+        return {"kind": "summary", "schema_version": SCHEMA_VERSION, **counts, "problems": problems}
 
 
 class Checker:

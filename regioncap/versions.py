@@ -79,6 +79,14 @@ def apply_edits(store: Store, job: Job, edits: Edits) -> Outcome:
     return outcome
 
 
+def current(store: Store, job_id: str) -> int:
+    """Number of the version that the results are: 1 if nobody edited them."""
+    number = 1
+    while store.exists(f"{layout.version_prefix(job_id, number)}_SUCCESS"):
+        number += 1
+    return number
+
+
 def _check(job: Job, edits: Edits) -> None:
     for index in edits:
         if not 0 <= index < job.records:
@@ -120,7 +128,12 @@ def _overwrite(store: Store, job: Job, base: str, edits: Edits, *, version: int)
         parts.append({"key": key, "sha256": summary["sha256"], **summary["counts"]})
     before = Success.model_validate_json(store.get(f"{base}_SUCCESS"))
     after = before.model_copy(
-        update={"counts": before.counts | counts, "parts": parts, "version": version}
+        update={
+            "counts": before.counts | counts,
+            "sums": jobs.sums(job, counts, before.finished),
+            "parts": parts,
+            "version": version,
+        }
     )
     store.put(
         layout.success_key(job.job), after.model_dump_json(indent=2).encode(), "application/json"

@@ -58,7 +58,13 @@ def _engine() -> EngineThread:
 
 @cache
 def _stage() -> CaptionStage:
-    return CaptionStage(_store(), _engine(), _shards().progress)
+    return CaptionStage(
+        _store(),
+        _engine(),
+        _shards().progress,
+        gpus=engines.gpus(settings),
+        keep_captions=settings.keep_captions,
+    )
 
 
 def _stop_waiting() -> None:

@@ -28,6 +28,7 @@ app = make_app(
     worker_concurrency=settings.concurrency,
     worker_max_tasks_per_child=200,
     worker_max_memory_per_child=2_000_000,  # KiB; checked between shards
+    worker_lost_wait=2.0,  # seconds for a result that a dead process may have sent last
     task_time_limit=settings.shard_timeout_s,
 )
 _drain = Drain(settings.grace_s)

@@ -87,26 +87,25 @@ class Shards:
     def _try(
         self, log: structlog.stdlib.BoundLogger, job: str, shard: int, work: Work
     ) -> str | None:
+        attempts = Attempts(self.redis, job, self.stage, shard)
         try:
-            return self._counted(Attempts(self.redis, job, self.stage, shard), job, shard, work)
+            return self._counted(attempts, job, shard, work)
         except StoppedError as error:
             log.info("back to the queue", reason=str(error))
             raise Reject(str(error), requeue=True) from None
-        except NotFoundError as error:
-            if error.code == "no-such-job":
-                log.warning("dropped: the job is gone")
-                return "dropped"
-            self._back(log, error)
         except EngineDeadError as error:
             log.error("the engine died", error=str(error))
             self.on_engine_death()
             raise Reject(str(error), requeue=True) from None
         except ServiceError as error:
-            self._back(log, error)
+            self._failures += 1
+            self._back(log, error, self._failures)
         except Exception as error:
+            if isinstance(error, NotFoundError) and error.code == "no-such-job":
+                return "dropped: no such job"
             # Not the records' fault, as those end as error records: ours, or the machine's.
             log.exception("shard failed")
-            self._back(log, error)
+            self._back(log, error, self._deaths(attempts))
         return None
 
     def _counted(self, attempts: Attempts, job: str, shard: int, work: Work) -> str:
@@ -120,6 +119,13 @@ class Shards:
         with self._debts(attempts):
             attempts.clear()
         return outcome
+
+    @staticmethod
+    def _deaths(attempts: Attempts) -> int:
+        try:
+            return attempts.deaths()
+        except QueueError:
+            return 1
 
     @contextmanager
     def _forgiving(self, attempts: Attempts) -> Iterator[None]:
@@ -148,10 +154,9 @@ class Shards:
         if self.stopping.is_set():
             raise StoppedError("the worker is told to stop")
 
-    def _back(self, log: structlog.stdlib.BoundLogger, error: Exception) -> None:
+    def _back(self, log: structlog.stdlib.BoundLogger, error: Exception, failures: int) -> None:
         """Waits a little and gives the shard back: what was missing may be there again then."""
-        self._failures += 1
-        pause_s = min(_MAX_PAUSE_S, 0.5 * 2 ** min(self._failures, 10))
+        pause_s = min(_MAX_PAUSE_S, 0.5 * 2 ** min(failures, 10))
         log.warning("back to the queue", error=str(error), pause_s=pause_s)
         self.stopping.wait(pause_s)
         raise Reject(str(error), requeue=True)

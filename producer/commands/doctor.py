@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import json as json_module
 from typing import Annotated
 
 import typer
 
-from producer.context import Services, emit, say
+from producer import words
+from producer.complaints import unconfigured
+from producer.context import Services, emit_json, say
+from producer.tables import show_line
 
-_SIGNS = {"ok": "ok  ", "warn": "warn", "fail": "FAIL"}
+_SIGNS = {"ok": "ok", "warn": "warn", "fail": "FAIL", "skip": "-"}
+#: The checks that fail where a service was never named, and the setting that names it.
+_NAMED_BY = {"redis": "broker_url", "store": "s3_endpoint"}
 _EXIT_SERVICE = 4
 
 
@@ -28,13 +32,21 @@ def doctor_command(
     services: Services = context.obj
     failed = 0
     for check in run_checks(services.settings):
-        failed += check.status == "fail"
+        remedy = check.remedy
+        if check.status == "fail":
+            failed += 1
+            setting = _NAMED_BY.get(check.name)
+            remedy = (setting and unconfigured(setting, services)) or remedy
         if json:
-            emit(json_module.dumps(check._asdict()))
+            emit_json(check._replace(remedy=remedy)._asdict())
         else:
-            emit(f"{_SIGNS[check.status]}  {check.name:18} {check.what}")
-            if check.remedy:
-                emit(f"{'':6}{'':18} -> {check.remedy}")
+            _show(check.status, check.name, check.what, remedy)
     if failed:
-        say(f"{failed} of what is needed is missing")
+        say(f"{words.count(failed, 'check')} failed")
         raise typer.Exit(_EXIT_SERVICE)
+
+
+def _show(status: str, name: str, what: str, remedy: str) -> None:
+    show_line((_SIGNS[status], 4), (name, 17), (what, 0))
+    if remedy:
+        show_line(("", 4), ("", 17), (f"-> {remedy}", 0))

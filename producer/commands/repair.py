@@ -52,7 +52,7 @@ def retry_command(
 
 def reconcile_command(
     context: typer.Context,
-    job_id: Annotated[str | None, typer.Argument(metavar="[JOB]", help="One job.")] = None,
+    job_id: Annotated[str | None, typer.Argument(metavar="JOB", help="One job.")] = None,
 ) -> None:
     """Rebuild the queue and the progress from the object store alone."""
     from regioncap import jobs, layout

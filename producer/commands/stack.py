@@ -12,13 +12,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from producer.commands.worker import celery_command
 from producer.context import Services, emit, say, talk
 
 if TYPE_CHECKING:
     from regioncap.local.stack import LocalStack
-
-_READY_TIMEOUT_S = 600.0
 
 
 def register(app: typer.Typer) -> None:
@@ -128,63 +125,18 @@ def start_workers(
     stack: LocalStack, services: Services, render_workers: int, caption_workers: int
 ) -> None:
     """Starts workers as children of the stack and waits until they serve."""
-    from regioncap.errors import ServiceError
-    from regioncap.local.process import Command
+    from regioncap.local import workers
 
-    settings = services.settings
-    environment = os.environ | {
-        f"REGIONCAP_{name.upper()}": value
-        for name, value in {**stack.settings(), "engine": settings.engine,
-                            "model": settings.model, "queue": settings.queue}.items()
-    }  # fmt: skip
-    kinds = [("render", ["-Q", "render"])] * render_workers
-    kinds += [("caption", ["-Q", settings.queue, "-P", "threads"])] * caption_workers
-    if stack.supervisor is None:
-        raise ServiceError("the stack is down", code="stack-start")
-    for number, (kind, arguments) in enumerate(kinds, start=1):
-        stack.supervisor.start(
-            Command(
-                name=f"{kind}-{number}",
-                argv=tuple(celery_command(kind, [*arguments, "-n", f"{kind}-{number}@%h"])),
-                env=environment,
-                stop_timeout_s=settings.grace_s + 10,
-            )
-        )
     with talk.status("starting workers"):
-        _wait_for_workers(stack, services, len(kinds))
-
-
-def _wait_for_workers(stack: LocalStack, services: Services, count: int) -> None:
-    from regioncap.errors import ServiceError
-    from regioncap.presence import workers
-
-    deadline = time.monotonic() + _READY_TIMEOUT_S
-    while len(workers(services.redis)) < count:
-        _complain_of_ended(stack)
-        if time.monotonic() > deadline:
-            raise ServiceError(
-                f"the workers are not ready after {_READY_TIMEOUT_S:.0f} s",
-                code="stack-start",
-                hint=f"see the logs in {stack.folder / 'logs'}",
-            )
-        time.sleep(0.1)
-
-
-def _complain_of_ended(stack: LocalStack) -> None:
-    from regioncap.errors import ServiceError
-
-    for child in stack.supervisor.ended() if stack.supervisor else []:
-        raise ServiceError(
-            f"{child.command.name} does not start:\n{child.log_tail()}",
-            code="stack-start",
-            hint=f"its log: {child.log_path}",
-        )
+        workers.start_workers(stack, services.settings, render_workers, caption_workers)
 
 
 def _wait_until_stopped(stack: LocalStack) -> None:
+    from regioncap.local.workers import complain_of_ended
+
     try:
         while True:
-            _complain_of_ended(stack)
+            complain_of_ended(stack)
             time.sleep(0.5)
     except KeyboardInterrupt:
         return

@@ -22,7 +22,7 @@ def register(app: typer.Typer) -> None:
 
 def status_command(
     context: typer.Context,
-    job_id: Annotated[str | None, typer.Argument(metavar="[JOB]", help="One job.")] = None,
+    job_id: Annotated[str | None, typer.Argument(metavar="JOB", help="One job.")] = None,
     json: Annotated[bool, typer.Option("--json", help="JSON, one object a job.")] = False,
     limit: Annotated[int, typer.Option(help="How many recent jobs.", min=1)] = 10,
 ) -> None:
@@ -94,6 +94,11 @@ def summary_line(status: JobStatus) -> str:
         f"{status.failed:,} failed",
         f"{status.regions_ok:,} of {words.count(status.regions, 'region')} captioned",
     ]
+    sums = status.sums
+    if sums and sums.reused:
+        parts.append(f"{sums.reused:,} reused")
+    if sums and sums.price_per_1000_regions is not None:
+        parts.append(f"{sums.price_per_1000_regions:.3g} per 1,000 regions")
     if status.name:
         parts.append(status.name)
     return "  ".join(parts)

@@ -50,6 +50,13 @@ def submit_command(
     seed: Annotated[int | None, typer.Option(help="Seed of the sampling.")] = None,
     shard_size: Annotated[int | None, typer.Option(help="Records in a shard.")] = None,
     queue: Annotated[str | None, typer.Option(help="Queue of the caption workers.")] = None,
+    reuse: Annotated[
+        bool | None,
+        typer.Option("--reuse", help="Take over captions of earlier jobs where nothing changed."),
+    ] = None,
+    price_per_gpu_hour: Annotated[
+        float | None, typer.Option(help="To tell what 1,000 regions cost.")
+    ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Watch until it is done.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check and count; needs no services, sends nothing.")
@@ -71,6 +78,8 @@ def submit_command(
         seed=seed,
         shard_size=shard_size,
         queue=queue,
+        reuse=reuse,
+        price_per_gpu_hour=price_per_gpu_hour,
     )
     if (file is None) == (resume is None):
         raise typer.BadParameter("give either a FILE or --resume JOB")
@@ -134,9 +143,10 @@ def submit_file(
 def _checked_template(services: Services) -> str:
     """Text of the user's own prompt template, with all that can be checked before the upload."""
     from regioncap import marks
+    from regioncap.submit import template_text
 
     marks.get(services.settings.mark_style)
-    return _template_text(services.settings.prompt)
+    return template_text(services.settings.prompt)
 
 
 def _check_services(services: Services) -> None:
@@ -201,22 +211,6 @@ def _dry_run(services: Services, file: str, root: Path | None) -> int:
     return 2 if totals.problems else 0
 
 
-def _template_text(prompt: str) -> str:
-    """Text of the user's own prompt template, checked; empty for one that is built in."""
-    from regioncap.errors import UsageError
-    from regioncap.prompts import built_in, parse_template
-
-    if not prompt.endswith(".toml"):
-        built_in(prompt)
-        return ""
-    try:
-        text = Path(prompt).read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{prompt} cannot be read: {error}", code="no-prompt-file") from error
-    parse_template(text, prompt)
-    return text
-
-
 def _tell(tally: Tally, file: str) -> None:
     from regioncap.validate import rejection
 
@@ -229,7 +223,7 @@ def _tell(tally: Tally, file: str) -> None:
     if tally.rejected > len(tally.samples):
         say(f"... and {tally.rejected - len(tally.samples):,} more; regioncap validate shows all")
     if tally.rejected:
-        say(f"{words.count(tally.rejected, 'record')} will come out as error records")
+        say(f"{words.count(tally.rejected, 'error record')} will come out")
 
 
 def _labels(pairs: list[str]) -> dict[str, str]:

@@ -104,4 +104,4 @@ def tell_totals(totals: Totals) -> None:
         f"{words.count(totals.records, 'record')} ({codes})"
     )
     if totals.failing:
-        say(f"{words.count(totals.failing, 'record')} would come out as an error record")
+        say(f"{words.count(totals.failing, 'error record')} would come out")

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from collections.abc import Mapping
 from typing import Annotated
 
 import typer
 
 from producer.context import Services
-
-_COMMON = ["--without-gossip", "--without-mingle", "--loglevel=INFO"]
 
 worker = typer.Typer(help="Run a worker.", no_args_is_help=True)
 
@@ -59,12 +56,9 @@ def janitor_command(context: typer.Context) -> None:
     janitor.run()
 
 
-def celery_command(kind: str, arguments: list[str]) -> list[str]:
-    """The command line of a worker."""
-    return [sys.executable, "-m", "celery", "-A", f"workers.{kind}", "worker", *arguments, *_COMMON]
-
-
 def _run(kind: str, arguments: list[str], given: Mapping[str, object]) -> None:
+    from regioncap.local.workers import celery_command
+
     environment = os.environ | {
         f"REGIONCAP_{name}": str(value) for name, value in given.items() if value is not None
     }

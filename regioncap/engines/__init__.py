@@ -6,6 +6,7 @@ line in `_MODULES`.
 
 from __future__ import annotations
 
+import math
 from importlib import import_module
 
 from regioncap.engines.base import Engine
@@ -26,3 +27,11 @@ def make(settings: Settings) -> Engine:
     """
     engine: Engine = import_module(_MODULES[settings.engine]).from_settings(settings)
     return engine
+
+
+def gpus(settings: Settings) -> int:
+    """How many GPUs the engine that the settings name keeps busy; 0 if that is not ours to know."""
+    if settings.engine != "vllm":
+        return 0
+    sizes = ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size")
+    return math.prod(int(settings.engine_args.get(size, 1)) for size in sizes)

@@ -118,6 +118,13 @@ class VllmEngine:
         try:
             self._llm = load(arguments)
             await self._warm_up()
+        except EngineDeadError as error:
+            await self.close()
+            raise EngineStartError(
+                f"the model loaded, and the engine died of a first request: {error.message}",
+                code="engine-warm-up",
+                hint="vLLM's log above names the cause",
+            ) from error
         except BaseException:
             await self.close()
             raise
@@ -136,10 +143,11 @@ class VllmEngine:
 
     async def health(self) -> None:
         """Returns if the engine serves; see `Engine.health`."""
+        llm = self._require_llm()
         from vllm.v1.engine.exceptions import EngineDeadError as VllmDeadError
 
         try:
-            await self._require_llm().check_health()
+            await llm.check_health()
         except VllmDeadError as error:
             raise _dead(error) from error
 

@@ -86,14 +86,18 @@ def check_machine(folder: Path, arguments: dict[str, Any]) -> None:
     if current_platform.is_cpu():
         check_cpu_memory(needed_bytes, int(os.environ.get("VLLM_CPU_KVCACHE_SPACE") or 0) * _GIB)
     elif current_platform.is_cuda() or not current_platform.device_type:
-        check_memory(
-            visible_gpus(),
-            weights_bytes=needed_bytes,
-            utilization=arguments.get(
-                "gpu_memory_utilization", AsyncEngineArgs.gpu_memory_utilization
-            ),
-            tensor_parallel_size=arguments["tensor_parallel_size"],
-        )
+        gpus = visible_gpus()
+        # Without nvidia-smi, or on a part of a GPU (MIG), the sizes are not known beforehand.
+        knows = gpus and "MIG-" not in os.environ.get("CUDA_VISIBLE_DEVICES", "")
+        if knows or not current_platform.device_type:
+            check_memory(
+                gpus,
+                weights_bytes=needed_bytes // arguments.get("pipeline_parallel_size", 1),
+                utilization=arguments.get(
+                    "gpu_memory_utilization", AsyncEngineArgs.gpu_memory_utilization
+                ),
+                tensor_parallel_size=arguments["tensor_parallel_size"],
+            )
 
 
 def check_cpu_memory(weights: int, kv_cache: int) -> None:

@@ -9,7 +9,10 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from tests.support.rig import Rig
+import psutil
+
+from regioncap import layout
+from tests.support.rig import Rig, wait_until
 
 
 def test_undisturbed_runs_are_equal(rig: Rig, input_file: Path, expected: bytes) -> None:
@@ -25,10 +28,69 @@ def test_render_children_die(
     render = rig.start_ready("render")
     rig.start("caption")
     job = rig.submit(input_file)
-    for _ in range(4):
-        time.sleep(chance.uniform(0.1, 0.6))
-        victims = render.children()
-        if victims:
-            with suppress(ProcessLookupError):
-                os.kill(chance.choice(victims).pid, signal.SIGKILL)
+    kills = 0
+    while kills < 4:
+        time.sleep(chance.uniform(0.05, 0.5))
+        with suppress(ProcessLookupError, IndexError):
+            os.kill(chance.choice(render.children()).pid, signal.SIGKILL)
+            kills += 1
+    rig.check(job, expected)
+
+
+def test_render_worker_dies(
+    rig: Rig, input_file: Path, expected: bytes, chance: random.Random
+) -> None:
+    rig.start("caption")
+    job = rig.submit(input_file)
+    for _ in range(3):
+        render = rig.start_ready("render")
+        children = render.children()
+        time.sleep(chance.uniform(0, 0.4))
+        render.kill()
+        psutil.wait_procs(children, timeout=30)
+        assert not any(child.is_running() for child in children)
+    rig.start("render")
+    rig.check(job, expected)
+
+
+def test_caption_workers_die(
+    rig: Rig, input_file: Path, expected: bytes, chance: random.Random
+) -> None:
+    rig.start("render")
+    job = rig.submit(input_file)
+    for _ in range(3):
+        caption = rig.start_ready("caption")
+        time.sleep(chance.uniform(0, 0.6))
+        caption.kill()
+    rig.start("caption")
+    rig.check(job, expected)
+
+
+def test_janitors_die_and_one_is_enough(
+    rig: Rig, input_file: Path, expected: bytes, chance: random.Random
+) -> None:
+    # No message at all: only janitors can bring this job to its end.
+    job = rig.submit(input_file, queue=False)
+    for _ in range(2):
+        janitor = rig.start("janitor")
+        time.sleep(chance.uniform(1, 3))
+        janitor.kill()
+    rig.start("janitor")
+    rig.start("janitor")
+    rig.start("render")
+    rig.start("caption")
+    rig.check(job, expected)
+
+
+def test_last_part_without_its_finaliser(rig: Rig, input_file: Path, expected: bytes) -> None:
+    rig.start("render")
+    caption = rig.start("caption")
+    job = rig.submit(input_file)
+    rig.check(job, expected)
+    caption.kill()
+    # As if the worker had died between the last part and `_SUCCESS`.
+    rig.store.put(layout.open_key(job.job), b"")
+    rig.store.delete(layout.success_key(job.job))
+    rig.start("janitor")
+    wait_until(lambda: rig.store.exists(layout.success_key(job.job)))
     rig.check(job, expected)

@@ -9,6 +9,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -41,6 +42,9 @@ class Worker:
     """A worker's process, in a session of its own."""
 
     kind: str
+    #: What `Rig.start` was told besides.
+    module: str
+    changed: dict[str, str]
     process: subprocess.Popen[bytes]
     log: Path
 
@@ -83,6 +87,10 @@ class Rig:
     folder: Path
     workers: list[Worker] = field(default_factory=list)
     extra: dict[str, str] = field(default_factory=dict)
+    #: Of the workers that `keep` started again.
+    exit_codes: list[int] = field(default_factory=list)
+    _stopped: threading.Event = field(default_factory=threading.Event)
+    _keepers: list[threading.Thread] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -133,8 +141,23 @@ class Rig:
                 stderr=stream,
                 start_new_session=True,
             )
-        self.workers.append(Worker(kind, process, log))
+        self.workers.append(Worker(kind, module, changed, process, log))
         return self.workers[-1]
+
+    def keep(self, *workers: Worker) -> None:
+        """Starts workers again when they end, as a supervisor does, until the rig stops."""
+
+        def watch(worker: Worker) -> None:
+            while not self._stopped.wait(0.2):
+                if worker.process.poll() is not None:
+                    worker.end()
+                    self.exit_codes.append(worker.process.returncode)
+                    worker = self.start(worker.kind, worker.module, **worker.changed)
+
+        for worker in workers:
+            thread = threading.Thread(target=watch, args=(worker,), daemon=True)
+            thread.start()
+            self._keepers.append(thread)
 
     def start_ready(self, kind: str, module: str = "", **changed: str) -> Worker:
         """Starts a worker and waits until it takes work."""
@@ -197,6 +220,9 @@ class Rig:
         assert not self.store.exists(layout.open_key(job.job))
 
     def stop(self) -> None:
+        self._stopped.set()
+        for keeper in self._keepers:
+            keeper.join()
         for worker in self.workers:
             worker.end()
 

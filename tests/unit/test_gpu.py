@@ -45,6 +45,7 @@ def test_reads_what_the_driver_tells(tmp_path: Path) -> None:
 def test_memory_that_is_not_told_counts_as_none() -> None:
     (gpu,) = parse_gpus("0, GPU-a, NVIDIA GB10, [N/A], [N/A], 580.1, 12.1")
     assert (gpu.total_bytes, gpu.free_bytes) == (0, 0)
+    check_memory([gpu], weights_bytes=7 * GIB, utilization=0.9, tensor_parallel_size=1)
 
 
 @pytest.mark.parametrize(
@@ -56,6 +57,7 @@ def test_memory_that_is_not_told_counts_as_none() -> None:
         ("", []),
         ("-1", []),
         ("1,9,0", [1]),
+        ("MIG-cccc", [0, 1]),
     ],
 )
 def test_only_visible_gpus_count(tmp_path: Path, visible: str, indices: list[int]) -> None:

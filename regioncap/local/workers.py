@@ -1,0 +1,92 @@
+"""Workers as children of the embedded stack, started as anyone would start them: with Celery."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Sequence
+
+from regioncap.errors import ServiceError
+from regioncap.local.process import Command
+from regioncap.local.stack import LocalStack
+from regioncap.presence import workers
+from regioncap.progress import connect
+from regioncap.settings import Settings
+
+#: A model of tens of gigabytes loads in minutes.
+READY_TIMEOUT_S = 600.0
+
+_COMMON = ("--without-gossip", "--without-mingle", "--loglevel=INFO")
+#: What a worker's own environment must say besides how to reach the stack.
+_WORKER_SETTINGS = ("engine", "model", "hf_cache_dir", "download_dir", "queue")
+
+
+def celery_command(kind: str, arguments: Sequence[str]) -> list[str]:
+    """The command line of a worker: `render` or `caption`."""
+    return [sys.executable, "-m", "celery", "-A", f"workers.{kind}", "worker", *arguments, *_COMMON]
+
+
+def start_workers(stack: LocalStack, settings: Settings, render: int = 1, caption: int = 1) -> None:
+    """Starts workers and waits until they serve.
+
+    Args:
+        stack: A started stack.
+        settings: The settings to run with.
+        render: How many render workers.
+        caption: How many caption workers.
+
+    Raises:
+        ServiceError: One ends or is not ready in time; the message shows its log (`stack-start`).
+    """
+    if stack.supervisor is None:
+        raise ServiceError("the stack is down", code="stack-start")
+    kinds = [("render", ["-Q", "render"])] * render
+    kinds += [("caption", ["-Q", settings.queue, "-P", "threads"])] * caption
+    for number, (kind, arguments) in enumerate(kinds, start=1):
+        stack.supervisor.start(
+            Command(
+                name=f"{kind}-{number}",
+                argv=tuple(celery_command(kind, [*arguments, "-n", f"{kind}-{number}@%h"])),
+                env=_environment(stack, settings),
+                stop_timeout_s=settings.grace_s + 10,
+            )
+        )
+    _wait(stack, settings, len(kinds))
+
+
+def _environment(stack: LocalStack, settings: Settings) -> dict[str, str]:
+    given = {name: getattr(settings, name) for name in _WORKER_SETTINGS}
+    values = {name: str(value) for name, value in given.items() if value is not None}
+    return os.environ | {
+        f"REGIONCAP_{name.upper()}": value for name, value in (values | stack.settings()).items()
+    }
+
+
+def _wait(stack: LocalStack, settings: Settings, count: int) -> None:
+    client = connect(settings)
+    deadline = time.monotonic() + READY_TIMEOUT_S
+    while len(workers(client)) < count:
+        complain_of_ended(stack)
+        if time.monotonic() > deadline:
+            raise ServiceError(
+                f"the workers are not ready after {READY_TIMEOUT_S:.0f} s",
+                code="stack-start",
+                hint=f"see the logs in {stack.folder / 'logs'}",
+            )
+        time.sleep(0.1)
+    client.close()
+
+
+def complain_of_ended(stack: LocalStack) -> None:
+    """Returns if every child of a stack runs.
+
+    Raises:
+        ServiceError: One has ended for good (`stack-start`).
+    """
+    for child in stack.supervisor.ended() if stack.supervisor else []:
+        raise ServiceError(
+            f"{child.command.name} does not start:\n{child.log_tail()}",
+            code="stack-start",
+            hint=f"its log: {child.log_path}",
+        )

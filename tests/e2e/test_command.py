@@ -1,0 +1,337 @@
+"""The command as people use it: what it prints where, how it ends, and what it looks like."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.support.system import ROOT, System, read_jsonl, run_command, write_jsonl
+
+HEAVY = {"celery", "minio", "PIL", "numpy", "pydantic_settings", "redis", "torch", "kombu"}
+JOB_ID = re.compile(rb"\d{8}-\d{6}-[a-z2-7]{6}")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder of its own with two pictures."""
+    for name in ("red.png", "blue.png"):
+        Image.effect_noise((320, 200), 90).save(tmp_path / name)
+    return tmp_path
+
+
+@pytest.fixture
+def nowhere(tmp_path: Path) -> dict[str, str]:
+    """The environment of someone who has configured nothing."""
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith("REGIONCAP_")}
+    # Ports that nothing listens on, whatever runs on this machine.
+    (tmp_path / "regioncap.toml").write_text("")
+    return inherited
+
+
+def on_terminal(system: System, *arguments: str, keys: bytes = b"") -> tuple[str, int]:
+    """Runs the command on a terminal of its own; returns what it showed, and its exit code."""
+    command = [sys.executable, "-m", "producer", *arguments]
+    env = system.env | {"PYTHONPATH": str(ROOT), "TERM": "xterm-256color", "COLUMNS": "110"}
+    env.pop("NO_COLOR", None)
+    parent, child = pty.openpty()
+    process = subprocess.Popen(
+        command, env=env, stdin=child, stdout=child, stderr=child, start_new_session=True
+    )
+    os.close(child)
+    shown = b""
+    while True:
+        try:
+            piece = os.read(parent, 65536)
+        except OSError as error:
+            if error.errno != errno.EIO:  # Linux: the other end is closed
+                raise
+            break
+        if not piece:
+            break
+        shown += piece
+        if keys and b"records" in shown:
+            os.killpg(process.pid, signal.SIGINT)
+            keys = b""
+    os.close(parent)
+    return shown.decode(), process.wait(30)
+
+
+def test_help_imports_nothing_heavy() -> None:
+    script = (
+        "import sys, producer.cli\n"
+        "producer.cli.app(['--help'], standalone_mode=False)\n"
+        "print(*{name.partition('.')[0] for name in sys.modules}, file=sys.stderr)\n"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, check=True, cwd=ROOT, timeout=60
+    )
+    assert b"submit" in found.stdout
+    assert not HEAVY & set(found.stderr.decode().split())
+
+
+def test_version(nowhere: dict[str, str]) -> None:
+    found = run_command("--version", env=nowhere)
+    assert re.fullmatch(rb"regioncap \d+\.\d+\.\d+\n", found.stdout)
+
+
+def test_validate_reports_each_problem(nowhere: dict[str, str], folder: Path) -> None:
+    boxes = [[1, 1, 9, 9], [1, 1, 0, 9]]
+    write_jsonl(folder / "in.jsonl", [{"image": "red.png", "bbox": boxes}, {"image": "gone.png"}])
+
+    people = run_command("validate", "in.jsonl", env=nowhere, cwd=folder)
+    program = run_command("validate", "in.jsonl", "--json", env=nowhere, cwd=folder)
+    good = run_command("validate", ".", env=nowhere, cwd=folder)
+
+    first, second = people.stdout.decode().splitlines()
+    assert first == "in.jsonl:1: bbox[1] bad-box [1, 1, 0, 9] has no area"
+    assert second.startswith("in.jsonl:2: image image-missing 'gone.png' cannot be read: ")
+    assert b"2 problems in 2 of 2 records" in people.stderr
+    problem, _, summary = map(json.loads, program.stdout.splitlines())
+    assert (problem["line"], problem["field"], problem["code"]) == (1, "bbox[1]", "bad-box")
+    assert (summary["records"], summary["failing"]) == (2, 1)
+    assert (people.returncode, program.returncode, good.returncode) == (2, 2, 0)
+    assert good.stdout == b""
+
+
+def test_dry_run_needs_no_services(nowhere: dict[str, str], folder: Path) -> None:
+    found = run_command("submit", "--dry-run", folder, "--shard-size", "1", env=nowhere, cwd=folder)
+
+    assert (found.returncode, found.stdout) == (0, b"")
+    assert b"2 shards would be queued" in found.stderr
+    assert b"2 images, " in found.stderr
+
+
+@pytest.mark.parametrize("arguments", [["status"], ["submit", "red.png"], ["results", "x"]])
+def test_nothing_configured_names_the_way_out(
+    nowhere: dict[str, str], folder: Path, arguments: list[str]
+) -> None:
+    write_jsonl(folder / "red.png", [{"image": "blue.png"}])
+    if arguments[0] == "results":
+        arguments = ["results", "20261124-031522-k3v7qa"]
+
+    found = run_command(*arguments, env=nowhere, cwd=folder)
+
+    assert (found.returncode, found.stdout) == (4, b"")
+    assert b"127.0.0.1:9000" in found.stderr
+    assert b"`regioncap up`" in found.stderr
+    assert len(found.stderr.splitlines()) <= 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["submit", "none.jsonl"], 2, b"[no-input-file]"),
+        (["submit", "in.jsonl", "--label", "x"], 2, b"key=value"),
+        (["submit"], 2, b"--resume"),
+        (["status", "20200101-000000-aaaaaa"], 6, b"[no-such-job]"),
+        (["watch", "nonsense"], 2, b"[bad-job-id]"),
+        (["--s3-endpoint", "127.0.0.1:1", "status"], 4, b"[store-unavailable]"),
+        (["--broker-url", "redis://127.0.0.1:1", "submit", "in.jsonl"], 4, b"[queue-unavailable]"),
+    ],
+)
+def test_exit_codes(
+    system: System, folder: Path, arguments: list[str], code: int, words: bytes
+) -> None:
+    write_jsonl(folder / "in.jsonl", [{"image": "red.png"}])
+
+    found = system.command(*arguments, cwd=folder)
+
+    assert (found.returncode, found.stdout) == (code, b"")
+    assert words in found.stderr
+    assert b"Traceback" not in found.stderr
+
+
+def test_debug_shows_the_traceback(system: System) -> None:
+    found = system.command("--debug", "status", "20200101-000000-aaaaaa")
+    assert b"Traceback" in found.stderr
+
+
+def test_submit_a_folder_and_stdin(system: System, folder: Path) -> None:
+    from_folder = system.command("submit", folder, "--name", "pics", "--label", "a=b", "--wait")
+    line = b'{"image": "red.png", "bbox": [[1, 1, 50, 50]]}\n'
+    from_stdin = system.command("submit", "-", cwd=folder, stdin=line)
+    job = from_folder.stdout.decode().strip()
+    status = json.loads(system.command("status", job, "--json").stdout)
+
+    assert from_folder.returncode == 0
+    assert JOB_ID.fullmatch(from_stdin.stdout.strip())
+    assert (status["records"], status["state"], status["labels"]) == (2, "done", {"a": "b"})
+    assert status["schema_version"] == 1
+    assert b"watch it: regioncap watch " in from_stdin.stderr
+    assert b"0 new (0 bytes), 1 there already" in from_stdin.stderr
+
+
+def test_interrupted_submission_leaves_no_job(system: System, folder: Path) -> None:
+    def jobs() -> list[bytes]:
+        return system.command("status", "--limit", "1000", "--json").stdout.splitlines()
+
+    before = jobs()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "producer", "submit", "-", "--shard-size", "1"],
+        env=system.env | {"PYTHONPATH": str(ROOT)},
+        cwd=folder,
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert process.stdin is not None
+    process.stdin.write(b'{"image": "red.png"}\n' * 200)
+    process.stdin.flush()
+    _wait_for(lambda: _half_jobs(system) > len(before))
+    process.send_signal(signal.SIGINT)
+    out, talk = process.communicate(timeout=60)
+
+    assert (process.returncode, out) == (130, b"")
+    assert b"run it again" in talk
+    assert [json.loads(job)["job"] for job in jobs()] == [json.loads(job)["job"] for job in before]
+
+
+def _half_jobs(system: System) -> int:
+    return sum(1 for _ in system.services.store.list_keys("jobs/", recursive=False))
+
+
+def _wait_for(condition: object) -> None:
+    import time
+
+    assert callable(condition)
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_resume_queues_what_is_missing(system: System, folder: Path) -> None:
+    file = write_jsonl(folder / "in.jsonl", [{"image": "red.png"}] * 6)
+    job = _unqueued_job(system, file)
+
+    first = system.command("submit", "--resume", job, "--wait")
+    again = system.command("submit", "--resume", job)
+
+    assert (first.returncode, first.stdout.decode()) == (0, f"{job}\n")
+    assert b"3 shards of 3 queued" in first.stderr
+    assert b"nothing to queue: the job is finished" in again.stderr
+
+
+def _unqueued_job(system: System, file: Path) -> str:
+    """A job whose submission broke off before anything was queued."""
+    from regioncap.sources import open_source
+    from regioncap.submit import submit
+
+    with open_source(str(file), sys.stdin.buffer) as source:
+        settings = system.services.with_flags(shard_size=2).settings
+        job, _ = submit(
+            source.records, store=system.services.store, settings=settings, root=source.root
+        )
+    return job.job
+
+
+def test_results_filter_and_follow(system: System, folder: Path) -> None:
+    lines = [{"image": "red.png"}, {"image": "gone.png"}] * 3
+    file = write_jsonl(folder / "in.jsonl", lines)
+    job = system.command("submit", file, "--shard-size", "2").stdout.decode().strip()
+
+    followed = system.command("results", job, "--follow")
+    failed = system.command("results", job, "--failed", "-o", folder / "failed.jsonl")
+    missing = system.command("results", job, "-o", folder / "none" / "x.jsonl")
+    system.command("results", job, "--images", folder / "marked")
+
+    indices = [json.loads(line)["index"] for line in followed.stdout.splitlines()]
+    assert followed.returncode == 3
+    assert sorted(indices) == list(range(6))
+    assert failed.returncode == 0
+    assert [r["image"] for r in read_jsonl(folder / "failed.jsonl")] == ["gone.png"] * 3
+    assert missing.returncode == 2
+    assert sorted(p.name for p in (folder / "marked").iterdir()) == [
+        "00000000.jpg", "00000002.jpg", "00000004.jpg",
+    ]  # fmt: skip
+
+
+def test_reader_that_leaves_is_no_error(system: System, folder: Path) -> None:
+    file = write_jsonl(folder / "in.jsonl", [{"image": "red.png", "pad": "x" * 1_000_000}] * 4)
+    job = system.command("submit", file, "--wait").stdout.decode().strip()
+
+    process = subprocess.Popen(
+        [sys.executable, "-m", "producer", "results", job],
+        env=system.env | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    assert process.stdout.read(10)
+    process.stdout.close()
+    _, talk = process.communicate(timeout=60)
+
+    assert (process.returncode, talk) == (141, b"")
+
+
+def test_watch_gives_up_in_time(system: System, folder: Path) -> None:
+    job = _unqueued_job(system, write_jsonl(folder / "in.jsonl", [{"image": "red.png"}]))
+
+    found = system.command("watch", job, "--timeout", "0.1")
+
+    assert (found.returncode, found.stdout) == (5, b"")
+    assert f"come back with: regioncap watch {job}".encode() in found.stderr
+
+
+def test_watch_on_a_terminal_is_live_and_lets_go(system: System, folder: Path) -> None:
+    job = _unqueued_job(system, write_jsonl(folder / "in.jsonl", [{"image": "red.png"}]))
+
+    shown, code = on_terminal(system, "watch", job, keys=b"\x03")
+
+    assert code == 130
+    assert "0 done · 0 failed · 0 running · 1 queued" in re.sub(r"\x1b\[[0-9;]*m", "", shown)
+    assert f"still running; come back with: regioncap watch {job}" in shown
+
+
+def test_tables_are_coloured_on_a_terminal_only(system: System, folder: Path) -> None:
+    job = system.command("submit", folder, "--wait").stdout.decode().strip()
+
+    shown, _ = on_terminal(system, "status")
+    piped = system.command("status").stdout
+    table, _ = on_terminal(system, "results", job)
+
+    assert "\x1b[" in shown
+    assert b"\x1b[" not in piped
+    assert piped.split(b"\n")[0].split() == [
+        b"JOB", b"NAME", b"STATE", b"DONE", b"FAILED", b"REGIONS", b"CREATED",
+    ]  # fmt: skip
+    assert "red.png" in table
+    assert "CAPTION" in table
+
+
+def test_config_shows_origins_and_no_secrets(system: System, folder: Path) -> None:
+    found = system.command("--s3-bucket", "mine", "config", "show", "--json", cwd=folder)
+    settings = {each["name"]: each for each in map(json.loads, found.stdout.splitlines())}
+
+    assert settings["s3_bucket"] == {"name": "s3_bucket", "value": "mine", "origin": "flag"}
+    assert settings["s3_endpoint"]["origin"] == "environment"
+    assert settings["max_boxes"]["origin"] == "default"
+    assert system.stack.settings()["s3_secret_key"].encode() not in found.stdout
+
+
+def test_doctor_looks_at_everything(system: System) -> None:
+    found = system.command("doctor", "--json")
+    checks = {check["name"]: check for check in map(json.loads, found.stdout.splitlines())}
+
+    assert found.returncode == 0
+    assert {check["status"] for check in checks.values()} == {"ok"}
+    assert "conditional put holds" in checks["store"]["what"]
+    assert {"redis", "redis persistence", "clock", "caption workers", "queues"} <= set(checks)
+
+
+def test_doctor_names_the_remedy(nowhere: dict[str, str], folder: Path) -> None:
+    found = run_command("doctor", env=nowhere | {"NO_COLOR": "1"}, cwd=folder)
+
+    assert found.returncode == 4
+    assert b"REGIONCAP_BROKER_URL" in found.stdout
+    assert b"REGIONCAP_S3_ENDPOINT" in found.stdout

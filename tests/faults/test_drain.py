@@ -1,0 +1,96 @@
+"""SIGTERM ends a worker within its grace period, its unfinished shards back in the queue."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from regioncap.jobs import Job
+from tests.support.rig import Rig, Worker, wait_until
+
+#: Far longer than any limit here: what ends earlier did not wait for it.
+_ENDLESS_S = "600"
+_HANG_LIMIT_S = 30
+
+
+def _start_stuck(rig: Rig, kind: str, input_file: Path, **changed: str) -> Worker:
+    """A worker that has two shards in hand and will not finish them."""
+    starts = rig.folder / "starts"
+    starts.write_text("")
+    job = rig.submit(input_file)
+    if kind == "caption":
+        _render_all(rig, job)
+    hurt = {"HURT_STARTS": str(starts), "HURT_SLEEP_S": _ENDLESS_S}
+    worker = rig.start(kind, f"tests.support.hurt_{kind}", **hurt, **changed)
+    wait_until(lambda: len(starts.read_text().splitlines()) >= 2, worker=worker)
+    return worker
+
+
+def _render_all(rig: Rig, job: Job) -> None:
+    render = rig.start("render")
+    wait_until(lambda: rig.redis.llen("caption") == job.shards)
+    wait_until(lambda: rig.redis.hlen("unacked") == 0)
+    render.end()
+
+
+@pytest.mark.parametrize("kind", ["render", "caption"])
+def test_unfinished_shards_go_back_at_once(
+    rig: Rig, input_file: Path, expected: bytes, kind: str
+) -> None:
+    worker = _start_stuck(rig, kind, input_file)
+    in_hand = rig.redis.hlen("unacked")
+    queued = rig.redis.llen(kind)
+    worker.terminate()
+    assert worker.process.wait(_HANG_LIMIT_S) == 0
+    assert in_hand
+    assert rig.redis.hlen("unacked") == 0
+    assert rig.redis.llen(kind) == queued + in_hand
+
+
+@pytest.mark.parametrize("kind", ["render", "caption"])
+def test_second_sigterm_does_not_wait(rig: Rig, input_file: Path, kind: str) -> None:
+    worker = _start_stuck(rig, kind, input_file, grace_s=_ENDLESS_S)
+    worker.terminate()
+    wait_until(lambda: b'"stopping"' in worker.log.read_bytes())
+    worker.terminate()
+    assert worker.process.wait(_HANG_LIMIT_S) == 0
+    assert rig.redis.hlen("unacked") == 0
+    assert rig.redis.llen(kind) > 0
+
+
+def test_drained_requests_leave_the_engine(rig: Rig, input_file: Path) -> None:
+    worker = _start_stuck(rig, "caption", input_file)
+    worker.terminate()
+    worker.process.wait(_HANG_LIMIT_S)
+    noted = (rig.folder / "starts").read_text().split()
+    started = {note for note in noted if not note.startswith("-")}
+    assert {note[1:] for note in noted if note.startswith("-")} == started
+
+
+def test_work_goes_on_elsewhere(rig: Rig, input_file: Path, expected: bytes) -> None:
+    for kind in ("render", "caption"):
+        rig.redis.flushall()
+        stuck = _start_stuck(rig, kind, input_file)
+        stuck.terminate()
+        stuck.process.wait(_HANG_LIMIT_S)
+    job = rig.submit(input_file)
+    rig.start("render")
+    rig.start("caption")
+    rig.check(job, expected)
+
+
+def test_shards_in_hand_may_finish(rig: Rig, input_file: Path, expected: bytes) -> None:
+    job = rig.submit(input_file)
+    _render_all(rig, job)
+    hurt = {"HURT_STARTS": str(rig.folder / "starts"), "HURT_SLEEP_S": "0.5"}
+    caption = rig.start("caption", "tests.support.hurt_caption", grace_s="30", **hurt)
+    wait_until((rig.folder / "starts").exists)
+    before = rig.done(job)
+    caption.terminate()
+    assert caption.process.wait(_HANG_LIMIT_S) == 0
+    assert rig.done(job) > before
+    assert rig.redis.hlen("unacked") == 0
+    assert rig.redis.llen("caption") == job.shards - rig.done(job)
+    rig.start("caption")
+    rig.check(job, expected)

@@ -1,0 +1,53 @@
+"""A record that kills its process ends as an error record, and its neighbours get captions."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.rig import Rig, wait_until, write_input
+
+
+def _poisoned(folder: Path, hurt: str) -> Path:
+    """Twelve records, and the sixth is poison."""
+    file = write_input(folder, 12)
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    lines[4]["hurt"] = hurt
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return file
+
+
+def _check_neighbours(records: list[dict[str, Any]], stage: str) -> None:
+    poisoned = records[4]
+    assert poisoned["error"]["code"] == "poison"
+    assert poisoned["error"]["stage"] == stage
+    assert poisoned["answer"] is None
+    codes = {r["index"]: r["error"]["code"] for r in records if r["error"]}
+    assert codes == {4: "poison", 5: "image-missing", 7: "no-usable-box"}
+
+
+@pytest.mark.parametrize("hurt", ["crash", "loop", "hog"])
+def test_render(rig: Rig, tmp_path: Path, hurt: str) -> None:
+    rig.start(
+        "render",
+        "tests.support.hurt_render",
+        HURT_STARTS=str(rig.folder / "starts"),
+        shard_timeout_s="2",
+        memory_limit_mb="1500",
+    )
+    rig.start("caption")
+    _check_neighbours(rig.check(rig.submit(_poisoned(tmp_path / "in", hurt))), "render")
+
+
+@pytest.mark.parametrize("way", ["HURT_DEAD", "HURT_CRASH"])
+def test_caption(rig: Rig, tmp_path: Path, way: str) -> None:
+    rig.start("render")
+    hurt = {"HURT_STARTS": str(rig.folder / "starts"), way: "4", "HURT_SLEEP_S": "0.05"}
+    job = rig.submit(write_input(tmp_path / "in", 12))
+    rig.keep(rig.start("caption", "tests.support.hurt_caption", **hurt))
+    wait_until(lambda: rig.done(job) == job.shards, 90)
+    _check_neighbours(rig.check(job), "caption")
+    assert set(rig.exit_codes) == {70 if way == "HURT_DEAD" else -11}

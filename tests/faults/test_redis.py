@@ -1,0 +1,66 @@
+"""Redis crashes, forgets everything, is away or full: no record is lost, and nobody repairs."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from producer.context import Services
+from regioncap import jobs
+from regioncap.errors import QueueError
+from tests.support.rig import Rig, wait_until
+
+
+def test_crash_and_restart(
+    rig: Rig, input_file: Path, expected: bytes, chance: random.Random
+) -> None:
+    rig.start_ready("render")
+    rig.start_ready("caption")
+    job = rig.submit(input_file)
+    valkey = rig.stack.child("valkey")
+    for _ in range(2):
+        time.sleep(chance.uniform(0.3, 1.2))
+        before = valkey.pid
+        os.kill(before, signal.SIGKILL)
+        wait_until(lambda before=before: valkey.pid != before)  # type: ignore[misc]
+    rig.check(job, expected)
+
+
+def test_flushall(rig: Rig, input_file: Path, expected: bytes, chance: random.Random) -> None:
+    rig.start("render")
+    rig.start("caption")
+    job = rig.submit(input_file)
+    rig.wait_for_parts(job, chance.randrange(1, job.shards // 2))
+    rig.redis.flushall()
+    rig.check(job, expected)
+
+
+def test_submitted_while_redis_is_away(rig: Rig, input_file: Path, expected: bytes) -> None:
+    rig.start("render")
+    rig.start("caption")
+    away = Services(**{**rig.stack.settings(), "broker_url": "redis://127.0.0.1:1/0"})
+    job = rig.submit(input_file, queue=False)
+    with pytest.raises(QueueError, match="cannot be reached"):
+        away.sender.render(job, range(job.shards))
+    assert jobs.load(rig.store, job.job) == job
+    rig.check(job, expected)  # by itself
+
+
+def test_memory_full(rig: Rig, input_file: Path, expected: bytes) -> None:
+    job = rig.submit(input_file, queue=False)
+    used = int(rig.redis.info("memory")["used_memory"])
+    rig.redis.config_set("maxmemory", used)
+    try:
+        with pytest.raises(QueueError, match="no memory left") as refused:
+            rig.queue(job)
+        assert refused.value.code == "queue-full"
+        rig.keep(rig.start("render"), rig.start("caption"))
+        time.sleep(3)
+    finally:
+        rig.redis.config_set("maxmemory", 0)
+    rig.check(job, expected)
