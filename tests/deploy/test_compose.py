@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import shutil
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
+from minio import Minio
+from minio.error import S3Error
 
 from regioncap.local import seaweed, valkey
 from regioncap.local.files import free_ports
@@ -223,6 +226,92 @@ def test_its_commands_caption_a_file(
     records = read_jsonl(out)
     assert len(records) == len(PHOTOS.read_text().splitlines())
     assert all(record["engine"] == "baseline" and record["answer"] for record in records)
+
+
+#: What each role may do to an object: put, get, delete.
+RIGHTS = {
+    "images/0.jpg": {"producer": "pg", "worker": "g", "reader": ""},
+    "jobs/j/job.json": {"producer": "pg", "worker": "g", "reader": "g"},
+    "jobs/j/input/part-00000.jsonl": {"producer": "pg", "worker": "g", "reader": "g"},
+    "jobs/j/marked/00000000.jpg": {"producer": "g", "worker": "pg", "reader": "g"},
+    "jobs/j/results/part-00000.jsonl": {"producer": "g", "worker": "pg", "reader": "g"},
+    "jobs/j/_SUCCESS": {"producer": "g", "worker": "pgd", "reader": "g"},
+    "jobs/j/_CANCELLED": {"producer": "pg", "worker": "g", "reader": "g"},
+    "open/j": {"producer": "pgd", "worker": "pgd", "reader": ""},
+}
+
+
+@pytest.mark.parametrize("key", RIGHTS)
+def test_roles_of_the_store(secrets: Path, services: dict[str, int], key: str) -> None:
+    endpoint = f"127.0.0.1:{services['store']}"
+
+    def client(role: str) -> Minio:
+        access, secret = (
+            (secrets / f"{role}_s3_{part}_key").read_text() for part in ("access", "secret")
+        )
+        return seaweed.client(endpoint, access, secret)
+
+    admin = client("admin")
+    assert seaweed.is_ready(admin, "regioncap")
+    found = {}
+    for role in ("producer", "worker", "reader"):
+        admin.put_object("regioncap", key, io.BytesIO(b"1"), 1)
+        one = client(role)
+        found[role] = "".join(
+            letter
+            for letter, act in (
+                ("p", lambda one=one: one.put_object("regioncap", key, io.BytesIO(b"2"), 1)),
+                ("g", lambda one=one: one.get_object("regioncap", key).close()),
+                ("d", lambda one=one: one.remove_object("regioncap", key)),
+            )
+            if _allowed(act)
+        )
+    admin.remove_object("regioncap", key)
+    assert found == RIGHTS[key]
+
+
+def _allowed(act: Callable[[], object]) -> bool:
+    try:
+        act()
+    except S3Error as error:
+        if error.code == "AccessDenied":
+            return False
+        raise
+    return True
+
+
+@pytest.mark.parametrize(
+    ("role", "command", "allowed"),
+    [
+        ("producer", ["LPUSH", "render", "x"], True),
+        ("producer", ["GET", "regioncap:j:counts"], True),
+        ("producer", ["SET", "regioncap:j:counts", "1"], False),
+        ("producer", ["BRPOP", "render", "1"], False),
+        ("producer", ["DEL", "render"], False),
+        ("producer", ["HDEL", "unacked", "x"], False),
+        ("producer", ["KEYS", "*"], False),
+        ("producer", ["FLUSHALL"], False),
+        ("producer", ["CONFIG", "GET", "*"], False),
+        ("producer", ["EVAL", "return 1", "0"], False),
+        ("worker", ["RPOP", "render"], True),
+        ("worker", ["SET", "regioncap:j:counts", "1"], True),
+        ("worker", ["SET", "somebody:else", "1"], False),
+        ("worker", ["FLUSHALL"], False),
+        ("worker", ["CONFIG", "SET", "dir", "/"], False),
+        ("worker", ["ACL", "LIST"], False),
+    ],
+)
+def test_roles_of_redis(
+    secrets: Path, services: dict[str, int], role: str, command: list[str], allowed: bool
+) -> None:
+    url = (secrets / f"{role}_broker_url").read_text()
+    url = url.replace("@redis:6379", f"@127.0.0.1:{services['redis']}")
+    with redis.Redis.from_url(url) as client:
+        if allowed:
+            client.execute_command(*command)
+        else:
+            with pytest.raises(redis.exceptions.NoPermissionError):
+                client.execute_command(*command)
 
 
 def _check_metrics(metrics: dict[str, dict[str, float]]) -> None:
