@@ -20,9 +20,11 @@ from producer.commands import (
     prompts,
     repair,
     results,
+    setup,
     stack,
     status,
     submit,
+    top,
     validate,
     view,
     watch,
@@ -41,7 +43,7 @@ app = typer.Typer(
 
 for module in (
     init, stack, validate, submit, status, watch, results, view, audit, export, repair, marks,
-    prompts, evaluate, doctor, config, worker,
+    prompts, evaluate, doctor, config, setup, top, worker,
 ):  # fmt: skip
     module.register(app)
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence, Set
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from typing import Any
 
-from regioncap import finish, jobs, layout, results, retry
+from regioncap import finish, jobs, layout, metrics, results, retry
 from regioncap.attempts import Quarantine
 from regioncap.busy import BusyClock
 from regioncap.captioning import Captioned, CropMaker, caption_records
@@ -207,7 +207,7 @@ class CaptionStage:
         return crop
 
     def _output(self, captioned: Captioned, job: Job, shard: int) -> dict[str, Any]:
-        return results.output_record(
+        record = results.output_record(
             captioned,
             job,
             self._store,
@@ -215,3 +215,5 @@ class CaptionStage:
             engine=self._engine.engine.name,
             model=self._engine.engine.model,
         )
+        metrics.add_record(record)
+        return record

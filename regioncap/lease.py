@@ -20,6 +20,8 @@ from typing import Any
 import redis
 from kombu.transport import redis as kombu_redis
 
+from regioncap import metrics
+
 #: kombu's sorted set of unacknowledged messages: delivery tag -> time of delivery.
 UNACKED_INDEX = "unacked_index"
 
@@ -100,7 +102,8 @@ class Leases:
         if tags:
             now = server_time(self._redis)
             # XX: a message that was acknowledged meanwhile must not come back.
-            self._redis.zadd(UNACKED_INDEX, dict.fromkeys(tags, now), xx=True)
+            kept = self._redis.zadd(UNACKED_INDEX, dict.fromkeys(tags, now), xx=True, ch=True)
+            metrics.add("leases_lost", len(tags) - int(kept or 0))
 
     def _run(self) -> None:
         never = threading.Event()

@@ -8,6 +8,7 @@ import os
 import socket
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import redis
@@ -27,16 +28,25 @@ class Presence:
     Args:
         client: The Redis that carries the queue.
         kind: `render` or `caption`.
+        doing: Gives what the worker is at, told anew each time.
         details: What else to tell, such as the queue and the model.
     """
 
-    def __init__(self, client: redis.Redis, kind: str, **details: Any) -> None:
+    def __init__(
+        self,
+        client: redis.Redis,
+        kind: str,
+        doing: Callable[[], dict[str, Any]] = dict,
+        **details: Any,
+    ) -> None:
         self._redis = client
         host, pid = socket.gethostname(), os.getpid()
         self._key = f"{_PREFIX}{kind}:{host}:{pid}"
         self._value = {
             "kind": kind, "host": host, "pid": pid, "since": time.time(), **details,
         }  # fmt: skip
+        self._doing = doing
+        self._beat_s = time.monotonic()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="presence", daemon=True)
 
@@ -52,12 +62,21 @@ class Presence:
         except redis.exceptions.RedisError:
             _log.debug("the farewell did not arrive; the entry expires by itself")
 
+    def check(self) -> str:
+        """What is wrong with the telling; a Redis that is away is no fault of the worker."""
+        silent_s = time.monotonic() - self._beat_s
+        return f"no heartbeat for {silent_s:.0f} s" if silent_s > 3 * _EXPIRES_S else ""
+
     def _run(self) -> None:
         while not self._stopped.is_set():
             try:
-                self._redis.set(self._key, json.dumps(self._value), ex=_EXPIRES_S)
+                value = self._value | self._doing()
+                self._redis.set(self._key, json.dumps(value), ex=_EXPIRES_S)
             except redis.exceptions.RedisError as error:
                 _log.warning("Redis cannot be reached (%s)", type(error).__name__)
+            except Exception:  # whatever it is, the worker lives
+                _log.exception("what this worker does cannot be told")
+            self._beat_s = time.monotonic()
             self._stopped.wait(_PERIOD_S)
 
 

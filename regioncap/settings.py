@@ -139,6 +139,12 @@ class Settings(BaseSettings, JobSettings):
         6_000, ge=500, description="Address space of a render process, megabytes."
     )
     grace_s: float = Field(20.0, ge=0, description="Time to finish when a worker is told to stop.")
+    metrics_port: int | None = Field(
+        None, ge=0, le=65535, description="Port of a worker's metrics and health; none by default."
+    )
+    metrics_host: str = Field(
+        "127.0.0.1", description="Address that metrics are served on; they carry no secrets."
+    )
 
     @classmethod
     def settings_customise_sources(

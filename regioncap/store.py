@@ -8,13 +8,14 @@ import os
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
 
 import urllib3
 from minio import Minio
 from minio.error import MinioException, S3Error
 
+from regioncap import metrics
 from regioncap.errors import NotFoundError, StoreError, UsageError
 from regioncap.settings import Settings
 
@@ -208,6 +209,7 @@ class Store:
                 raise NotFoundError(f"no object {key!r} in {self.bucket}") from None
             raise self._refused(key, error) from None
         except (MinioException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+            metrics.add("store_errors", code=StoreError.code)
             raise StoreError(
                 f"the S3 store at {self.endpoint} cannot be reached ({type(error).__name__})",
                 hint="is it up? `regioncap doctor` checks; REGIONCAP_S3_ENDPOINT names it",
@@ -217,6 +219,7 @@ class Store:
         hint = ""
         if error.code in _DENIED:
             hint = "check REGIONCAP_S3_ACCESS_KEY and REGIONCAP_S3_SECRET_KEY"
+        metrics.add("store_errors", code="store-refused")
         return StoreError(
             f"the S3 store at {self.endpoint} refused {key!r}: {error.code}",
             code="store-refused",
@@ -242,8 +245,16 @@ def parse_s3_uri(uri: str) -> tuple[str, str]:
     return parts.netloc, key
 
 
+class _CountedRetry(urllib3.Retry):
+    """Tries again, and counts it."""
+
+    def increment(self, *args: Any, **kwargs: Any) -> Self:
+        metrics.add("store_retries")
+        return super().increment(*args, **kwargs)
+
+
 def _http_client(connections: int, attempts: int, secure: bool) -> urllib3.PoolManager:
-    retries = urllib3.Retry(
+    retries = _CountedRetry(
         total=attempts,
         backoff_factor=0.2,
         status_forcelist=[500, 502, 503, 504],

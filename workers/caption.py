@@ -18,12 +18,12 @@ from regioncap.caption import CaptionStage
 from regioncap.engines.thread import EngineThread
 from regioncap.errors import StoreError
 from regioncap.janitor import Janitor
-from regioncap.presence import Presence
 from regioncap.progress import connect
 from regioncap.queue import CAPTION_TASK, Sender, make_app
 from regioncap.settings import worker_settings
 from regioncap.store import Store
 from workers.drain import Drain
+from workers.monitor import Monitor
 from workers.shards import Shards
 
 #: Shards in hand: some keep the engine full while another waits for its last record.
@@ -76,6 +76,7 @@ def _stop_work() -> None:
     _stage().stop()
 
 
+_monitor = Monitor(settings, "caption", _engine)
 _drain = Drain(settings.grace_s, on_stop=_stop_waiting, on_grace_over=_stop_work)
 
 
@@ -99,12 +100,6 @@ def _init(**_: Any) -> None:
 
 @signals.worker_ready.connect
 def _ready(**_: Any) -> None:
-    engine = _engine().engine
-    presence = Presence(
-        connect(settings), "caption", queue=settings.queue, engine=engine.name, model=engine.model
-    )
-    signals.worker_shutting_down.connect(lambda **_: presence.stop(), weak=False)
-    presence.start()
     threading.Thread(target=_watch_for_cancelled, name="cancelled", daemon=True).start()
     Janitor(_store(), connect(settings), Sender(app), settings.visibility_timeout_s).start()
 

@@ -13,13 +13,12 @@ from typing import Any
 from celery import Task, signals
 
 from regioncap import logs
-from regioncap.presence import Presence
-from regioncap.progress import connect
 from regioncap.queue import RENDER_TASK, Sender, make_app
 from regioncap.render import RenderStage
 from regioncap.settings import worker_settings
 from regioncap.store import Store
 from workers.drain import Drain
+from workers.monitor import Monitor
 from workers.shards import Shards
 
 settings = worker_settings()
@@ -33,6 +32,7 @@ app = make_app(
     task_time_limit=settings.shard_timeout_s,
 )
 _drain = Drain(settings.grace_s)
+_monitor = Monitor(settings, "render")
 
 
 @cache
@@ -63,10 +63,3 @@ def _limit_memory(**_: Any) -> None:
 @signals.setup_logging.connect
 def _setup_logging(**_: Any) -> None:
     logs.configure()
-
-
-@signals.worker_ready.connect
-def _ready(**_: Any) -> None:
-    presence = Presence(connect(settings), "render", queue="render")
-    signals.worker_shutting_down.connect(lambda **_: presence.stop(), weak=False)
-    presence.start()

@@ -14,6 +14,7 @@ import structlog
 from celery import Task
 from celery.exceptions import Reject
 
+from regioncap import metrics
 from regioncap.attempts import SHARD_DEATHS, Attempts, Quarantine
 from regioncap.errors import (
     EngineDeadError,
@@ -69,10 +70,19 @@ class Shards:
         """Does a shard, or puts it back into the queue."""
         log = _log.bind(stage=self.stage, job=job, shard=shard)
         started = time.monotonic()
-        with self._leases.hold(task.request.properties["delivery_tag"]):
-            outcome = self._try(log, job, shard, work)
+        if task.request.delivery_info.get("redelivered"):
+            metrics.add("shards_redelivered", stage=self.stage)
+        try:
+            with self._leases.hold(task.request.properties["delivery_tag"]):
+                outcome = str(self._try(log, job, shard, work))
+        except Reject:
+            metrics.add("shards", stage=self.stage, outcome="returned")
+            raise
+        seconds = time.monotonic() - started
         self._failures = 0
-        log.info("shard", outcome=outcome, seconds=round(time.monotonic() - started, 3))
+        metrics.add("shards", stage=self.stage, outcome=outcome.replace(" ", "-"))
+        metrics.add("shard_seconds", seconds, stage=self.stage)
+        log.info("shard", outcome=outcome, seconds=round(seconds, 3))
 
     def _try(
         self, log: structlog.stdlib.BoundLogger, job: str, shard: int, work: Work

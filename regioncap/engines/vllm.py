@@ -50,6 +50,8 @@ class EngineStats:
     #: Requests in the batch now, and those that wait for room in it.
     running: int
     waiting: int
+    #: The most requests that run together.
+    batch: int
     #: Tokens of prompts that were looked up in the prefix cache, and those found there.
     prefix_tokens: int
     prefix_hits: int
@@ -173,6 +175,7 @@ class VllmEngine:
         return EngineStats(
             running=int(totals.get("vllm:num_requests_running", 0)),
             waiting=int(totals.get("vllm:num_requests_waiting", 0)),
+            batch=self._require_llm().vllm_config.scheduler_config.max_num_seqs,
             prefix_tokens=int(totals.get("vllm:prefix_cache_queries", 0)),
             prefix_hits=int(totals.get("vllm:prefix_cache_hits", 0)),
         )

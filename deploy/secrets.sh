@@ -1,0 +1,76 @@
+#!/bin/sh
+# Writes the secrets that docker-compose.yml takes, at random, into a folder (./secrets).
+# What is there stays as it is, so that running it again changes nothing.
+#
+#   S3_BUCKET   the bucket, if it is not regioncap
+set -eu
+umask 077
+rights=$(cd "$(dirname "$0")/security" && pwd)
+folder=${1:-secrets}
+mkdir -p "$folder"
+cd "$folder"
+
+random() { od -An -N24 -tx1 /dev/urandom | tr -d ' \n'; }
+
+# The folder is closed to others; its files are not, since a container's user reads them.
+keep() {
+  [ -s "$1" ] && return
+  cat > "$1"
+  chmod 0644 "$1"
+}
+
+for role in admin worker producer reader; do
+  printf '%s' "regioncap-$role" | keep "${role}_s3_access_key"
+  random | keep "${role}_s3_secret_key"
+done
+for role in worker producer; do
+  printf 'redis://%s:%s@redis:6379/0' "$role" "$(random)" | keep "${role}_broker_url"
+done
+
+random | keep grafana_admin_password
+
+password() { sed 's|^redis://[^:]*:\([^@]*\)@.*|\1|' "$1_broker_url"; }
+# A policy as a JSON string, for the bucket that is used.
+policy() {
+  sed "s|:::regioncap|:::${S3_BUCKET:-regioncap}|g" "$rights/s3/$1.json" | tr -d '\n' | sed 's/"/\\"/g'
+}
+secret() { cat "$1_s3_secret_key"; }
+
+keep redis_acl <<ACL
+user default off
+user health on nopass resetkeys resetchannels -@all +ping
+user worker on >$(password worker) $(cat "$rights/redis/worker.acl")
+user producer on >$(password producer) $(cat "$rights/redis/producer.acl")
+ACL
+
+keep store_identities <<IDENTITIES
+{
+  "identities": [
+    {
+      "name": "admin",
+      "credentials": [{"accessKey": "regioncap-admin", "secretKey": "$(secret admin)"}],
+      "actions": ["Admin", "Read", "Write", "List", "Tagging"]
+    },
+    {
+      "name": "worker",
+      "credentials": [{"accessKey": "regioncap-worker", "secretKey": "$(secret worker)"}],
+      "policyNames": ["worker"]
+    },
+    {
+      "name": "producer",
+      "credentials": [{"accessKey": "regioncap-producer", "secretKey": "$(secret producer)"}],
+      "policyNames": ["producer"]
+    },
+    {
+      "name": "reader",
+      "credentials": [{"accessKey": "regioncap-reader", "secretKey": "$(secret reader)"}],
+      "policyNames": ["reader"]
+    }
+  ],
+  "policies": [
+    {"name": "worker", "content": "$(policy worker)"},
+    {"name": "producer", "content": "$(policy producer)"},
+    {"name": "reader", "content": "$(policy reader)"}
+  ]
+}
+IDENTITIES

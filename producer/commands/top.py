@@ -1,0 +1,166 @@
+"""`regioncap top`: the fleet, live."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from producer.context import Services, emit_model
+from producer.words import span
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Table
+
+    from regioncap.fleet import Fleet, WorkerView
+
+#: Characters in a line that goes to a file or a pipe.
+_WIDE = 160
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command("top")(top)
+
+
+def top(
+    context: typer.Context,
+    once: Annotated[bool, typer.Option("--once", help="Look once and end.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="A JSON object for each look.")] = False,
+    interval: Annotated[float, typer.Option(help="Seconds from look to look.", min=0.2)] = 2.0,
+) -> None:
+    """Show the workers, the queues and the jobs under way, until Ctrl-C."""
+    from regioncap.fleet import look
+
+    services: Services = context.obj
+    if as_json:
+        emit_model(look(services.store, services.redis))
+        while not once:
+            time.sleep(interval)
+            emit_model(look(services.store, services.redis))
+        return
+    if once or not sys.stdout.isatty():
+        from rich.console import Console
+
+        # Without a terminal there is no width to keep to.
+        width = None if sys.stdout.isatty() else _WIDE
+        console = Console(highlight=False, width=width)
+        console.print(_board(look(services.store, services.redis)))
+        return
+    _live(services, interval)
+
+
+def _live(services: Services, interval: float) -> None:
+    from rich.console import Console
+    from rich.live import Live
+
+    from regioncap.errors import ServiceError
+    from regioncap.fleet import look
+
+    console = Console(highlight=False)
+    shown = _board(look(services.store, services.redis))
+    with Live(shown, console=console, screen=True, auto_refresh=False) as live:
+        while True:
+            time.sleep(interval)
+            try:
+                shown = _board(look(services.store, services.redis))
+            except ServiceError as error:
+                # What was seen last stays, with a word on why it is old.
+                live.update(_aside(shown, f"{error.message}; trying again"), refresh=True)
+            else:
+                live.update(shown, refresh=True)
+
+
+def _aside(shown: RenderableType, text: str) -> RenderableType:
+    from rich.console import Group
+    from rich.text import Text
+
+    return Group(Text(text, style="bold red"), shown)
+
+
+def _board(fleet: Fleet) -> RenderableType:
+    from rich.console import Group
+    from rich.text import Text
+
+    captions = [worker for worker in fleet.workers if worker.kind == "caption"]
+    speed = {
+        name: sum(worker.per_s.get(name, 0) for worker in captions)
+        for name in ("records", "regions", "tokens")
+    }
+    head = (
+        f"RegionCap   {len(fleet.workers)} workers   {speed['records']:,.1f} records/s   "
+        f"{speed['regions']:,.1f} regions/s   {speed['tokens']:,.0f} tokens/s"
+    )
+    return Group(Text(head, style="bold"), _queues(fleet), _workers(fleet), _jobs(fleet))
+
+
+def _table(title: str, *columns: str) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in columns:
+        number = name.startswith(">")
+        table.add_column(
+            name.removeprefix(">"), justify="right" if number else "left", no_wrap=True
+        )
+    return table
+
+
+def _queues(fleet: Fleet) -> Table:
+    table = _table("Queues", "queue", ">waiting", ">in hand", ">oldest", ">workers")
+    for queue in fleet.queues:
+        missing = queue.queued > 0 and queue.workers == 0
+        table.add_row(
+            queue.name,
+            f"{queue.queued:,}",
+            f"{queue.unacked:,}",
+            span(queue.oldest_s) if queue.queued else "-",
+            str(queue.workers),
+            style="red" if missing else None,
+        )
+    return table
+
+
+def _workers(fleet: Fleet) -> Table:
+    table = _table("Workers", "worker", "queue", "engine", ">up", ">hands", ">shards/s", "at")
+    for worker in fleet.workers:
+        table.add_row(
+            f"{worker.kind} {worker.host}:{worker.pid}",
+            worker.queue,
+            worker.engine or "-",
+            span(worker.up_s),
+            f"{len(worker.in_hand)}/{worker.room}",
+            f"{worker.per_s.get('shards', 0):.2f}",
+            _at(worker),
+        )
+    return table
+
+
+def _at(worker: WorkerView) -> str:
+    shards = sorted(worker.in_hand, key=lambda held: -held["seconds"])
+    told = [f"{held['job']}/{held['shard']} {span(held['seconds'])}" for held in shards[:2]]
+    more = f" and {len(shards) - 2} more" if len(shards) > 2 else ""
+    return ", ".join(told) + more or "idle"
+
+
+def _jobs(fleet: Fleet) -> Table:
+    table = _table(
+        "Jobs", "job", "name", "state", ">records", ">done", ">failed", ">per s", ">left"
+    )
+    for view in fleet.jobs:
+        status = view.status
+        table.add_row(
+            status.job,
+            status.name,
+            status.state,
+            f"{status.records:,}",
+            f"{status.done / max(1, status.records):.0%}",
+            f"{status.failed:,}",
+            f"{view.per_s:,.1f}",
+            "?" if view.eta_s is None else span(view.eta_s),
+        )
+    return table

@@ -1,0 +1,408 @@
+"""docker-compose.yml, the Dockerfiles and the scripts beside them."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import shutil
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from minio import Minio
+from minio.error import S3Error
+
+from regioncap.local import seaweed, valkey
+from regioncap.local.files import free_ports
+from regioncap.local.process import Command, Supervisor
+from tests.support.compose import ROOT, Compose, make_secrets, read_compose, tool
+from tests.support.system import read_jsonl, run_command
+
+PROFILES = ("gpu", "tools", "monitor")
+WORKERS = ("render", "caption")
+PHOTOS = ROOT / "regioncap/examples/photos.jsonl"
+
+
+@pytest.fixture(scope="module")
+def secrets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_secrets(tmp_path_factory.mktemp("secrets") / "secrets")
+
+
+@pytest.fixture(scope="module")
+def compose(secrets: Path) -> Compose:
+    return read_compose(secrets, *PROFILES)
+
+
+def test_everything_is_confined(compose: Compose) -> None:
+    for name, service in compose.file["services"].items():
+        assert service["read_only"], name
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        if name != "volumes":
+            assert service["user"] == "10001:10001", name
+            assert service.get("init"), name
+
+
+def test_no_service_can_be_reached_from_outside(compose: Compose) -> None:
+    ports = {name: s["ports"] for name, s in compose.file["services"].items() if "ports" in s}
+    assert set(ports) == {"prometheus", "grafana"}
+    assert all(str(port).startswith("127.0.0.1:") for [port] in ports.values())
+    assert compose.file["networks"]["services"]["internal"]
+    for name in ("redis", "store"):
+        assert list(compose.service(name)["networks"]) == ["services"]
+
+
+def test_without_a_profile_no_gpu_is_needed(secrets: Path) -> None:
+    found = read_compose(secrets, *PROFILES).file["services"]
+    plain = {name for name, service in found.items() if "profiles" not in service}
+    assert plain == {"redis", "store", "volumes", "setup", "render", "caption", "janitor"}
+    assert found["caption-gpu"]["profiles"] == ["gpu"]
+
+
+def test_workers_may_finish_before_they_are_killed(compose: Compose) -> None:
+    for name in ("render", "caption", "caption-gpu"):
+        service = compose.service(name)
+        grace_s = float(service["environment"]["REGIONCAP_GRACE_S"])
+        assert _seconds(service["stop_grace_period"]) >= grace_s + 20, name
+
+
+def test_every_variable_is_in_the_example(secrets: Path) -> None:
+    text = "".join(
+        path.read_text()
+        for path in [ROOT / "docker-compose.yml", *(ROOT / "deploy/docker").glob("*.yml")]
+    )
+    used = set(re.findall(r"\$\{([A-Z0-9_]+)", text))
+    told = dict(re.findall(r"^#?([A-Z0-9_]+)=(.*)$", (ROOT / ".env.example").read_text(), re.M))
+    assert used == set(told)
+    defaults = dict(re.findall(r"\$\{([A-Z0-9_]+):-([^}]*)\}", text))
+    for name, value in defaults.items():
+        if name not in {"ENGINE_ARGS", "STORE_IMAGE"}:
+            assert told[name] == value, name
+
+
+def test_the_store_can_be_minio(secrets: Path) -> None:
+    store = read_compose(secrets, STORE="minio").service("store")
+    assert "minio" in store["image"]
+    assert store["entrypoint"] == ["minio"]
+    assert store["environment"]["MINIO_ROOT_PASSWORD_FILE"] == "/run/secrets/admin_s3_secret_key"
+    assert {secret["source"] for secret in store["secrets"]} == {
+        "admin_s3_access_key", "admin_s3_secret_key",
+    }  # fmt: skip
+
+
+def test_secrets_stay_as_they_are(secrets: Path) -> None:
+    before = {path.name: path.read_bytes() for path in secrets.iterdir()}
+    make_secrets(secrets)
+    assert {path.name: path.read_bytes() for path in secrets.iterdir()} == before
+    assert secrets.stat().st_mode & 0o777 == 0o700
+    assert len({before[f"{role}_s3_secret_key"] for role in ("admin", "worker", "producer")}) == 3
+
+
+@pytest.mark.parametrize("name", ["Dockerfile.cpu", "Dockerfile.cuda"])
+def test_dockerfiles_are_sound(name: str) -> None:
+    linter = shutil.which("hadolint", path=str(Path(sys.executable).parent)) or tool("hadolint")
+    done = subprocess.run(
+        [linter, ROOT / "deploy/docker" / name], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+@pytest.mark.parametrize("name", ["Dockerfile.cpu", "Dockerfile.cuda"])
+def test_dockerfiles_copy_what_the_context_holds(name: str) -> None:
+    text = (ROOT / "deploy/docker" / name).read_text()
+    kept = {
+        line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line[:1] == "!"
+    }
+    for line in re.findall(r"^COPY (?!--from)(.*)$", text, re.M):
+        *sources, _ = [part for part in line.split() if not part.startswith("--")]
+        for source in sources:
+            assert source in kept
+            assert (ROOT / source).exists()
+
+
+def test_every_replica_takes_a_gpu_of_its_own(tmp_path: Path) -> None:
+    smi = tmp_path / "nvidia-smi"
+    smi.write_text("#!/bin/sh\nprintf '0\\n1\\n'\n")
+    smi.chmod(0o755)
+    env = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "GPU_LOCKS": str(tmp_path)}
+    argv = [str(ROOT / "deploy/docker/one-gpu"), "sh", "-c", "echo $CUDA_VISIBLE_DEVICES; cat"]
+
+    def start() -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            argv, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    replicas = [start(), start()]
+    assert sorted(_line(replica) for replica in replicas) == ["0\n", "1\n"]
+    refused = subprocess.run(argv, env=env, capture_output=True, text=True, check=False)
+    assert refused.returncode == 69
+    assert "taken" in refused.stderr
+    replicas[0].kill()
+    replicas[0].communicate()
+    again = start()
+    assert _line(again) in {"0\n", "1\n"}
+    for replica in (again, replicas[1]):
+        replica.communicate()
+
+
+@pytest.fixture(scope="module")
+def services(
+    compose: Compose, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, int]]:
+    """Redis and the store, by the very command lines of the file; returns their ports."""
+    folder = tmp_path_factory.mktemp("services")
+    redis_port, s3_port, *inner = free_ports(8)
+    roles = {name: compose.lay_secrets(name, folder / f"{name}-secrets") for name in
+             ("redis", "store")}  # fmt: skip
+    redis_argv = _local(
+        compose.argv("redis"), folder, roles["redis"], {"redis-server": valkey.server_path()}
+    )
+    store_argv = _local(
+        compose.argv("store"), folder, roles["store"],
+        {"weed": seaweed.server_path(), "-s3.ip.bind=0.0.0.0": "-s3.ip.bind=127.0.0.1",
+         "-s3.port=9000": f"-s3.port={s3_port}"},
+    )  # fmt: skip
+    names = ("master.port", "master.port.grpc", "volume.port", "volume.port.grpc", "filer.port",
+             "filer.port.grpc")  # fmt: skip
+    store_argv += [f"-{name}={port}" for name, port in zip(names, inner, strict=True)]
+    supervisor = Supervisor(folder / "logs", keep_fds=())
+    try:
+        argv = [*redis_argv, "--port", str(redis_port)]
+        child = supervisor.start(_command("redis", argv, folder))
+        url = f"redis://health:-@127.0.0.1:{redis_port}"
+        child.wait_ready(lambda: valkey.is_ready(url), 60)
+        supervisor.start(_command("store", store_argv, folder))
+        yield {"redis": redis_port, "store": s3_port}
+    finally:
+        supervisor.stop()
+
+
+def test_the_health_of_redis_needs_no_secret(compose: Compose, services: dict[str, int]) -> None:
+    _, shell = compose.service("redis")["healthcheck"]["test"]
+    tool("redis-cli")
+    probe = shell.replace("redis-cli", f"redis-cli -p {services['redis']}")
+    assert subprocess.run(["sh", "-c", probe], check=False).returncode == 0
+    nobody = redis.Redis(port=services["redis"], username="health", password="-")
+    with pytest.raises(redis.exceptions.NoPermissionError):
+        nobody.info()
+    stranger = redis.Redis(port=services["redis"])
+    with pytest.raises(redis.exceptions.AuthenticationError):
+        stranger.ping()
+
+
+def test_its_commands_caption_a_file(
+    compose: Compose, services: dict[str, int], tmp_path: Path
+) -> None:
+    done = _run(compose, "setup", ["setup"], services, tmp_path)
+    assert done.returncode == 0, done.stderr.decode()
+    metrics_ports = dict(zip(WORKERS, free_ports(len(WORKERS)), strict=True))
+    processes = Supervisor(tmp_path / "logs", keep_fds=())
+    try:
+        for name, port in metrics_ports.items():
+            assert compose.service(name)["command"][0] == "worker"
+            argv = [sys.executable, "-m", "producer", *compose.service(name)["command"]]
+            environment = _environment(compose, name, services, tmp_path)
+            environment["REGIONCAP_METRICS_PORT"] = str(port)
+            processes.start(_command(name, argv, tmp_path, environment))
+        submitted = _run(compose, "regioncap", ["submit", PHOTOS, "--wait"], services, tmp_path)
+        assert submitted.returncode == 0, submitted.stderr.decode()
+        job = submitted.stdout.decode().split()[0]
+        out = tmp_path / "out.jsonl"
+        found = _run(compose, "regioncap", ["results", job, "-o", out], services, tmp_path)
+        assert found.returncode == 0, found.stderr.decode()
+        for name, port in metrics_ports.items():
+            argv = _probe(compose, name, port)
+            assert subprocess.run(argv, check=False, cwd=ROOT).returncode == 0
+        metrics = {name: _metrics(port) for name, port in metrics_ports.items()}
+    finally:
+        processes.stop()
+    _check_metrics(metrics)
+    records = read_jsonl(out)
+    assert len(records) == len(PHOTOS.read_text().splitlines())
+    assert all(record["engine"] == "baseline" and record["answer"] for record in records)
+
+
+#: What each role may do to an object: put, get, delete.
+RIGHTS = {
+    "images/0.jpg": {"producer": "pg", "worker": "g", "reader": ""},
+    "jobs/j/job.json": {"producer": "pg", "worker": "g", "reader": "g"},
+    "jobs/j/input/part-00000.jsonl": {"producer": "pg", "worker": "g", "reader": "g"},
+    "jobs/j/marked/00000000.jpg": {"producer": "g", "worker": "pg", "reader": "g"},
+    "jobs/j/results/part-00000.jsonl": {"producer": "g", "worker": "pg", "reader": "g"},
+    "jobs/j/_SUCCESS": {"producer": "g", "worker": "pgd", "reader": "g"},
+    "jobs/j/_CANCELLED": {"producer": "pg", "worker": "g", "reader": "g"},
+    "open/j": {"producer": "pgd", "worker": "pgd", "reader": ""},
+}
+
+
+@pytest.mark.parametrize("key", RIGHTS)
+def test_roles_of_the_store(secrets: Path, services: dict[str, int], key: str) -> None:
+    endpoint = f"127.0.0.1:{services['store']}"
+
+    def client(role: str) -> Minio:
+        access, secret = (
+            (secrets / f"{role}_s3_{part}_key").read_text() for part in ("access", "secret")
+        )
+        return seaweed.client(endpoint, access, secret)
+
+    admin = client("admin")
+    assert seaweed.is_ready(admin, "regioncap")
+    found = {}
+    for role in ("producer", "worker", "reader"):
+        admin.put_object("regioncap", key, io.BytesIO(b"1"), 1)
+        one = client(role)
+        found[role] = "".join(
+            letter
+            for letter, act in (
+                ("p", lambda one=one: one.put_object("regioncap", key, io.BytesIO(b"2"), 1)),
+                ("g", lambda one=one: one.get_object("regioncap", key).close()),
+                ("d", lambda one=one: one.remove_object("regioncap", key)),
+            )
+            if _allowed(act)
+        )
+    admin.remove_object("regioncap", key)
+    assert found == RIGHTS[key]
+
+
+def _allowed(act: Callable[[], object]) -> bool:
+    try:
+        act()
+    except S3Error as error:
+        if error.code == "AccessDenied":
+            return False
+        raise
+    return True
+
+
+@pytest.mark.parametrize(
+    ("role", "command", "allowed"),
+    [
+        ("producer", ["LPUSH", "render", "x"], True),
+        ("producer", ["GET", "regioncap:j:counts"], True),
+        ("producer", ["SET", "regioncap:j:counts", "1"], False),
+        ("producer", ["BRPOP", "render", "1"], False),
+        ("producer", ["DEL", "render"], False),
+        ("producer", ["HDEL", "unacked", "x"], False),
+        ("producer", ["KEYS", "*"], False),
+        ("producer", ["FLUSHALL"], False),
+        ("producer", ["CONFIG", "GET", "*"], False),
+        ("producer", ["EVAL", "return 1", "0"], False),
+        ("worker", ["RPOP", "render"], True),
+        ("worker", ["SET", "regioncap:j:counts", "1"], True),
+        ("worker", ["SET", "somebody:else", "1"], False),
+        ("worker", ["FLUSHALL"], False),
+        ("worker", ["CONFIG", "SET", "dir", "/"], False),
+        ("worker", ["ACL", "LIST"], False),
+    ],
+)
+def test_roles_of_redis(
+    secrets: Path, services: dict[str, int], role: str, command: list[str], allowed: bool
+) -> None:
+    url = (secrets / f"{role}_broker_url").read_text()
+    url = url.replace("@redis:6379", f"@127.0.0.1:{services['redis']}")
+    with redis.Redis.from_url(url) as client:
+        if allowed:
+            client.execute_command(*command)
+        else:
+            with pytest.raises(redis.exceptions.NoPermissionError):
+                client.execute_command(*command)
+
+
+def _check_metrics(metrics: dict[str, dict[str, float]]) -> None:
+    count = len(PHOTOS.read_text().splitlines())
+    render, caption = metrics["render"], metrics["caption"]
+    assert caption['regioncap_records_total{outcome="ok"}'] == count
+    assert caption['regioncap_regions_total{status="ok"}'] >= count
+    assert caption['regioncap_shards_total{outcome="done",stage="caption"}'] == 1
+    assert caption['regioncap_shard_seconds_count{stage="caption"}'] == 1
+    # Counted in a process of the pool, told by the one that forked it.
+    assert render['regioncap_shards_total{outcome="done",stage="render"}'] == 1
+    for name in metrics:
+        assert metrics[name]["regioncap_shards_in_hand"] == 0
+        assert metrics[name]["regioncap_shards_in_hand_max"] >= 1
+        for state in ("queued", "unacked"):
+            for queue in ("render", "caption"):
+                sample = f'regioncap_backlog_shards{{queue="{queue}",state="{state}"}}'
+                assert metrics[name][sample] == 0
+
+
+def _probe(compose: Compose, name: str, port: int) -> list[str]:
+    """A worker's health check, for the port that it has here."""
+    _, python, *arguments = compose.service(name)["healthcheck"]["test"]
+    assert python == "python3"
+    return [sys.executable, *(str(port) if part == "9464" else part for part in arguments)]
+
+
+def _metrics(port: int) -> dict[str, float]:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        lines = answer.read().decode().splitlines()
+    return {
+        sample: float(value)
+        for sample, value in (line.rsplit(" ", 1) for line in lines if line[:1] != "#")
+    }
+
+
+def _run(
+    compose: Compose, name: str, arguments: list[str | Path], services: dict[str, int], folder: Path
+) -> subprocess.CompletedProcess[bytes]:
+    environment = _environment(compose, name, services, folder)
+    return run_command(*arguments, env=environment, cwd=folder)
+
+
+def _environment(
+    compose: Compose, name: str, services: dict[str, int], folder: Path
+) -> dict[str, str]:
+    """A service's environment, with this machine's addresses in place of the network's."""
+    laid = folder / f"{name}-secrets"
+    if not laid.exists():
+        compose.lay_secrets(name, laid)
+        url = laid / "regioncap_broker_url"
+        url.write_text(url.read_text().replace("@redis:6379", f"@127.0.0.1:{services['redis']}"))
+    environment = {
+        key: str(value) for key, value in compose.service(name)["environment"].items() if value
+    }
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith("REGIONCAP_")}
+    return (
+        inherited
+        | environment
+        | {
+            "REGIONCAP_SECRETS_DIR": str(laid),
+            "REGIONCAP_S3_ENDPOINT": f"127.0.0.1:{services['store']}",
+            "PYTHONPATH": str(ROOT),
+        }
+    )
+
+
+def _local(argv: list[str], folder: Path, secrets: Path, swaps: dict[str, str]) -> list[str]:
+    """A container's command line for this machine's paths; everything else stays."""
+    swapped = [swaps.get(part, part) for part in argv]
+    assert set(swaps) <= set(argv)
+    (folder / "data").mkdir(exist_ok=True)
+    return [
+        part.replace("/run/secrets", str(secrets)).replace("/data", str(folder / "data"))
+        for part in swapped
+    ]
+
+
+def _command(
+    name: str, argv: list[str], folder: Path, env: dict[str, str] | None = None
+) -> Command:
+    return Command(name=name, argv=tuple(argv), cwd=folder, env=env, umask=0o077, keep_fds=())
+
+
+def _line(replica: subprocess.Popen[Any]) -> str:
+    assert replica.stdout is not None
+    return str(replica.stdout.readline())
+
+
+def _seconds(duration: str) -> float:
+    total = 0.0
+    for number, unit in re.findall(r"([\d.]+)([hms])", duration):
+        total += float(number) * {"h": 3600, "m": 60, "s": 1}[unit]
+    return total

@@ -1,0 +1,166 @@
+"""What a worker tells about itself: metrics and health over HTTP, presence in Redis.
+
+It hangs on Celery's signals; a worker makes one `Monitor` and is done.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from celery import signals
+from celery.worker import WorkController, state
+
+from regioncap import metrics
+from regioncap.depth import Depth, memory_ratio, read_depths
+from regioncap.engines.thread import EngineThread
+from regioncap.errors import EngineDeadError, QueueError
+from regioncap.exporter import Exporter, Foreign, Gauges
+from regioncap.health import Health, Progress
+from regioncap.presence import Presence
+from regioncap.progress import connect
+from regioncap.queue import RENDER
+from regioncap.rates import Rate
+from regioncap.records import Stage
+from regioncap.settings import Settings
+
+#: A worker with shards in hand and none ended for this many times the limit of a shard is stuck.
+_STALLED = 1.5
+#: A worker with free hands takes a shard at once; this long only if it takes none at all.
+_IDLE_S = 120.0
+_ENGINE_TIMEOUT_S = 5.0
+_FOREIGN = ("vllm:", "vllm_")
+_RATED = ("shards", "records", "regions", "tokens")
+
+
+class Monitor:
+    """Watches one worker process and tells what it sees.
+
+    Args:
+        settings: Where Redis is, and where to serve metrics.
+        stage: What the worker does.
+        engine: Gives the engine, once it is started; None for a worker whose pool forks.
+    """
+
+    def __init__(
+        self, settings: Settings, stage: Stage, engine: Callable[[], EngineThread] | None = None
+    ) -> None:
+        self._settings = settings
+        self._stage = stage
+        self._engine = engine
+        self._queue = settings.queue if engine else RENDER
+        self._redis = connect(settings)
+        self._funnel = None if engine else metrics.Funnel()
+        self._room = 0
+        self._rates = {name: Rate(window_s=60.0) for name in _RATED}
+        self.exporter = Exporter(stage)
+        self.health = Health()
+        self._progress = Progress(
+            lambda: len(state.active_requests),
+            self._queued,
+            stalled_s=_STALLED * settings.shard_timeout_s,
+            idle_s=_IDLE_S,
+        )
+        for signal, receiver in (
+            (signals.worker_init, self._begin),
+            (signals.worker_process_init, self._forked),
+            (signals.worker_ready, self._ready),
+        ):
+            signal.connect(receiver, weak=False)
+
+    def _begin(self, sender: WorkController, **_: Any) -> None:
+        self._room = sender.concurrency
+        self.exporter.registry.register(
+            Gauges(self._in_hand, self._depths, self._memory, self._requests)
+        )
+        if self._engine:
+            self.exporter.registry.register(Foreign(_FOREIGN))
+        metrics.install(self._count)
+        if self._funnel:
+            self._funnel.pour(self._count)
+        settings = self._settings
+        if settings.metrics_port is not None:
+            self.exporter.serve(settings.metrics_host, settings.metrics_port, self.health)
+
+    def _forked(self, **_: Any) -> None:
+        if self._funnel:
+            self.exporter.forked()
+            metrics.install(self._funnel.send)
+
+    def _ready(self, **_: Any) -> None:
+        details = {"queue": self._queue}
+        if self._engine:
+            engine = self._engine().engine
+            details |= {"engine": engine.name, "model": engine.model}
+            self.health.require("engine", self._check_engine)
+        presence = Presence(connect(self._settings), self._stage, self._doing, **details)
+
+        def stop(**_: Any) -> None:
+            self.health.stopping()
+            presence.stop()
+
+        signals.worker_shutting_down.connect(stop, weak=False)
+        self.health.require("heartbeat", presence.check)
+        self.health.require("progress", self._progress.check)
+        self._progress.ended()
+        presence.start()
+        self.health.ready()
+
+    def _count(self, name: str, value: float, labels: dict[str, str]) -> None:
+        self.exporter.add(name, value, labels)
+        if name == "shards":
+            self._progress.ended()
+
+    def _doing(self) -> dict[str, Any]:
+        """What the worker is at, for whoever looks at the fleet."""
+        totals = {name: self.exporter.total(name) for name in _RATED}
+        for name, total in totals.items():
+            self._rates[name].see(time.monotonic(), total)
+        held = [request.info() for request in list(state.active_requests)]
+        return {
+            "in_hand": [
+                {**request["kwargs"], "seconds": round(time.time() - (request["time_start"] or 0))}
+                for request in held
+            ],
+            "room": self._room,
+            "totals": {name: int(total) for name, total in totals.items()},
+            "per_s": {name: round(rate.per_s, 3) for name, rate in self._rates.items()},
+        }
+
+    def _in_hand(self) -> tuple[int, int]:
+        return len(state.active_requests), self._room
+
+    def _depths(self) -> dict[str, Depth]:
+        try:
+            return read_depths(self._redis, [RENDER, self._settings.queue])
+        except QueueError:
+            return {}
+
+    def _memory(self) -> float | None:
+        try:
+            return memory_ratio(self._redis)
+        except QueueError:
+            return None
+
+    def _queued(self) -> int | None:
+        depth = self._depths().get(self._queue)
+        return None if depth is None else depth.queued
+
+    def _requests(self) -> tuple[int, int, int] | None:
+        stats = getattr(self._engine().engine, "stats", None) if self._engine else None
+        if stats is None or self.health.startup():
+            return None
+        now = stats()
+        return now.running, now.waiting, now.batch
+
+    def _check_engine(self) -> str:
+        assert self._engine is not None  # noqa: S101 - only asked of workers that have one
+        engine = self._engine()
+        try:
+            engine.run(engine.engine.health()).result(timeout=_ENGINE_TIMEOUT_S)
+        except EngineDeadError as error:
+            return str(error)
+        except TimeoutError:
+            return f"the engine has not answered for {_ENGINE_TIMEOUT_S:.0f} s"
+        return ""
