@@ -104,17 +104,25 @@ class CaptionStage:
         again = retry.find(self._store, job.job, shard)
         if part is None or again is not None:
             made = self._part(job, shard, part, again, quarantine)
-            # Another worker may have been faster; a part that readers may have seen stays.
-            part = (self._store.find(key) if again is None else None) or made
-            outcome = "done"
-            if part is made:
-                self._store.put(key, part, "application/x-ndjson")
+            part, outcome = self._save(key, made, replace=again is not None), "done"
         if again is not None:
             retry.end(self._store, job.job, shard)
         progress = self._progress(job.job)
         if progress.note_part(shard, results.summarize(part)) >= job.shards:
             finish.finish(self._store, progress, job)
         return outcome
+
+    def _save(self, key: str, made: bytes, *, replace: bool) -> bytes:
+        """Writes the part and returns the one that stands.
+
+        Where two workers have done the same shard, the first one's stays: readers may have seen it,
+        and with sampling the second one's differs.
+        """
+        if replace:
+            self._store.put(key, made, "application/x-ndjson")
+        elif not self._store.put_new(key, made, "application/x-ndjson"):
+            return self._store.get(key)
+        return made
 
     def _part(
         self,

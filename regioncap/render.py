@@ -169,8 +169,7 @@ class RenderStage:
         self, job: Job, shard: int, again: Again | None, quarantine: Quarantine | None
     ) -> list[RenderedRecord]:
         """The shard's records, rendered; for a retry, those again that failed in this stage."""
-        part = self._store.get(layout.input_key(job.job, shard))
-        records = load_lines(InputRecord, part)
+        records = self._submitted(job, shard)
         known = self._store.find(layout.rendered_key(job.job, shard)) if again else None
         if again is None or known is None:
             return self._render(records, job, quarantine)
@@ -179,6 +178,21 @@ class RenderStage:
         chosen = [record for record in records if record.index in failed & again.indices]
         done = {record.index: record for record in self._render(chosen, job, quarantine)}
         return [done.get(record.index, record) for record in before]
+
+    def _submitted(self, job: Job, shard: int) -> list[InputRecord]:
+        """The shard's records; should their part be gone, each of them says so."""
+        part = self._store.find(layout.input_key(job.job, shard))
+        if part is not None:
+            return load_lines(InputRecord, part)
+        gone = Problem(
+            code="input-lost",
+            message=f"{layout.input_key(job.job, shard)} is gone from the store (submit it again)",
+            stage="render",
+        )
+        return [
+            InputRecord(index=index, line=index + 1, error=gone)
+            for index in job.shard_records(shard)
+        ]
 
     def _render(
         self, records: Sequence[InputRecord], job: Job, quarantine: Quarantine | None

@@ -83,7 +83,9 @@ class Store:
             ),
         )
 
-    def put_new(self, key: str, data: bytes) -> bool:
+    def put_new(
+        self, key: str, data: bytes, content_type: str = "application/octet-stream"
+    ) -> bool:
         """Writes an object unless there is one; whether it was written.
 
         A store that does not know conditional requests writes it in any case.
@@ -92,7 +94,10 @@ class Store:
         def put() -> bool:
             try:
                 # minio-py has no public way to send the header.
-                self._client._put_object(self.bucket, key, data, {"If-None-Match": "*"})
+                headers: dict[str, str | list[str] | tuple[str]] = {
+                    "If-None-Match": "*", "Content-Type": content_type,
+                }  # fmt: skip
+                self._client._put_object(self.bucket, key, data, headers)
             except S3Error as error:
                 if error.code in _THERE:
                     return False

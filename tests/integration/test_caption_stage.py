@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from regioncap import jobs, layout
+from regioncap.caption import CaptionStage
+from regioncap.engines.baseline import BaselineEngine
+from regioncap.engines.thread import EngineThread
+from regioncap.jobs import Job
+from regioncap.progress import Progress, connect
+from regioncap.render import RenderStage
+from regioncap.results import parse_part
+from regioncap.settings import Settings, load_settings
+from regioncap.sources import open_source
+from regioncap.store import Store
+from regioncap.submit import submit
+
+
+class Silent:
+    """Sends nothing: the test calls the next stage itself."""
+
+    def caption(self, *_: object) -> None: ...
+
+
+class Stages:
+    """Both stages in this process, on the real store and Redis."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.store = Store(settings)
+        self.settings = settings
+        progress = partial(Progress, connect(settings))
+        self.engine = EngineThread(BaselineEngine())
+        self.engine.start()
+        self.render = RenderStage(self.store, settings, Silent(), progress)  # type: ignore[arg-type]
+        self.caption = CaptionStage(self.store, self.engine, progress, settings)
+
+    def job(self, folder: Path) -> Job:
+        """A job of one shard with two records."""
+        for name, colour in (("red", (200, 0, 0)), ("blue", (0, 0, 200))):
+            Image.new("RGB", (64, 64), colour).save(folder / f"{name}.png")
+        file = folder / "in.jsonl"
+        file.write_text('{"image": "red.png"}\n{"image": "blue.png"}\n')
+        with open_source(str(file), None, None) as source:  # type: ignore[arg-type]
+            submitted, _ = submit(
+                source.records, store=self.store, settings=self.settings, root=folder
+            )
+        return submitted
+
+
+@pytest.fixture(scope="module")
+def stages(stack_settings: dict[str, str]) -> Iterator[Stages]:
+    made = Stages(load_settings(**stack_settings))
+    yield made
+    made.engine.close()
+
+
+def test_of_two_workers_the_first_ones_part_stays(stages: Stages, tmp_path: Path) -> None:
+    job = stages.job(tmp_path)
+    stages.render.run(job.job, 0)
+    key = layout.results_key(job.job, 0)
+    stages.caption.run(job.job, 0)
+    first = stages.store.get(key)
+    other = first.replace(b"red", b"RED")
+
+    # The slower worker had looked for a part before there was one.
+    stands = stages.caption._save(key, other, replace=False)
+
+    assert stands == first == stages.store.get(key)
+
+
+def test_lost_input_comes_out_as_error_records(stages: Stages, tmp_path: Path) -> None:
+    job = stages.job(tmp_path)
+    stages.store.delete(layout.input_key(job.job, 0))
+
+    stages.render.run(job.job, 0)
+    stages.caption.run(job.job, 0)
+
+    records = parse_part(stages.store.get(layout.results_key(job.job, 0)))
+    assert [record["error"]["code"] for record in records] == ["input-lost"] * 2
+    assert [record["index"] for record in records] == [0, 1]
+    success = jobs.find_success(stages.store, job.job)
+    assert success is not None
+    assert success.counts["failed"] == 2
+    assert json.loads(stages.store.get(layout.job_key(job.job)))["records"] == 2
