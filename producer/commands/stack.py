@@ -76,7 +76,7 @@ def demo_command(
     from producer.commands.results import fetch_images, fetch_results
     from producer.commands.submit import submit_file
     from producer.commands.view import write_page
-    from producer.commands.watch import watch_job
+    from producer.commands.watch import exit_code, follow_job
     from regioncap import examples
 
     started = time.monotonic()
@@ -86,15 +86,17 @@ def demo_command(
         services = context.obj.with_flags(engine=engine, model=model, **stack.settings())
         start_workers(stack, services, render_workers=1, caption_workers=1)
         job = submit_file(services, examples.photos_jsonl(), name="demo")
-        code = watch_job(services, job)
+        status = follow_job(services, job)
         fetch_results(services, job, output / "results.jsonl")
         fetch_images(services, job, output / "marked")
         write_page(services, job.job, output / "gallery.html")
-    say(f"done in {time.monotonic() - started:.0f} s")
+    say(f"done in {time.monotonic() - started:.0f} s; open {output / 'gallery.html'} in a browser:")
     for name in ("gallery.html", "results.jsonl", "marked"):
         emit(str(output / name))
-    say("next: regioncap up, and in a second terminal: regioncap submit my.jsonl")
-    raise typer.Exit(code)
+    say("next, with pictures of your own:")
+    say("  regioncap up                  in this terminal")
+    say("  regioncap submit my.jsonl     in a second one, in the same folder")
+    raise typer.Exit(exit_code(status))
 
 
 @contextmanager

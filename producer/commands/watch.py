@@ -45,11 +45,10 @@ def watch_job(services: Services, job: Job, timeout_s: float | None = None) -> i
     """Shows progress until the job ends; returns the exit code that says how."""
     come_back = f"still running; come back with: regioncap watch {job.job}"
     try:
-        status = _follow(services, job, timeout_s)
+        status = follow_job(services, job, timeout_s)
     except KeyboardInterrupt:
         say(come_back)
         raise
-    say(summary_line(status))
     if not status.ended:
         say(come_back)
         return _EXIT_TIMED_OUT
@@ -57,6 +56,13 @@ def watch_job(services: Services, job: Job, timeout_s: float | None = None) -> i
         failed = f"; failed records: regioncap results {job.job} --failed" if status.failed else ""
         say(f"results: regioncap results {job.job} -o results.jsonl{failed}")
     return exit_code(status)
+
+
+def follow_job(services: Services, job: Job, timeout_s: float | None = None) -> JobStatus:
+    """Shows progress until the job ends or the time is over, and how far it came."""
+    status = _follow(services, job, timeout_s)
+    say(summary_line(status))
+    return status
 
 
 def exit_code(status: JobStatus) -> int:
