@@ -71,6 +71,8 @@ def transport_options(settings: Settings) -> dict[str, Any]:
         "unacked_restore_throttle": 1,
         # A worker killed during the search must not block the others' for five minutes.
         "unacked_mutex_expire": max(5, int(timeout_s // 2)),
+        # A connection that died unnoticed is found out after about twice this.
+        "health_check_interval": max(5, min(25, int(timeout_s // 6))),
         "socket_timeout": 30,
         "socket_connect_timeout": 5,
         "socket_keepalive": True,

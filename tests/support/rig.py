@@ -198,7 +198,7 @@ class Rig:
     def wait_for_parts(self, job: Job, count: int = 1) -> None:
         wait_until(lambda: self.done(job) >= count)
 
-    def wait_finished(self, job: Job, timeout_s: float = 90.0) -> None:
+    def wait_finished(self, job: Job, timeout_s: float = 200.0) -> None:
         wait_until(lambda: self.store.exists(layout.success_key(job.job)), timeout_s)
 
     def results(self, job: Job) -> bytes:
