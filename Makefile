@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format docs clean
+.PHONY: help install demo test lint format docs clean bench
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -42,3 +42,6 @@ docs: $(VENV)/.dev ## Write the pages that follow from the code
 
 clean: ## Remove what was made here
 	rm -rf $(VENV) .venv-vllm demo-out .regioncap .pytest_cache .mypy_cache .ruff_cache dist
+
+bench: $(VENV)/.dev ## Measure the whole system on this machine
+	$(BIN)/python -m bench.pipeline

@@ -250,8 +250,3 @@ def _dump(record: BaseModel | dict[str, Any]) -> bytes:
 def load_lines(model: type[M], data: bytes) -> list[M]:
     """Reads what `dump_lines` wrote."""
     return [model.model_validate_json(line) for line in data.split(b"\n") if line]
-
-
-def region_name(number: int) -> str:
-    """What prompts and answers call a region: `<region3>`."""
-    return f"<region{number}>"

@@ -31,6 +31,8 @@ STACK_FOLDER = Path(".regioncap")
 
 BoxFormat = Literal["xywh", "xyxy", "xywh-normalized", "xyxy-normalized"]
 Overflow = Literal["rounds", "cut"]
+#: Each is a module of `regioncap.engines`.
+EngineName = Literal["baseline", "vllm", "openai"]
 RegionMode = Literal["marks", "crop", "marks+crop"]
 
 
@@ -99,7 +101,7 @@ class Settings(BaseSettings, JobSettings):
         default_factory=list, description="Further buckets that images may be read from."
     )
 
-    engine: Annotated[Literal["baseline", "vllm", "openai"], BeforeValidator(_lower)] = Field(
+    engine: Annotated[EngineName, BeforeValidator(_lower)] = Field(
         "baseline", description="What captions: baseline (no model), vllm or openai."
     )
     model: str = Field(

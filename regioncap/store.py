@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 import socket
 from collections.abc import Callable, Iterator
@@ -160,15 +159,6 @@ class Store:
             for found in objects:
                 if found.object_name:
                     yield found.object_name
-
-    def put_json(self, key: str, value: Any) -> None:
-        """Writes a value as JSON."""
-        text = json.dumps(value, ensure_ascii=False, indent=2)
-        self.put(key, text.encode("utf-8", "replace"), "application/json")
-
-    def get_json(self, key: str) -> Any:
-        """Reads a JSON object; raises as `get` does."""
-        return json.loads(self.get(key))
 
     def ensure_bucket(self) -> None:
         """Makes the bucket if it is not there."""

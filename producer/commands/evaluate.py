@@ -39,7 +39,9 @@ def eval_command(
     kinds: Annotated[str, typer.Option(help="Only kinds with this in their name: colours.")] = "",
     seed: Annotated[int, typer.Option(min=0, help="Seed of the scenes and of the sampling.")] = 0,
     temperature: Annotated[float, typer.Option(help="0 is greedy.")] = 0.0,
-    engine: Annotated[str | None, typer.Option(help="baseline, vllm or openai.")] = None,
+    engine: Annotated[
+        str | None, typer.Option(help="What captions; baseline needs no model.")
+    ] = None,
     model: Annotated[str | None, typer.Option(help="Model folder or name.")] = None,
     report: Annotated[
         Path | None, typer.Option("--report", "-o", help="HTML page to write.")

@@ -29,7 +29,9 @@ def up_command(
     context: typer.Context,
     render_workers: Annotated[int, typer.Option(help="Render workers.", min=0)] = 1,
     caption_workers: Annotated[int, typer.Option(help="Caption workers.", min=0)] = 1,
-    engine: Annotated[str | None, typer.Option(help="baseline, vllm or openai.")] = None,
+    engine: Annotated[
+        str | None, typer.Option(help="What captions; baseline needs no model.")
+    ] = None,
     model: Annotated[str | None, typer.Option(help="Model folder or hub name.")] = None,
 ) -> None:
     """Run Redis, the S3 store and workers here, until Ctrl-C."""
@@ -67,7 +69,9 @@ def demo_command(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write.")] = Path(
         "demo-out"
     ),
-    engine: Annotated[str | None, typer.Option(help="baseline, vllm or openai.")] = None,
+    engine: Annotated[
+        str | None, typer.Option(help="What captions; baseline needs no model.")
+    ] = None,
     model: Annotated[str | None, typer.Option(help="Model folder or hub name.")] = None,
 ) -> None:
     """Caption the example photographs with a stack of its own, and leave what comes out."""

@@ -30,7 +30,9 @@ def render_command(
 @worker.command("caption")
 def caption_command(
     queue: Annotated[str | None, typer.Option(help="Queue to serve.")] = None,
-    engine: Annotated[str | None, typer.Option(help="baseline, vllm or openai.")] = None,
+    engine: Annotated[
+        str | None, typer.Option(help="What captions; baseline needs no model.")
+    ] = None,
     model: Annotated[str | None, typer.Option(help="Model folder or hub name.")] = None,
     concurrency: Annotated[int | None, typer.Option(help="Shards in hand.")] = None,
 ) -> None:

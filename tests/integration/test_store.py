@@ -66,12 +66,6 @@ def test_list_keys__in_order_and_by_folder(store: Store) -> None:
     assert list(store.list_keys("test/list/", after="test/list/a/1")) == everything[1:]
 
 
-def test_json(store: Store) -> None:
-    store.put_json("test/j.json", {"ü": [1, None]})
-
-    assert store.get_json("test/j.json") == {"ü": [1, None]}
-
-
 def test_check__names_a_missing_bucket(settings: Settings) -> None:
     store = Store(settings.model_copy(update={"s3_bucket": "nowhere"}))
 

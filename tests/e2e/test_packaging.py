@@ -1,0 +1,89 @@
+"""What is built is whole, holds nothing of the workshop, and works where nothing else is."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tarfile
+import zipfile
+from email.parser import Parser
+from pathlib import Path
+
+import pytest
+
+import regioncap
+from tests.support.system import ROOT
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the wheel and the sdist."""
+    folder = tmp_path_factory.mktemp("built")
+    run(sys.executable, "-m", "hatchling", "build", "-d", folder, cwd=ROOT)
+    return folder
+
+
+def run(*command: str | Path, cwd: Path | None = None) -> str:
+    done = subprocess.run(
+        [*map(str, command)], cwd=cwd, capture_output=True, text=True, timeout=280, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def wheel(built: Path) -> zipfile.ZipFile:
+    return zipfile.ZipFile(built / f"regioncap-{regioncap.__version__}-py3-none-any.whl")
+
+
+def in_checkout(*folders: str) -> set[str]:
+    """Files of the product, as git knows them."""
+    return set(run("git", "ls-files", *folders, cwd=ROOT).splitlines())
+
+
+def test_wheel_holds_the_product_and_nothing_else(built: Path) -> None:
+    with wheel(built) as archive:
+        names = {name for name in archive.namelist() if ".dist-info/" not in name}
+
+    assert names == in_checkout("regioncap", "workers", "producer")
+    assert {"regioncap/py.typed", "regioncap/prompt_templates/regions-1.toml"} <= names
+    assert "regioncap/templates/gallery.html.j2" in names
+    assert "regioncap/examples/photos/cat.jpg" in names
+
+
+def test_sdist_can_be_built_and_tested_from(built: Path) -> None:
+    with tarfile.open(built / f"regioncap-{regioncap.__version__}.tar.gz") as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+
+    assert in_checkout("regioncap", "workers", "producer", "tests", "pyproject.toml") <= names
+    assert {"LICENSE", "README.md"} <= names
+
+
+def test_every_extra_that_is_spoken_of_is_there(built: Path) -> None:
+    with wheel(built) as archive:
+        text = archive.read(f"regioncap-{regioncap.__version__}.dist-info/METADATA").decode()
+    metadata = Parser().parsestr(text)
+    extras = set(metadata.get_all("Provides-Extra", []))
+    required = "\n".join(metadata.get_all("Requires-Dist", []))
+    pages = [path.read_text() for path in (ROOT / "docs").glob("*.md")]
+    source = [path.read_text() for path in (ROOT / "regioncap").rglob("*.py")]
+
+    spoken = set(re.findall(r"regioncap\[([a-z]+)\]", "\n".join([text, *pages, *source])))
+
+    assert {"vllm", "openai", "export"} <= spoken
+    assert spoken <= extras
+    for extra in extras:
+        assert re.search(rf"extra == ['\"]{extra}['\"]", required)
+
+
+@pytest.mark.timeout(300)
+def test_works_where_nothing_else_is(built: Path, tmp_path: Path) -> None:
+    run(sys.executable, "-m", "venv", tmp_path / "clean")
+    binaries = tmp_path / "clean" / "bin"
+    run(binaries / "python", "-m", "pip", "install", "--quiet", *built.glob("*.whl"))
+
+    version = run(binaries / "regioncap", "--version", cwd=tmp_path)
+    templates = run(binaries / "regioncap", "prompts", "list", cwd=tmp_path)
+
+    assert version == f"regioncap {regioncap.__version__}\n"
+    assert "regions-1" in templates

@@ -1,0 +1,97 @@
+"""What README and docs tell people to type works, and what they point at is there."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.support.system import ROOT, System, write_jsonl
+
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PHOTOS = ROOT / "regioncap" / "examples" / "photos"
+
+#: Beginnings of commands that are not run here, and why.
+NOT_RUN = {
+    "make": "runs this test, or is run by CI",
+    "pip install": "test_packaging.py installs",
+    "docker compose": "no container engine; tests/deploy reads the file",
+    "deploy/secrets.sh": "tests/faults/test_secrets.py and tests/deploy run it",
+    "celery -A": "never ends; the system under test runs these workers",
+    "regioncap up": "never ends; test_stack_commands.py runs it",
+    "regioncap worker": "needs a model",
+    "regioncap eval --engine vllm": "needs a model",
+    "regioncap eval --data": "needs reference captions; test_quality.py has them",
+}
+FIRST_WORDS = {"regioncap", "make", "pip", "docker", "celery", "deploy/secrets.sh"}
+
+
+def commands(page: Path) -> list[str]:
+    """Indented lines that begin with a program that we speak of, without remarks."""
+    text = page.read_text("utf-8").replace("\\\n", " ")
+    lines = re.findall(r"^ {4}(\S.*)$", re.sub(r"^```.*?^```", "", text, flags=re.S | re.M), re.M)
+    plain = [line.partition(" #")[0].strip().removeprefix(".venv/bin/") for line in lines]
+    return [line for line in plain if line.split()[0] in FIRST_WORDS]
+
+
+def is_run(command: str) -> bool:
+    return not any(command.startswith(start) for start in NOT_RUN)
+
+
+ALL = [(page.name, command) for page in PAGES for command in commands(page)]
+
+
+@pytest.fixture(scope="module")
+def folder(system: System, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with all files that the pages speak of."""
+    folder = tmp_path_factory.mktemp("reader")
+    shutil.copytree(PHOTOS, folder / "photos")
+    shutil.copy(PHOTOS / "cat.jpg", folder / "photo.jpg")
+    record = {"image": "photos/cat.jpg", "bbox": [[133, 82, 80, 64], [296, 106, 50, 60]]}
+    for name in ("my.jsonl", "more.jsonl", "boxes.jsonl"):
+        write_jsonl(folder / name, [record] * 4)
+    shown = ROOT / "regioncap" / "prompt_templates" / "regions-1.toml"
+    shutil.copy(shown, folder / "own.toml")
+    done = system.command("submit", "my.jsonl", "--wait", cwd=folder)
+    assert done.returncode == 0, done.stderr.decode()
+    (folder / "job").write_bytes(done.stdout.strip())
+    return folder
+
+
+@pytest.mark.parametrize("command", [command for _, command in ALL if is_run(command)])
+def test_command_of_the_pages_runs(system: System, folder: Path, command: str) -> None:
+    job = (folder / "job").read_text()
+    words = {"JOB": job, "FILE": "my.jsonl", "FORMAT": "jsonl", "PATH": "out", "MODE": "crop"}
+    arguments = [words.get(word, word) for word in shlex.split(command)[1:] if word != "--open"]
+
+    done = system.command(*arguments, cwd=folder)
+
+    assert done.returncode == 0, done.stderr.decode()
+
+
+@pytest.mark.parametrize("start", NOT_RUN)
+def test_what_is_not_run_is_still_spoken_of(start: str) -> None:
+    assert any(command.startswith(start) for _, command in ALL)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text("utf-8"))
+
+    missing = [each for each in links if "://" not in each and not (page.parent / each).exists()]
+
+    assert not missing
+
+
+def test_record_of_the_readme_is_json() -> None:
+    lines = re.findall(r"^ {4}(\{.*\})$", (ROOT / "README.md").read_text("utf-8"), re.M)
+
+    assert [json.loads(line)["image"] for line in lines] == ["photos/cat.jpg", "photos/dog.jpg"]
+
+
+def test_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text("utf-8").splitlines()) < 200
