@@ -2,7 +2,7 @@
 
     SIGTERM          no new shards; those in hand have `grace_s` to finish, then they go back
     second SIGTERM   they go back now
-    a dead engine    they go back now, and the exit code asks for a new process
+    a dead engine    no new shards; they go back now, and the exit code asks for a new process
 
 Celery's own warm stop waits without end, and its soft one does not bound a pool of threads.
 """
@@ -53,7 +53,9 @@ class Drain:
         signals.worker_shutting_down.connect(self._told, weak=False)
 
     def die(self) -> None:
-        """Ends the process at once; what is in hand goes back."""
+        """Ends the process at once; nothing more is taken, and what is in hand goes back."""
+        # Celery's loop looks at it before it reads the next message.
+        state.should_stop = EXIT_DEAD
         threading.Thread(target=self._end, args=(EXIT_DEAD,), name="drain", daemon=True).start()
 
     def _take_worker(self, sender: WorkController, **_: Any) -> None:

@@ -51,8 +51,9 @@ class Shards:
     stage: Stage
     settings: Settings
     on_engine_death: Callable[[], None] = lambda: None
-    #: Set when the worker is told to stop: nothing waits any longer then.
+    #: Set when the worker is told to stop: nothing begins then, and nothing waits any longer.
     stopping: threading.Event = field(default_factory=threading.Event)
+    _engine_died: bool = False
     _failures: int = 0
     #: Starts to be taken back as soon as Redis can be reached again.
     _owed: deque[Attempts] = field(default_factory=deque)
@@ -95,6 +96,8 @@ class Shards:
             raise Reject(str(error), requeue=True) from None
         except EngineDeadError as error:
             log.error("the engine died", error=str(error))
+            self._engine_died = True
+            self.stopping.set()
             self.on_engine_death()
             raise Reject(str(error), requeue=True) from None
         except ServiceError as error:
@@ -113,6 +116,7 @@ class Shards:
         self._pay()
         suspect = attempts.deaths() >= SHARD_DEATHS
         with self._turnstile.alone() if suspect else self._turnstile.shared():
+            self._check_stopping()
             attempts.start()
             with self._forgiving(attempts):
                 outcome = work(job, shard, Quarantine(attempts) if suspect else None)
@@ -133,8 +137,10 @@ class Shards:
         try:
             yield
         except (ServiceError, StoppedError):
-            with self._debts(attempts):
-                attempts.forgive()
+            # Whatever was in an engine that died may be to blame, also what was taken out then.
+            if not self._engine_died:
+                with self._debts(attempts):
+                    attempts.forgive()
             raise
 
     @contextmanager

@@ -1,4 +1,6 @@
-"""The caption worker with an engine that is slow (HURT_SLEEP_S) and dies of a record (HURT_DEAD).
+"""The caption worker with an engine that is slow (HURT_SLEEP_S) and dies of a record.
+
+Of HURT_DEAD the engine dies, with all that is in it, and stays dead; of HURT_CRASH the process.
 
 Every start of a record is written to the file named by HURT_STARTS, its end with a minus before it
 if it was taken out of the engine.
@@ -9,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +20,7 @@ from regioncap.engines.baseline import BaselineEngine
 from regioncap.errors import EngineDeadError, RequestError
 
 _real = BaselineEngine.caption
+_dead = threading.Event()
 
 
 def _note(text: str) -> None:
@@ -35,6 +39,8 @@ async def _hurt(
         _note(f"-{index}")
         raise
     if index == os.environ.get("HURT_DEAD"):
+        _dead.set()
+    if _dead.is_set():
         raise EngineDeadError("the engine is gone")
     if index == os.environ.get("HURT_CRASH"):
         os.kill(os.getpid(), signal.SIGSEGV)
