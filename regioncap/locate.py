@@ -91,10 +91,13 @@ class Locator:
         if image.startswith("s3://"):
             return self._checked_uri(image)
         if "://" in image or image.startswith("data:"):
+            local = image.startswith("file://")
             raise RecordError(
                 f"image {image[:80]!r} is a URL",
                 code="image-url",
-                hint="only paths and s3:// URIs are read; download it first",
+                hint="leave file:// away"
+                if local
+                else "only paths and s3:// URIs are read; download it first",
             )
         return self._checked_file(image)
 

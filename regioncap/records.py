@@ -169,7 +169,7 @@ def parse_line(
     except RecursionError:
         return _bad(record, "bad-json", "nested too deeply")
     except ValueError as error:
-        return _bad(record, "bad-json", f"not JSON: {error}")
+        return _bad(record, "bad-json", f"not JSON: {_said(error)}")
     if not isinstance(fields, dict):
         return _bad(record, "not-an-object", f"a JSON {_json_type(fields)}, not an object")
     return from_fields(record, fields, image_key=image_key, bbox_key=bbox_key)
@@ -192,8 +192,8 @@ def from_fields(
     elif given_id is not None:
         record.meta["id"] = given_id
     if not isinstance(image, str) or not image:
-        what = f"no field {image_key}" if image is None else f"{image_key} is a {_json_type(image)}"
-        return _bad(record, "no-image", f"{what} (give a path or an s3:// URI)")
+        what, remedy = _no_image(image, image_key, fields)
+        return _bad(record, "no-image", f"{what} ({remedy})")
     record.image = image
     if bbox is not None and not isinstance(bbox, list):
         return _bad(
@@ -205,6 +205,28 @@ def from_fields(
         return _bad(record, "too-many-boxes", f"{len(bbox):,} boxes (at most {MAX_REGIONS:,})")
     record.bbox = bbox or None
     return record
+
+
+def _said(error: ValueError) -> str:
+    """What a JSON parser says, without its line number: a line of ours is the parser's first."""
+    if not isinstance(error, json.JSONDecodeError):  # a number of too many digits
+        return str(error)
+    if error.pos >= len(error.doc.rstrip()):
+        return "the line ends too early (write each record on one line)"
+    return f"{error.msg} at character {error.pos + 1}"
+
+
+def _no_image(image: Any, image_key: str, others: dict[str, Any]) -> tuple[str, str]:
+    """What is wrong with a record's image, and the remedy."""
+    remedy = "give a path or an s3:// URI"
+    if image is None:
+        alike = next((name for name in _IMAGE_ALIKE if isinstance(others.get(name), str)), None)
+        return f"no field {image_key}", f"rename {alike} to {image_key}" if alike else remedy
+    return f"{image_key} is {'empty' if image == '' else f'a {_json_type(image)}'}", remedy
+
+
+#: What other tools call the image.
+_IMAGE_ALIKE = ("img", "image_path", "path", "file", "file_name", "filename", "image_file", "url")
 
 
 def _bad(record: InputRecord, code: str, message: str) -> InputRecord:

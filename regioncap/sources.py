@@ -1,4 +1,4 @@
-"""Where a submission's records come from: a JSON Lines file, a folder of pictures, or stdin.
+"""Where a submission's records come from: a JSON Lines file, pictures, or stdin.
 
 Data sets of other tools are left to `regioncap.inputs`.
 """
@@ -18,8 +18,12 @@ from regioncap.records import MAX_LINE_BYTES, InputRecord, parse_line
 
 #: Stands for stdin on the command line.
 STDIN = "-"
-#: Files of a folder that count as pictures.
-SUFFIXES = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp"}
+#: Files of a folder that count as pictures. Kinds that are not read are among them, so that they
+#: come out as errors and are not missed in silence.
+SUFFIXES = {
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp",
+    ".gif", ".bmp", ".tif", ".tiff", ".heic", ".heif", ".avif", ".jp2",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +44,7 @@ def open_source(target: str, stdin: BinaryIO, root: Path | None = None) -> Itera
     """Opens what the user named.
 
     Args:
-        target: A file, a folder, or `-`.
+        target: A file with records, a picture, a folder, or `-`.
         stdin: What `-` reads.
         root: Folder that image paths are relative to; by default the file's own, the folder, or for
             stdin the working folder.
@@ -56,7 +60,9 @@ def open_source(target: str, stdin: BinaryIO, root: Path | None = None) -> Itera
     elif found := find_input(path):
         yield Source(target, root or found.root, found.records, lambda: None)
     elif path.is_dir():
-        yield _folder(path)
+        yield _pictures_of(path, target, lambda: _pictures(path))
+    elif path.is_file() and path.suffix.lower() in SUFFIXES:
+        yield _pictures_of(path.parent, target, lambda: iter([path.name]))
     else:
         try:
             file = path.open("rb")
@@ -66,6 +72,15 @@ def open_source(target: str, stdin: BinaryIO, root: Path | None = None) -> Itera
             ) from error
         with file:
             yield Source(target, root or path.parent, read_lines(file), lambda: _read_part(file))
+
+
+def no_records(name: str) -> UsageError:
+    """The error of a source that is empty."""
+    return UsageError(
+        f"{name or 'the input'} holds no records",
+        code="no-records",
+        hint="give a file with one JSON object a line, or a folder with .jpg, .png or .webp files",
+    )
 
 
 def read_lines(
@@ -94,16 +109,16 @@ def _read_part(file: BinaryIO) -> float | None:
     return file.tell() / size if size else None
 
 
-def _folder(folder: Path) -> Source:
-    total, read = sum(1 for _ in _pictures(folder)), 0
+def _pictures_of(root: Path, name: str, pictures: Callable[[], Iterator[str]]) -> Source:
+    total, read = sum(1 for _ in pictures()), 0
 
     def records() -> Iterator[InputRecord]:
         nonlocal read
-        for index, path in enumerate(_pictures(folder)):
+        for index, path in enumerate(pictures()):
             read = index + 1
             yield InputRecord(index=index, line=read, image=path)
 
-    return Source(str(folder), folder, records(), lambda: read / total if total else None)
+    return Source(name, root, records(), lambda: read / total if total else None)
 
 
 def _pictures(folder: Path) -> Iterator[str]:

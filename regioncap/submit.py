@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable, Iterable
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -23,6 +23,7 @@ from regioncap.parallel import map_ahead
 from regioncap.prompts import built_in, parse_template
 from regioncap.records import InputRecord, Problem, dump_lines
 from regioncap.settings import Settings
+from regioncap.sources import no_records
 from regioncap.store import Store
 
 #: Rejected records that are kept to be shown.
@@ -39,6 +40,8 @@ class Tally:
     uploaded_bytes: int = 0
     #: Pictures that were in the store already.
     known: int = 0
+    #: Records without boxes: theirs will be proposed.
+    unboxed: int = 0
     #: The first few rejected records, to show.
     samples: list[InputRecord] = field(default_factory=list)
 
@@ -58,7 +61,9 @@ class Uploader:
         self._max_pixels = settings.max_image_pixels
         self._locator = Locator(settings, root)
         self._tally = tally
-        self._lock = threading.Lock()
+        self._turns = threading.Condition()
+        #: Keys that a thread is bringing.
+        self._in_hand: set[str] = set()
 
     def upload(self, record: InputRecord) -> InputRecord:
         """Sets the record's source, or its error."""
@@ -80,14 +85,28 @@ class Uploader:
 
     def _put(self, data: bytes) -> str:
         key = layout.image_key(hashlib.sha256(data).hexdigest(), image_extension(data))
-        known = self._store.exists(key)
-        if not known:
-            self._store.put(key, data)
-        with self._lock:
+        with self._turn(key):
+            known = self._store.exists(key)
+            if not known:
+                self._store.put(key, data)
+        with self._turns:
             self._tally.known += known
             self._tally.uploaded += not known
             self._tally.uploaded_bytes += 0 if known else len(data)
         return key
+
+    @contextmanager
+    def _turn(self, key: str) -> Iterator[None]:
+        """One thread at a time for each key: neighbours often name the same picture."""
+        with self._turns:
+            self._turns.wait_for(lambda: key not in self._in_hand)
+            self._in_hand.add(key)
+        try:
+            yield
+        finally:
+            with self._turns:
+                self._in_hand.remove(key)
+                self._turns.notify_all()
 
 
 def template_text(prompt: str) -> str:
@@ -151,7 +170,7 @@ def submit(
             store.put(layout.input_key(job_id, shards), dump_lines(shard), "application/x-ndjson")
             shards += 1
     if not shards:
-        raise UsageError(f"{source or 'the input'} holds no records", code="no-records")
+        raise no_records(source)
     job = Job(
         job=job_id,
         created=jobs.now(),
@@ -170,6 +189,7 @@ def submit(
 
 def _count(tally: Tally, record: InputRecord, on_progress: Callable[[Tally], None]) -> InputRecord:
     tally.records += 1
+    tally.unboxed += record.error is None and not record.bbox
     if record.error is not None:
         tally.rejected += 1
         if len(tally.samples) < SAMPLES:

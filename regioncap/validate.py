@@ -24,6 +24,8 @@ from regioncap.settings import Settings
 _HEAD_BYTES = 1 << 16
 
 _BBOX_CODES = {"bad-bbox", "too-many-boxes"}
+#: What other tools call boxes. Read here as any other field: into meta.
+_BBOX_ALIKE = ("bboxes", "boxes", "box", "bounding_boxes", "bounding_box", "bboxs", "rois")
 _IMAGE_CODES = {"no-image", "bad-image-uri", "bucket-not-allowed"}
 
 
@@ -55,7 +57,16 @@ def rejection(record: InputRecord, file: str) -> Finding | None:
     if record.error is None:
         return None
     code = record.error.code
-    return Finding(file, record.line, _field(code), code, record.error.message)
+    where = _field(code)
+    message = _named(record, record.error.message) if where == "image" else record.error.message
+    return Finding(file, record.line, where, code, message)
+
+
+def _named(record: InputRecord, message: str) -> str:
+    """A message about a picture that says which: those about its content alone do not."""
+    if not record.image or record.image in message:
+        return message
+    return f"{record.image!r}: {message}"
 
 
 def _field(code: str) -> str:
@@ -139,6 +150,7 @@ class Checker:
         except RecordError as error:
             findings.append(self._finding(record, "image", error))
         given, fails, usable = record.bbox or [], bool(findings), 0
+        findings += self._misnamed(record)
         for number, value in enumerate(given):
             flaw = check_box(value, self._box_format, size_wh)
             usable += flaw is None or flaw.code == "box-cut"
@@ -147,8 +159,19 @@ class Checker:
         fails = fails or (bool(given) and not usable)
         return Checked(tuple(findings), 0 if fails else usable, image_bytes, fails)
 
+    def _misnamed(self, record: InputRecord) -> list[Finding]:
+        """Boxes under a name that nobody reads, where there are none under the right one."""
+        alike = [name for name in _BBOX_ALIKE if record.bbox is None and record.meta.get(name)]
+        error = RecordError(
+            "boxes are read from bbox alone, and would be proposed here",
+            code="bbox-misnamed",
+            hint="rename the field to bbox",
+        )
+        return [self._finding(record, name, error) for name in alike]
+
     def _finding(self, record: InputRecord, where: str, error: RecordError) -> Finding:
-        return Finding(self._file, record.line, where, error.code, str(error))
+        message = _named(record, str(error)) if where == "image" else str(error)
+        return Finding(self._file, record.line, where, error.code, message)
 
 
 def check_records(

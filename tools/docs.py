@@ -159,7 +159,7 @@ def _collect_call(node: ast.Call, names: dict[str, ast.expr], found: dict[str, E
         given |= {"code": arguments[1], "message": arguments[2]}
     if maker == "_bad_box":
         given |= {"code": ast.Constant("bad-box"), "message": arguments[0], "hint": arguments[1]}
-    code = given.get("code")
+    code = given.get("code") if maker else None  # a method's `code` is a metric's label
     if not isinstance(code, ast.Constant) or not isinstance(code.value, str):
         return
     message = given.get("message") or (arguments[0] if arguments else None)

@@ -205,7 +205,7 @@ def _dry_run(services: Services, file: str, root: Path | None) -> int:
 
     _checked_template(services)
     settings = services.settings
-    totals = check_files([file], settings, root=root, limit=20, json=False)
+    totals = check_files([file], settings, root=root)
     tell_totals(totals)
     say(f"{words.count(-(-totals.records // settings.shard_size), 'shard')} would be queued")
     say(
@@ -222,10 +222,13 @@ def _dry_run(services: Services, file: str, root: Path | None) -> int:
 def _tell(tally: Tally, file: str) -> None:
     from regioncap.validate import rejection
 
+    sent = f" ({words.size(tally.uploaded_bytes)})" if tally.uploaded else ""
     say(
-        f"{words.count(tally.records, 'record')}; images: {tally.uploaded:,} new "
-        f"({words.size(tally.uploaded_bytes)}), {tally.known:,} there already"
+        f"{words.count(tally.records, 'record')}; "
+        f"images: {tally.uploaded:,} new{sent}, {tally.known:,} there already"
     )
+    if tally.unboxed:
+        say(f"{words.count(tally.unboxed, 'record')} without bbox: regions will be proposed")
     for record in tally.samples:
         say(str(rejection(record, file)))
     if tally.rejected > len(tally.samples):

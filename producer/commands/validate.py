@@ -39,8 +39,11 @@ def validate_command(
         str | None, typer.Option(help="xywh, xyxy, xywh-normalized or xyxy-normalized.")
     ] = None,
     limit: Annotated[
-        int, typer.Option(help="Most problems shown; 0 shows all. All are counted.", min=0)
-    ] = _SHOWN,
+        int | None,
+        typer.Option(
+            help="Most problems shown [20; with --json all]; 0 shows all. All are counted.", min=0
+        ),
+    ] = None,
     json: Annotated[
         bool, typer.Option("--json", help="JSON, one object a problem, and last the totals.")
     ] = False,
@@ -54,12 +57,19 @@ def validate_command(
 
 
 def check_files(
-    targets: list[str], settings: Settings, *, root: Path | None, limit: int, json: bool
+    targets: list[str],
+    settings: Settings,
+    *,
+    root: Path | None,
+    limit: int | None = None,
+    json: bool = False,
 ) -> Totals:
     """Checks inputs and writes their problems; returns what was found of all."""
     from regioncap.validate import Totals
 
     totals, shown = Totals(), 0
+    if limit is None:
+        limit = 0 if json else _SHOWN
     for target in targets:
         for checked in _checked(target, settings, root, totals):
             for finding in checked.findings:
@@ -81,9 +91,10 @@ def check_files(
 def _checked(
     target: str, settings: Settings, root: Path | None, totals: Totals
 ) -> Iterator[Checked]:
-    from regioncap.sources import open_source
+    from regioncap.sources import no_records, open_source
     from regioncap.validate import Checker, check_records
 
+    before = totals.records
     with open_source(target, sys.stdin.buffer, root) as source, meter("checking", "records") as bar:
         checker = Checker(settings, source.root, source.name)
         with closing(check_records(source.records, checker)) as stream:
@@ -91,6 +102,8 @@ def _checked(
                 totals.add(checked)
                 bar.show(source.fraction(), totals.records)
                 yield checked
+    if totals.records == before:
+        raise no_records(target)
 
 
 def tell_totals(totals: Totals) -> None:

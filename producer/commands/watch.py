@@ -53,9 +53,15 @@ def watch_job(services: Services, job: Job, timeout_s: float | None = None) -> i
         say(come_back)
         return _EXIT_TIMED_OUT
     if status.state == "done":
-        failed = f"; failed records: regioncap results {job.job} --failed" if status.failed else ""
-        say(f"results: regioncap results {job.job} -o results.jsonl{failed}")
+        _say_next(status)
     return exit_code(status)
+
+
+def _say_next(status: JobStatus) -> None:
+    say(f"results: regioncap results {status.job} -o results.jsonl")
+    if status.failed:
+        say(f"failed:  regioncap results {status.job} --failed")
+    say(f"gallery: regioncap view {status.job} --open")
 
 
 def follow_job(services: Services, job: Job, timeout_s: float | None = None) -> JobStatus:

@@ -15,7 +15,7 @@ from typing import Any
 from regioncap.inputs.fields import bad_dataset, make_record
 from regioncap.records import InputRecord
 
-_HINT = 'no COCO annotations: they are an object with a list "images"'
+_HINT = "a .json file is read as COCO's; name a file with one record a line my.jsonl"
 
 
 def read(files: list[Path]) -> Iterator[InputRecord]:
@@ -35,10 +35,13 @@ def read(files: list[Path]) -> Iterator[InputRecord]:
 def _load(path: Path) -> tuple[list[Any], dict[Any, list[Any]], dict[Any, Any]]:
     try:
         content = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise bad_dataset(path, f"cannot be read: {error}") from error
+    except OSError as error:
+        raise bad_dataset(path, f"cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise bad_dataset(path, f"not JSON: {error}", _HINT) from error
     if not isinstance(content, dict) or not isinstance(content.get("images"), list):
-        raise bad_dataset(path, _HINT)
+        what = 'no COCO annotations: they are an object with a list "images"'
+        raise bad_dataset(path, what, _HINT)
     boxes = defaultdict(list)
     for each in content.get("annotations") or []:
         if "bbox" in each:  # captions of whole images and some segmentations have none

@@ -14,9 +14,9 @@ from regioncap.records import InputRecord, from_fields
 _BOXES = ("bbox", "bboxes", "boxes")
 
 
-def bad_dataset(path: Path, what: str) -> UsageError:
+def bad_dataset(path: Path, what: str, hint: str = "") -> UsageError:
     """The error of a file that is not what its name says."""
-    return UsageError(f"{path}: {what}", code="bad-dataset")
+    return UsageError(f"{path}: {what}", code="bad-dataset", hint=hint)
 
 
 def make_record(fields: Mapping[str, Any], *, index: int) -> InputRecord:

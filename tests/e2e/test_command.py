@@ -103,6 +103,24 @@ def test_validate_reports_each_problem(nowhere: dict[str, str], folder: Path) ->
     assert good.stdout == b""
 
 
+def test_validate_cuts_a_long_list_for_people_only(nowhere: dict[str, str], folder: Path) -> None:
+    write_jsonl(folder / "in.jsonl", [{"image": "gone.png"}] * 25)
+
+    people = run_command("validate", "in.jsonl", env=nowhere, cwd=folder)
+    program = run_command("validate", "in.jsonl", "--json", env=nowhere, cwd=folder)
+
+    assert len(people.stdout.splitlines()) == 20
+    assert b"... and 5 more; --limit 0 shows all" in people.stderr
+    assert len(program.stdout.splitlines()) == 25 + 1
+
+
+def test_validate_of_nothing_is_a_mistake(nowhere: dict[str, str], folder: Path) -> None:
+    (folder / "empty").mkdir()
+    found = run_command("validate", "empty", env=nowhere, cwd=folder)
+    assert found.returncode == 2
+    assert b"empty holds no records [no-records]" in found.stderr
+
+
 def test_dry_run_needs_no_services(nowhere: dict[str, str], folder: Path) -> None:
     found = run_command("submit", "--dry-run", folder, "--shard-size", "1", env=nowhere, cwd=folder)
 

@@ -112,14 +112,14 @@ def test_watch_and_status_tell_of_failed_records(system: System, folder: Path) -
 
 def test_images_are_uploaded_once(system: System, folder: Path) -> None:
     Image.effect_noise((64, 64), 50).save(folder / "new.png")
-    file = write_jsonl(folder / "in.jsonl", [{"image": "new.png"}])
+    file = write_jsonl(folder / "in.jsonl", [{"image": "new.png"}] * 20)
 
     first = system.command("submit", file).stderr.decode()
     second = system.command("submit", file).stderr.decode()
 
     assert "1 new" in first
-    assert "0 new" in second
-    assert "1 there already" in second
+    assert "19 there already" in first
+    assert "0 new, 20 there already" in second
 
 
 def test_success_lists_every_part(system: System, folder: Path) -> None:

@@ -34,7 +34,7 @@ def test_read_lines__holds_no_endless_line() -> None:
 
 
 def test_open_source__folder(tmp_path: Path) -> None:
-    for name in ("b.JPG", "a.png", "notes.txt", ".hidden.jpg", "sub/c.webp", ".git/d.jpg"):
+    for name in ("b.JPG", "a.png", "notes.txt", ".hidden.jpg", "sub/c.heic", ".git/d.jpg"):
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
         path.touch()
@@ -47,9 +47,19 @@ def test_open_source__folder(tmp_path: Path) -> None:
     assert [(r.index, r.line, r.image) for r in records] == [
         (0, 1, "a.png"),
         (1, 2, "b.JPG"),
-        (2, 3, "sub/c.webp"),
+        (2, 3, "sub/c.heic"),  # comes out as an error; it must not be missing
     ]
     assert source.root == tmp_path
+
+
+def test_open_source__one_picture(tmp_path: Path) -> None:
+    (tmp_path / "a.PNG").touch()
+    (tmp_path / "b.png").touch()
+
+    with open_source(str(tmp_path / "a.PNG"), io.BytesIO()) as source:
+        [record] = source.records
+
+    assert (record.image, source.root) == ("a.PNG", tmp_path)
 
 
 def test_open_source__file(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,11 @@ def found(checker: Checker, record: Any) -> list[str]:
         ({"image": "s3://regioncap/a.png", "bbox": [[1, 1, 0, 9]]}, ["bbox[0] bad-box"]),
         ({"image": "s3://other/a.png"}, ["image bucket-not-allowed"]),
         ({"image": "s3://regioncap"}, ["image bad-image-uri"]),
+        ({"image": "file:///a.png"}, ["image image-url"]),
         ({"img": "a.png"}, ["image no-image"]),
+        ({"image": "a.png", "boxes": [[1, 1, 9, 9]]}, ["boxes bbox-misnamed"]),
+        ({"image": "a.png", "boxes": []}, []),
+        ({"image": "a.png", "bbox": [[1, 1, 9, 9]], "boxes": [[1, 1, 9, 9]]}, []),
         (["a.png"], ["line not-an-object"]),
     ],
 )  # fmt: skip
@@ -97,6 +102,37 @@ def test_finding__reads_like_a_linter(checker: Checker) -> None:
     [finding] = checker.check(parse_line(b'{"image": "x.jpg"}', line=7, index=3)).findings
     assert str(finding).startswith("in.jsonl:7: image image-missing 'x.jpg' cannot be read: No ")
     assert "paths are read relative to" in str(finding)
+
+
+def test_finding__names_the_picture(checker: Checker) -> None:
+    [finding] = checker.check(parse_line(b'{"image": "text.jpg"}', line=7, index=3)).findings
+    assert str(finding).startswith(
+        "in.jsonl:7: image image-unreadable 'text.jpg': the image is of no known format"
+    )
+
+
+def test_misnamed_boxes_fail_nothing(checker: Checker) -> None:
+    line = b'{"image": "a.png", "boxes": [[1, 1, 9, 9]]}'
+    assert not checker.check(parse_line(line, line=1, index=0)).fails
+
+
+def test_memory_does_not_grow_with_the_input(checker: Checker) -> None:
+    def peak_bytes(count: int) -> int:
+        line = b'{"image": "gone.png", "bbox": [[1, 1, 9, 9]]}'
+        records = (parse_line(line, line=i, index=i) for i in range(count))
+        totals = Totals()
+        tracemalloc.start()
+        for checked in check_records(records, checker, threads=2):
+            totals.add(checked)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert totals.records == count
+        return peak
+
+    peak_bytes(100)  # what is imported on the way
+    small, large = peak_bytes(500), peak_bytes(5_000)
+
+    assert large - small < 1_000_000  # held together they take twice that
 
 
 def test_totals(checker: Checker) -> None:
