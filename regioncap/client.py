@@ -27,7 +27,7 @@ from regioncap.records import InputRecord, from_fields
 from regioncap.results import parse_part, read_parts
 from regioncap.settings import JobSettings, Settings, load_settings
 from regioncap.sources import open_source
-from regioncap.status import JobStatus, job_status
+from regioncap.status import JobStatus, job_status, pause_s
 from regioncap.store import Store
 from regioncap.submit import submit, template_text
 
@@ -123,21 +123,22 @@ class Client:
         Args:
             job_id: The job.
             timeout_s: How long to wait; None for as long as it takes.
-            poll_s: Time between looks.
+            poll_s: Longest time between looks; at first it is shorter.
             on_progress: Called at each look.
 
         Raises:
             TimeoutError: It still runs; it goes on doing so.
         """
-        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        began = time.monotonic()
         while True:
             status = self.status(job_id)
             on_progress(status)
             if status.ended:
                 return status
-            if deadline is not None and time.monotonic() >= deadline:
+            waited_s = time.monotonic() - began
+            if timeout_s is not None and waited_s >= timeout_s:
                 raise TimeoutError(f"job {job_id} still runs after {timeout_s:g} s")
-            time.sleep(poll_s)
+            time.sleep(pause_s(waited_s, poll_s))
 
     def results(self, job_id: str) -> Iterator[dict[str, Any]]:
         """The results so far, in input order, as a stream; those not there yet are left out."""
@@ -177,13 +178,14 @@ class AsyncClient:
         on_progress: Callable[[JobStatus], None] = lambda _: None,
     ) -> JobStatus:
         """As `Client.wait`; cancelling it leaves the job running."""
+        began = time.monotonic()
         async with asyncio.timeout(timeout_s):
             while True:
                 status = await self.status(job_id)
                 on_progress(status)
                 if status.ended:
                     return status
-                await asyncio.sleep(poll_s)
+                await asyncio.sleep(pause_s(time.monotonic() - began, poll_s))
 
     async def results(self, job_id: str) -> AsyncIterator[dict[str, Any]]:
         """As `Client.results`."""

@@ -71,7 +71,13 @@ def open_source(target: str, stdin: BinaryIO, root: Path | None = None) -> Itera
                 f"{target} cannot be read: {error.strerror}", code="no-input-file"
             ) from error
         with file:
-            yield Source(target, root or path.parent, read_lines(file), lambda: _read_part(file))
+            size = os.fstat(file.fileno()).st_size
+            yield Source(
+                target,
+                root or path.parent,
+                read_lines(file),
+                lambda: file.tell() / size if size else None,
+            )
 
 
 def no_records(name: str) -> UsageError:
@@ -102,11 +108,6 @@ def _lines(file: BinaryIO) -> Iterator[bytes]:
         while not rest.endswith(b"\n") and (rest := file.readline(MAX_LINE_BYTES)):
             pass
         yield line
-
-
-def _read_part(file: BinaryIO) -> float | None:
-    size = os.fstat(file.fileno()).st_size
-    return file.tell() / size if size else None
 
 
 def _pictures_of(root: Path, name: str, pictures: Callable[[], Iterator[str]]) -> Source:

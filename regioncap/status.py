@@ -19,6 +19,10 @@ from regioncap.records import SCHEMA_VERSION
 from regioncap.store import Store
 from regioncap.sums import Sums
 
+#: Who watches looks again after this share of the time that has passed, within these limits: a
+#: job of seconds is seen to end at once, and one of hours costs two looks a second.
+_LOOK_SHARE, _SOONEST_S, _LATEST_S = 0.1, 0.05, 0.5
+
 State = Literal["waiting", "running", "done", "cancelled"]
 
 
@@ -51,6 +55,11 @@ class JobStatus(BaseModel):
     def ended(self) -> bool:
         """Whether nothing more will happen."""
         return self.state in {"done", "cancelled"}
+
+
+def pause_s(watched_s: float, latest_s: float = _LATEST_S) -> float:
+    """How long to wait before looking at a job again, watched for so long already."""
+    return min(latest_s, max(_SOONEST_S, _LOOK_SHARE * watched_s))
 
 
 def job_status(store: Store, client: redis.Redis, job: Job) -> JobStatus:

@@ -28,6 +28,9 @@ from regioncap.store import Store
 
 #: Rejected records that are kept to be shown.
 SAMPLES = 5
+#: Input parts that are being written, and those taken and not yet written.
+_PARTS_AT_A_TIME = 4
+_PARTS_AHEAD = 8
 
 
 @dataclass(slots=True)
@@ -162,13 +165,17 @@ def submit(
     """
     tally = Tally()
     uploader = Uploader(store, settings, root, tally)
-    job_id, shards = layout.new_job_id(), 0
+    job_id = layout.new_job_id()
+
+    def put(part: tuple[int, list[InputRecord]]) -> None:
+        shard, held = part
+        store.put(layout.input_key(job_id, shard), dump_lines(held), "application/x-ndjson")
+
     uploaded = map_ahead(uploader.upload, records, threads=threads)
     with closing(uploaded):
         counted = (_count(tally, record, on_progress) for record in uploaded)
-        while shard := list(islice(counted, settings.shard_size)):
-            store.put(layout.input_key(job_id, shards), dump_lines(shard), "application/x-ndjson")
-            shards += 1
+        parts = enumerate(_batches(counted, settings.shard_size))
+        shards = sum(1 for _ in map_ahead(put, parts, threads=_PARTS_AT_A_TIME, ahead=_PARTS_AHEAD))
     if not shards:
         raise no_records(source)
     job = Job(
@@ -185,6 +192,11 @@ def submit(
     )
     jobs.save(store, job)
     return job, tally
+
+
+def _batches(records: Iterator[InputRecord], size: int) -> Iterator[list[InputRecord]]:
+    while batch := list(islice(records, size)):
+        yield batch
 
 
 def _count(tally: Tally, record: InputRecord, on_progress: Callable[[Tally], None]) -> InputRecord:

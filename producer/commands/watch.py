@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from regioncap.jobs import Job
     from regioncap.status import JobStatus
 
-_POLL_S = 0.5
 _LINE_EVERY_S = 5.0
 
 _EXIT_FAILED_RECORDS = 3
@@ -84,12 +83,13 @@ def _follow(services: Services, job: Job, timeout_s: float | None) -> JobStatus:
     from producer.board import Board
     from regioncap.failures import LastFailure
     from regioncap.progress import Progress
-    from regioncap.status import job_status
+    from regioncap.status import job_status, pause_s
 
     board = Board(job)
     failure = LastFailure(services.store, Progress(services.redis, job.job), job)
-    deadline = None if timeout_s is None else time.monotonic() + timeout_s
-    next_line = time.monotonic() + _LINE_EVERY_S
+    began = time.monotonic()
+    deadline = None if timeout_s is None else began + timeout_s
+    next_line = began + _LINE_EVERY_S
     terminal = talk.is_terminal
     with Live(console=talk, transient=True, auto_refresh=False) as live:
         while True:
@@ -103,4 +103,4 @@ def _follow(services: Services, job: Job, timeout_s: float | None) -> JobStatus:
             elif now >= next_line:
                 say("  ".join([summary_line(status), *board.speeds(), board.left()]).rstrip())
                 next_line = now + _LINE_EVERY_S
-            time.sleep(_POLL_S)
+            time.sleep(pause_s(now - began))

@@ -1,0 +1,112 @@
+"""Jobs of any size, made from one shard that was really rendered and captioned.
+
+What the stages would write is written for every shard, with the records' places changed and the
+pictures shared: the objects and messages of a job of a million records, without the time that
+drawing and captioning a million pictures takes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from bench.render import make_pictures
+from producer.context import Services
+from regioncap import jobs, layout
+from regioncap.caption import CaptionStage
+from regioncap.engines.baseline import BaselineEngine
+from regioncap.engines.thread import EngineThread
+from regioncap.jobs import Job
+from regioncap.parallel import map_ahead
+from regioncap.progress import Progress
+from regioncap.records import InputRecord, RenderedRecord, dump_lines, load_lines
+from regioncap.render import RenderStage
+from regioncap.results import summarize
+from regioncap.store import Store
+from regioncap.submit import submit
+
+_PLACE = re.compile(rb'"index": (\d+), "line": (\d+)')
+
+
+class NoSender:
+    """Queues nothing: the next stage is called by hand."""
+
+    def caption(self, *_: object) -> None:
+        """Does nothing."""
+
+
+def submit_one_shard(services: Services, folder: Path, size: int, **settings: object) -> Job:
+    """Submits a shard of pictures of 640x480 with 1 to 10 boxes; queues nothing."""
+    records = []
+    for index, (data, boxes) in enumerate(zip(*make_pictures(size), strict=True)):
+        (folder / f"{index}.jpg").write_bytes(data)
+        bbox = [list(box) for box in boxes]
+        records.append(InputRecord(index=index, line=index + 1, image=f"{index}.jpg", bbox=bbox))
+    changed = {"shard_size": size, **settings}
+    job, _ = submit(
+        records,
+        store=services.store,
+        settings=services.settings.model_copy(update=changed),
+        root=folder,
+    )
+    return job
+
+
+def render(services: Services, job: Job, shards: Iterable[int] = (0,)) -> None:
+    """Runs the render stage here."""
+    stage = RenderStage(
+        services.store, services.settings, NoSender(), lambda job: Progress(services.redis, job)  # type: ignore[arg-type]
+    )  # fmt: skip
+    for shard in shards:
+        stage.run(job.job, shard)
+
+
+def caption(services: Services, job: Job) -> bytes:
+    """Runs the caption stage of the first shard here, with the baseline; returns its part."""
+    engine = EngineThread(BaselineEngine())
+    engine.start()
+    progress = Progress(services.redis, job.job)
+    stage = CaptionStage(services.store, engine, lambda _: progress, services.settings)
+    stage.run(job.job, 0)
+    engine.close()
+    return services.store.get(layout.results_key(job.job, 0))
+
+
+def widen(store: Store, job: Job, shards: int) -> Job:
+    """Makes the job one of that many shards, all rendered as its first one is."""
+    size = job.settings.shard_size
+    first = load_lines(RenderedRecord, store.get(layout.rendered_key(job.job, 0)))
+    wide = job.model_copy(update={"shards": shards, "records": shards * size})
+    jobs.save(store, wide)
+
+    def write(shard: int) -> None:
+        moved = [
+            record.model_copy(update={"index": shard * size + i, "line": shard * size + i + 1})
+            for i, record in enumerate(first)
+        ]
+        store.put(layout.rendered_key(job.job, shard), dump_lines(moved))
+
+    for _ in map_ahead(write, range(1, shards)):
+        pass
+    return wide
+
+
+def write_results(services: Services, job: Job, part: bytes) -> None:
+    """Writes a finished part's copies as the results of all shards of a job, and notes them."""
+    size, progress = job.settings.shard_size, Progress(services.redis, job.job)
+
+    def write(shard: int) -> None:
+        first = shard * size
+        moved = _PLACE.sub(lambda found: _moved(found, first), part)
+        moved = b"".join(moved.splitlines(keepends=True)[: len(job.shard_records(shard))])
+        services.store.put(layout.results_key(job.job, shard), moved)
+        progress.note_part(shard, summarize(moved))
+
+    for _ in map_ahead(write, range(job.shards)):
+        pass
+
+
+def _moved(place: re.Match[bytes], first: int) -> bytes:
+    index, line = (int(number) + first for number in place.groups())
+    return b'"index": %d, "line": %d' % (index, line)
