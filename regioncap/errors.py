@@ -7,6 +7,7 @@
     │   ├── StoreError
     │   └── QueueError
     ├── StoppedError              the worker is told to stop: the shard goes back
+    ├── NewerFormatError          stored by a newer version: the shard goes back    exit 2
     ├── NotFoundError             no such job                                       exit 6
     └── EngineError               the engine refused or failed a request
         ├── RequestError          this request only; its neighbours go on
@@ -96,6 +97,14 @@ class StoppedError(RegionCapError):
     """The worker is told to stop, and this work with it; it goes back to the queue."""
 
     code = "stopped"
+    retryable = True
+
+
+class NewerFormatError(RegionCapError):
+    """What lies in the store was written by a newer version of RegionCap."""
+
+    code = "newer-format"
+    exit_code = 2
     retryable = True
 
 

@@ -10,9 +10,9 @@ from pydantic import BaseModel, Field
 
 from regioncap import jobs, layout, presence
 from regioncap.depth import read_depths
-from regioncap.errors import NotFoundError
+from regioncap.errors import NewerFormatError, NotFoundError
+from regioncap.formats import SCHEMA_VERSION
 from regioncap.queue import CAPTION, RENDER
-from regioncap.records import SCHEMA_VERSION
 from regioncap.status import JobStatus, job_status
 from regioncap.store import Store
 
@@ -101,8 +101,8 @@ def _jobs(store: Store, client: redis.Redis, now: float) -> list[JobView]:
     for job_id in sorted(ids, reverse=True)[:_MOST_JOBS]:
         try:
             status = job_status(store, client, jobs.load(store, job_id))
-        except NotFoundError:
-            continue  # being submitted
+        except (NotFoundError, NewerFormatError):
+            continue  # being submitted, or not ours to read
         passed_s = max(1e-3, now - status.created.timestamp())
         per_s = status.done / passed_s
         left = status.records - status.done

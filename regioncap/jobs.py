@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import islice
@@ -11,9 +11,15 @@ from typing import Any
 from pydantic import BaseModel, Field, ValidationError
 
 from regioncap import layout
-from regioncap.errors import NotFoundError, RegionCapError, UsageError
+from regioncap.errors import (
+    NewerFormatError,
+    NotFoundError,
+    RegionCapError,
+    ServiceError,
+    UsageError,
+)
+from regioncap.formats import SCHEMA_VERSION, FormatVersion
 from regioncap.prompts import Template, built_in, parse_template
-from regioncap.records import SCHEMA_VERSION
 from regioncap.settings import JobSettings
 from regioncap.store import Store
 from regioncap.sums import Sums, sum_up
@@ -22,7 +28,7 @@ from regioncap.sums import Sums, sum_up
 class Job(BaseModel):
     """One submission. Written once, before anything is queued, and never changed."""
 
-    schema_version: int = SCHEMA_VERSION
+    schema_version: FormatVersion = SCHEMA_VERSION
     job: str
     created: datetime
     name: str = ""
@@ -61,7 +67,7 @@ def sums(job: Job, counts: Mapping[str, int], until: datetime) -> Sums:
 class Success(BaseModel):
     """The `_SUCCESS` object: says that the results are complete, and sums them up."""
 
-    schema_version: int = SCHEMA_VERSION
+    schema_version: FormatVersion = SCHEMA_VERSION
     job: str
     finished: datetime
     #: Of the results: 1 as captioned, and one more with each import of edits.
@@ -88,7 +94,8 @@ def load(store: Store, job_id: str) -> Job:
 
     Raises:
         NotFoundError: There is no such job.
-        RegionCapError: It was written by a newer version.
+        NewerFormatError: It was written by a newer version.
+        RegionCapError: It cannot be read (`bad-job`).
     """
     try:
         text = store.get(layout.job_key(layout.check_job_id(job_id)))
@@ -100,6 +107,8 @@ def load(store: Store, job_id: str) -> Job:
         ) from None
     try:
         return Job.model_validate_json(text)
+    except NewerFormatError as error:
+        raise NewerFormatError(f"job {job_id} is {error.message}", hint=error.hint) from None
     except ValidationError as error:
         raise RegionCapError(
             f"job.json of {job_id} cannot be read: {error.error_count()} fields do not fit",
@@ -114,17 +123,30 @@ def find_success(store: Store, job_id: str) -> Success | None:
     return Success.model_validate_json(text) if text else None
 
 
-def recent(store: Store, limit: int) -> list[Job]:
-    """The newest jobs, newest first."""
+def recent(
+    store: Store, limit: int, left_out: Callable[[RegionCapError], None] = lambda _: None
+) -> list[Job]:
+    """The newest jobs, newest first.
+
+    Args:
+        store: Where they lie.
+        limit: How many.
+        left_out: Told of each job that cannot be read.
+    """
     prefixes = store.list_keys(layout.JOBS, recursive=False)
     ids = sorted(
         (prefix.removeprefix(layout.JOBS).rstrip("/") for prefix in prefixes), reverse=True
     )
-    return list(islice(filter(None, (_find(store, each) for each in ids)), limit))
+    return list(islice(filter(None, (_find(store, each, left_out) for each in ids)), limit))
 
 
-def _find(store: Store, job_id: str) -> Job | None:
+def _find(store: Store, job_id: str, left_out: Callable[[RegionCapError], None]) -> Job | None:
     try:
         return load(store, job_id)
     except (NotFoundError, UsageError):
         return None  # of a submission that broke off there are parts, but no job.json
+    except ServiceError:
+        raise
+    except RegionCapError as error:
+        left_out(error)
+        return None

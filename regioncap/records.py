@@ -20,9 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from regioncap.engines.base import Prompt
 from regioncap.errors import RegionCapError
-
-#: Version of the output's form; recorded in job.json and _SUCCESS.
-SCHEMA_VERSION = 1
+from regioncap.formats import SCHEMA_VERSION, FormatVersion
 
 #: Longest input line, in bytes; a box list of a million numbers fits.
 MAX_LINE_BYTES = 10_000_000
@@ -53,6 +51,7 @@ class Problem(BaseModel):
 class InputRecord(BaseModel):
     """One input line."""
 
+    schema_version: FormatVersion = SCHEMA_VERSION
     #: Place among the records, from 0; blank lines are none.
     index: int
     #: Line in the file, from 1.

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from regioncap import layout
+from regioncap import formats, layout
 from regioncap.captioning import Captioned
 from regioncap.jobs import Job
 from regioncap.parallel import map_ahead
@@ -59,6 +59,7 @@ def output_record(
         "edited": None,
         "meta": record.meta,
         "error": record.error.model_dump() if record.error else None,
+        "schema_version": formats.SCHEMA_VERSION,
     }
 
 
@@ -79,8 +80,12 @@ def summarize(part: bytes) -> dict[str, Any]:
 
 
 def parse_part(part: bytes) -> list[dict[str, Any]]:
-    """Records of a results part."""
-    return [json.loads(line) for line in part.split(b"\n") if line]
+    """Records of a results part.
+
+    Raises:
+        NewerFormatError: A newer version wrote them.
+    """
+    return [formats.check_fields(json.loads(line)) for line in part.split(b"\n") if line]
 
 
 def read_parts(store: Store, job: Job, *, threads: int = 8) -> Iterator[tuple[int, bytes]]:

@@ -13,9 +13,9 @@ from pydantic import BaseModel, Field
 
 from regioncap import jobs, layout
 from regioncap.errors import QueueError
+from regioncap.formats import SCHEMA_VERSION
 from regioncap.jobs import Job
 from regioncap.progress import Progress
-from regioncap.records import SCHEMA_VERSION
 from regioncap.store import Store
 from regioncap.sums import Sums
 

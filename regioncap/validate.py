@@ -13,10 +13,11 @@ from typing import Any
 
 from regioncap.boxes import Size
 from regioncap.errors import RecordError
+from regioncap.formats import SCHEMA_VERSION
 from regioncap.images import probe
 from regioncap.locate import ImageData, ImageFile, Locator
 from regioncap.parallel import map_ahead
-from regioncap.records import SCHEMA_VERSION, InputRecord
+from regioncap.records import InputRecord
 from regioncap.regions import check_box
 from regioncap.settings import Settings
 

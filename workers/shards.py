@@ -18,6 +18,7 @@ from regioncap import metrics
 from regioncap.attempts import SHARD_DEATHS, Attempts, Quarantine
 from regioncap.errors import (
     EngineDeadError,
+    NewerFormatError,
     NotFoundError,
     QueueError,
     ServiceError,
@@ -25,6 +26,7 @@ from regioncap.errors import (
 )
 from regioncap.lease import Leases
 from regioncap.progress import Progress, connect
+from regioncap.queue import broker_errors
 from regioncap.records import Stage
 from regioncap.settings import Settings
 from workers.turnstile import Turnstile
@@ -33,6 +35,9 @@ _log = structlog.get_logger("regioncap")
 
 #: Longest pause before a shard goes back to the queue because a service is away.
 _MAX_PAUSE_S = 15.0
+
+#: Pause of a worker that has left a shard to a newer one: meanwhile it does not take it again.
+_NEWER_PAUSE_S = 4.0
 
 #: Does a shard, its records one by one if a quarantine is given; returns what became of it.
 Work = Callable[[str, int, Quarantine | None], str]
@@ -75,7 +80,7 @@ class Shards:
             metrics.add("shards_redelivered", stage=self.stage)
         try:
             with self._leases.hold(task.request.properties["delivery_tag"]):
-                outcome = str(self._try(log, job, shard, work))
+                outcome = str(self._try(log, task, job, shard, work))
         except Reject:
             metrics.add("shards", stage=self.stage, outcome="returned")
             raise
@@ -86,7 +91,7 @@ class Shards:
         log.info("shard", outcome=outcome, seconds=round(seconds, 3))
 
     def _try(
-        self, log: structlog.stdlib.BoundLogger, job: str, shard: int, work: Work
+        self, log: structlog.stdlib.BoundLogger, task: Task, job: str, shard: int, work: Work
     ) -> str | None:
         attempts = Attempts(self.redis, job, self.stage, shard)
         try:
@@ -102,13 +107,15 @@ class Shards:
             raise Reject(str(error), requeue=True) from None
         except ServiceError as error:
             self._failures += 1
-            self._back(log, error, self._failures)
+            self._back(log, error, _pause_s(self._failures))
+        except NewerFormatError as error:
+            return self._leave(log, error, task, job, shard)
         except Exception as error:
             if isinstance(error, NotFoundError) and error.code == "no-such-job":
-                return "dropped: no such job"
+                return "dropped"  # there is no such job
             # Not the records' fault, as those end as error records: ours, or the machine's.
             log.exception("shard failed")
-            self._back(log, error, self._deaths(attempts))
+            self._back(log, error, _pause_s(self._deaths(attempts)))
         return None
 
     def _counted(self, attempts: Attempts, job: str, shard: int, work: Work) -> str:
@@ -136,7 +143,7 @@ class Shards:
         """Takes the start back if the shard is not to blame for its end."""
         try:
             yield
-        except (ServiceError, StoppedError):
+        except (ServiceError, StoppedError, NewerFormatError):
             # Whatever was in an engine that died may be to blame, also what was taken out then.
             if not self._engine_died:
                 with self._debts(attempts):
@@ -160,9 +167,30 @@ class Shards:
         if self.stopping.is_set():
             raise StoppedError("the worker is told to stop")
 
-    def _back(self, log: structlog.stdlib.BoundLogger, error: Exception, failures: int) -> None:
+    def _leave(
+        self, log: structlog.stdlib.BoundLogger, error: Exception, task: Task, job: str, shard: int
+    ) -> str:
+        """Puts a shard that only a newer worker can do into the queue anew, and then waits.
+
+        Were it given back, this worker would ask for it as soon as any other, and could have it
+        again and again.
+        """
+        queue = task.request.delivery_info["routing_key"]
+        try:
+            with broker_errors():
+                task.apply_async(kwargs={"job": job, "shard": shard}, queue=queue)
+        except QueueError:
+            self._back(log, error, _NEWER_PAUSE_S)
+        log.warning("left to a newer worker", error=str(error), pause_s=_NEWER_PAUSE_S)
+        self.stopping.wait(_NEWER_PAUSE_S)
+        return "left"
+
+    def _back(self, log: structlog.stdlib.BoundLogger, error: Exception, pause_s: float) -> None:
         """Waits a little and gives the shard back: what was missing may be there again then."""
-        pause_s = min(_MAX_PAUSE_S, 0.5 * 2 ** min(failures, 10))
         log.warning("back to the queue", error=str(error), pause_s=pause_s)
         self.stopping.wait(pause_s)
         raise Reject(str(error), requeue=True)
+
+
+def _pause_s(failures: int) -> float:
+    return min(_MAX_PAUSE_S, 0.5 * 2.0 ** min(failures, 10))

@@ -63,13 +63,20 @@ def reconcile_command(
 ) -> None:
     """Rebuild the queue and the progress from the object store alone."""
     from regioncap import jobs, layout
+    from regioncap.errors import NewerFormatError, NotFoundError
     from regioncap.reconcile import reconcile
 
     services: Services = context.obj
     keys = services.store.list_keys(layout.OPEN)
     ids = [job_id] if job_id else [key.removeprefix(layout.OPEN) for key in keys]
     for each in ids:
-        job = jobs.load(services.store, each)
+        try:
+            job = jobs.load(services.store, each)
+        except (NotFoundError, NewerFormatError) as error:
+            if job_id:
+                raise
+            say(f"left out: {error}")  # being submitted, perhaps, or not ours to read
+            continue
         done = reconcile(services.store, _progress(services, job), services.sender, job)
         emit(
             f"{each}  {done.state}  {len(done.render)} shards to render, "

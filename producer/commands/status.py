@@ -30,7 +30,10 @@ def status_command(
     from regioncap import jobs
 
     services: Services = context.obj
-    found = [jobs.load(services.store, job_id)] if job_id else jobs.recent(services.store, limit)
+    if job_id:
+        found = [jobs.load(services.store, job_id)]
+    else:
+        found = jobs.recent(services.store, limit, lambda error: say(f"left out: {error}"))
     statuses = [_status(services, job) for job in found]
     if json:
         for status in statuses:

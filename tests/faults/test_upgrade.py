@@ -1,0 +1,65 @@
+"""Workers of two versions on the same queues: each job comes out whole, and none is blamed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from regioncap import formats, jobs, layout
+from regioncap.jobs import Job
+from tests.support.rig import Rig, wait_until, write_input
+
+NEWER = formats.SCHEMA_VERSION + 1
+
+
+def _submit_newer(rig: Rig, file: Path) -> Job:
+    """A job as a producer of the next version stores it."""
+    job = rig.submit(file, queue=False)
+    fields = json.loads(rig.store.get(layout.job_key(job.job)))
+    assert fields["schema_version"] == formats.SCHEMA_VERSION
+    fields["schema_version"] = NEWER
+    rig.store.put(layout.job_key(job.job), json.dumps(fields).encode())
+    rig.queue(job)
+    return job
+
+
+def _records(rig: Rig, job: Job) -> list[dict[str, Any]]:
+    rig.wait_finished(job)
+    records = [json.loads(line) for line in rig.results(job).splitlines()]
+    assert [record["index"] for record in records] == list(range(job.records))
+    return records
+
+
+def _without_version(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{**record, "schema_version": 0} for record in records]
+
+
+def test_workers_of_two_versions_side_by_side(
+    rig: Rig, input_file: Path, expected: bytes, tmp_path: Path
+) -> None:
+    older = [rig.start("render"), rig.start("caption")]
+    newer_job = _submit_newer(rig, write_input(tmp_path / "newer", 12))
+    job = rig.submit(input_file)
+    wait_until(lambda: b"this one reads up to" in older[0].log.read_bytes())
+    # What they refuse does not keep them from what they can do.
+    rig.check(job, expected)
+    assert rig.done(newer_job) == 0
+
+    for kind in ("render", "caption"):
+        rig.start(kind, "tests.support.newer", NEWER_KIND=kind)
+    records = _records(rig, newer_job)
+    assert {record["schema_version"] for record in records} == {NEWER}
+    # Now either version may draw a shard, and only the newer one may caption what the newer drew.
+    mixed = rig.submit(input_file)
+    assert _without_version(_records(rig, mixed)) == _without_version(
+        [json.loads(line) for line in expected.splitlines()]
+    )
+
+    codes = {record["error"]["code"] for record in records if record["error"]}
+    assert codes == {"image-missing", "no-usable-box"}  # as submitted; none is poison
+    assert not list(rig.redis.scan_iter("regioncap:*:attempts:*"))
+    assert all(worker.process.poll() is None for worker in rig.workers)
+    success = json.loads(rig.store.get(layout.success_key(newer_job.job)))
+    assert success["schema_version"] == NEWER
+    assert jobs.load(rig.store, job.job).job == job.job
