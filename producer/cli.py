@@ -15,6 +15,7 @@ from producer.commands import (
     doctor,
     evaluate,
     export,
+    gc,
     init,
     marks,
     prompts,
@@ -43,7 +44,7 @@ app = typer.Typer(
 
 for module in (
     init, stack, validate, submit, status, watch, results, view, audit, export, repair, marks,
-    prompts, evaluate, doctor, config, setup, top, worker,
+    prompts, evaluate, doctor, config, setup, top, gc, worker,
 ):  # fmt: skip
     module.register(app)
 

@@ -7,11 +7,11 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import redis
 
+from regioncap.layout import submitted_at
 from regioncap.progress import queue_errors
 
 _UNACKED = "unacked"
@@ -74,7 +74,7 @@ def _age_s(message: str | None, now: float) -> float:
         return 0.0
     try:
         body: Any = json.loads(base64.b64decode(json.loads(message)["body"]))
-        created = datetime.strptime(body[1]["job"][:15], "%Y%m%d-%H%M%S").replace(tzinfo=UTC)
+        created = submitted_at(body[1]["job"])
     except (ValueError, KeyError, TypeError, IndexError):
         return 0.0  # not one of our messages
     return max(0.0, now - created.timestamp())

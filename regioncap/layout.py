@@ -29,6 +29,7 @@ from regioncap.errors import UsageError
 JOBS = "jobs/"
 OPEN = "open/"
 IMAGES = "images/"
+CAPTIONS = "captions/"
 
 _JOB_ID = re.compile(r"\d{8}-\d{6}-[a-z2-7]{6}")
 
@@ -55,6 +56,11 @@ def check_job_id(text: str) -> str:
     return text
 
 
+def submitted_at(job: str) -> datetime:
+    """When the submission of a job began, by its id."""
+    return datetime.strptime(job[:15], "%Y%m%d-%H%M%S").replace(tzinfo=UTC)
+
+
 def image_key(sha256: str, extension: str) -> str:
     """Key of a source image, from the hash of its bytes and its file extension."""
     return f"{IMAGES}{sha256}.{extension}"
@@ -62,7 +68,7 @@ def image_key(sha256: str, extension: str) -> str:
 
 def captions_key(fingerprint: str) -> str:
     """Captions of a record, by what they were made from."""
-    return f"captions/{fingerprint[:2]}/{fingerprint}.json"
+    return f"{CAPTIONS}{fingerprint[:2]}/{fingerprint}.json"
 
 
 def open_key(job: str) -> str:
@@ -83,6 +89,21 @@ def input_key(job: str, shard: int) -> str:
 def rendered_key(job: str, shard: int) -> str:
     """The shard's records with pictures drawn and prompts made."""
     return f"{JOBS}{job}/rendered/part-{shard:05d}.jsonl"
+
+
+def job_prefix(job: str) -> str:
+    """What all objects of a job start with."""
+    return f"{JOBS}{job}/"
+
+
+def input_prefix(job: str) -> str:
+    """What all parts of a job as submitted start with."""
+    return f"{JOBS}{job}/input/"
+
+
+def marked_prefix(job: str) -> str:
+    """What all marked pictures of a job start with."""
+    return f"{JOBS}{job}/marked/"
 
 
 def results_key(job: str, shard: int) -> str:

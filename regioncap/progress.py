@@ -158,6 +158,11 @@ class Progress:
                 pipe.expire(key, _KEPT_S)
             pipe.execute()
 
+    def drop(self) -> None:
+        """Forgets the job."""
+        with queue_errors():
+            self.redis.delete(self._rendered, self._parts, self._counts)
+
     def keep(self) -> None:
         """Takes `expire` back: the job goes on."""
         with queue_errors(), self.redis.pipeline(transaction=False) as pipe:

@@ -5,13 +5,18 @@ from __future__ import annotations
 import io
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, Self, TypeVar
+from datetime import datetime
+from itertools import islice
+from typing import Any, NamedTuple, Self, TypeVar
 from urllib.parse import urlsplit
 
 import urllib3
 from minio import Minio
+from minio.commonconfig import REPLACE, CopySource
+from minio.datatypes import Object
+from minio.deleteobjects import DeleteObject
 from minio.error import MinioException, S3Error
 
 from regioncap import metrics
@@ -24,7 +29,17 @@ T = TypeVar("T")
 _MAX_KEY_BYTES = 1024
 _MISSING = {"NoSuchKey", "NoSuchBucket", "NoSuchObject", "NotFound", "ResourceNotFound"}
 _THERE = {"PreconditionFailed", "ConditionalRequestConflict"}
+#: Most that one request may remove.
+_MOST_DELETED = 1000
 _DENIED = {"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch"}
+
+
+class Stored(NamedTuple):
+    """One object of a listing."""
+
+    key: str
+    size_bytes: int
+    modified: datetime
 
 
 class Store:
@@ -140,25 +155,61 @@ class Store:
 
     def exists(self, key: str) -> bool:
         """Whether there is such an object."""
+        return self.modified(key) is not None
+
+    def modified(self, key: str) -> datetime | None:
+        """When an object was last written, in UTC, to the second; None if there is none."""
         try:
-            self._call(key, lambda: self._client.stat_object(self.bucket, key))
+            found = self._call(key, lambda: self._client.stat_object(self.bucket, key))
         except NotFoundError:
-            return False
-        return True
+            return None
+        return found.last_modified
+
+    def touch(self, key: str) -> None:
+        """Makes an object as new, without sending it again.
+
+        Raises:
+            NotFoundError: There is none.
+        """
+        source = CopySource(self.bucket, key)
+        self._call(
+            key,
+            lambda: self._client.copy_object(self.bucket, key, source, metadata_directive=REPLACE),
+        )
 
     def delete(self, key: str) -> None:
         """Removes an object; one that is not there is fine."""
         self._call(key, lambda: self._client.remove_object(self.bucket, key))
 
+    def delete_all(self, keys: Iterable[str]) -> int:
+        """Removes objects, a thousand a request; returns how many there were to remove.
+
+        Raises:
+            StoreError: One of them cannot be removed; those before it are gone.
+        """
+        names, count = iter(keys), 0
+        while batch := [DeleteObject(key) for key in islice(names, _MOST_DELETED)]:
+            with self._errors(batch[0].name):
+                for error in self._client.remove_objects(self.bucket, batch):
+                    raise self._refused(error.name or "", error.code)
+            count += len(batch)
+        return count
+
     def list_keys(self, prefix: str, *, recursive: bool = True, after: str = "") -> Iterator[str]:
         """Names under a prefix, in order; if not recursive, "folders" too, ending in a slash."""
-        objects = self._client.list_objects(
-            self.bucket, prefix=prefix, recursive=recursive, start_after=after or None
-        )
+        for found in self._list(prefix, recursive=recursive, start_after=after or None):
+            yield str(found.object_name)
+
+    def list_stored(self, prefix: str) -> Iterator[Stored]:
+        """Objects under a prefix, in order."""
+        for found in self._list(prefix, recursive=True):
+            if found.last_modified is not None:
+                yield Stored(str(found.object_name), found.size or 0, found.last_modified)
+
+    def _list(self, prefix: str, **options: Any) -> Iterator[Object]:
+        objects = self._client.list_objects(self.bucket, prefix=prefix, **options)
         with self._errors(prefix):
-            for found in objects:
-                if found.object_name:
-                    yield found.object_name
+            yield from (found for found in objects if found.object_name)
 
     def ensure_bucket(self) -> None:
         """Makes the bucket if it is not there."""
@@ -202,7 +253,7 @@ class Store:
                 raise self._no_bucket() from None
             if error.code in _MISSING:
                 raise NotFoundError(f"no object {key!r} in {self.bucket}") from None
-            raise self._refused(key, error) from None
+            raise self._refused(key, error.code) from None
         except (MinioException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             metrics.add("store_errors", code=StoreError.code)
             raise StoreError(
@@ -210,13 +261,13 @@ class Store:
                 hint="is it up? `regioncap doctor` checks; REGIONCAP_S3_ENDPOINT names it",
             ) from error
 
-    def _refused(self, key: str, error: S3Error) -> StoreError:
+    def _refused(self, key: str, code: str | None) -> StoreError:
         hint = ""
-        if error.code in _DENIED:
+        if code in _DENIED:
             hint = "check REGIONCAP_S3_ACCESS_KEY and REGIONCAP_S3_SECRET_KEY"
         metrics.add("store_errors", code="store-refused")
         return StoreError(
-            f"the S3 store at {self.endpoint} refused {key!r}: {error.code}",
+            f"the S3 store at {self.endpoint} refused {key!r}: {code}",
             code="store-refused",
             hint=hint,
         )

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
-from regioncap import jobs, layout
-from regioncap.errors import RecordError, UsageError
+from regioncap import jobs, layout, rubbish
+from regioncap.errors import NotFoundError, RecordError, UsageError
 from regioncap.images import image_extension, probe
 from regioncap.jobs import Job
 from regioncap.locate import Locator
@@ -86,10 +86,22 @@ class Uploader:
         probe(data, self._max_pixels)
         return self._store.uri(self._put(data))
 
+    def _is_known(self, key: str) -> bool:
+        """Whether a picture is there, and stays until the job says that it needs it."""
+        written = self._store.modified(key)
+        if written is None:
+            return False
+        if jobs.now() - written > rubbish.FRESH:
+            try:
+                self._store.touch(key)
+            except NotFoundError:
+                return False  # removed just now
+        return True
+
     def _put(self, data: bytes) -> str:
         key = layout.image_key(hashlib.sha256(data).hexdigest(), image_extension(data))
         with self._turn(key):
-            known = self._store.exists(key)
+            known = self._is_known(key)
             if not known:
                 self._store.put(key, data)
         with self._turns:

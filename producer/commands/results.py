@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -167,11 +168,13 @@ def fetch_images(services: Services, job: Job, folder: Path) -> int:
 
     folder.mkdir(parents=True, exist_ok=True)
 
-    def bring(uri: str) -> None:
+    def bring(uri: str) -> bool:
         key = parse_s3_uri(uri)[1]
-        data = services.store.get(key)
-        with atomic_file(folder / Path(key).name) as file:
-            file.write(data)
+        data = services.store.find(key)
+        if data is not None:
+            with atomic_file(folder / Path(key).name) as file:
+                file.write(data)
+        return data is not None
 
     uris = (
         uri
@@ -179,4 +182,7 @@ def fetch_images(services: Services, job: Job, folder: Path) -> int:
         for record in parse_part(part)
         for uri in record["pictures"]
     )
-    return sum(1 for _ in map_ahead(bring, uris))
+    brought = Counter(map_ahead(bring, uris))
+    if gone := brought[False]:
+        say(f"{gone:,} marked pictures are not in the store any more")
+    return brought[True]

@@ -1,0 +1,88 @@
+"""`regioncap gc`: what nobody needs any more, found and removed."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from producer import words
+from producer.context import Services, emit_json, say
+from producer.tables import show_table
+from regioncap.errors import UsageError
+
+if TYPE_CHECKING:
+    from regioncap.rubbish import Rubbish
+
+_UNITS_S = {"h": 3600, "d": 86_400, "w": 7 * 86_400}
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command("gc")(gc_command)
+
+
+def gc_command(
+    context: typer.Context,
+    older_than: Annotated[str, typer.Option(help="Age, such as 30d, 12h or 8w.")],
+    marked: Annotated[
+        bool, typer.Option("--marked", help="Only marked pictures; jobs stay with their results.")
+    ] = False,
+    delete: Annotated[bool, typer.Option("--delete", help="Remove it; else it is shown.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON, one object a finding.")] = False,
+) -> None:
+    """Find jobs that ended long ago, and pictures that no job needs any more."""
+    from regioncap import jobs
+    from regioncap.rubbish import Search
+
+    services: Services = context.obj
+    search = Search(services.store, jobs.now(), _age(older_than), marked_only=marked)
+    found: list[Rubbish] = []
+    for rubbish in search.run():
+        found.append(rubbish)
+        if as_json:
+            emit_json(_fields(rubbish))
+        if delete:
+            _delete(services, rubbish)
+    if found and not as_json:
+        show_table(("WHAT", "NAME", "OBJECTS", "SIZE", "SINCE"), map(_row, found))
+    size = words.size(sum(rubbish.size_bytes for rubbish in found))
+    say(f"{size} removed" if delete else f"{size} could go; --delete removes it")
+
+
+def _age(text: str) -> timedelta:
+    match = re.fullmatch(r"(\d{1,5})([hdw])", text)
+    if not match:
+        raise UsageError(f"{text!r} is no age", code="bad-age", hint="give 30d, 12h or 8w")
+    return timedelta(seconds=int(match[1]) * _UNITS_S[match[2]])
+
+
+def _delete(services: Services, rubbish: Rubbish) -> None:
+    from regioncap.errors import QueueError
+    from regioncap.progress import Progress
+
+    rubbish.remove()
+    if rubbish.kind == "job":
+        try:
+            Progress(services.redis, rubbish.name).drop()
+        except QueueError as error:
+            say(f"the progress of {rubbish.name} stays in Redis: {error.message}")
+
+
+def _fields(rubbish: Rubbish) -> dict[str, object]:
+    return {
+        "kind": rubbish.kind,
+        "name": rubbish.name,
+        "objects": rubbish.objects,
+        "bytes": rubbish.size_bytes,
+        "since": rubbish.since and rubbish.since.isoformat(),
+    }
+
+
+def _row(rubbish: Rubbish) -> tuple[str, ...]:
+    since = words.ago(rubbish.since) if rubbish.since else ""
+    return (
+        rubbish.kind, rubbish.name, f"{rubbish.objects:,}", words.size(rubbish.size_bytes), since,
+    )  # fmt: skip

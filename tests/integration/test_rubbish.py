@@ -1,0 +1,246 @@
+"""What `regioncap gc` finds and removes, in a real store; time is what the search is told it is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from regioncap import jobs, layout, rubbish
+from regioncap.cancel import cancel
+from regioncap.errors import StoreError
+from regioncap.jobs import Job, Success
+from regioncap.progress import Progress, connect
+from regioncap.records import InputRecord
+from regioncap.rubbish import Rubbish, Search
+from regioncap.settings import Settings, load_settings
+from regioncap.store import Store, Stored
+from regioncap.submit import submit
+from tests.support.rig import wait_until
+from tests.support.system import run_command
+
+MONTH = timedelta(days=30)
+WEEK = timedelta(days=7)
+
+
+@pytest.fixture
+def settings(stack_settings: dict[str, str], tmp_path: Path) -> Settings:
+    return load_settings(**stack_settings | {"s3_bucket": f"gc-{hash(tmp_path) & 0xFFFFFFFF:x}"})
+
+
+@pytest.fixture
+def store(settings: Settings) -> Iterator[Store]:
+    store = Store(settings)
+    store.ensure_bucket()
+    yield store
+    store.delete_all(store.list_keys(""))
+
+
+class Jobs:
+    """Makes jobs over pictures that are told apart by their shade."""
+
+    def __init__(self, store: Store, settings: Settings, folder: Path) -> None:
+        self._store, self._settings, self._folder = store, settings, folder
+
+    def submitted(self, *shades: int) -> Job:
+        """A job that is under way."""
+        for shade in shades:
+            Image.new("L", (32, 32), shade).save(self._folder / f"{shade}.png")
+        records = [
+            InputRecord(index=index, line=index + 1, image=f"{shade}.png")
+            for index, shade in enumerate(shades)
+        ]
+        job, _ = submit(records, store=self._store, settings=self._settings, root=self._folder)
+        self._store.put(layout.marked_key(job.job, 0), b"jpeg")
+        self._store.put(layout.rendered_key(job.job, 0), b"{}\n")
+        self._store.put(layout.results_key(job.job, 0), b"{}\n")
+        return job
+
+    def ended(self, *shades: int) -> Job:
+        """A job that is done."""
+        job = self.submitted(*shades)
+        success = Success(job=job.job, finished=jobs.now(), counts={}, parts=[])
+        self._store.put(layout.success_key(job.job), success.model_dump_json().encode())
+        self._store.delete(layout.open_key(job.job))
+        return job
+
+
+@pytest.fixture
+def make(store: Store, settings: Settings, tmp_path: Path) -> Jobs:
+    return Jobs(store, settings, tmp_path)
+
+
+def search(
+    store: Store, *, marked_only: bool = False, later: timedelta = MONTH
+) -> Iterator[Rubbish]:
+    """Looks for what is older than a week, some time from now."""
+    return Search(store, jobs.now() + later, WEEK, marked_only=marked_only).run()
+
+
+def found(store: Store, *, marked_only: bool = False) -> list[tuple[str, str, int]]:
+    return [(r.kind, r.name, r.objects) for r in search(store, marked_only=marked_only)]
+
+
+def test_a_job_that_ended_goes_with_the_pictures_that_only_it_had(store: Store, make: Jobs) -> None:
+    old, running = make.ended(1, 2), make.submitted(2, 3)
+    cancelled = make.submitted(4)
+    cancel(store, cancelled)
+    shared = set(store.list_keys(layout.IMAGES))
+    before = set(store.list_keys(""))
+
+    # A dry run tells what a real one does, and touches nothing.
+    expected = [("job", old.job, 6), ("job", cancelled.job, 6), ("pictures", "images/", 2)]
+    assert found(store) == sorted(expected[:2], key=lambda each: each[1]) + expected[2:]
+    assert set(store.list_keys("")) == before
+
+    assert sum(each.remove() for each in search(store)) == 6 + 6 + 2 + 2  # job.json is named twice
+    left = set(store.list_keys(""))
+    assert {key for key in left if key.startswith("jobs/")} == set(
+        store.list_keys(layout.job_prefix(running.job))
+    )
+    named = store.get(layout.input_key(running.job, 0)).decode()
+    kept = {key for key in left if key.startswith(layout.IMAGES)}
+    assert kept == {key for key in shared if key in named}
+    assert len(kept) == 2
+    assert list(search(store)) == []
+
+
+def test_what_is_young_stays(store: Store, make: Jobs) -> None:
+    make.ended(1)
+    store.put(layout.captions_key("ab" * 32), b"{}")
+    assert list(search(store, later=timedelta(days=6))) == []
+    # Jobs may go at once, pictures never do.
+    now = jobs.now() + timedelta(minutes=1)
+    kinds = [each.kind for each in Search(store, now, timedelta(0)).run()]
+    assert kinds == ["job", "captions"]
+
+
+def test_what_counts_is_the_end(store: Store, make: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = iter(["20200101-000000-aaaaaa", "20200101-000000-bbbbbb"])
+    monkeypatch.setattr(layout, "new_job_id", lambda: next(ids))
+    make.ended(1)
+    broken_off = make.submitted(2)
+    for key in (layout.job_key(broken_off.job), layout.open_key(broken_off.job)):
+        store.delete(key)
+    assert list(search(store, later=timedelta(days=6))) == []
+    assert [kind for kind, *_ in found(store)] == ["job", "broken-off", "pictures"]
+
+
+def test_marked_pictures_alone(store: Store, make: Jobs) -> None:
+    old, running = make.ended(1), make.submitted(1)
+    assert found(store, marked_only=True) == [("marked", old.job, 2)]
+    for each in search(store, marked_only=True):
+        each.remove()
+    assert not store.exists(layout.marked_key(old.job, 0))
+    assert not store.exists(layout.rendered_key(old.job, 0))
+    assert store.exists(layout.results_key(old.job, 0))
+    assert store.exists(layout.marked_key(running.job, 0))
+    assert jobs.find_success(store, old.job)
+    assert found(store, marked_only=True) == []
+
+
+def test_a_job_that_is_to_be_done_again_stays(store: Store, make: Jobs) -> None:
+    job = make.ended(1)
+    store.put(layout.open_key(job.job), b"")
+    assert list(search(store)) == []
+
+
+def test_a_submission_that_broke_off_goes_once_nothing_more_comes(store: Store, make: Jobs) -> None:
+    job = make.ended(1)
+    for key in (layout.job_key(job.job), layout.success_key(job.job)):
+        store.delete(key)
+    assert [kind for kind, *_ in found(store)] == ["broken-off", "pictures"]
+    assert list(search(store, later=timedelta(days=6))) == []
+
+
+def test_a_removal_that_broke_off_goes_on(
+    store: Store, make: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = make.ended(1)
+    list_stored = store.list_stored
+
+    def breaks(prefix: str) -> Iterator[Stored]:
+        yield next(list_stored(prefix))
+        raise StoreError("gone")
+
+    (first, *_) = search(store)
+    monkeypatch.setattr(store, "list_stored", breaks)
+    monkeypatch.setattr("regioncap.store._MOST_DELETED", 1)
+    with pytest.raises(StoreError):
+        first.remove()
+    monkeypatch.undo()
+    assert not store.exists(layout.job_key(job.job))
+    assert store.exists(layout.results_key(job.job, 0))
+    for each in search(store):
+        each.remove()
+    assert list(store.list_keys("")) == []
+
+
+def test_a_job_of_another_version_keeps_its_pictures(store: Store, make: Jobs) -> None:
+    job = make.submitted(1)
+    line = {
+        "schema_version": 99,
+        "unheard": {"of": store.uri(next(iter(store.list_keys("images/"))))},
+    }
+    store.put(layout.input_key(job.job, 0), json.dumps(line).encode())
+    store.put(layout.job_key(job.job), b'{"schema_version": 99}')
+    store.delete(layout.open_key(job.job))
+    assert list(search(store)) == []
+
+
+def test_a_picture_that_a_submission_takes_up_again_stays(
+    store: Store, make: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make.ended(1)
+    (key,) = store.list_keys(layout.IMAGES)
+    written = store.modified(key)
+    assert written is not None
+    wait_until(lambda: jobs.now() - written > timedelta(seconds=3))
+    monkeypatch.setattr(rubbish, "PICTURES_KEPT", timedelta(0))
+    (_, pictures) = Search(store, written + timedelta(seconds=2), timedelta(0)).run()
+    assert (pictures.kind, pictures.objects) == ("pictures", 1)
+
+    make.submitted(1)  # finds the picture fresh, and leaves it as it is
+    assert store.modified(key) == written
+    monkeypatch.setattr(rubbish, "FRESH", timedelta(0))
+    make.submitted(1)
+    assert store.modified(key) > written  # type: ignore[operator]
+    # The search was before, the removal is now: it looks once more.
+    assert pictures.remove() == 0
+    assert store.get(key).startswith(b"\x89PNG")
+
+
+def test_the_command(
+    store: Store, settings: Settings, make: Jobs, settings_env: dict[str, str], tmp_path: Path
+) -> None:
+    env = settings_env | {"REGIONCAP_S3_BUCKET": settings.s3_bucket}
+    job = make.ended(1)
+    progress = Progress(connect(settings), job.job)
+    progress.note_part(0, {"sha256": "", "counts": {"records": 1}})
+    wait_until(lambda: jobs.now() - layout.submitted_at(job.job) > timedelta(seconds=2))
+
+    kept = run_command("gc", "--older-than", "1h", env=env)
+    assert (kept.returncode, kept.stdout) == (0, b"")
+    told = run_command("gc", "--older-than", "0h", "--json", env=env)
+    assert told.returncode == 0, told.stderr.decode()
+    (line,) = map(json.loads, told.stdout.splitlines())
+    assert (line["kind"], line["name"], line["objects"]) == ("job", job.job, 6)
+    assert store.exists(layout.job_key(job.job))
+    assert b"--delete removes it" in told.stderr
+
+    done = run_command("gc", "--older-than", "0h", "--delete", env=env)
+    assert done.returncode == 0, done.stderr.decode()
+    assert job.job in done.stdout.decode()
+    assert list(store.list_keys(layout.JOBS)) == []
+    assert progress.counts() == {"shards": 0}
+
+    wrong = run_command("gc", "--older-than", "soon", env=env)
+    assert wrong.returncode == 2
+    assert b"bad-age" in wrong.stderr
+    away = run_command("gc", "--older-than", "1d", env=env | {"REGIONCAP_S3_BUCKET": "nowhere"})
+    assert away.returncode == 4
+    assert b"no-bucket" in away.stderr
