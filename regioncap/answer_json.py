@@ -12,6 +12,7 @@ _KEY = r"<?\s*(?:[^\W\d]{2,12}[\s_\-#]*)?(\d{1,4})\s*>?"
 _NUMBER_KEY = re.compile(_KEY)
 #: `"region1": "..."`, whole or running to the end of the text.
 _PAIR = re.compile(rf'["\']{_KEY}["\']\s*:\s*"((?:[^"\\]|\\.)*)("|\\?$)', re.DOTALL)
+_BARE_PAIR = re.compile(rf'[{{,]\s*{_KEY}\s*:\s*("(?:[^"\\]|\\.)*")', re.DOTALL)
 _PYTHON_PAIR = re.compile(rf"'{_KEY}'\s*:\s*('(?:[^'\\]|\\.|'(?!\s*[,}}]))*')\s*[,}}]", re.DOTALL)
 _ID_KEYS = (
     "region",
@@ -71,6 +72,8 @@ def json_captions(text: str) -> JsonCaptions:
             found.texts.setdefault(int(match[1]), _unescaped(match[2]))
     for match in _PYTHON_PAIR.finditer(text):
         found.texts.setdefault(int(match[1]), match[2][1:-1].replace("\\'", "'"))
+    for match in _BARE_PAIR.finditer(text):
+        found.texts.setdefault(int(match[1]), _unescaped(match[2][1:-1]))
     return found
 
 

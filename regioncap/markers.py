@@ -15,9 +15,11 @@ from dataclasses import dataclass
 _WORD = (
     r"(?:regions?|regionen|regione|regioni|regi[oó]n(?:es)?|régions?|regi(?:ão|ões)|regio"
     r"|bereiche?s?|област[ьи]|регион(?:ы|е|а)?|区域|區域|领域|領域|リージョン|地域|영역|지역"
-    r"|vùng|bölge|obszar|gebied|المنطقة|منطقة|क्षेत्र)"
+    r"|vùng|bölge|obszar|gebied|wilayah|المنطقة|منطقة|क्षेत्र)"
 )
-_WEAK_WORD = r"(?:area|zone|box|tag|object|number|item|marker|mark|no\.?|nr\.?|编号|標籤|标签|标记)"
+_WEAK_WORD = (
+    r"(?:r|area|zone|zona|box|tag|object|number|item|marker|mark|no\.?|nr\.?|编号|標籤|标签|标记)"
+)
 _UNITS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
 _ORDINALS = [
     "first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth",
@@ -36,7 +38,10 @@ _TAG = (
     rf"[<＜《〈\[(（【{{「]\s*(?P<close>/?)\s*{_WORD}\s*(?:id|no|number)?[\s=:#_\-.]*[\"']?"
     rf"(?P<tagged>\d{{1,4}})[\"']?\s*[>＞》〉\])）】}}」]"
 )
-_NAMED = rf"(?<![A-Za-z\u00c0-\u024f]){_WORD}[\s#№_\-]*(?P<named>{_DIGITS}|{_SPELT})"
+_NAMED = (
+    rf"(?<![A-Za-z\u00c0-\u024f]){_WORD}[\s#№_\-]*(?:(?:no|nr|number)\b\.?\s*)?"
+    rf"(?:\((?P<enclosed>\d{{1,4}})\)|(?P<named>{_DIGITS}|{_SPELT}))"
+)
 _ORDINAL = (
     rf"(?:\b(?P<ordinal>{'|'.join(_ORDINALS)})\s+(?:marked\s+)?region\b"
     r"|第(?P<counted>\d{1,4}|[一二三四五六七八九十])[个個の]?(?:标记的?)?(?:区域|區域|領域))"
@@ -48,9 +53,11 @@ _WEAK = (
 _MARKER = re.compile(f"{_TAG}|{_NAMED}|{_ORDINAL}|{_WEAK}", re.IGNORECASE | re.MULTILINE)
 _LISTED = re.compile(
     r"^(?:• )?(?:[<\[(（【#]\s*(?P<bracketed>\d{1,3})\s*[>\])）】]?"
-    r"|(?P<plain>\d{1,3})(?=\s*[.:：、．)\-–—])|(?P<circled>[①-⑳]))(?!\d)(?![.:]\d)",
+    r"|(?P<plain>\d{1,3})(?=\s*[.:：、．)）\-–—])|(?P<circled>[①-⑳]))(?!\d)(?![.:]\d)",
     re.MULTILINE,
 )
+#: The next item on the same line: "1. A cat. 2. A dog."
+_RUN_ON = re.compile(r"(?<=[.!?;。；！？])[ ]*\(?(?P<run_on>\d{1,3})[.)][ ]+(?=\S)")
 _BARE_NUMBER = re.compile(rf"\s*(?P<number>{_DIGITS})")
 
 _JOINT = re.compile(
@@ -71,6 +78,8 @@ _CLAUSE_AFTER = re.compile(
     r"|mostra|contém|показывает|содержит|显示|展示|是))",
     re.IGNORECASE,
 )
+#: "<region1> A cat <region2> A dog": a sentence begins here, whatever ended the one before.
+_SENTENCE_START = re.compile(r"\s+(?:A|An|The|Two|Three|Some|Several|This|There)\s")
 #: What is left over before a name taken out of its sentence.
 _PLACE = re.compile(r"\s*(?:\b(?:in|inside|within|at|of)(?: the)?)?\s*$", re.IGNORECASE)
 #: How far before a name its sentence may begin, characters.
@@ -80,7 +89,7 @@ _LEAD_CJK = re.compile(
     r"对于|关于|關於|标记的?|標記的?|图像?中?|图片中?|画像|描述|内容|在|于|的|中|は|の|では|に"
 )
 _LEADS = """
-    a the in inside within for at on of as and here content contents region regions marked box
+    a the in inside within for at on of as and both here content contents region regions marked box
     area section part description caption image picture photo by with tag number numbered labeled
     labelled called named following outlined indicated
     im am innerhalb der die das dem des inhalt von für bereich markierten bild
@@ -89,17 +98,17 @@ _LEADS = """
     в во на для области регионе регион содержимое trong nội dung của
 """
 _LEAD_WORDS = frozenset(_LEADS.split())
-_ASIDE = re.compile(r"\s*\([^()\n]{0,80}\)(?=\s*(?:[:：,，\-–—]|\n|$))")
+_ASIDE = re.compile(r"\s*(?:\([^()\n]{0,80}\)|\[[^\[\]\n]{0,80}\])(?=\s*(?:[:：,，\-–—]|\n|$))")
 _PARTICLE = re.compile(
     r"\s*(?:的内容|中的内容|内容|の中|中(?![国國年间央心])|内|里|裡|에는|에서는|은|는)?(?:では|には|は|で|に)?"
 )
-_SEPARATOR = re.compile(r"[\s\"']*[:：,，、.\-–—=|>*]+[ ]*")
+_SEPARATOR = re.compile(r"[\s\"']*[:：,，、.)）\-–—=|>*]+[ ]*")
 #: "<region1> shows a cat": what only links the name to the thing goes with the name.
 _LINK = re.compile(
     r"\s*(?:(?:is|are|shows?|depicts?|contains?|features?|displays?|presents?|captures?|portrays?"
     r"|illustrates?|includes?|ist|sind|zeigt|zeigen|enthält|est|montre|contient|représente|es"
     r"|muestra|contiene|mostra|contém|показывает|содержит|показана?)(?=\s)\s*[:：]?"
-    r"|(?:显示了?|展示了?|描绘了?|描述了?|包含了?|呈现了?|是|为|為)[:：，,]?)\s*",
+    r"|[都均]?(?:显示了?|展示了?|描绘了?|描述了?|包含了?|呈现了?|是|为|為)[:：，,]?)\s*",
     re.IGNORECASE,
 )
 
@@ -138,7 +147,7 @@ def segments(text: str, wanted: Collection[int]) -> list[Segment]:
     if not heads and names:
         return _sentences_with_one_name(text, names)
     listed = not heads
-    heads = heads or list(_listed(text))
+    heads = heads or list(_listed(text, wanted))
     ends = [*(head.start for head in heads[1:]), len(text)] if heads else []
     return [
         Segment(() if head.closing else head.numbers, text[head.end : end], listed)
@@ -217,9 +226,12 @@ def _clause_start(text: str, name: _Name) -> int | None:
     """Where a clause about a region begins inside a sentence; None for a mere mention.
 
     A name in mid-sentence begins a clause before a colon ("..., <region2>: a dog"), after a
-    conjunction or a semicolon and before a comma ("while in <region2>, a dog"), and after a
-    comma or a conjunction and before a verb of showing ("and <region2> shows a dog").
+    conjunction or a semicolon and before a comma ("while in <region2>, a dog"), after a comma or
+    a conjunction and before a verb of showing ("and <region2> shows a dog"), and before an article
+    in upper case ("a cat <region2> A dog").
     """
+    if _SENTENCE_START.match(text, name.end):
+        return name.start
     before = _CLAUSE_BEFORE.search(text, max(0, name.start - 40), name.start)
     after = _CLAUSE_AFTER.match(text, name.end)
     if after is None or not (after["colon"] or before):
@@ -240,11 +252,20 @@ def _widened(text: str, name: _Name, start: int) -> _Name:
     return _Name(start, end, name.numbers, closing=False)
 
 
-def _listed(text: str) -> Iterator[_Name]:
-    for match in _LISTED.finditer(text):
+def _listed(text: str, wanted: Collection[int]) -> Iterator[_Name]:
+    """The items of a list, one a line or run on; a lone region may hold a list of its own."""
+    found = list(_LISTED.finditer(text))
+    if len(wanted) > 1:
+        found += _RUN_ON.finditer(text)
+    last = 0
+    for match in sorted(found, key=lambda match: match.start()):
+        number = _number(match)
+        if match.re is _RUN_ON and number != last + 1:
+            continue
         separator = _SEPARATOR.match(text, match.end())
         end = separator.end() if separator else match.end()
-        yield _Name(match.start(), end, (_number(match),), closing=False)
+        yield _Name(match.start(), end, (number,), closing=False)
+        last = number
 
 
 def _sentences_with_one_name(text: str, names: list[_Name]) -> list[Segment]:
