@@ -13,6 +13,8 @@ from producer.context import Services, emit, say, talk
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from rich.table import Table
+
     from regioncap.evaluation.runner import Variant
     from regioncap.evaluation.scenes import Scene
     from regioncap.evaluation.scores import Result
@@ -148,27 +150,41 @@ def _run(
 
 def _print(results: Sequence[Result]) -> None:
     from rich.console import Console
+
+    console = Console(highlight=False, width=None if talk.is_terminal else 160)
+    console.print(_sums(results))
+    console.print(_by_kind(results))
+
+
+def _sums(results: Sequence[Result]) -> Table:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
+    table.add_column("#", justify="right", no_wrap=True)
     table.add_column("way", no_wrap=True)
     names = ("right", "mixed-up", "wrong", "missing", "invalid")
     for heading in (*names, "requests", "tokens", "regions/s"):
         table.add_column(heading, justify="right", no_wrap=True)
-    for row in (result.row() for result in results):
+    for number, row in enumerate((result.row() for result in results), start=1):
         tokens = row["prompt_tokens"] + row["completion_tokens"]
         table.add_row(
+            str(number),
             row["variant"],
             *(f"{row[name]:.1%}" for name in names),
             *(f"{row['requests']:,}", f"{tokens:,}", f"{row['valid_regions_per_s']:.1f}"),
         )
-    kinds = Table(box=None, pad_edge=False, title_justify="left", title="\nright, by kind of scene")
-    kinds.add_column("kind", no_wrap=True)
-    for result in results:
-        kinds.add_column(result.variant, justify="right")
-    for kind in dict.fromkeys(kind for result in results for kind in result.by_kind()):
-        shares = [result.row()["right_by_kind"].get(kind) for result in results]
-        kinds.add_row(kind, *("" if share is None else f"{share:.0%}" for share in shares))
-    console = Console(highlight=False, width=None if talk.is_terminal else 160)
-    console.print(table)
-    console.print(kinds)
+    return table
+
+
+def _by_kind(results: Sequence[Result]) -> Table:
+    from rich.table import Table
+
+    title = "\nright, by kind of scene and number of the way"
+    table = Table(box=None, pad_edge=False, title_justify="left", title=title)
+    table.add_column("kind", no_wrap=True)
+    rows = [result.row()["right_by_kind"] for result in results]
+    for number in range(1, len(rows) + 1):
+        table.add_column(str(number), justify="right", no_wrap=True)
+    for kind in dict.fromkeys(kind for row in rows for kind in row):
+        table.add_row(kind, *(f"{row[kind]:.0%}" if kind in row else "" for row in rows))
+    return table

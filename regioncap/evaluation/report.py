@@ -2,19 +2,51 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from itertools import groupby
+from dataclasses import dataclass
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from regioncap import marks
 from regioncap.evaluation.scenes import Scene
 from regioncap.evaluation.scores import Judged, Result
+from regioncap.evaluation.truth import OUTCOMES, Outcome
 from regioncap.gallery import data_url
 from regioncap.images import decode, encode_jpeg
 
-#: Captions shown of each variant that are not right, and the size of their pictures.
-_SHOWN = 6
-_SHOWN_SIDE = 480
+#: Scenes shown, and the size of their pictures; at least one scene of each kind that has faults.
+_SHOWN = 12
+_SHOWN_SIDE = 640
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What some ways of showing a region led to, all the same."""
+
+    outcome: Outcome
+    caption: str | None
+    #: Their numbers: `1–3, 5`.
+    ways: str
+
+
+@dataclass(frozen=True, slots=True)
+class RegionSaid:
+    """A region that some way did not get right, and what each led to."""
+
+    number: int
+    truth: str
+    said: list[Said]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A scene with faults."""
+
+    name: str
+    #: The scene with the regions in question, as an address.
+    picture: str
+    regions: list[RegionSaid]
 
 
 def html(results: Sequence[Result], scenes: Mapping[str, Scene], facts: Mapping[str, str]) -> str:
@@ -32,32 +64,81 @@ def html(results: Sequence[Result], scenes: Mapping[str, Scene], facts: Mapping[
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    rows = [result.row() for result in results]
     return environment.get_template("evaluation.html.j2").render(
-        rows=[result.row() for result in results],
-        kinds=list(dict.fromkeys(kind for result in results for kind in result.by_kind())),
-        samples=[(result.variant, _samples(result, scenes)) for result in results],
+        rows=rows,
+        best=_best([row["right"] for row in rows]),
+        outcomes={outcome: outcome.replace("-", " ") for outcome in OUTCOMES},
+        kinds=_kinds(results),
+        samples=[_sample(scenes[name], results) for name in _most_faulty(results)],
         facts=facts,
     )
 
 
-def _samples(result: Result, scenes: Mapping[str, Scene]) -> list[tuple[str, str, list[Judged]]]:
-    """Scenes with captions that are not right: name, picture, these captions; spread over kinds."""
-    faulty = [judged for judged in result.judged if judged.outcome != "right"]
-    by_scene = [(name, list(group)) for name, group in groupby(faulty, lambda j: j.scene)]
-    first_of_kind = {group[0].kind: (name, group) for name, group in reversed(by_scene)}
-    chosen = list(first_of_kind.values())[::-1][:_SHOWN]
-    return [(name, _picture(scenes[name], group), group) for name, group in chosen]
+def _best(shares: Sequence[float]) -> float | None:
+    """The highest share, if any is lower."""
+    return max(shares) if len(set(shares)) > 1 else None
 
 
-def _picture(scene: Scene, judged: Sequence[Judged]) -> str:
-    """The scene with the regions in question, as an address."""
-    from regioncap import marks
+def _kinds(results: Sequence[Result]) -> dict[str, list[tuple[str, str]]]:
+    """Kinds by their content: `colours` has (`apart`, `colours, apart`) and so on."""
+    kinds: dict[str, list[tuple[str, str]]] = {}
+    for kind in dict.fromkeys(kind for result in results for kind in result.by_kind()):
+        content, _, layout = kind.partition(", ")
+        kinds.setdefault(content, []).append((layout, kind))
+    return kinds
 
+
+def _most_faulty(results: Sequence[Result]) -> list[str]:
+    """Names of scenes, kind by kind, those with the most captions that are not right."""
+    faults: dict[str, Counter[str]] = {}
+    for result in results:
+        for judged in result.judged:
+            if judged.outcome != "right":
+                faults.setdefault(judged.kind, Counter())[judged.scene] += 1
+    each = max(1, _SHOWN // max(1, len(faults)))
+    return [name for counts in faults.values() for name, _ in counts.most_common(each)]
+
+
+def _sample(scene: Scene, results: Sequence[Result]) -> Sample:
+    by_region: dict[int, list[tuple[int, Judged]]] = {}
+    for way, result in enumerate(results, start=1):
+        for judged in result.judged:
+            if judged.scene == scene.name:
+                by_region.setdefault(judged.region, []).append((way, judged))
+    faulty = [
+        RegionSaid(number, scene.truths[number - 1].text, _grouped(found))
+        for number, found in sorted(by_region.items())
+        if any(judged.outcome != "right" for _, judged in found)
+    ]
+    return Sample(scene.name, _picture(scene, [region.number for region in faulty]), faulty)
+
+
+def _grouped(found: Sequence[tuple[int, Judged]]) -> list[Said]:
+    ways: dict[tuple[Outcome, str | None], list[int]] = {}
+    for way, judged in found:
+        ways.setdefault((judged.outcome, judged.caption), []).append(way)
+    return [
+        Said(outcome, caption, _as_runs(numbers)) for (outcome, caption), numbers in ways.items()
+    ]
+
+
+def _as_runs(numbers: Sequence[int]) -> str:
+    """Ascending numbers as people write them: `1–3, 5`."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and runs[-1][-1] == number - 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}–{run[-1]}" for run in runs)
+
+
+def _picture(scene: Scene, numbers: Sequence[int]) -> str:
     image = decode(scene.image).image
     full_wh = image.size
     image.thumbnail((_SHOWN_SIDE, _SHOWN_SIDE))
     scale = image.width / full_wh[0]
-    numbers = [each.region for each in judged]
     boxes = [scene.boxes_xywh[number - 1] for number in numbers]
     scaled = [(x * scale, y * scale, (x + w) * scale, (y + h) * scale) for x, y, w, h in boxes]
     style = marks.get(marks.DEFAULT)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from regioncap.evaluation.truth import Outcome, Truth, judge
+from regioncap.evaluation.truth import OUTCOMES, Outcome, Truth, judge
 from regioncap.records import Region
 
 
@@ -103,13 +103,10 @@ class Result:
     def row(self) -> dict[str, Any]:
         """The figures as a flat record."""
         total = self.total
-        outcomes: tuple[Outcome, ...] = (
-            "right", "mixed-up", "wrong", "missing", "invalid", "refused",
-        )  # fmt: skip
         return {
             "variant": self.variant,
             "regions": total.regions,
-            **{outcome: round(total.share(outcome), 4) for outcome in outcomes},
+            **{outcome: round(total.share(outcome), 4) for outcome in OUTCOMES},
             "requests": self.requests,
             "prompt_tokens": self.prompt_tokens,
             "completion_tokens": self.completion_tokens,

@@ -9,13 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from regioncap.texts import words
 
 #: right: says what the region holds. mixed-up: says what another region of the picture holds.
 #: wrong: says neither. The rest is without a caption.
 Outcome = Literal["right", "mixed-up", "wrong", "missing", "invalid", "refused"]
+OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 
 #: The share of another region's words from which a caption that is not right is mixed up with it.
 _OTHERS_SHARE = 1 / 3
@@ -33,6 +34,9 @@ _STOP_WORDS = frozenset(
     )
     for word in line.split()
 )
+
+#: "About 2 % of the picture" counts nothing.
+_SHARE_OF_PICTURE = re.compile(r"[\d.,]+ ?(?:%|per ?cent)")
 
 Words = frozenset[str]
 
@@ -63,7 +67,9 @@ class Truth:
         """The content words of a caption that a person wrote; None if it has none."""
         found = dict.fromkeys(_stem(word) for word in words(caption) if word not in _STOP_WORDS)
         content = tuple(frozenset([word]) for word in found)
-        return cls(content, _REFERENCE_SHARE, False, caption) if content else None
+        # One word of three, as "dark", may be true of anything.
+        least = 2 / len(content) if len(content) > 2 else 0.0
+        return cls(content, max(_REFERENCE_SHARE, least), False, caption) if content else None
 
 
 def judge(caption: str, own: Truth, others: Sequence[Truth]) -> Outcome:
@@ -74,7 +80,7 @@ def judge(caption: str, own: Truth, others: Sequence[Truth]) -> Outcome:
         own: What the region holds.
         others: What the other regions of the picture hold.
     """
-    said = frozenset(_stem(word) for word in words(caption))
+    said = frozenset(_stem(word) for word in words(_SHARE_OF_PICTURE.sub("", caption)))
     if _share(said, own.content) >= own.needed:
         return "right"
     if any(_is_mixed_up(said, own, other) for other in others):

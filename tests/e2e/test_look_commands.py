@@ -10,7 +10,8 @@ import pytest
 
 from regioncap import examples
 from regioncap.images import probe
-from tests.support.system import run_command
+from tests.support.records import coloured
+from tests.support.system import run_command, write_jsonl
 
 ENV = {k: v for k, v in os.environ.items() if not k.startswith("REGIONCAP_")}
 PHOTOS = examples.examples_dir() / "photos"
@@ -78,4 +79,57 @@ def test_marks_says_what_is_wrong(
     )
 
     assert (found, printed) == (code, "")
+    assert word in said
+
+
+def test_eval_scores_the_baseline_on_colours(tmp_path: Path) -> None:
+    options = [
+        "--engine",
+        "baseline",
+        "--kinds",
+        "colours",
+        "--scenes",
+        "1",
+        "--modes",
+        "marks,crop",
+    ]
+
+    code, printed, said = run(tmp_path, "eval", *options, "--json", "-o", "report.html")
+
+    rows = [json.loads(line) for line in printed.splitlines()]
+    assert code == 0
+    assert "2 ways to show them" in said
+    assert [row["variant"] for row in rows] == ["marks v1 default x10", "crop default"]
+    assert all(row["right"] >= 0.95 and row["engine"] == "baseline" for row in rows)
+    assert "colours, small" in str(rows[0]["right_by_kind"])
+    assert "How regions are best shown" in (tmp_path / "report.html").read_text()
+
+
+def test_eval_takes_reference_captions_of_ones_own(tmp_path: Path) -> None:
+    coloured((640, 480), {(40, 40, 240, 240): (200, 30, 30)}).save(tmp_path / "a.png")
+    line = {"image": "a.png", "bbox": [[40, 40, 200, 200], [400, 300, 100, 100]]}
+    captions = ["a red wall", "an elephant in a tutu"]
+    data = write_jsonl(tmp_path / "own.jsonl", [line | {"captions": captions}])
+
+    code, printed, _ = run(tmp_path, "eval", "--data", data, "--modes", "marks", "--json")
+
+    assert code == 0
+    assert json.loads(printed)["right_by_kind"] == {"own data": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["--modes", "zoom"], "no region mode zoom"),
+        (["--per-call", "ten"], "not numbers"),
+        (["--styles", "v9"], "unknown-mark-style"),
+        (["--prompts", "regions-99"], "bad-prompt-template"),
+        (["--kinds", "sounds"], "no-scenes"),
+        (["--data", "gone.jsonl"], "bad-eval-data"),
+    ],
+)
+def test_eval_says_what_is_wrong(tmp_path: Path, arguments: list[str], word: str) -> None:
+    code, printed, said = run(tmp_path, "eval", "--engine", "baseline", *arguments)
+
+    assert (code, printed) == (2, "")
     assert word in said

@@ -61,6 +61,33 @@ def test_pictures_that_the_engine_saw_can_be_brought(
     assert sizes[1][0] == sizes[1][1]
 
 
+def test_own_prompt_speaks_of_colours_and_places_as_the_model_sees_them(
+    system: System, input_file: Path, tmp_path: Path
+) -> None:
+    own = tmp_path / "own.toml"
+    own.write_text('name = "own"\n[regions]\nafter = "$count in ${width}x$height: $tags; $boxes"\n')
+
+    [record] = system.captioned(input_file, "--prompt", own)
+
+    assert record["prompt"] == (
+        "2 in 644x476: tag 1, red box, is <region1>; tag 2, blue box, is <region2>; "
+        "<region1>: [40, 39, 70, 69]; <region2>: [201, 99, 604, 436]"
+    )
+    assert record["prompt_version"].startswith("own+")
+
+
+def test_own_prompt_that_cannot_be_filled_is_refused_at_submit(
+    system: System, input_file: Path, tmp_path: Path
+) -> None:
+    own = tmp_path / "own.toml"
+    own.write_text('name = "own"\n[regions]\nafter = "Say what $regons hold."\n')
+
+    refused = system.command("submit", input_file, "--prompt", own)
+
+    assert (refused.returncode, refused.stdout) == (2, b"")
+    assert "$regons" in refused.stderr.decode()
+
+
 def test_audit_reports_and_the_gallery_shows_flags(
     system: System, input_file: Path, tmp_path: Path
 ) -> None:

@@ -25,7 +25,7 @@ NOT_RUN = {
     "regioncap up": "never ends; test_stack_commands.py runs it",
     "regioncap worker": "needs a model",
     "regioncap eval --engine vllm": "needs a model",
-    "regioncap eval --data": "needs reference captions; test_quality.py has them",
+    "regioncap eval --data": "needs reference captions; test_look_commands.py has them",
 }
 FIRST_WORDS = {"regioncap", "make", "pip", "docker", "celery", "deploy/secrets.sh"}
 

@@ -5,11 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from regioncap.errors import UsageError
+from regioncap.evaluation.contents import Content
 from regioncap.evaluation.layouts import Layout
-from regioncap.evaluation.scenes import Content, kinds, make_scene, own_data, photographs
+from regioncap.evaluation.patches import patches
+from regioncap.evaluation.scenes import kinds, make_scene, own_data, photographs
 from regioncap.evaluation.truth import judge
 from regioncap.images import decode
 
@@ -48,6 +50,19 @@ def test_regions_hold_what_is_said_of_them() -> None:
         known = {"black": (10, 10, 10), "red": (214, 22, 28), "green": (22, 140, 50)}
         if truth.text in known:
             assert np.abs(colour - known[truth.text]).max() < 3
+
+
+def test_patches_are_cut_from_the_photographs_and_named() -> None:
+    named = [set(words.split()) for words, _ in patches()]
+
+    assert not any(a & b for i, a in enumerate(named) for b in named[:i])
+    scene = make_scene("patches", "apart", len(named), seed=2)
+    [at] = [i for i, truth in enumerate(scene.truths) if truth.text == "raccoon"]
+    x, y, w, h = (int(value) for value in scene.boxes_xywh[at])
+    shown = decode(scene.image).pixels[y : y + h, x : x + w].astype(float)
+    [patch] = [image for words, image in patches() if words == "raccoon"]
+    expected = np.asarray(ImageOps.fit(patch, (w, h)), dtype=float)
+    assert np.abs(shown - expected).mean() < 8
 
 
 def test_photographs_come_with_what_they_show() -> None:

@@ -33,13 +33,28 @@ def test_judge(caption: str, others: list[Truth], outcome: Outcome) -> None:
     assert judge(caption, RED_CIRCLE, others) == outcome
 
 
+@pytest.mark.parametrize(
+    ("caption", "outcome"),
+    [("2 red dots", "right"), ("A red patch, about 2 % of the picture", "wrong")],
+)
+def test_shares_count_nothing(caption: str, outcome: Outcome) -> None:
+    assert judge(caption, Truth.of("two 2 pair", "red"), []) == outcome
+
+
 def test_reference_caption_needs_some_of_its_content_words() -> None:
     own = Truth.of_reference("a brown dog that is running over the grass")
     other = Truth.of_reference("a man with a hat")
+    of_head = Truth.of_reference("head of the astronaut")
+    of_helmet = Truth.of_reference("helmet with a dark visor")
     assert own is not None
+    assert of_head is not None
+    assert of_helmet is not None
     assert other is not None
 
     assert judge("A dog on grass.", own, [other]) == "right"
+    assert judge("The head.", of_head, [other]) == "right"
+    assert judge("A dark thing.", of_helmet, [other]) == "wrong"
+    assert judge("A dark helmet.", of_helmet, [other]) == "right"
     assert judge("A dog.", own, [other]) == "wrong"
     assert judge("A man at work", own, [other]) == "mixed-up"
 
