@@ -77,4 +77,4 @@ clean: ## Remove what was made here
 	rm -rf $(VENV) $(VLLM_VENV) demo-out .regioncap .pytest_cache .mypy_cache .ruff_cache dist
 
 bench: $(VENV)/.dev ## Measure the whole system on this machine
-	$(BIN)/python -m bench.pipeline
+	$(BIN)/python -m bench

@@ -1,6 +1,6 @@
 """How fast the whole CPU side is on the embedded stack, against a bare loop on the same cores.
 
-    python -m bench.pipeline [--images 400] [--json]
+    python -m bench.pipeline [--images 400] [--json FILE]
 
     system      regioncap submit, one render worker with a process per core, one caption worker
                 with the baseline engine; from the first upload to `_SUCCESS`
@@ -8,12 +8,12 @@
     bare loop   the same files read, marked and described in plain processes, one per core,
                 with nothing stored
 
-and where the time of one core goes, stage by stage, with the real store.
+and where the time goes: the processor time of each process for an image, and, of a single process
+with one request to the store after the other, the time of each step.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import tempfile
@@ -26,6 +26,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import psutil
+
+from bench import report
+from bench.copies import NoSender
 from bench.render import LIMITS, job, make_pictures
 from producer.commands.stack import start_workers
 from producer.commands.submit import submit_file
@@ -78,15 +82,15 @@ def time_bare_loop(file: Path, processes: int) -> float:
         return time.perf_counter() - started
 
 
-def time_system(services: Services, file: Path) -> tuple[float, float]:
-    """Seconds from the first upload to `_SUCCESS`, and from the first message."""
+def time_system(services: Services, file: Path) -> tuple[float, float, dict[str, int]]:
+    """Seconds from the first upload to `_SUCCESS`, and from the first message; and its counts."""
     started = time.perf_counter()
     submitted = submit_file(services, file)
     queued = time.perf_counter()
-    while jobs.find_success(services.store, submitted.job) is None:
+    while (success := jobs.find_success(services.store, submitted.job)) is None:
         time.sleep(_POLL_S)
     ended = time.perf_counter()
-    return ended - started, ended - queued
+    return ended - started, ended - queued, success.counts
 
 
 @contextmanager
@@ -108,11 +112,6 @@ def timed(spent: Counter[str], name: str, owner: Any, attribute: str) -> Iterato
         setattr(owner, attribute, original)
 
 
-class _NoSender:
-    def caption(self, *_: Any) -> None:
-        """Nothing is queued: the next stage is called by hand."""
-
-
 def breakdown(services: Services, file: Path) -> dict[str, float]:
     """Seconds by component, each request to the store one after the other."""
     spent: Counter[str] = Counter()
@@ -122,7 +121,7 @@ def breakdown(services: Services, file: Path) -> dict[str, float]:
     engine.start()
     submitted = submit_file(services.with_flags(queue="caption.nobody"), file)
     services.redis.delete("render")
-    drawing = render.RenderStage(store, services.settings, _NoSender(), progress, threads=1)  # type: ignore[arg-type]
+    drawing = render.RenderStage(store, services.settings, NoSender(), progress, threads=1)  # type: ignore[arg-type]
     captioning = CaptionStage(store, engine, progress, services.settings, threads=1)
     with (
         timed(spent, "store get", store, "get"),
@@ -143,7 +142,17 @@ def breakdown(services: Services, file: Path) -> dict[str, float]:
     return dict(spent)
 
 
-def measure(count: int, cores: int) -> dict[str, float]:
+def processor_s(stack: LocalStack) -> dict[str, float]:
+    """Processor time so far, in seconds, of each of a stack's children and of this process."""
+    spent = {"producer": time.process_time()}
+    for child in stack.supervisor.children if stack.supervisor else []:
+        parent = psutil.Process(child.pid)
+        times = [each.cpu_times() for each in (parent, *parent.children(recursive=True))]
+        spent[child.command.name] = sum(each.user + each.system for each in times)
+    return spent
+
+
+def measure(count: int, cores: int) -> dict[str, Any]:
     """All figures, in images/s and ms per image."""
     with tempfile.TemporaryDirectory() as folder:
         file = write_input(Path(folder), count)
@@ -152,38 +161,42 @@ def measure(count: int, cores: int) -> dict[str, float]:
             services = Services(**stack.settings())
             spent = breakdown(services, file)
             start_workers(stack, services, render_workers=1, caption_workers=1)
-            # The breakdown has uploaded the pictures; a fresh store would measure its first writes.
-            system_s, stages_s = time_system(services, file)
-    figures = {
-        "images": float(count),
-        "cores": float(cores),
+            time_system(services, file)  # the first job of a worker pays for imports
+            before = processor_s(stack)
+            system_s, stages_s, counts = time_system(services, file)
+            after = processor_s(stack)
+    return {
+        "images": count,
+        "cores": cores,
+        "regions_per_image": counts["regions"] / count,
         "bare_per_s": count / bare_s,
         "system_per_s": count / system_s,
         "stages_per_s": count / stages_s,
+        "stages_regions_per_s": counts["regions"] / stages_s,
+        "stages_valid_regions_per_s": counts["regions_ok"] / stages_s,
         "stages_over_bare": bare_s / stages_s,
+        "processor_ms": {name: 1000 * (after[name] - s) / count for name, s in before.items()},
+        "single_ms": {name: 1000 * value / count for name, value in spent.items()},
     }
-    return figures | {f"ms {name}": 1000 * value / count for name, value in spent.items()}
 
 
 def main() -> None:
     """Prints the figures."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--images", type=int, default=400)
-    parser.add_argument("--json", action="store_true")
-    options = parser.parse_args()
+    options = report.parser(__doc__, images=400).parse_args()
     figures = measure(options.images, os.cpu_count() or 1)
-    if options.json:
-        print(json.dumps(figures))
-        return
-    print(f"{options.images} pictures of 640x480, {figures['cores']:.0f} cores, images/s:")
+    print(f"{options.images} pictures of 640x480, {figures['cores']} cores, images/s:")
     print(f"  bare loop            {figures['bare_per_s']:7.1f}")
     print(f"  system, with upload  {figures['system_per_s']:7.1f}")
     print(f"  system, stages only  {figures['stages_per_s']:7.1f}")
     print(f"stages over bare loop  {figures['stages_over_bare']:7.2f}")
-    print("ms per image on one core, requests one after the other:")
-    for name, value in figures.items():
-        if name.startswith("ms "):
-            print(f"  {name[3:]:15} {value:7.2f}")
+    print(f"valid regions/s        {figures['stages_valid_regions_per_s']:7.1f}")
+    print("processor time of each process, ms per image:")
+    for name, value in figures["processor_ms"].items():
+        print(f"  {name:15} {value:7.2f}")
+    print("steps of a single process, ms per image:")
+    for name, value in figures["single_ms"].items():
+        print(f"  {name:15} {value:7.2f}")
+    report.save(options, "pipeline", figures)
 
 
 if __name__ == "__main__":

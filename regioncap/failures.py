@@ -38,10 +38,9 @@ class LastFailure:
 
     def _newest(self) -> dict[str, Any] | None:
         try:
-            parts = self._progress.parts()
+            fresh = self._progress.failed() - self._seen
         except QueueError:
             return None
-        fresh = {n for n, part in parts.items() if part["counts"]["failed"]} - self._seen
         self._seen |= fresh
         part = self._store.find(layout.results_key(self._job.job, max(fresh))) if fresh else None
         failed = [record for record in parse_part(part or b"") if record["error"]]

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
+from typing import Any
 
 from regioncap import jobs, layout, versions
 from regioncap.jobs import Job, Success
 from regioncap.progress import Progress
 from regioncap.results import summarize
 from regioncap.store import Store
+
+#: Summaries asked of Redis at a time.
+_AT_A_TIME = 1000
 
 
 def finish(store: Store, progress: Progress, job: Job) -> Success | None:
@@ -19,17 +24,11 @@ def finish(store: Store, progress: Progress, job: Job) -> Success | None:
     Returns:
         The summary, or None if a part is missing.
     """
-    known = progress.parts()
     counts: Counter[str] = Counter()
     parts = []
-    for shard in range(job.shards):
-        key = layout.results_key(job.job, shard)
-        summary = known.get(shard)
+    for key, summary in _summaries(store, progress, job):
         if summary is None:
-            part = store.find(key)
-            if part is None:
-                return None
-            summary = summarize(part)
+            return None
         counts.update(summary["counts"])
         parts.append({"key": key, "sha256": summary["sha256"], **summary["counts"]})
     finished = jobs.now()
@@ -46,3 +45,15 @@ def finish(store: Store, progress: Progress, job: Job) -> Success | None:
     store.delete(layout.open_key(job.job))
     progress.expire()
     return success
+
+
+def _summaries(
+    store: Store, progress: Progress, job: Job
+) -> Iterator[tuple[str, dict[str, Any] | None]]:
+    """Key and summary of each part, in order; None for one that is not there."""
+    for start in range(0, job.shards, _AT_A_TIME):
+        shards = range(start, min(start + _AT_A_TIME, job.shards))
+        for shard, known in zip(shards, progress.parts(shards), strict=True):
+            key = layout.results_key(job.job, shard)
+            part = None if known else store.find(key)
+            yield key, summarize(part) if part else known

@@ -7,7 +7,7 @@ of its results part; `counts`, the sums over all parts. A shard that is noted tw
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -138,13 +138,17 @@ class Progress:
             sums, shards = pipe.execute()
         return {"shards": int(shards), **{name: int(value) for name, value in sums.items()}}
 
-    def parts(self) -> dict[int, dict[str, Any]]:
-        """Summaries of all parts, by shard."""
+    def parts(self, shards: Sequence[int]) -> list[dict[str, Any] | None]:
+        """Summaries of some parts, in the order of the shards; None for one that is not known."""
         with queue_errors():
-            return {
-                int(shard): json.loads(text)
-                for shard, text in self.redis.hscan_iter(self._parts, count=1000)
-            }
+            texts = self.redis.hmget(self._parts, [str(shard) for shard in shards])
+        return [None if text is None else json.loads(text) for text in texts]
+
+    def failed(self) -> set[int]:
+        """Shards with a failed record."""
+        with queue_errors():
+            noted = self.redis.hscan_iter(self._parts, count=1000)
+            return {int(n) for n, text in noted if json.loads(text)["counts"]["failed"]}
 
     def done(self) -> set[int]:
         """Shards that have their results."""

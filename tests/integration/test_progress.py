@@ -36,7 +36,15 @@ def test_note_part__a_corrected_part_replaces_its_counts(progress: Progress) -> 
     progress.note_part(0, summary(32, 0))
 
     assert progress.counts() == {"shards": 1, "records": 32, "failed": 0}
-    assert progress.parts() == {0: summary(32, 0)}
+    assert progress.parts([0]) == [summary(32, 0)]
+
+
+def test_parts__come_in_the_order_asked(progress: Progress) -> None:
+    progress.note_part(7, summary(5, 0))
+    progress.note_part(2000, summary(32, 1))
+
+    assert progress.parts([2000, 3, 7]) == [summary(32, 1), None, summary(5, 0)]
+    assert progress.failed() == {2000}
 
 
 def test_rendered(progress: Progress) -> None:

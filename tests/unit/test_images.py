@@ -117,7 +117,7 @@ def test_decode__a_large_jpeg_is_decoded_small() -> None:
     picture = images.decode(data, budget_pixels=300_000)
 
     assert picture.size_wh == (2400, 1600)
-    assert picture.image.size == (900, 600)  # 3/8: the least that is not below 672x448
+    assert picture.image.size == (1200, 800)  # a half: a quarter would be below 672x448
 
 
 def bomb() -> bytes:

@@ -1,0 +1,31 @@
+"""The whole set of benches, one after the other: `make bench`.
+
+    python -m bench [--json FOLDER]
+
+Each prints its figures; with a folder named they are written there too, as docs/performance has
+them. Takes about ten minutes on two cores. Those of the engine need a model or the tests' tiny one:
+`python -m bench.engine`; those of faults are `python -m bench.soak`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+BENCHES = ("render", "pipeline", "control", "latency", "growth")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
+    parser.add_argument("--json", type=Path, metavar="FOLDER")
+    folder = parser.parse_args().json
+    for name in BENCHES:
+        print(f"== {name}", flush=True)
+        told = [] if folder is None else ["--json", str(folder / f"{name}.json")]
+        subprocess.run([sys.executable, "-m", f"bench.{name}", *told], check=True)
+
+
+if __name__ == "__main__":
+    main()
