@@ -65,7 +65,7 @@ class Board:
         return Group(self._head(status), self._bar(status), lines)
 
     def _head(self, status: JobStatus) -> Text:
-        return Text.assemble((status.job, "bold"), "  ", status.name, "  ", (status.state, "cyan"))
+        return Text.assemble((status.job, "bold"), "  ", (status.state, "cyan"), "  ", status.name)
 
     def _bar(self, status: JobStatus) -> RenderableType:
         row = Table.grid(padding=(0, 2))

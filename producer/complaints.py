@@ -25,14 +25,22 @@ def complain(error: RegionCapError, services: Services) -> int:
 
 def complain_of_bug(error: Exception) -> int:
     """Tells of an error that nobody foresaw, or of a command line that cannot be read."""
-    show: Any = getattr(error, "show", None)  # what typer raises for the latter
-    if show is not None:
-        show()
-        return int(getattr(error, "exit_code", 2))
+    if hasattr(error, "format_message"):  # what typer raises for the latter; it has no public class
+        return _complain_of_command_line(error)
     _trace()
     say(f"error: {type(error).__name__}: {error} [internal]")
     say("  hint: this is a bug; run again with --debug for the traceback")
     return 1
+
+
+def _complain_of_command_line(error: Any) -> int:
+    context = getattr(error, "ctx", None)
+    if type(error).__name__ == "NoArgsIsHelpError":
+        error.show()
+    else:
+        say(f"error: {error.format_message().removesuffix('.')} [usage]")
+        say(f"  hint: see {context.command_path if context else 'regioncap'} --help")
+    return int(error.exit_code)
 
 
 def _trace() -> None:

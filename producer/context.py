@@ -31,7 +31,12 @@ def say(text: str) -> None:
 def emit(text: str) -> None:
     """Writes one line of data."""
     # A name that is no UTF-8 must not end the listing.
-    sys.stdout.buffer.write(text.encode("utf-8", "replace") + b"\n")
+    line = text.encode("utf-8", "replace") + b"\n"
+    if on_terminal():
+        # Through rich, which while a bar is shown stands in for stdout and writes above the bar.
+        sys.stdout.write(line.decode())
+    else:
+        sys.stdout.buffer.write(line)
 
 
 def emit_json(value: Any) -> None:

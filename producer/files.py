@@ -17,6 +17,8 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
     Raises:
         UsageError: It cannot be written there.
     """
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder", code="no-output", hint="name a file")
     temporary = path.with_name(f".{path.name}.part")
     try:
         file = temporary.open("wb")

@@ -31,10 +31,15 @@ def span(seconds: float) -> str:
     return " ".join(parts[:2]) or "0 s"
 
 
+def took(seconds: float) -> str:
+    """How long something took; short times to a tenth: `0.4 s`."""
+    return f"{max(0.0, seconds):.1f} s" if seconds < 10 else span(seconds)
+
+
 def ago(moment: datetime) -> str:
     """How long something is past: `5 min ago`."""
-    passed = span((datetime.now(UTC) - moment).total_seconds()).split(" ")
-    return " ".join(passed[:2]) + " ago"
+    passed_s = (datetime.now(UTC) - moment).total_seconds()
+    return " ".join(span(passed_s).split(" ")[:2]) + " ago" if passed_s >= 1 else "just now"
 
 
 def speed(per_s: float, what: str) -> str:

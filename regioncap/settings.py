@@ -9,6 +9,7 @@ here.
 from __future__ import annotations
 
 import os
+from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -207,11 +208,18 @@ _HINT = "environment names are REGIONCAP_ and the name in capitals; see `regionc
 
 
 def _describe(error: ValidationError) -> str:
-    parts = []
-    for problem in error.errors(include_url=False, include_context=False):
-        name = ".".join(str(part) for part in problem["loc"])
-        parts.append(f"{name}: {problem['msg']}")
-    return "; ".join(parts)
+    problems = error.errors(include_url=False, include_context=False)
+    return "; ".join(_describe_one(dict(problem)) for problem in problems)
+
+
+def _describe_one(problem: dict[str, Any]) -> str:
+    name = ".".join(str(part) for part in problem["loc"])
+    field = Settings.model_fields.get(name)
+    if field is None and problem["type"] == "extra_forbidden":
+        alike = get_close_matches(name, Settings.model_fields, 1)
+        return f"there is no setting {name}" + (f", but {alike[0]}" if alike else "")
+    given = "" if field is None or field.annotation is SecretStr else f" (not {problem['input']!r})"
+    return f"{name}: {problem['msg']}{given}"
 
 
 @lru_cache(maxsize=1)

@@ -50,11 +50,10 @@ def retry_command(
     again = retry.begin(services.store, _progress(services, job), job, chosen)
     services.sender.render(job, sorted(again))
     records = sum(len(shard.indices | shard.flagged) for shard in again.values())
-    say(
-        f"{words.count(records, 'record')} run again"
-        if records
-        else "there is nothing to run again"
-    )
+    if not records:
+        say("there is nothing to run again")
+        return
+    say(f"{words.count(records, 'record')} run again; watch it: regioncap watch {job.job}")
 
 
 def reconcile_command(

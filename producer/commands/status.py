@@ -52,18 +52,18 @@ def _status(services: Services, job: Job) -> JobStatus:
     return job_status(services.store, services.redis, job)
 
 
-_COLUMNS = ("JOB", "NAME", "STATE", "DONE", "FAILED", "REGIONS", "CREATED")
+_COLUMNS = ("JOB", "STATE", "RECORDS", "DONE", "FAILED", "CREATED", "NAME")
 
 
 def _row(status: JobStatus) -> tuple[str, ...]:
     return (
         status.job,
-        status.name,
         status.state,
-        f"{status.done:,} of {status.records:,}",
+        f"{status.records:,}",
+        f"{100 * status.done // max(1, status.records)}%",  # rounded down: 100% means all
         f"{status.failed:,}",
-        f"{status.regions_ok:,}",
         words.ago(status.created),
+        status.name,
     )
 
 
@@ -83,7 +83,7 @@ def _facts(status: JobStatus, job: Job) -> dict[str, str]:
         "source": job.source,
         "queue": job.settings.queue,
         "created": f"{status.created:%Y-%m-%d %H:%M:%S} UTC, {words.ago(status.created)}",
-        "took": words.span((ended - status.created).total_seconds()) if ended else "",
+        "took": words.took((ended - status.created).total_seconds()) if ended else "",
         "results": status.results,
     }
     return {name: value for name, value in facts.items() if value}

@@ -124,7 +124,7 @@ def submit_file(
     with open_source(str(target), sys.stdin.buffer, root) as source:
         _check_services(services)
         try:
-            with meter("uploading", "records") as bar:
+            with meter("uploading", "images") as bar:
                 job, tally = submit(
                     source.records,
                     store=services.store,
@@ -136,7 +136,7 @@ def submit_file(
                     prompt_template=template,
                     on_progress=lambda tally: bar.show(
                         source.fraction(),
-                        tally.records,
+                        tally.uploaded + tally.known,
                         f"{words.size(tally.uploaded_bytes)} sent, {tally.known:,} there already",
                     ),
                 )
@@ -208,13 +208,12 @@ def _dry_run(services: Services, file: str, root: Path | None) -> int:
     totals = check_files([file], settings, root=root)
     tell_totals(totals)
     say(f"{words.count(-(-totals.records // settings.shard_size), 'shard')} would be queued")
+    say(f"{words.count(totals.boxes, 'box')} to caption")
+    if totals.unboxed:
+        say(f"{words.count(totals.unboxed, 'record')} without bbox: regions would be proposed")
     say(
-        f"{words.count(totals.boxes, 'box')} to caption; "
-        f"boxes of {words.count(totals.unboxed, 'record')} would be proposed"
-    )
-    say(
-        f"{words.count(totals.images, 'image')}, {words.size(totals.image_bytes)} would be "
-        "uploaded, less what the store has already"
+        f"at most {words.count(totals.images, 'image')}, {words.size(totals.image_bytes)} would be "
+        "uploaded: none twice, and none that the store has"
     )
     return 2 if totals.problems else 0
 

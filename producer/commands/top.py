@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from producer.context import Services, emit_model
-from producer.words import span
+from producer.words import count, span
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 #: Characters in a line that goes to a file or a pipe.
 _WIDE = 160
+#: Narrower terminals are shown fewer columns.
+_ROOMY = 100
 
 
 def register(app: typer.Typer) -> None:
@@ -48,7 +50,7 @@ def top(
         # Without a terminal there is no width to keep to.
         width = None if sys.stdout.isatty() else _WIDE
         console = Console(highlight=False, width=width)
-        console.print(_board(look(services.store, services.redis)))
+        console.print(_board(look(services.store, services.redis), console.width))
         return
     _live(services, interval)
 
@@ -61,12 +63,12 @@ def _live(services: Services, interval: float) -> None:
     from regioncap.fleet import look
 
     console = Console(highlight=False)
-    shown = _board(look(services.store, services.redis))
+    shown = _board(look(services.store, services.redis), console.width)
     with Live(shown, console=console, screen=True, auto_refresh=False) as live:
         while True:
             time.sleep(interval)
             try:
-                shown = _board(look(services.store, services.redis))
+                shown = _board(look(services.store, services.redis), console.width)
             except ServiceError as error:
                 # What was seen last stays, with a word on why it is old.
                 live.update(_aside(shown, f"{error.message}; trying again"), refresh=True)
@@ -81,7 +83,7 @@ def _aside(shown: RenderableType, text: str) -> RenderableType:
     return Group(Text(text, style="bold red"), shown)
 
 
-def _board(fleet: Fleet) -> RenderableType:
+def _board(fleet: Fleet, width: int) -> RenderableType:
     from rich.console import Group
     from rich.text import Text
 
@@ -91,21 +93,34 @@ def _board(fleet: Fleet) -> RenderableType:
         for name in ("records", "regions", "tokens")
     }
     head = (
-        f"RegionCap   {len(fleet.workers)} workers   {speed['records']:,.1f} records/s   "
+        f"RegionCap   {count(len(fleet.workers), 'worker')}   {speed['records']:,.1f} records/s   "
         f"{speed['regions']:,.1f} regions/s   {speed['tokens']:,.0f} tokens/s"
     )
-    return Group(Text(head, style="bold"), _queues(fleet), _workers(fleet), _jobs(fleet))
+    roomy = width >= _ROOMY
+    tables = (_queues(fleet), _workers(fleet, roomy=roomy), _jobs(fleet, roomy=roomy))
+    return Group(Text(head, style="bold"), *tables)
 
 
-def _table(title: str, *columns: str) -> Table:
+def _table(title: str, *columns: str, wraps: str = "") -> Table:
+    """An empty table; the column that wraps gives way where the terminal is narrow."""
     from rich import box
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(
+        title=f"\n{title}",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        show_edge=False,
+        collapse_padding=True,
+    )
     for name in columns:
-        number = name.startswith(">")
+        plain = name.removeprefix(">")
         table.add_column(
-            name.removeprefix(">"), justify="right" if number else "left", no_wrap=True
+            plain,
+            justify="left" if plain == name else "right",
+            no_wrap=plain != wraps,
+            overflow="fold",
         )
     return table
 
@@ -125,8 +140,9 @@ def _queues(fleet: Fleet) -> Table:
     return table
 
 
-def _workers(fleet: Fleet) -> Table:
-    table = _table("Workers", "worker", "queue", "engine", ">up", ">hands", ">shards/s", "at")
+def _workers(fleet: Fleet, *, roomy: bool) -> Table:
+    columns = ("worker", "queue", "engine", ">up", ">hands", ">shards/s", *["at"] * roomy)
+    table = _table("Workers", *columns, wraps="at" if roomy else "worker")
     for worker in fleet.workers:
         table.add_row(
             f"{worker.kind} {worker.host}:{worker.pid}",
@@ -135,7 +151,7 @@ def _workers(fleet: Fleet) -> Table:
             span(worker.up_s),
             f"{len(worker.in_hand)}/{worker.room}",
             f"{worker.per_s.get('shards', 0):.2f}",
-            _at(worker),
+            *[_at(worker)] * roomy,
         )
     return table
 
@@ -147,20 +163,19 @@ def _at(worker: WorkerView) -> str:
     return ", ".join(told) + more or "idle"
 
 
-def _jobs(fleet: Fleet) -> Table:
-    table = _table(
-        "Jobs", "job", "name", "state", ">records", ">done", ">failed", ">per s", ">left"
-    )
+def _jobs(fleet: Fleet, *, roomy: bool) -> Table:
+    columns = ("job", "state", ">records", ">done", ">failed", ">per s", ">left", *["name"] * roomy)
+    table = _table("Jobs", *columns, wraps="name")
     for view in fleet.jobs:
         status = view.status
         table.add_row(
             status.job,
-            status.name,
             status.state,
             f"{status.records:,}",
             f"{status.done / max(1, status.records):.0%}",
             f"{status.failed:,}",
             f"{view.per_s:,.1f}",
             "?" if view.eta_s is None else span(view.eta_s),
+            *[status.name] * roomy,
         )
     return table

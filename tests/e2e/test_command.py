@@ -114,6 +114,15 @@ def test_validate_cuts_a_long_list_for_people_only(nowhere: dict[str, str], fold
     assert len(program.stdout.splitlines()) == 25 + 1
 
 
+def test_results_do_not_take_a_folders_place(system: System, folder: Path) -> None:
+    job = _unqueued_job(system, write_jsonl(folder / "in.jsonl", [{"image": "red.png"}]))
+
+    found = system.command("results", job, "-o", folder)
+
+    assert found.returncode == 2
+    assert b"is a folder [no-output]" in found.stderr
+
+
 def test_validate_of_nothing_is_a_mistake(nowhere: dict[str, str], folder: Path) -> None:
     (folder / "empty").mkdir()
     found = run_command("validate", "empty", env=nowhere, cwd=folder)
@@ -151,6 +160,9 @@ def test_nothing_configured_names_the_way_out(
         (["submit", "none.jsonl"], 2, b"[no-input-file]"),
         (["submit", "in.jsonl", "--label", "x"], 2, b"key=value"),
         (["submit"], 2, b"--resume"),
+        (["stats"], 2, b"Did you mean 'status'? [usage]"),
+        (["submit", "in.jsonl", "--lable", "x"], 2, b"--label"),
+        (["watch"], 2, b"regioncap watch --help"),
         (["status", "20200101-000000-aaaaaa"], 6, b"[no-such-job]"),
         (["watch", "nonsense"], 2, b"[bad-job-id]"),
         (["--s3-endpoint", "127.0.0.1:1", "status"], 4, b"[store-unavailable]"),
@@ -166,7 +178,8 @@ def test_exit_codes(
 
     assert (found.returncode, found.stdout) == (code, b"")
     assert words in found.stderr
-    assert b"Traceback" not in found.stderr
+    assert found.stderr.startswith(b"error: ")
+    assert len(found.stderr.splitlines()) <= 3
 
 
 def test_debug_shows_the_traceback(system: System) -> None:
@@ -310,6 +323,16 @@ def test_watch_on_a_terminal_is_live_and_lets_go(system: System, folder: Path) -
     assert f"still running; come back with: regioncap watch {job}" in shown
 
 
+def test_problems_and_the_bar_do_not_run_into_each_other(system: System, folder: Path) -> None:
+    file = write_jsonl(folder / "in.jsonl", [{"image": "gone.png"}] * 3)
+
+    shown, code = on_terminal(system, "validate", str(file), "--limit", "3")
+
+    lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown).replace("\r", "\n").split("\n")
+    assert code == 2
+    assert sum(line.startswith(str(folder)) for line in lines) == 3
+
+
 def test_tables_are_coloured_on_a_terminal_only(system: System, folder: Path) -> None:
     job = system.command("submit", folder, "--wait").stdout.decode().strip()
 
@@ -320,7 +343,7 @@ def test_tables_are_coloured_on_a_terminal_only(system: System, folder: Path) ->
     assert "\x1b[" in shown
     assert b"\x1b[" not in piped
     assert piped.split(b"\n")[0].split() == [
-        b"JOB", b"NAME", b"STATE", b"DONE", b"FAILED", b"REGIONS", b"CREATED",
+        b"JOB", b"STATE", b"RECORDS", b"DONE", b"FAILED", b"CREATED", b"NAME",
     ]  # fmt: skip
     assert "red.png" in table
     assert "CAPTION" in table

@@ -35,6 +35,17 @@ def test_ago() -> None:
     assert words.ago(datetime.now(UTC) - timedelta(minutes=5, seconds=3)) == "5 min ago"
 
 
+def test_ago__of_what_has_just_been() -> None:
+    assert words.ago(datetime.now(UTC)) == "just now"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(-1, "0.0 s"), (0.44, "0.4 s"), (9.9, "9.9 s"), (75, "1 min 15 s")]
+)
+def test_took(seconds: float, text: str) -> None:
+    assert words.took(seconds) == text
+
+
 @pytest.mark.parametrize(
     ("per_s", "text"),
     [(12.34, "12.3 images/s"), (1234.5, "1,234 images/s"), (0.04, "2.4 images/min")],

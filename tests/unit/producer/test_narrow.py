@@ -1,0 +1,88 @@
+"""What is shown fits a terminal of 80 columns, whatever names people give."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from rich.console import Console
+
+from producer.board import Board
+from producer.commands import status, top
+from producer.tables import show_table
+from regioncap.fleet import Fleet, JobView, QueueView, WorkerView
+from regioncap.jobs import Job
+from regioncap.settings import JobSettings
+from regioncap.status import JobStatus
+
+JOB = "20261124-192418-6yylv2"
+NAME = "photographs of all the birds of the second expedition"
+NOW = datetime.now(UTC)
+
+
+@pytest.fixture
+def large() -> JobStatus:
+    return JobStatus(
+        job=JOB, name=NAME, state="running", created=NOW, records=12_345_678, done=2_345_678,
+        failed=1_234, shards=385_803, shards_rendered=80_000, regions=9_999_999,
+        regions_ok=9_876_543, prompt_tokens=10**10,
+    )  # fmt: skip
+
+
+def drawn(renderable: object, width: int) -> str:
+    console = Console(width=width, force_terminal=True, color_system=None)
+    with console.capture() as captured:
+        console.print(renderable)
+    return captured.get()
+
+
+def test_status(
+    large: JobStatus, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr("producer.tables.on_terminal", lambda: True)
+
+    show_table(status._COLUMNS, [status._row(large)])
+    shown = capsys.readouterr().out
+
+    assert JOB in shown
+    assert "12,345,678  18%" in shown
+    assert "expedition" in shown  # the name is wrapped, not cut
+    assert max(map(len, shown.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_top(large: JobStatus, width: int) -> None:
+    worker = WorkerView(
+        kind="caption", host="regioncap-caption-7d9f8b6c5d-x2x4z", pid=7, queue="caption.7b",
+        up_s=100_000, engine="baseline", room=4, per_s={"shards": 0.22},
+        in_hand=[{"job": JOB, "shard": 80_123, "seconds": 12.0}] * 3,
+    )  # fmt: skip
+    fleet = Fleet(
+        at=0,
+        workers=[worker],
+        queues=[QueueView(name="caption.7b", queued=10**6, unacked=4, oldest_s=9_999, workers=1)],
+        jobs=[JobView(status=large, per_s=1234.5, eta_s=100_000)],
+    )
+
+    shown = drawn(top._board(fleet, width), width)
+
+    assert JOB in shown
+    assert "regioncap-caption-7d9f" in shown
+    assert "…" not in shown
+    assert max(map(len, shown.splitlines())) <= width
+
+
+def test_watch(large: JobStatus) -> None:
+    settings = JobSettings()
+    job = Job(job=JOB, created=NOW, records=large.records, shards=large.shards, settings=settings)
+    board = Board(job)
+    for at_s in range(0, 40, 10):
+        board.see(at_s, large.model_copy(update={"done": 1000 * at_s}), None)
+
+    shown = drawn(board.view(), 80)
+
+    assert f"{JOB}  running" in shown
+    assert "30,000 done · 1,234 failed" in shown
+    assert "left" in shown
+    assert max(map(len, shown.splitlines())) <= 80

@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from regioncap.errors import UsageError
+from regioncap.settings import load_settings
+
+
+@pytest.fixture(autouse=True)
+def folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("toml", "said"),
+    [
+        ("maxboxes = 3", "there is no setting maxboxes, but max_boxes"),
+        ("zzz = 3", "there is no setting zzz"),
+        ("max_boxes = 0", "max_boxes: Input should be greater than or equal to 1 (not 0)"),
+        ("max_boxes = ", "regioncap.toml: Invalid value (at end of document)"),
+        ("max_boxes = 0\ntop_p = 2", "(not 0); top_p: Input should be less than"),
+    ],
+)
+def test_a_mistake_is_named(folder: Path, toml: str, said: str) -> None:
+    (folder / "regioncap.toml").write_text(toml)
+
+    with pytest.raises(UsageError) as caught:
+        load_settings()
+
+    assert said in caught.value.message
+    assert caught.value.code == "bad-settings"
+
+
+def test_a_secret_is_not_named(folder: Path) -> None:
+    (folder / "regioncap.toml").write_text("s3_secret_key = 12345678")
+
+    with pytest.raises(UsageError) as caught:
+        load_settings()
+
+    assert "s3_secret_key" in caught.value.message
+    assert "12345678" not in caught.value.message
