@@ -16,7 +16,7 @@ from celery import Task, signals
 from regioncap import engines, layout, logs
 from regioncap.caption import CaptionStage
 from regioncap.engines.thread import EngineThread
-from regioncap.errors import StoreError
+from regioncap.errors import RegionCapError, StoreError
 from regioncap.janitor import Janitor
 from regioncap.progress import connect
 from regioncap.queue import CAPTION_TASK, Sender, make_app
@@ -93,9 +93,19 @@ def _setup_logging(**_: Any) -> None:
 
 @signals.worker_init.connect
 def _init(**_: Any) -> None:
-    # Before the first message is taken: a message taken now would wait for the model to load.
-    _engine().start()
-    _stage()
+    # Celery sets logging up only after this.
+    logs.configure()
+    try:
+        # Before the first message is taken: one taken now would wait for the model to load.
+        _engine().start()
+        _stage()
+    except RegionCapError as error:
+        _log.error("the engine does not start", code=error.code, error=str(error))
+        # Celery would log any other exception of a receiver, and take messages all the same.
+        raise SystemExit(error.exit_code) from error
+    except Exception as error:
+        _log.exception("the engine does not start")
+        raise SystemExit(RegionCapError.exit_code) from error
 
 
 @signals.worker_ready.connect
