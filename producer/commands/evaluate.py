@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json as json_module
+import re
+from itertools import cycle, product
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, get_args
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
+    from regioncap.boxes import Size
     from regioncap.evaluation.runner import Variant
     from regioncap.evaluation.scenes import Scene
     from regioncap.evaluation.scores import Result
@@ -37,7 +40,12 @@ def eval_command(
     prompts: Annotated[str, typer.Option(help="Prompt templates, or files.")] = "default",
     per_call: Annotated[str, typer.Option(help="Most regions in one picture.")] = "10",
     scenes: Annotated[int, typer.Option(min=1, help="Made scenes of each kind.")] = 2,
-    regions: Annotated[int, typer.Option(min=1, max=50, help="Regions in a made scene.")] = 8,
+    regions: Annotated[
+        str, typer.Option(help="Regions in a made scene; several numbers take turns: 1,2,3.")
+    ] = "8",
+    sizes: Annotated[
+        str, typer.Option(help="Sizes of made scenes, pixels; several take turns.")
+    ] = "1792x1344",
     kinds: Annotated[str, typer.Option(help="Only kinds with this in their name: colours.")] = "",
     seed: Annotated[int, typer.Option(min=0, help="Seed of the scenes and of the sampling.")] = 0,
     temperature: Annotated[float, typer.Option(help="0 is greedy.")] = 0.0,
@@ -58,7 +66,8 @@ def eval_command(
         engine=engine, model=model, seed=seed, temperature=temperature
     )
     variants = _variants(modes, styles, prompts, per_call)
-    chosen = _scenes(data, scenes, regions, kinds, seed)
+    turns = list(product(_numbers(regions, "--regions", most=50), _sizes(sizes)))
+    chosen = _scenes(data, scenes, turns, kinds, seed)
     count = sum(len(scene.truths) for scene in chosen)
     say(f"{len(chosen)} pictures with {count} regions, {len(variants)} ways to show them")
     results, facts = _run(services, variants, chosen)
@@ -88,20 +97,36 @@ def _variants(modes: str, styles: str, prompts: str, per_call: str) -> list[Vari
             f"no region mode {', '.join(unknown)}; there are {', '.join(known)}",
             param_hint="--modes",
         )
-    counts = [int(count) for count in _listed(per_call) if count.isdecimal() and int(count) > 0]
-    if len(counts) < len(_listed(per_call)):
-        raise typer.BadParameter(f"{per_call!r} is not numbers", param_hint="--per-call")
+    counts = _numbers(per_call, "--per-call")
     for style in _listed(styles):
         marks.get(style)
     templates = [(name, template_text(name)) for name in _listed(prompts)]
     return list(variants(chosen, _listed(styles), templates, counts))
 
 
+def _numbers(text: str, option: str, most: int = 1000) -> list[int]:
+    parts = _listed(text)
+    numbers = [int(part) for part in parts if part.isdecimal() and 0 < int(part) <= most]
+    if not parts or len(numbers) < len(parts):
+        raise typer.BadParameter(f"{text!r} is not numbers from 1 to {most}", param_hint=option)
+    return numbers
+
+
+def _sizes(text: str) -> list[Size]:
+    found = [re.fullmatch(r"(\d{3,4})x(\d{3,4})", part) for part in _listed(text)]
+    sizes = [(int(match[1]), int(match[2])) for match in found if match]
+    if not found or len(sizes) < len(found):
+        raise typer.BadParameter(f"{text!r} is not sizes such as 1792x1344", param_hint="--sizes")
+    return sizes
+
+
 def _listed(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
-def _scenes(data: Path | None, each: int, regions: int, kinds: str, seed: int) -> list[Scene]:
+def _scenes(
+    data: Path | None, each: int, turns: Sequence[tuple[int, Size]], kinds: str, seed: int
+) -> list[Scene]:
     from regioncap.errors import UsageError
     from regioncap.evaluation import scenes
 
@@ -110,9 +135,9 @@ def _scenes(data: Path | None, each: int, regions: int, kinds: str, seed: int) -
             found = list(scenes.own_data(data))
         else:
             found = [
-                scenes.make_scene(content, layout, regions, seed + i)
+                scenes.make_scene(content, layout, count, seed + i, size_wh)
                 for content, layout in scenes.kinds()
-                for i in range(each)
+                for i, (count, size_wh) in zip(range(each), cycle(turns), strict=False)
                 if kinds in f"{content}, {layout}"
             ]
             found += [scene for scene in scenes.photographs() if kinds in scene.kind]

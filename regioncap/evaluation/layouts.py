@@ -6,15 +6,23 @@ from random import Random
 from typing import Literal, get_args
 
 from regioncap.boxes import Size, area_xyxy, intersection_xyxy
-from regioncap.marks.base import Rect
+from regioncap.marks.base import Rect, grow
 
-#: apart: of middling size with room between; small: below half a per cent of the picture;
-#: crowded: side by side like tiles; overlapping: each partly over another.
-Layout = Literal["apart", "small", "crowded", "overlapping"]
+#: apart: of middling size with room between; large: of up to a third of the picture's height, with
+#: room between; small: below half a per cent of the picture; crowded: side by side like tiles;
+#: overlapping: each partly over another.
+Layout = Literal["apart", "large", "small", "crowded", "overlapping"]
 LAYOUTS: tuple[Layout, ...] = get_args(Layout)
 
+#: Sides of the boxes, as shares of the picture's shorter side.
+_SIDES: dict[Layout, tuple[float, float]] = {
+    "apart": (0.1, 0.2),
+    "large": (0.2, 0.34),
+    "small": (0.04, 0.065),
+    "overlapping": (0.16, 0.28),
+}
 _TRIES = 20_000
-_GAP_PX = 16
+_GAP = 0.012
 #: Most of a region that those drawn after it may cover.
 _COVERED = 0.3
 
@@ -33,28 +41,35 @@ def place(layout: Layout, count: int, size_wh: Size, random: Random) -> list[Rec
     """
     if layout == "crowded":
         return _tiles(count, size_wh, random)
-    low, high = {"apart": (0.1, 0.2), "small": (0.04, 0.065), "overlapping": (0.16, 0.28)}[layout]
+    low, high = _SIDES[layout]
     boxes: list[Rect] = []
     for _ in range(_TRIES):
         if len(boxes) == count:
             break
         box = _random_box(low, high, size_wh, random)
-        fits = _overlaps_a_little if layout == "overlapping" else _is_apart
-        if fits(box, boxes):
+        if layout == "overlapping":
+            fits = _overlaps_a_little(box, boxes)
+        else:
+            fits = _is_apart(box, boxes, _gap_px(size_wh))
+        if fits:
             boxes.append(box)
     return boxes
 
 
 def _random_box(low: float, high: float, size_wh: Size, random: Random) -> Rect:
     width, height = (int(min(size_wh) * random.uniform(low, high)) for _ in range(2))
-    left = random.randint(_GAP_PX, size_wh[0] - width - _GAP_PX)
-    top = random.randint(_GAP_PX, size_wh[1] - height - _GAP_PX)
+    gap = _gap_px(size_wh)
+    left = random.randint(gap, size_wh[0] - width - gap)
+    top = random.randint(gap, size_wh[1] - height - gap)
     return left, top, left + width, top + height
 
 
-def _is_apart(box: Rect, others: list[Rect]) -> bool:
-    x1, y1, x2, y2 = box
-    grown = (x1 - _GAP_PX, y1 - _GAP_PX, x2 + _GAP_PX, y2 + _GAP_PX)
+def _gap_px(size_wh: Size) -> int:
+    return max(1, round(_GAP * min(size_wh)))
+
+
+def _is_apart(box: Rect, others: list[Rect], gap_px: int) -> bool:
+    grown = grow(box, gap_px)
     return not any(intersection_xyxy(grown, other) for other in others)
 
 

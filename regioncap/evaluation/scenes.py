@@ -53,7 +53,9 @@ def kinds() -> list[tuple[Content, Layout]]:
     ]
 
 
-def make_scene(content: Content, layout: Layout, count: int, seed: int) -> Scene:
+def make_scene(
+    content: Content, layout: Layout, count: int, seed: int, size_wh: Size = SIZE_WH
+) -> Scene:
     """Makes a scene.
 
     No two of its regions hold the same.
@@ -63,11 +65,12 @@ def make_scene(content: Content, layout: Layout, count: int, seed: int) -> Scene
         layout: How they lie.
         count: How many there are, at most: fewer where no more fit, or are to be told apart.
         seed: Another seed makes another scene.
+        size_wh: Size of the picture, pixels.
     """
     random = Random(f"{content} {layout} {count} {seed}")  # noqa: S311 # no secret
-    image = _ground(random)
+    image = _ground(random, size_wh)
     things = things_of(content, random)
-    boxes = place(layout, min(count, len(things)), SIZE_WH, random)
+    boxes = place(layout, min(count, len(things)), size_wh, random)
     for box, thing in zip(boxes, things, strict=False):
         thing.paint(image, box)
     order = random.sample(range(len(boxes)), len(boxes))
@@ -84,17 +87,17 @@ def _xywh(box: Rect) -> list[float]:
     return [box[0], box[1], box[2] - box[0], box[3] - box[1]]
 
 
-def _ground(random: Random) -> Image.Image:
+def _ground(random: Random, size_wh: Size) -> Image.Image:
     """A piece of an example photograph, enlarged, and paled so that what is drawn stands out."""
     photo = _photos()[random.randrange(len(_photos()))]
-    wide = min(photo.width, int(photo.height * SIZE_WH[0] / SIZE_WH[1]))
-    high = int(wide * SIZE_WH[1] / SIZE_WH[0])
+    wide = min(photo.width, int(photo.height * size_wh[0] / size_wh[1]))
+    high = int(wide * size_wh[1] / size_wh[0])
     scale = random.uniform(0.5, 1)
     wide, high = int(wide * scale), int(high * scale)
     left, top = random.randint(0, photo.width - wide), random.randint(0, photo.height - high)
     piece = photo.crop((left, top, left + wide, top + high))
-    piece = piece.resize(SIZE_WH, Image.Resampling.BICUBIC)
-    return Image.blend(piece, Image.new("RGB", SIZE_WH, (205, 200, 190)), 0.35)
+    piece = piece.resize(size_wh, Image.Resampling.BICUBIC)
+    return Image.blend(piece, Image.new("RGB", size_wh, (205, 200, 190)), 0.35)
 
 
 @cache

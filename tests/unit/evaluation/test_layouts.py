@@ -32,6 +32,8 @@ def test_boxes_lie_in_the_picture_as_the_layout_says(layout: Layout, count: int,
         assert not any(shared(boxes))
     elif len(boxes) > 1:
         assert any(shared(boxes))
+    if layout == "large":
+        assert all(0.19 * SIZE[1] < min(b[2] - b[0], b[3] - b[1]) for b in boxes)
     if layout == "small":
         assert all(area_xyxy(box) < 0.005 * SIZE[0] * SIZE[1] for box in boxes)
 

@@ -20,7 +20,7 @@ from regioncap.images import decode
 def test_truths_of_a_scene_can_be_told_apart(content: Content, layout: Layout) -> None:
     scene = make_scene(content, layout, 10, seed=3)
 
-    assert len(scene.truths) == len(scene.boxes_xywh) >= 8
+    assert len(scene.truths) == len(scene.boxes_xywh) >= (5 if layout == "large" else 8)
     for i, own in enumerate(scene.truths):
         others = scene.truths[:i] + scene.truths[i + 1 :]
         assert judge(own.text, own, others) == "right"
@@ -33,6 +33,13 @@ def test_same_seed_makes_the_same_scene_and_another_another() -> None:
     assert first == again
     assert first.image != other.image
     assert first.boxes_xywh != other.boxes_xywh
+
+
+def test_scenes_come_in_the_size_asked_for() -> None:
+    scene = make_scene("shapes", "large", 5, seed=1, size_wh=(480, 640))
+
+    assert decode(scene.image).size_wh == (480, 640)
+    assert all(0.18 * 480 < min(w, h) and max(w, h) < 0.36 * 480 for *_, w, h in scene.boxes_xywh)
 
 
 def test_numbers_do_not_follow_from_places() -> None:
