@@ -55,6 +55,28 @@ class ServerTimeQoS(kombu_redis.QoS):  # type: ignore[misc]  # kombu carries no 
         self._ahead_s = ahead_s if abs(ahead_s) > 0.5 else 0.0
         super().restore_visible(start, num, interval)
 
+    # kombu asks a connection that was lost where Redis is, and the error would end the worker. What
+    # was in hand then is given back by its lease, or comes again and is found done already.
+
+    def restore_unacked(self, client: Any = None) -> None:
+        """Gives back what is in hand."""
+        if not self._is_lost:
+            super().restore_unacked(client)
+
+    def ack(self, delivery_tag: str) -> None:
+        """Takes a message out of those in hand: it is dealt with."""
+        if not self._is_lost:
+            super().ack(delivery_tag)
+
+    def reject(self, delivery_tag: str, requeue: bool = False) -> None:
+        """Takes a message out of those in hand, and puts it back into its queue."""
+        if not self._is_lost:
+            super().reject(delivery_tag, requeue)
+
+    @property
+    def _is_lost(self) -> bool:
+        return getattr(self.channel.connection, "client", None) is None
+
     @property
     def visibility_timeout(self) -> float:
         """Kombu subtracts it from this machine's clock; so the difference goes into it."""

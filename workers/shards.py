@@ -62,6 +62,7 @@ class Shards:
     _failures: int = 0
     #: Starts to be taken back as soon as Redis can be reached again.
     _owed: deque[Attempts] = field(default_factory=deque)
+    _paying: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
         self.redis: redis.Redis = connect(self.settings)
@@ -159,9 +160,10 @@ class Shards:
             self._owed.append(attempts)
 
     def _pay(self) -> None:
-        while self._owed:
-            self._owed[0].forgive()
-            self._owed.popleft()
+        with self._paying:
+            while self._owed:
+                self._owed[0].forgive()
+                self._owed.popleft()
 
     def _check_stopping(self) -> None:
         if self.stopping.is_set():

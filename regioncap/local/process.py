@@ -116,8 +116,12 @@ class Child:
         """SIGTERM, then SIGKILL to its whole group; does nothing to a child that is down."""
         self.ask_to_stop()
         if not self.join(self.command.stop_timeout_s):
-            signal_group(self.pid, signal.SIGKILL)
+            self.kill()
             self.join()
+
+    def kill(self) -> None:
+        """SIGKILL to its whole group, as a crash of it; the watcher starts it again."""
+        signal_group(self.pid, signal.SIGKILL)
 
     def log_tail(self, lines: int = _TAIL_LINES) -> str:
         """The last lines of its log."""

@@ -20,6 +20,7 @@ from typing import Self
 from regioncap.errors import ServiceError, UsageError
 from regioncap.local import seaweed, valkey
 from regioncap.local.files import free_ports, is_port_free, try_lock, write_private
+from regioncap.local.guard import Guard
 from regioncap.local.process import Child, Supervisor
 
 BUCKET = "regioncap"
@@ -67,6 +68,7 @@ class LocalStack:
     def __init__(self, folder: Path) -> None:
         self.folder = folder.absolute()
         self.supervisor: Supervisor | None = None
+        self._guard: Guard | None = None
         self._private = _Private()
         self._lock: int | None = None
 
@@ -150,6 +152,9 @@ class LocalStack:
             self._start_servers_once()
 
     def _stop_servers(self) -> None:
+        if self._guard is not None:
+            self._guard.stop()
+            self._guard = None
         if self.supervisor is not None:
             self.supervisor.stop()
             self.supervisor = None
@@ -181,6 +186,7 @@ class LocalStack:
         )
         broker.wait_ready(lambda: valkey.is_ready(settings["broker_url"]), START_TIMEOUT_S)
         store.wait_ready(lambda: seaweed.is_ready(client, BUCKET), START_TIMEOUT_S)
+        self._guard = Guard(store, self.folder)
 
     def _write_info(self) -> None:
         info = {"pid": os.getpid(), "settings": self.settings()}

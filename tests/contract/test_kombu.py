@@ -83,6 +83,21 @@ def test_give_back_puts_a_message_into_its_queue(channel: Any, client: redis.Red
     assert not client.exists(UNACKED, UNACKED_INDEX)
 
 
+def test_a_lost_connection_ends_no_worker(
+    channel: Any, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as lost:
+        channel._disconnect_pools()
+        lost.setattr(channel.connection, "client", None)
+        (tag,) = channel.qos._delivered
+        channel.qos.ack(tag)
+        channel.qos.reject(tag, requeue=True)
+        channel.qos.restore_unacked()
+    assert client.hlen(UNACKED) == 1
+    channel.qos.restore_unacked()
+    assert client.hlen(UNACKED) == 0
+
+
 @pytest.mark.parametrize("ahead_s", [-120.0, 120.0])
 def test_another_clock_takes_nobody_s_message(
     channel: Any, client: redis.Redis, monkeypatch: pytest.MonkeyPatch, ahead_s: float

@@ -5,17 +5,19 @@ from __future__ import annotations
 import os
 import random
 import signal
-import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from regioncap.errors import StoreError
 from regioncap.local import LocalStack
+from regioncap.settings import Settings
 from regioncap.store import Store
 from tests.support.proxy import proxied
 from tests.support.rig import Rig, wait_until
+from tests.support.small_disk import fill, mounted
 
 
 def test_crash_and_restart(
@@ -82,35 +84,43 @@ def test_connection_refused(rig: Rig, input_file: Path, expected: bytes) -> None
     rig.check(job, expected)
 
 
-def test_disk_full(tmp_path: Path, input_file: Path, expected: bytes) -> None:
-    folder = tmp_path / "small"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(folder)]
-    if subprocess.run(mount, check=False, capture_output=True).returncode:
-        pytest.skip("only root can mount a small disk")
-    try:
-        with LocalStack(folder / "stack") as stack:
-            _fill_and_free(Rig(stack, tmp_path / "rig"), folder, input_file, expected)
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    with mounted(tmp_path / "small") as disk:
+        yield disk
 
 
-def _fill_and_free(rig: Rig, folder: Path, input_file: Path, expected: bytes) -> None:
-    ballast = folder / "ballast"
-    try:
-        workers = rig.start("render"), rig.start("caption")
-        rig.keep(*workers)
-        job = rig.submit(input_file)
-        rig.wait_for_parts(job)
-        with ballast.open("wb") as file:
-            try:
-                while True:
-                    file.write(bytes(100_000))
-                    file.flush()
-            except OSError:
-                pass
-        wait_until(lambda: "back to the queue" in rig.logs())
+def test_disk_full(small_disk: Path, tmp_path: Path, input_file: Path, expected: bytes) -> None:
+    with LocalStack(small_disk / "stack") as stack:
+        rig = Rig(stack, tmp_path / "rig")
+        try:
+            rig.keep(rig.start("render"), rig.start("caption"))
+            job = rig.submit(input_file)
+            rig.wait_for_parts(job)
+            ballast = fill(small_disk)
+            wait_until(lambda: "back to the queue" in rig.logs())
+            ballast.unlink()
+            rig.check(job, expected)
+        finally:
+            rig.stop()
+
+
+def test_store_writes_again_after_its_disk_was_full(small_disk: Path) -> None:
+    with LocalStack(small_disk / "stack") as stack:
+        store = Store(Settings(**stack.settings()), attempts=0)  # type: ignore[arg-type]
+        # The store spreads its names over several files by folder; each one is to find no room.
+        keys = [f"{number}/empty" for number in range(32)]
+        assert all(_writes(store, key) for key in keys)
+        ballast = fill(small_disk)
+        wait_until(lambda: not any(_writes(store, key) for key in keys))
         ballast.unlink()
-        rig.check(job, expected)
-    finally:
-        rig.stop()
+        wait_until(lambda: all(_writes(store, key) for key in keys), 200)
+        assert [store.get(key) for key in keys] == [b""] * len(keys)
+
+
+def _writes(store: Store, key: str) -> bool:
+    try:
+        store.put(key, b"")
+    except StoreError:
+        return False
+    return True

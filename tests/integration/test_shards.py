@@ -1,17 +1,19 @@
-"""What a worker does around its shards, when the engine that they are in dies."""
+"""What a worker does around its shards: starts are counted and taken back once."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
+import redis
 from celery import Celery, Task
 from celery.exceptions import Reject
 
 from regioncap.attempts import Attempts
-from regioncap.errors import EngineDeadError, StoppedError
+from regioncap.errors import EngineDeadError, QueueError, StoppedError
 from regioncap.settings import load_settings
 from workers.shards import Shards, Work
 
@@ -75,3 +77,33 @@ def test_engine_death__nothing_begins_after_it(shards: Shards) -> None:
         go_back(shards, shard, work)
     assert not begun
     assert [deaths(shards, shard) for shard in (0, 1)] == [1, 0]
+
+
+class Away(Attempts):
+    """Starts that cannot be taken back while Redis is away."""
+
+    away = True
+
+    def __init__(self, client: redis.Redis) -> None:
+        super().__init__(client, JOB, "caption", 0)
+        self.twice = threading.Barrier(2)
+
+    def forgive(self, what: str = "shard") -> None:
+        if self.away:
+            raise QueueError("Redis cannot be reached")
+        with suppress(threading.BrokenBarrierError):
+            self.twice.wait(0.5)  # time for another thread to do the same
+        super().forgive(what)
+
+
+def test_a_debt_is_paid_once(shards: Shards) -> None:
+    starts = Away(shards.redis)
+    starts.start()
+    starts.start()
+    with pytest.raises(StoppedError), shards._forgiving(starts):
+        raise StoppedError("the worker is told to stop")
+    starts.away = False
+    with ThreadPoolExecutor() as pool:
+        for payment in [pool.submit(shards._pay) for _ in range(2)]:
+            payment.result(60)
+    assert deaths(shards, 0) == 1
