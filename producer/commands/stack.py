@@ -75,8 +75,6 @@ def demo_command(
     model: Annotated[str | None, typer.Option(help="Model folder or hub name.")] = None,
 ) -> None:
     """Caption the example photographs with a stack of its own, and leave what comes out."""
-    import tempfile
-
     from producer.commands.results import fetch_images, fetch_results
     from producer.commands.submit import submit_file
     from producer.commands.view import write_page
@@ -85,8 +83,7 @@ def demo_command(
 
     started = time.monotonic()
     output.mkdir(parents=True, exist_ok=True)
-    temporary = tempfile.TemporaryDirectory(prefix="regioncap-demo-")
-    with temporary as folder, _stack(Path(folder)) as stack:
+    with _scratch() as folder, _stack(folder) as stack:
         services = context.obj.with_flags(engine=engine, model=model, **stack.settings())
         start_workers(stack, services, render_workers=1, caption_workers=1)
         job = submit_file(services, examples.photos_jsonl(), name="demo")
@@ -101,6 +98,26 @@ def demo_command(
     say("  regioncap up                  in this terminal")
     say("  regioncap submit my.jsonl     in a second one, in the same folder")
     raise typer.Exit(exit_code(status))
+
+
+@contextmanager
+def _scratch() -> Iterator[Path]:
+    """A folder that is gone in the end, unless a service failed: its logs tell why."""
+    import shutil
+    import tempfile
+
+    from regioncap.errors import ServiceError
+
+    folder = Path(tempfile.mkdtemp(prefix="regioncap-demo-"))
+    keep = False
+    try:
+        yield folder
+    except ServiceError:
+        keep = True
+        raise
+    finally:
+        if not keep:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager

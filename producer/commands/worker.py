@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Mapping
 from typing import Annotated
 
 import typer
@@ -21,14 +20,16 @@ def register(app: typer.Typer) -> None:
 
 @worker.command("render")
 def render_command(
+    context: typer.Context,
     concurrency: Annotated[int | None, typer.Option(help="Processes [cores].")] = None,
 ) -> None:
     """Draw marks: CPU work, one process per core."""
-    _run("render", ["-Q", "render"], {"CONCURRENCY": concurrency})
+    _run("render", ["-Q", "render"], context.obj.with_flags(concurrency=concurrency))
 
 
 @worker.command("caption")
 def caption_command(
+    context: typer.Context,
     queue: Annotated[str | None, typer.Option(help="Queue to serve.")] = None,
     engine: Annotated[
         str | None, typer.Option(help="What captions; baseline needs no model.")
@@ -37,9 +38,10 @@ def caption_command(
     concurrency: Annotated[int | None, typer.Option(help="Shards in hand.")] = None,
 ) -> None:
     """Caption regions: one process per GPU."""
-    given = {"QUEUE": queue, "ENGINE": engine, "MODEL": model, "CONCURRENCY": concurrency}
-    served = queue or os.environ.get("REGIONCAP_QUEUE") or "caption"
-    _run("caption", ["-Q", served, "-P", "threads"], given)
+    services: Services = context.obj.with_flags(
+        queue=queue, engine=engine, model=model, concurrency=concurrency
+    )
+    _run("caption", ["-Q", services.settings.queue, "-P", "threads"], services)
 
 
 @worker.command("janitor")
@@ -58,11 +60,12 @@ def janitor_command(context: typer.Context) -> None:
     janitor.run()
 
 
-def _run(kind: str, arguments: list[str], given: Mapping[str, object]) -> None:
+def _run(kind: str, arguments: list[str], services: Services) -> None:
     from regioncap.local.workers import celery_command
 
+    given = {name: value for name, value in services.flags.items() if value is not None}
     environment = os.environ | {
-        f"REGIONCAP_{name}": str(value) for name, value in given.items() if value is not None
+        f"REGIONCAP_{name.upper()}": str(value) for name, value in given.items()
     }
     command = celery_command(kind, arguments)
     # In place of this process: signals then reach the worker itself.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -90,7 +91,7 @@ class Child:
 
         Raises:
             ServiceError: The child ended first, or did not serve in time (`stack-start`); the
-                message holds the last lines of its log.
+                message holds its last words.
         """
         deadline = time.monotonic() + timeout_s
         while not probe():
@@ -127,6 +128,15 @@ class Child:
         """The last lines of its log."""
         text = self.log_path.read_text(encoding="utf-8", errors="replace")
         return "\n".join(text.splitlines()[-lines:])
+
+    def last_words(self) -> str:
+        """What its log says last: a line, or of an entry in JSON the error."""
+        line = next(filter(None, map(str.strip, reversed(self.log_tail().splitlines()))), "nothing")
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            return line
+        return str(entry.get("error") or entry.get("event")) if isinstance(entry, dict) else line
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         log = os.open(self.log_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
@@ -177,7 +187,7 @@ class Child:
 
     def _start_error(self, what: str) -> ServiceError:
         return ServiceError(
-            f"{self.command.name} {what}; its last words:\n{self.log_tail()}",
+            f"{self.command.name} {what}; its last words: {self.last_words()}",
             code="stack-start",
             hint=f"see {self.log_path}",
         )

@@ -37,7 +37,8 @@ def start_workers(stack: LocalStack, settings: Settings, render: int = 1, captio
         caption: How many caption workers.
 
     Raises:
-        ServiceError: One ends or is not ready in time; the message shows its log (`stack-start`).
+        ServiceError: One ends or is not ready in time (`stack-start`); the message holds its last
+            words.
     """
     if stack.supervisor is None:
         raise ServiceError("the stack is down", code="stack-start")
@@ -86,7 +87,7 @@ def complain_of_ended(stack: LocalStack) -> None:
     """
     for child in stack.supervisor.ended() if stack.supervisor else []:
         raise ServiceError(
-            f"{child.command.name} does not start:\n{child.log_tail()}",
+            f"{child.command.name} does not start: {child.last_words()}",
             code="stack-start",
             hint=f"its log: {child.log_path}",
         )

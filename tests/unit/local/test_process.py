@@ -61,6 +61,22 @@ def test_start_error_holds_the_last_words(supervisor: Supervisor) -> None:
     assert str(supervisor.log_dir / "child.log") in failed.value.hint
 
 
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ("Traceback:\n  line 3\nValueError: no\n\n", "ValueError: no"),
+        ('{"event": "the engine does not start", "error": "no model"}', "no model"),
+        ('{"event": "ready"}', "ready"),
+        ("[1]", "[1]"),
+        ("", "nothing"),
+    ],
+)
+def test_last_words_are_one_line(supervisor: Supervisor, said: str, words: str) -> None:
+    child = supervisor.start(python(f"print({said!r}, end='')", restart=False))
+    assert child.join(30)
+    assert child.last_words() == words
+
+
 def test_start_error_when_it_never_answers(supervisor: Supervisor) -> None:
     child = supervisor.start(python(SLEEP))
     with pytest.raises(ServiceError, match=r"did not answer within 0\.1 s"):
