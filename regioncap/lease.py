@@ -66,12 +66,25 @@ class ServerTimeQoS(kombu_redis.QoS):  # type: ignore[misc]  # kombu carries no 
     def ack(self, delivery_tag: str) -> None:
         """Takes a message out of those in hand: it is dealt with."""
         if not self._is_lost:
-            super().ack(delivery_tag)
+            with self._let_go(delivery_tag):
+                super().ack(delivery_tag)
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
         """Takes a message out of those in hand, and puts it back into its queue."""
         if not self._is_lost:
-            super().reject(delivery_tag, requeue)
+            with self._let_go(delivery_tag):
+                super().reject(delivery_tag, requeue)
+
+    @contextmanager
+    def _let_go(self, delivery_tag: str) -> Iterator[None]:
+        """Counts a message as out of hand also if Redis could not be told.
+
+        kombu goes on counting it, and a worker that counts as many as it may hold takes no more.
+        """
+        try:
+            yield
+        finally:
+            self._dirty.add(delivery_tag)
 
     @property
     def _is_lost(self) -> bool:

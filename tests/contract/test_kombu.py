@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import time
 from collections.abc import Iterator
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -96,6 +97,23 @@ def test_a_lost_connection_ends_no_worker(
     assert client.hlen(UNACKED) == 1
     channel.qos.restore_unacked()
     assert client.hlen(UNACKED) == 0
+
+
+@pytest.mark.parametrize("end", ["ack", "reject"])
+def test_a_message_whose_end_redis_is_not_told_makes_room_for_another(
+    channel: Any, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    (tag,) = channel.qos._delivered
+    assert not channel.qos.can_consume()
+    with monkeypatch.context() as away:
+        away.setattr(channel, "conn_or_acquire", _refuse)
+        with pytest.raises(redis.exceptions.ConnectionError):
+            {"ack": channel.qos.ack, "reject": partial(channel.qos.reject, requeue=True)}[end](tag)
+    assert channel.qos.can_consume()
+
+
+def _refuse(*_: Any) -> None:
+    raise redis.exceptions.ConnectionError("refused")
 
 
 @pytest.mark.parametrize("ahead_s", [-120.0, 120.0])
