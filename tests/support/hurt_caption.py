@@ -47,6 +47,12 @@ async def _hurt(
     return await _real(self, requests)
 
 
+async def _health(self: BaselineEngine) -> None:
+    if "HURT_IDLE" in os.environ:
+        raise EngineDeadError("the engine is gone")
+
+
+BaselineEngine.health = _health  # type: ignore[method-assign]
 BaselineEngine.caption = _hurt  # type: ignore[method-assign]
 
 from workers.caption import app  # noqa: E402, F401  # the worker, hurt as above
