@@ -48,6 +48,21 @@ for module in (
 ):  # fmt: skip
     module.register(app)
 
+#: Under which heading `--help` lists a command.
+PANELS = {
+    "Start": ("init", "demo", "up", "down", "doctor"),
+    "Jobs": ("validate", "submit", "status", "watch", "cancel", "retry"),
+    "Results": ("results", "view", "export", "import-edits", "audit"),
+    "Marks and prompts": ("marks", "prompts", "eval"),
+    "Operation": ("worker", "top", "config", "setup", "reconcile", "gc"),
+}
+_PANEL_OF = {name: panel for panel, names in PANELS.items() for name in names}
+
+for command in app.registered_commands:
+    command.rich_help_panel = _PANEL_OF[str(command.name)]
+for group in app.registered_groups:
+    group.rich_help_panel = _PANEL_OF[str(group.name)]
+
 
 def _version(wanted: bool) -> None:
     if wanted:
@@ -61,7 +76,7 @@ def _main(
     broker_url: Annotated[str | None, typer.Option(help="Redis, as a URL.")] = None,
     s3_endpoint: Annotated[str | None, typer.Option(help="S3 store, as host:port.")] = None,
     s3_bucket: Annotated[str | None, typer.Option(help="Bucket that holds everything.")] = None,
-    debug: Annotated[bool, typer.Option(help="Show tracebacks.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,

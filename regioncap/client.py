@@ -25,7 +25,7 @@ from regioncap.progress import connect
 from regioncap.queue import Sender, make_app
 from regioncap.records import InputRecord, from_fields
 from regioncap.results import parse_part, read_parts
-from regioncap.settings import JobSettings, Settings, load_settings
+from regioncap.settings import Settings, load_settings
 from regioncap.sources import open_source
 from regioncap.status import JobStatus, job_status, pause_s
 from regioncap.store import Store
@@ -86,9 +86,7 @@ class Client:
             UsageError: A setting or the input cannot be used.
             ServiceError: A service cannot be reached.
         """
-        given = {key: getattr(self.settings, key) for key in JobSettings.model_fields}
-        checked = JobSettings.model_validate(given | job_settings)
-        settings = self.settings.model_copy(update=dict(checked))
+        settings = self.settings.for_job(job_settings)
         marks.get(settings.mark_style)
         template = template_text(settings.prompt)
         self.store.ensure_bucket()

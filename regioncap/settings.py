@@ -9,6 +9,7 @@ here.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
@@ -44,7 +45,10 @@ class JobSettings(BaseModel):
     overflow: Overflow = Field(
         "rounds", description="More boxes than max_boxes: several pictures (rounds) or cut off."
     )
-    box_format: BoxFormat = Field("xywh", description="How the input's boxes are to be read.")
+    box_format: BoxFormat = Field(
+        "xywh",
+        description="How boxes are to be read: xywh, xyxy, xywh-normalized or xyxy-normalized.",
+    )
     mark_style: str = Field("v1", description="How boxes and tags are drawn.")
     region_mode: RegionMode = Field(
         "marks",
@@ -160,6 +164,25 @@ class Settings(BaseSettings, JobSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Order of the sources; the first that has a value wins."""
         return tuple(source for _, source in named_sources(settings_cls, init_settings))
+
+    def for_job(self, changes: Mapping[str, Any]) -> Settings:
+        """The same with a job's own settings changed.
+
+        Raises:
+            UsageError: A value is out of range, or no job has such a setting (`bad-settings`).
+        """
+        if unknown := [name for name in changes if name not in JobSettings.model_fields]:
+            alike = get_close_matches(unknown[0], JobSettings.model_fields, 1)
+            raise UsageError(
+                f"there is no setting {unknown[0]} of a job",
+                code="bad-settings",
+                hint=f"did you mean {alike[0]}?" if alike else "",
+            )
+        try:
+            checked = JobSettings.model_validate(self.job_settings().model_dump() | dict(changes))
+        except ValidationError as error:
+            raise UsageError(_describe(error), code="bad-settings") from None
+        return self.model_copy(update=dict(checked))
 
     def job_settings(self) -> JobSettings:
         """The part that is kept with a job."""

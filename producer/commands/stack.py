@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -94,16 +96,21 @@ def demo_command(
     say(f"done in {time.monotonic() - started:.0f} s; open {output / 'gallery.html'} in a browser:")
     for name in ("gallery.html", "results.jsonl", "marked"):
         emit(str(output / name))
+    _say_next()
+    raise typer.Exit(exit_code(status))
+
+
+def _say_next() -> None:
     say("next, with pictures of your own:")
+    if shutil.which("regioncap") is None:
+        say(f"  source {Path(sys.executable).parent / 'activate'}")
     say("  regioncap up                  in this terminal")
     say("  regioncap submit my.jsonl     in a second one, in the same folder")
-    raise typer.Exit(exit_code(status))
 
 
 @contextmanager
 def _scratch() -> Iterator[Path]:
     """A folder that is gone in the end, unless a service failed: its logs tell why."""
-    import shutil
     import tempfile
 
     from regioncap.errors import ServiceError

@@ -27,14 +27,17 @@ def view_command(
     open_: Annotated[bool, typer.Option("--open", help="Show it in the browser.")] = False,
 ) -> None:
     """Make a page to look at the results: pictures, boxes and captions."""
-    write_page(context.obj, job_id, output, embed=embed)
+    count, records = write_page(context.obj, job_id, output, embed=embed)
+    say(f"{count:,} of {records:,} records")
     if open_:
         typer.launch(output.absolute().as_uri())
     emit(str(output))
 
 
-def write_page(services: Services, job_id: str, page: Path, *, embed: bool = False) -> None:
-    """Writes the gallery with a progress bar."""
+def write_page(
+    services: Services, job_id: str, page: Path, *, embed: bool = False
+) -> tuple[int, int]:
+    """Writes the gallery with a progress bar; returns how many records it has, and the job."""
     from rich.progress import Progress
 
     from regioncap import jobs
@@ -46,4 +49,4 @@ def write_page(services: Services, job_id: str, page: Path, *, embed: bool = Fal
         count = write_view(
             services.store, job, page, embed=embed, on_record=lambda: bar.advance(task)
         )
-    say(f"{count:,} of {job.records:,} records")
+    return count, job.records

@@ -6,6 +6,8 @@ import json
 import re
 import shlex
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -71,6 +73,23 @@ def test_command_of_the_pages_runs(system: System, folder: Path, command: str) -
     done = system.command(*arguments, cwd=folder)
 
     assert done.returncode == 0, done.stderr.decode()
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_python_of_the_page_runs(system: System, folder: Path, number: int) -> None:
+    blocks = re.findall(
+        r"^```python\n(.*?)^```", (ROOT / "docs/python.md").read_text("utf-8"), re.S | re.M
+    )
+    assert len(blocks) == 3
+
+    ran = subprocess.run(
+        [sys.executable, "-c", blocks[number]],
+        cwd=folder, env=system.env | {"PYTHONPATH": str(ROOT)}, capture_output=True, timeout=120,
+        check=False,
+    )  # fmt: skip
+
+    assert ran.returncode == 0, ran.stderr.decode()
+    assert b"In <region1>, " in ran.stdout or b"a dark region" in ran.stdout.lower()
 
 
 @pytest.mark.parametrize("start", NOT_RUN)

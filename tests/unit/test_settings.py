@@ -42,3 +42,26 @@ def test_a_secret_is_not_named(folder: Path) -> None:
 
     assert "s3_secret_key" in caught.value.message
     assert "12345678" not in caught.value.message
+
+
+def test_for_job__changes_what_is_a_jobs(folder: Path) -> None:
+    (folder / "regioncap.toml").write_text("max_boxes = 3\ntop_p = 0.5")
+
+    changed = load_settings().for_job({"max_boxes": 7})
+
+    assert (changed.max_boxes, changed.top_p) == (7, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"max_boxs": 3}, "no setting max_boxs of a job (did you mean max_boxes?)"),
+        ({"engine": "vllm"}, "no setting engine of a job"),
+        ({"max_boxes": 0}, "(not 0)"),
+    ],
+)
+def test_for_job__a_mistake_is_named(changes: dict[str, object], said: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        load_settings().for_job(changes)
+
+    assert said in str(caught.value)
