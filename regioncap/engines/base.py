@@ -7,11 +7,12 @@ callers may be in flight together, all on one event loop.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
-from regioncap.errors import RequestError
+from regioncap.errors import EngineDeadError, RequestError
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,3 +122,29 @@ class Engine(Protocol):
 
     async def close(self) -> None:
         """Frees the model; does nothing if it never started."""
+
+
+async def answer_all(
+    requests: Sequence[CaptionRequest],
+    answer: Callable[[CaptionRequest], Coroutine[Any, Any, Answer | RequestError]],
+) -> list[Answer | RequestError]:
+    """Answers requests side by side, for engines that answer one at a time.
+
+    Args:
+        requests: What is asked.
+        answer: Answers one request.
+
+    Returns:
+        In the order given.
+
+    Raises:
+        EngineDeadError: One of them found the engine dead; the others were given up.
+    """
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(answer(request)) for request in requests]
+    except* EngineDeadError as dead:
+        error = dead.exceptions[0]
+    else:
+        return [task.result() for task in tasks]
+    raise error

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from regioncap.engines.base import Answer, CaptionRequest, Prompt, Sampling
+from regioncap.engines.base import Answer, CaptionRequest, Prompt, Sampling, answer_all
 from regioncap.errors import EngineDeadError, EngineStartError, RequestError
 from regioncap.images import PATCH
 from regioncap.settings import Settings
@@ -97,14 +97,7 @@ class OpenAIEngine:
     async def caption(self, requests: Sequence[CaptionRequest]) -> list[Answer | RequestError]:
         """Answers every request, in the order given; see `Engine.caption`."""
         self._require_client()
-        try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._answer(request)) for request in requests]
-        except* EngineDeadError as dead:
-            error = dead.exceptions[0]
-        else:
-            return [task.result() for task in tasks]
-        raise error
+        return await answer_all(requests, self._answer)
 
     async def health(self) -> None:
         """Returns if the server answers; see `Engine.health`."""

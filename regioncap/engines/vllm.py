@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from regioncap.engines.base import Answer, CaptionRequest, Prompt, Sampling
+from regioncap.engines.base import Answer, CaptionRequest, Prompt, Sampling, answer_all
 from regioncap.engines.vllm_start import (
     DEFAULT_MAX_PIXELS,
     check_machine,
@@ -132,14 +132,7 @@ class VllmEngine:
     async def caption(self, requests: Sequence[CaptionRequest]) -> list[Answer | RequestError]:
         """Answers every request, in the order given; see `Engine.caption`."""
         self._require_llm()
-        try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._answer(request)) for request in requests]
-        except* EngineDeadError as dead:
-            error = dead.exceptions[0]
-        else:
-            return [task.result() for task in tasks]
-        raise error
+        return await answer_all(requests, self._answer)
 
     async def health(self) -> None:
         """Returns if the engine serves; see `Engine.health`."""

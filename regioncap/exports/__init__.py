@@ -1,6 +1,7 @@
 """Exports: results in the forms that other tools read.
 
-To add a format: one module with a class as `base.Format` describes, and one line in `FORMATS`.
+To add a format: one module with a class as `base.Format` describes, imported here, and one line in
+`_ALL`.
 """
 
 from __future__ import annotations

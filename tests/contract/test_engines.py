@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 from collections.abc import Callable, Coroutine, Iterator
+from typing import get_args
 
 import pytest
 from PIL import Image
@@ -20,6 +21,7 @@ from regioncap.engines.base import (
 from regioncap.engines.baseline import BaselineEngine
 from regioncap.engines.openai import OpenAIEngine
 from regioncap.errors import RequestError
+from regioncap.settings import EngineName
 from tests.support.chat_server import Behaviour, serve_chat
 
 _addresses: list[str] = []
@@ -41,8 +43,15 @@ ENGINES: dict[str, Callable[[], Engine]] = {
     "openai": _openai,
 }
 
+#: Held to the same by tests of its own, which need the real vLLM.
+ELSEWHERE = {"vllm"}
+
 engines = pytest.mark.parametrize("make", ENGINES.values(), ids=ENGINES)
 Use = Callable[[Engine], Coroutine[None, None, None]]
+
+
+def test_every_engine_is_held_to_this() -> None:
+    assert set(ENGINES) | ELSEWHERE == set(get_args(EngineName))
 
 
 def jpeg(rgb: tuple[int, int, int]) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,8 +20,9 @@ FORBIDDEN = {
 
 #: Pure modules: they get bytes and give bytes, and reach nothing outside the process.
 PURE = (
-    "answers", "boxes", "images", "layout", "prompts", "records", "regions",
-    "captioning", "rounds", "crops", "views", "marks/*", "looks/*", "proposals/*",
+    "records", "layout", "boxes", "regions", "images", "rounds", "crops", "views", "marks/*",
+    "proposals/*", "looks/*", "prompts", "captioning", "answers", "answer_json", "markers",
+    "markdown", "refusals", "texts", "audit", "languages", "near_duplicates", "sums", "rates",
 )  # fmt: skip
 REACHING = {"minio", "redis", "celery", "kombu", "socket", "urllib3", "subprocess", "requests"}
 
@@ -53,3 +55,16 @@ def test_pure_modules_reach_nothing(name: str) -> None:
     files = list((ROOT / "regioncap").glob(f"{name}.py"))
     assert files
     assert not {(path.name, top) for path in files for top in imports(path) if top in REACHING}
+
+
+def test_every_module_has_its_room_on_the_page() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    rooms = page[page.index("## Rooms") : page.index("## Adding")]
+    library = ROOT / "regioncap"
+    modules = {path.name for path in library.glob("*.py")} - {"__init__.py"}
+    folders = {f"{path.parent.name}/" for path in library.glob("*/__init__.py")}
+
+    cells = re.findall(r"^\| (`.*?`) \|", rooms, re.M)
+    assert sorted(name for cell in cells for name in re.findall(r"`(.*?)`", cell)) == sorted(
+        modules | folders
+    )
