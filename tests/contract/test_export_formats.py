@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import gc
+import os
+import re
+import subprocess
+import sys
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +18,10 @@ from regioncap.errors import StoreError, UsageError
 from regioncap.exports import FORMATS, export, get, parquet
 from regioncap.exports.base import Format, Item
 from tests.support.exported import ABOUT, READERS, Caption, failed, item, region, result
+from tests.support.system import ROOT
+
+PAGE = (ROOT / "docs" / "exports.md").read_text("utf-8")
+SNIPPETS = dict(re.findall(r"^```python\n# (\w+)(.*?)^```", PAGE, re.S | re.M))
 
 formats = pytest.mark.parametrize("name", FORMATS)
 
@@ -135,6 +143,28 @@ def test_memory_does_not_grow_with_the_results(
 
     # The captions alone are 1 MB; of a WebDataset shard its table of contents is held.
     assert large - small < (1_600_000 if name == "webdataset" else 800_000)
+
+
+def test_snippets_of_the_page_are_found() -> None:
+    assert list(SNIPPETS) == ["coco", "parquet", "webdataset", "hf"]
+
+
+@pytest.mark.parametrize("name", SNIPPETS)
+def test_snippet_of_the_page_reads_the_captions(name: str, tmp_path: Path) -> None:
+    code = "#" + SNIPPETS[name]
+    path = tmp_path / next(iter(re.findall(r'"(out[.\w]*)', code)))
+    write(name, [result(0, [region(1, [8, 6, 16, 12], "a red box")])], path)
+
+    done = subprocess.run(
+        [sys.executable, "-c", code + "\nassert captions == ['a red box'], captions"],
+        env=os.environ | {"HF_DATASETS_CACHE": str(tmp_path / "cache"), "HF_HUB_OFFLINE": "1"},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
 
 
 def test_unknown_format_is_refused() -> None:
