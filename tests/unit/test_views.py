@@ -7,11 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from regioncap.boxes import iou_xyxy, xyxy_from_xywh
 from regioncap.images import encode_jpeg
 from regioncap.records import Region
 from regioncap.render import render_record
 from regioncap.settings import JobSettings
-from regioncap.views import crop_regions, plan
+from regioncap.views import box_of, crop_regions, plan
 from tests.support.records import LIMITS, coloured, make_job, make_record, png
 
 SIZE = (640, 480)
@@ -85,6 +86,28 @@ def test_cut_off_says_which_regions_and_why() -> None:
     assert len(pictures) == 1
     assert [region.status for region in record.regions] == ["missing"] * 10 + ["skipped"] * 2
     assert record.regions[11].why == "beyond max_boxes = 10"
+
+
+@pytest.mark.parametrize("bbox", [None, []])
+def test_without_boxes_things_that_stand_out_are_proposed(bbox: list[list[float]] | None) -> None:
+    picture = coloured(
+        SIZE, {(60, 60, 200, 180): (200, 30, 30), (380, 240, 560, 420): (20, 40, 200)}
+    )
+
+    record, _ = render_record(make_record(bbox), png(picture), make_job(), LIMITS)
+
+    assert record.type == "without_bbox"
+    found = [xyxy_from_xywh(box_of(region)) for region in record.regions]
+    assert len(found) == 2
+    assert iou_xyxy(found[0], (60, 60, 200, 180)) > 0.8
+    assert iou_xyxy(found[1], (380, 240, 560, 420)) > 0.8
+
+
+def test_without_boxes_a_plain_picture_is_one_region() -> None:
+    record, _ = render_record(make_record(None), png(coloured(SIZE, {})), make_job(), LIMITS)
+
+    assert record.bbox == [[0, 0, *SIZE]]
+    assert [region.bbox for region in record.regions] == [(0, 0, *SIZE)]
 
 
 def test_crops_are_cut_from_all_pixels_of_the_source() -> None:
