@@ -99,27 +99,6 @@ def test_what_is_not_run_is_still_spoken_of(start: str) -> None:
     assert any(command.startswith(start) for _, command in ALL)
 
 
-def test_python_of_the_quickstart_runs(system: System, folder: Path) -> None:
-    [block] = re.findall(
-        r"^```python\n(.*?)^```", (ROOT / "docs" / "quickstart.md").read_text("utf-8"), re.S | re.M
-    )
-
-    done = subprocess.run(
-        [sys.executable, "-c", block],
-        env=system.env | {"PYTHONPATH": str(ROOT)},
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=110,
-        check=False,
-    )
-
-    assert done.returncode == 0, done.stderr
-    printed = done.stdout.splitlines()
-    assert len(printed) == 8
-    assert printed[0].startswith("photos/cat.jpg 1 ok A ")
-
-
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page: Path) -> None:
     links = re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text("utf-8"))
