@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import redis
+import structlog
 
 from regioncap.errors import ServiceError, StoppedError
 from regioncap.progress import queue_errors
@@ -29,6 +30,8 @@ _KEPT_S = 7 * 24 * 3600
 _SHARD = "shard"
 
 T = TypeVar("T")
+
+_log = structlog.get_logger("regioncap")
 
 
 class Attempts:
@@ -92,6 +95,7 @@ class Quarantine:
         """
         deaths = self._attempts.start(str(index))
         if deaths >= RECORD_DEATHS:
+            _log.warning("record given up", record=index, deaths=deaths)
             self._attempts.forgive(str(index))
             return give_up(self._problem(deaths))
         try:

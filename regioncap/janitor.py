@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 
 import redis
 import structlog
@@ -24,6 +25,8 @@ from regioncap.store import Store
 
 _LOCK = "regioncap:janitor"
 _SEEN = "regioncap:janitor:seen"
+#: A janitor that has looked at nothing for this long is stuck.
+_STUCK_S = 600.0
 
 _log = structlog.get_logger("regioncap")
 
@@ -47,10 +50,12 @@ class Janitor:
         self._patience_s = patience_s
         self.period_s = max(1.0, patience_s / 4)
         self._stopped = threading.Event()
+        self._looked_s = time.monotonic()
 
     def run(self) -> None:
         """Makes rounds until `stop`; a service that is away is waited for."""
         while not self._stopped.wait(self.period_s):
+            self._looked_s = time.monotonic()
             try:
                 if self._take_lock():
                     self.round()
@@ -67,6 +72,13 @@ class Janitor:
         """Ends `run` soon."""
         self._stopped.set()
 
+    def check(self) -> str:
+        """What is wrong; empty if nothing is. A service that is away is no fault of the janitor."""
+        silent_s = time.monotonic() - self._looked_s
+        if silent_s > self.period_s + _STUCK_S:
+            return f"has looked at no job for {silent_s:.0f} s"
+        return ""
+
     def round(self) -> None:
         """Looks at all unfinished jobs once."""
         ids = [key.removeprefix(layout.OPEN) for key in self._store.list_keys(layout.OPEN)]
@@ -75,6 +87,7 @@ class Janitor:
             return
         backlog = read_backlog(self._redis, {job.settings.queue for job in stalled})
         for job in stalled:
+            self._looked_s = time.monotonic()
             done = reconcile(
                 self._store, Progress(self._redis, job.job), self._sender, job, backlog
             )
@@ -87,6 +100,7 @@ class Janitor:
                 )  # fmt: skip
 
     def _load(self, job_id: str) -> Job | None:
+        self._looked_s = time.monotonic()
         try:
             return jobs.load(self._store, job_id)
         except NotFoundError:

@@ -25,6 +25,7 @@ class Metric(NamedTuple):
 
 COUNTERS = {
     "shards": Metric("Shards that left a worker, by what became of them.", ("stage", "outcome")),
+    "attempts": Metric("Starts of shards, also those that came to no end.", ("stage",)),
     "shards_redelivered": Metric("Shards that came after having been with a worker.", ("stage",)),
     "records": Metric("Records that got their result: ok or failed.", ("outcome",)),
     "record_errors": Metric("Records that failed, by the error's code.", ("stage", "code")),

@@ -48,7 +48,7 @@ def make_app(settings: Settings, *, name: str = "regioncap", **conf: Any) -> Cel
         worker_prefetch_multiplier=1,
         # Listening for commands blocks the loop that takes messages, for good at worst, when Redis
         # comes back after a crash; and whoever reaches Redis could tell workers to stop.
-        worker_enable_remote_control=False,
+        worker_enable_remote_control=settings.remote_control,
         worker_hijack_root_logger=False,
         worker_redirect_stdouts=False,
         worker_cancel_long_running_tasks_on_connection_loss=False,

@@ -146,6 +146,11 @@ class Settings(BaseSettings, JobSettings):
         6_000, ge=500, description="Address space of a render process, megabytes."
     )
     grace_s: float = Field(20.0, ge=0, description="Time to finish when a worker is told to stop.")
+    remote_control: bool = Field(
+        False,
+        description="Whether workers listen to Celery's remote control, as `celery inspect` and"
+        " Flower need; it can block a worker when Redis comes back after a crash.",
+    )
     metrics_port: int | None = Field(
         None, ge=0, le=65535, description="Port of a worker's metrics and health; none by default."
     )

@@ -75,13 +75,17 @@ class Shards:
 
     def run(self, task: Task, job: str, shard: int, work: Work) -> None:
         """Does a shard, or puts it back into the queue."""
-        log = _log.bind(stage=self.stage, job=job, shard=shard)
+        # Whatever is logged meanwhile, also by libraries, says of what.
+        with structlog.contextvars.bound_contextvars(stage=self.stage, job=job, shard=shard):
+            self._run(task, job, shard, work)
+
+    def _run(self, task: Task, job: str, shard: int, work: Work) -> None:
         started = time.monotonic()
         if task.request.delivery_info.get("redelivered"):
             metrics.add("shards_redelivered", stage=self.stage)
         try:
             with self._leases.hold(task.request.properties["delivery_tag"]):
-                outcome = str(self._try(log, task, job, shard, work))
+                outcome = str(self._try(task, job, shard, work))
         except Reject:
             metrics.add("shards", stage=self.stage, outcome="returned")
             raise
@@ -89,34 +93,32 @@ class Shards:
         self._failures = 0
         metrics.add("shards", stage=self.stage, outcome=outcome.replace(" ", "-"))
         metrics.add("shard_seconds", seconds, stage=self.stage)
-        log.info("shard", outcome=outcome, seconds=round(seconds, 3))
+        _log.info("shard", outcome=outcome, seconds=round(seconds, 3))
 
-    def _try(
-        self, log: structlog.stdlib.BoundLogger, task: Task, job: str, shard: int, work: Work
-    ) -> str | None:
+    def _try(self, task: Task, job: str, shard: int, work: Work) -> str | None:
         attempts = Attempts(self.redis, job, self.stage, shard)
         try:
             return self._counted(attempts, job, shard, work)
         except StoppedError as error:
-            log.info("back to the queue", reason=str(error))
+            _log.info("back to the queue", reason=str(error))
             raise Reject(str(error), requeue=True) from None
         except EngineDeadError as error:
-            log.error("the engine died", error=str(error))
+            _log.error("the engine died", error=str(error))
             self._engine_died = True
             self.stopping.set()
             self.on_engine_death()
             raise Reject(str(error), requeue=True) from None
         except ServiceError as error:
             self._failures += 1
-            self._back(log, error, _pause_s(self._failures))
+            self._back(error, _pause_s(self._failures))
         except NewerFormatError as error:
-            return self._leave(log, error, task, job, shard)
+            return self._leave(error, task, job, shard)
         except Exception as error:
             if isinstance(error, NotFoundError) and error.code == "no-such-job":
                 return "dropped"  # there is no such job
             # Not the records' fault, as those end as error records: ours, or the machine's.
-            log.exception("shard failed")
-            self._back(log, error, _pause_s(self._deaths(attempts)))
+            _log.exception("shard failed")
+            self._back(error, _pause_s(self._deaths(attempts)))
         return None
 
     def _counted(self, attempts: Attempts, job: str, shard: int, work: Work) -> str:
@@ -126,6 +128,7 @@ class Shards:
         with self._turnstile.alone() if suspect else self._turnstile.shared():
             self._check_stopping()
             attempts.start()
+            metrics.add("attempts", stage=self.stage)
             with self._forgiving(attempts):
                 outcome = work(job, shard, Quarantine(attempts) if suspect else None)
         with self._debts(attempts):
@@ -169,9 +172,7 @@ class Shards:
         if self.stopping.is_set():
             raise StoppedError("the worker is told to stop")
 
-    def _leave(
-        self, log: structlog.stdlib.BoundLogger, error: Exception, task: Task, job: str, shard: int
-    ) -> str:
+    def _leave(self, error: Exception, task: Task, job: str, shard: int) -> str:
         """Puts a shard that only a newer worker can do into the queue anew, and then waits.
 
         Were it given back, this worker would ask for it as soon as any other, and could have it
@@ -182,14 +183,14 @@ class Shards:
             with broker_errors():
                 task.apply_async(kwargs={"job": job, "shard": shard}, queue=queue)
         except QueueError:
-            self._back(log, error, _NEWER_PAUSE_S)
-        log.warning("left to a newer worker", error=str(error), pause_s=_NEWER_PAUSE_S)
+            self._back(error, _NEWER_PAUSE_S)
+        _log.warning("left to a newer worker", error=str(error), pause_s=_NEWER_PAUSE_S)
         self.stopping.wait(_NEWER_PAUSE_S)
         return "left"
 
-    def _back(self, log: structlog.stdlib.BoundLogger, error: Exception, pause_s: float) -> None:
+    def _back(self, error: Exception, pause_s: float) -> None:
         """Waits a little and gives the shard back: what was missing may be there again then."""
-        log.warning("back to the queue", error=str(error), pause_s=pause_s)
+        _log.warning("back to the queue", error=str(error), pause_s=pause_s)
         self.stopping.wait(pause_s)
         raise Reject(str(error), requeue=True)
 

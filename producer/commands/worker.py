@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from producer.context import Services
+
+if TYPE_CHECKING:
+    from regioncap.janitor import Janitor
+    from regioncap.settings import Settings
 
 worker = typer.Typer(help="Run a worker.", no_args_is_help=True)
 
@@ -55,9 +59,24 @@ def janitor_command(context: typer.Context) -> None:
     janitor = Janitor(
         services.store, services.redis, services.sender, services.settings.visibility_timeout_s
     )
+    _serve_health(services.settings, janitor)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: janitor.stop())
     janitor.run()
+
+
+def _serve_health(settings: Settings, janitor: Janitor) -> None:
+    from regioncap import metrics
+    from regioncap.exporter import Exporter
+    from regioncap.health import Health
+
+    if settings.metrics_port is None:
+        return
+    exporter, health = Exporter("janitor"), Health()
+    metrics.install(exporter.add)
+    health.require("rounds", janitor.check)
+    health.ready()
+    exporter.serve(settings.metrics_host, settings.metrics_port, health)
 
 
 def _run(kind: str, arguments: list[str], services: Services) -> None:

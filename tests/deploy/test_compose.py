@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fnmatch
 import io
+import json
 import os
 import re
 import shutil
@@ -18,14 +20,16 @@ import redis
 from minio import Minio
 from minio.error import S3Error
 
+from regioncap import __version__
 from regioncap.local import seaweed, valkey
 from regioncap.local.files import free_ports
 from regioncap.local.process import Command, Supervisor
 from tests.support.compose import ROOT, Compose, make_secrets, read_compose, tool
+from tests.support.rig import wait_until
 from tests.support.system import read_jsonl, run_command
 
 PROFILES = ("gpu", "tools", "monitor")
-WORKERS = ("render", "caption")
+WORKERS = ("render", "caption", "janitor")
 PHOTOS = ROOT / "regioncap/examples/photos.jsonl"
 
 
@@ -47,6 +51,14 @@ def test_everything_is_confined(compose: Compose) -> None:
         if name != "volumes":
             assert service["user"] == "10001:10001", name
             assert service.get("init"), name
+
+
+def test_every_service_has_a_limit_and_shows_its_health(compose: Compose) -> None:
+    once = {"volumes", "setup", "regioncap"}
+    for name, service in compose.file["services"].items():
+        assert service["deploy"]["resources"]["limits"]["memory"], name
+        assert ("healthcheck" in service) == (name not in once), name
+        assert service.get("restart") == "unless-stopped" or name in once, name
 
 
 def test_no_service_can_be_reached_from_outside(compose: Compose) -> None:
@@ -122,7 +134,7 @@ def test_dockerfiles_copy_what_the_context_holds(name: str) -> None:
     for line in re.findall(r"^COPY (?!--from)(.*)$", text, re.M):
         *sources, _ = [part for part in line.split() if not part.startswith("--")]
         for source in sources:
-            assert source in kept
+            assert any(fnmatch.fnmatch(source, pattern) for pattern in kept)
             assert (ROOT / source).exists()
 
 
@@ -220,9 +232,12 @@ def test_its_commands_caption_a_file(
             argv = _probe(compose, name, port)
             assert subprocess.run(argv, check=False, cwd=ROOT).returncode == 0
         metrics = {name: _metrics(port) for name, port in metrics_ports.items()}
+        environment = _environment(compose, "render", services, tmp_path)
+        assert _celery_inspect("render", environment).returncode == 69  # nobody answers
     finally:
         processes.stop()
     _check_metrics(metrics)
+    _check_logs(tmp_path / "logs", job)
     records = read_jsonl(out)
     assert len(records) == len(PHOTOS.read_text().splitlines())
     assert all(record["engine"] == "baseline" and record["answer"] for record in records)
@@ -252,7 +267,7 @@ def test_roles_of_the_store(secrets: Path, services: dict[str, int], key: str) -
         return seaweed.client(endpoint, access, secret)
 
     admin = client("admin")
-    assert seaweed.is_ready(admin, "regioncap")
+    wait_until(lambda: seaweed.is_ready(admin, "regioncap"))
     found = {}
     for role in ("producer", "worker", "reader"):
         admin.put_object("regioncap", key, io.BytesIO(b"1"), 1)
@@ -314,6 +329,25 @@ def test_roles_of_redis(
                 client.execute_command(*command)
 
 
+def _celery_inspect(kind: str, environment: dict[str, str]) -> subprocess.CompletedProcess[bytes]:
+    argv = [sys.executable, "-m", "celery", "-A", f"workers.{kind}", "inspect", "ping"]
+    return subprocess.run(argv, env=environment, capture_output=True, check=False)
+
+
+def _check_logs(folder: Path, job: str) -> None:
+    """One line for a shard at each stage, with what is needed to find it again."""
+    lines = [
+        json.loads(line) for name in ("render", "caption")
+        for line in (folder / f"{name}.log").read_text().splitlines()
+        if line.startswith("{")  # Celery greets in a form of its own
+    ]  # fmt: skip
+    told = [line for line in lines if line.get("job") == job and line["level"] == "info"]
+    assert [(line["event"], line["stage"], line["shard"], line["outcome"]) for line in told] == [
+        ("shard", "render", 0, "done"),
+        ("shard", "caption", 0, "done"),
+    ]
+
+
 def _check_metrics(metrics: dict[str, dict[str, float]]) -> None:
     count = len(PHOTOS.read_text().splitlines())
     render, caption = metrics["render"], metrics["caption"]
@@ -323,7 +357,9 @@ def _check_metrics(metrics: dict[str, dict[str, float]]) -> None:
     assert caption['regioncap_shard_seconds_count{stage="caption"}'] == 1
     # Counted in a process of the pool, told by the one that forked it.
     assert render['regioncap_shards_total{outcome="done",stage="render"}'] == 1
-    for name in metrics:
+    assert metrics["janitor"]['regioncap_info{stage="janitor",version="' + __version__ + '"}'] == 1
+    for name in ("render", "caption"):
+        assert metrics[name][f'regioncap_attempts_total{{stage="{name}"}}'] == 1
         assert metrics[name]["regioncap_shards_in_hand"] == 0
         assert metrics[name]["regioncap_shards_in_hand_max"] >= 1
         for state in ("queued", "unacked"):

@@ -21,6 +21,7 @@ PHOTOS = ROOT / "regioncap" / "examples" / "photos"
 NOT_RUN = {
     "make": "runs this test, or is run by CI",
     "pip install": "test_packaging.py installs",
+    "docker build": "no container engine; tests/deploy reads the files",
     "docker compose": "no container engine; tests/deploy reads the file",
     "deploy/secrets.sh": "tests/faults/test_secrets.py and tests/deploy run it",
     "celery -A": "never ends; the system under test runs these workers",

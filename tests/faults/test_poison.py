@@ -40,7 +40,10 @@ def test_render(rig: Rig, tmp_path: Path, hurt: str) -> None:
         memory_limit_mb="1500",
     )
     rig.start("caption")
-    _check_neighbours(rig.check(rig.submit(_poisoned(tmp_path / "in", hurt))), "render")
+    job = rig.submit(_poisoned(tmp_path / "in", hurt))
+    _check_neighbours(rig.check(job), "render")
+    (given_up,) = (line for line in rig.logs().splitlines() if "record given up" in line)
+    assert {"job": job.job, "shard": 1, "record": 4}.items() <= json.loads(given_up).items()
 
 
 @pytest.mark.parametrize("way", ["HURT_DEAD", "HURT_CRASH"])
