@@ -150,16 +150,10 @@ def _pictures() -> Check:
 
 
 def _workers(client: redis.Redis, kind: str, queue: str) -> Check:
-    alive = [
-        worker
-        for worker in presence.workers(client)
-        if worker["kind"] == kind and worker["queue"] == queue
-    ]
+    alive = presence.serving(client, kind, queue)
     if not alive:
-        extra = f" --queue {queue}" if kind == "caption" and queue != "caption" else ""
-        return Check(
-            "", "fail", f"none on queue {queue}", f"start one: regioncap worker {kind}{extra}"
-        )
+        command = presence.start_command(kind, queue)
+        return Check("", "fail", f"none on queue {queue}", f"start one: {command}")
     engines = sorted({f"{w['engine']} ({w['model']})" for w in alive if "engine" in w})
     return Check("", "ok", f"{len(alive)} on queue {queue}" + "".join(f", {e}" for e in engines))
 

@@ -261,20 +261,15 @@ def _default_engine() -> str | None:
 
 def _serves(settings: Settings) -> bool:
     """Whether the services that the settings name answer and have someone to do the work."""
-    from regioncap.presence import workers
+    from regioncap.presence import unserved
     from regioncap.progress import connect
     from regioncap.store import Store
 
     try:
         Store(settings).reach()
-        kinds = {
-            worker["kind"]
-            for worker in workers(connect(settings, patient=False))
-            if worker["kind"] == "render" or worker["queue"] == settings.queue
-        }
+        return not unserved(connect(settings, patient=False), settings.queue)
     except ServiceError:
         return False
-    return kinds == {"render", "caption"}
 
 
 def _placed(record: InputRecord, base: Path) -> InputRecord:

@@ -86,3 +86,23 @@ def workers(client: redis.Redis) -> list[dict[str, Any]]:
         keys = sorted(client.scan_iter(f"{_PREFIX}*", count=1000))
         values = client.mget(keys) if keys else []
     return [json.loads(value) for value in values if value]
+
+
+def serving(client: redis.Redis, kind: str, queue: str) -> list[dict[str, Any]]:
+    """Those of one kind that live and serve a queue; render workers all serve theirs."""
+    return [
+        worker
+        for worker in workers(client)
+        if worker["kind"] == kind and (kind == "render" or worker["queue"] == queue)
+    ]
+
+
+def unserved(client: redis.Redis, queue: str) -> list[str]:
+    """The kinds of workers that a job on a queue waits for, as there are none."""
+    return [kind for kind in ("render", "caption") if not serving(client, kind, queue)]
+
+
+def start_command(kind: str, queue: str) -> str:
+    """What to type to start a worker."""
+    extra = f" --queue {queue}" if kind == "caption" and queue != "caption" else ""
+    return f"regioncap worker {kind}{extra}"

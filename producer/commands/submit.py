@@ -101,10 +101,11 @@ def submit_command(
         )
     emit(job.job)
     sys.stdout.flush()
-    if wait:
-        from producer.commands.watch import watch_job
+    from producer.commands.watch import tell_of_missing_workers, watch_job
 
+    if wait:
         raise typer.Exit(watch_job(services, job))
+    tell_of_missing_workers(services, job)
     say(f"watch it: regioncap watch {job.job}")
 
 

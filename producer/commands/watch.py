@@ -42,6 +42,7 @@ def watch_command(
 
 def watch_job(services: Services, job: Job, timeout_s: float | None = None) -> int:
     """Shows progress until the job ends; returns the exit code that says how."""
+    tell_of_missing_workers(services, job)
     come_back = f"still running; come back with: regioncap watch {job.job}"
     try:
         status = follow_job(services, job, timeout_s)
@@ -54,6 +55,25 @@ def watch_job(services: Services, job: Job, timeout_s: float | None = None) -> i
     if status.state == "done":
         _say_next(status)
     return exit_code(status)
+
+
+def tell_of_missing_workers(services: Services, job: Job) -> None:
+    """Says whom an unfinished job waits for, where nobody serves its queue."""
+    from regioncap import presence
+    from regioncap.errors import ServiceError
+    from regioncap.status import job_status
+
+    queue = job.settings.queue
+    try:
+        if job_status(services.store, services.redis, job).ended:
+            return
+        missing = presence.unserved(services.redis, queue)
+    except ServiceError:
+        return  # what comes next says so
+    for kind in missing:
+        where = f" on queue {queue}" if kind == "caption" else ""
+        command = presence.start_command(kind, queue)
+        say(f"no {kind} worker{where}, so the job waits; start one: {command}")
 
 
 def _say_next(status: JobStatus) -> None:

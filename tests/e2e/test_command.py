@@ -304,6 +304,21 @@ def test_reader_that_leaves_is_no_error(system: System, folder: Path) -> None:
     assert (piped.stdout, piped.stderr) == (b'{"image": 141\n', b"")
 
 
+def test_a_job_that_nobody_serves_is_said_to_wait(system: System, folder: Path) -> None:
+    submitted = system.command("submit", folder, "--queue", "caption.nobody")
+    job = submitted.stdout.decode().strip()
+    watched = system.command("watch", job, "--timeout", "0")
+    system.command("cancel", job)
+    ended = system.command("watch", job)
+    served = system.command("submit", folder)
+
+    told = b"start one: regioncap worker caption --queue caption.nobody"
+    assert told in submitted.stderr
+    assert told in watched.stderr
+    assert told not in ended.stderr
+    assert b"start one" not in served.stderr
+
+
 def test_watch_gives_up_in_time(system: System, folder: Path) -> None:
     job = _unqueued_job(system, write_jsonl(folder / "in.jsonl", [{"image": "red.png"}]))
 
