@@ -27,7 +27,8 @@ def submit_command(
     file: Annotated[
         str | None,
         typer.Argument(
-            metavar="FILE", help="JSON Lines with `image` and `bbox`, a folder of pictures, or -."
+            metavar="FILE",
+            help="JSON Lines with `image` and `bbox`, a picture, a folder of them, or -.",
         ),
     ] = None,
     image_root: Annotated[
@@ -209,7 +210,8 @@ def _dry_run(services: Services, file: str, root: Path | None) -> int:
     totals = check_files([file], settings, root=root)
     tell_totals(totals)
     say(f"{words.count(-(-totals.records // settings.shard_size), 'shard')} would be queued")
-    say(f"{words.count(totals.boxes, 'box')} to caption")
+    if totals.boxes:
+        say(f"{words.count(totals.boxes, 'box')} to caption")
     if totals.unboxed:
         say(f"{words.count(totals.unboxed, 'record')} without bbox: regions would be proposed")
     say(

@@ -30,7 +30,7 @@ def register(app: typer.Typer) -> None:
 def validate_command(
     context: typer.Context,
     files: Annotated[
-        list[str], typer.Argument(metavar="FILE...", help="JSON Lines, folders, or - for stdin.")
+        list[str], typer.Argument(metavar="FILE...", help="JSON Lines, pictures, folders, or -.")
     ],
     image_root: Annotated[
         Path | None, typer.Option(help="Folder that image paths are relative to [FILE's folder].")
