@@ -51,7 +51,7 @@ test-system: $(VENV)/.dev
 	$(BIN)/python -m pytest --ignore tests/faults --ignore tests/e2e/vllm --durations 10
 
 test-faults: $(VENV)/.dev
-	$(BIN)/python -m pytest tests/faults --numprocesses 4 --durations 10 # they mostly wait
+	$(BIN)/python -m pytest tests/faults --numprocesses 4 --dist worksteal --durations 10 # they mostly wait
 
 ifneq ($(HAS_VLLM_CPU),)
 test-vllm: $(VLLM_VENV)/.test ## Run the tests of the vLLM engine alone, with the real vLLM

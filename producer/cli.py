@@ -93,7 +93,7 @@ def main() -> None:
 
     services = Services()
     try:
-        code: Any = app(standalone_mode=False, obj=services)
+        code: Any = app(prog_name="regioncap", standalone_mode=False, obj=services)
         sys.stdout.flush()
     except RegionCapError as error:
         code = complain(error, services)

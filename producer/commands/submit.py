@@ -160,11 +160,15 @@ def _checked_template(services: Services) -> str:
 
 
 def _check_services(services: Services) -> None:
+    from regioncap.errors import QueueError
     from regioncap.progress import queue_errors
 
     services.store.ensure_bucket()
-    with queue_errors():
-        services.redis.ping()
+    try:
+        with queue_errors():
+            services.redis.ping()
+    except QueueError as error:
+        say(f"{error.message}: the job is stored all the same, and queued later")
 
 
 def _queue(services: Services, job: Job) -> None:
@@ -178,7 +182,7 @@ def _queue(services: Services, job: Job) -> None:
         raise QueueError(
             f"job {job.job} is safe in the store but not all queued: {error.message}",
             code=error.code,
-            hint=f"when Redis is back: {remedy}",
+            hint=f"workers find it when Redis is back; to queue it at once: {remedy}",
         ) from error
     except KeyboardInterrupt:
         say(f"job {job.job} is not all queued; send the rest: {remedy}")

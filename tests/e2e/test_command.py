@@ -166,7 +166,6 @@ def test_nothing_configured_names_the_way_out(
         (["status", "20200101-000000-aaaaaa"], 6, b"[no-such-job]"),
         (["watch", "nonsense"], 2, b"[bad-job-id]"),
         (["--s3-endpoint", "127.0.0.1:1", "status"], 4, b"[store-unavailable]"),
-        (["--broker-url", "redis://127.0.0.1:1", "submit", "in.jsonl"], 4, b"[queue-unavailable]"),
     ],
 )
 def test_exit_codes(
@@ -239,6 +238,21 @@ def _wait_for(condition: object) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.1)
+
+
+def test_redis_away_at_submission__the_job_is_safe(system: System, folder: Path) -> None:
+    file = write_jsonl(folder / "in.jsonl", [{"image": "red.png"}])
+
+    away = system.command("--broker-url", "redis://127.0.0.1:1", "submit", file)
+    talk = away.stderr.decode()
+    assert (away.returncode, away.stdout) == (4, b"")
+    assert "is safe in the store" in talk
+    assert "[queue-unavailable]" in talk
+    remedy = talk.rpartition("regioncap ")[2].split()
+    assert remedy[:2] == ["submit", "--resume"]
+
+    resumed = system.command(*remedy, "--wait")
+    assert (resumed.returncode, resumed.stdout.decode().split()) == (0, remedy[2:])
 
 
 def test_resume_queues_what_is_missing(system: System, folder: Path) -> None:

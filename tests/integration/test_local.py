@@ -259,7 +259,8 @@ def test_two_folders_two_stacks(stack: LocalStack, own_stack: LocalStack) -> Non
 @pytest.mark.parametrize("name", ["valkey", "seaweed"])
 def test_killed_server_comes_back_with_its_data(own_stack: LocalStack, name: str) -> None:
     write_both(own_stack, b"kept")
-    time.sleep(1.1)  # the broker writes its log to disk every second
+    with broker(own_stack) as client:
+        wait_until(lambda: not client.info("persistence")["aof_buffer_length"])
     child = own_stack.child(name)
     killed_pid = child.pid
     os.kill(killed_pid, signal.SIGKILL)
