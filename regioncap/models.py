@@ -11,6 +11,8 @@ from regioncap.checkpoint import check_checkpoint, revision_of
 from regioncap.errors import EngineStartError
 
 DEFAULT_MODEL = "Qwen/Qwen2.5-VL-3B-Instruct"
+#: The pixels of a picture that the small model (tools/train_small) is trained on.
+SMALL_MAX_PIXELS = 20_384
 
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 #: What an engine reads; the Hub may hold other forms of the same weights besides.

@@ -46,6 +46,12 @@ def make_tiny_qwen(folder: Path) -> Path:
     tokenizer.save_pretrained(folder)
     config = _make_config(tokenizer)
     _make_model(config).save_pretrained(folder)
+    save_processor(folder)
+    return folder
+
+
+def save_processor(folder: Path) -> None:
+    """Writes what the model's image processor needs to know, as Qwen's own checkpoints say it."""
     settings = {
         "image_processor_type": "Qwen2VLImageProcessor",
         "processor_class": "Qwen2_5_VLProcessor",
@@ -58,7 +64,6 @@ def make_tiny_qwen(folder: Path) -> Path:
         "image_std": [0.26862954, 0.26130258, 0.27577711],
     }
     (folder / "preprocessor_config.json").write_text(json.dumps(settings))
-    return folder
 
 
 def with_old_config(folder: Path, target: Path) -> Path:

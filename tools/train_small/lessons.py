@@ -1,0 +1,335 @@
+"""Lessons: marked pictures with questions and answers, made by the product's own code.
+
+Canvases (a made scene as the model sees it, without marks) are kept and shown again with other
+numbers, so that what is in a place says nothing of its number.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cache
+from random import Random
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from regioncap import crops, marks, prompts
+from regioncap.boxes import Size, scale_xyxy, xyxy_from_xywh
+from regioncap.engines.vllm import chat_text
+from regioncap.evaluation.contents import Content
+from regioncap.evaluation.layouts import Layout
+from regioncap.evaluation.scenes import make_scene
+from regioncap.images import decode, encode_jpeg, fit, fit_size
+from regioncap.marks.base import Rect, pixel_rect
+from regioncap.models import SMALL_MAX_PIXELS
+from tools.train_small.words import (
+    COLOURS,
+    REGIONS,
+    SHAPES,
+    answer_json,
+    answer_text,
+    content_of,
+    lone_caption,
+)
+
+#: Sizes of the pictures as submitted: landscape, square, portrait.
+SOURCES_WH: tuple[Size, ...] = ((640, 480), (560, 560), (480, 640))
+Kind = Literal["regions-1", "json-1", "crop"]
+_LAYOUTS: tuple[tuple[Layout, float], ...] = (
+    ("large", 0.9), ("crowded", 0.1),
+)  # fmt: skip
+#: A token of the picture belongs to a region that covers this much of it, and none that covers
+#: less than the second share.
+_MOST, _LEAST = 0.5, 0.05
+#: A patch belongs to a tag that covers this much of it.
+_ON_TAG = 0.4
+#: Pools smaller than this are filled before anything is shown again.
+_FEWEST = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Canvas:
+    """A made scene as the model sees it, without marks."""
+
+    pixels: NDArray[np.uint8]
+    boxes_xyxy: list[Rect]
+    contents: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """A canvas with marks drawn, as it comes to the model."""
+
+    picture: NDArray[np.uint8]
+    canvas: Canvas
+    #: Numbers on the tags, each with the place in the canvas's lists.
+    numbered: list[tuple[int, int]]
+    #: Names of the boxes' colours, by number.
+    colours: dict[int, str]
+    hints: NDArray[np.int64]
+    tags: NDArray[np.int64]
+
+
+@dataclass(slots=True)
+class Batch:
+    """N lessons on pictures of one size; arrays as the model wants them."""
+
+    pictures: NDArray[np.uint8]
+    #: Prompt and answer, (N, length), padded at the end.
+    ids: NDArray[np.int64]
+    #: 1 for a token of an answer that says what a region holds, less for its others, else 0.
+    weights: NDArray[np.float32]
+    #: Where the picture's tokens begin, and their rows and columns.
+    image_start: int
+    grid: tuple[int, int]
+    #: For each picture token: the region's number, 0 outside, -1 if unclear; its colour and shape.
+    number: NDArray[np.int64]
+    #: For each patch, in the model's order: the number of the tag that lies on it, else 0.
+    tag: NDArray[np.int64]
+    colour: NDArray[np.int64]
+    shape: NDArray[np.int64]
+
+
+@dataclass(slots=True)
+class Lesson:
+    """A picture, a question and its answer."""
+
+    picture: NDArray[np.uint8]
+    prompt: list[int]
+    answer: list[int]
+    hints: NDArray[np.int64]
+    tags: NDArray[np.int64]
+
+
+def make_canvas(source_wh: Size, seed: int, count: int | None = None) -> Canvas:
+    """A scene of shapes, or now and then of bare colours, fitted as the render stage does it."""
+    random = Random(seed)  # no secret
+    content: Content = "shapes" if random.random() < 0.9 else "colours"
+    names, shares = zip(*_LAYOUTS, strict=True)
+    layout: Layout = random.choices(names, shares)[0] if count is None else "large"
+    count = count or random.choices(range(1, REGIONS + 1), (1, 2, 3, 4, 6))[0]
+    scene = make_scene("shapes" if layout != "large" else content, layout, count, seed, source_wh)
+    view_wh = fit_size(source_wh, SMALL_MAX_PIXELS)
+    canvas = fit(decode(scene.image).pixels, view_wh)
+    boxes = [
+        pixel_rect(scale_xyxy(xyxy_from_xywh(_four(box)), source_wh, view_wh), view_wh)
+        for box in scene.boxes_xywh
+    ]
+    return Canvas(np.asarray(canvas), boxes, [content_of(truth) for truth in scene.truths])
+
+
+def mark(canvas: Canvas, numbered: list[tuple[int, int]]) -> Marked:
+    """Draws the marks of some regions; see `Marked`."""
+    image = Image.fromarray(canvas.pixels)
+    boxes = [canvas.boxes_xyxy[place] for _, place in numbered]
+    style = marks.get(marks.DEFAULT)
+    drawn = style.layout(image.size, boxes, [number for number, _ in numbered])
+    picture = decode(encode_jpeg(style.draw(image, drawn))).pixels
+    colours = {each.number: each.colour for each in drawn}
+    tags = _tags(image.size, {each.number: each.tag_xyxy for each in drawn})
+    return Marked(picture, canvas, numbered, colours, _hints(canvas, numbered), tags)
+
+
+def _four(box: list[float]) -> tuple[float, float, float, float]:
+    return box[0], box[1], box[2], box[3]
+
+
+@dataclass(slots=True)
+class Teacher:
+    """Makes batches without end.
+
+    Args:
+        tokenizer: The model's.
+        seed: Decides all.
+        kept: Canvases, and marked pictures, kept of each size.
+    """
+
+    tokenizer: Any
+    seed: int
+    kept: int = 2500
+    _canvases: dict[int, list[Canvas]] = field(default_factory=dict)
+    _pictures: dict[int, list[Marked]] = field(default_factory=dict)
+    _made: int = 0
+    _random: Random = field(default_factory=Random)
+
+    def __post_init__(self) -> None:
+        self._random = Random(self.seed)  # no secret
+
+    def batch(self, size: int, marked: float = 0.3, fresh: float = 0.3) -> Batch:
+        """A batch of so many lessons on pictures of one size.
+
+        Args:
+            size: How many.
+            marked: The share of pictures that no lesson has shown with these marks.
+            fresh: The share of these on canvases that no lesson has shown at all.
+        """
+        random = self._random
+        kind: Kind = random.choices(("regions-1", "json-1", "crop"), (0.86, 0.1, 0.04))[0]
+        which = random.randrange(len(SOURCES_WH))
+        lessons = []
+        for _ in range(size):
+            if kind == "crop":
+                lessons.append(self._crop_lesson(self._canvas(which, fresh)))
+            else:
+                lessons.append(self._marked_lesson(self._marked(which, marked, fresh), kind))
+        return self.stacked(lessons)
+
+    def _canvas(self, which: int, fresh: float) -> Canvas:
+        pool = self._canvases.setdefault(which, [])
+        if len(pool) >= _FEWEST and self._random.random() >= fresh:
+            return self._random.choice(pool)
+        self._made += 1
+        canvas = make_canvas(SOURCES_WH[which], self.seed * 1_000_003 + self._made)
+        self._keep(pool, canvas)
+        return canvas
+
+    def _marked(self, which: int, marked: float, fresh: float) -> Marked:
+        pool = self._pictures.setdefault(which, [])
+        if len(pool) >= _FEWEST and self._random.random() >= marked:
+            return self._random.choice(pool)
+        canvas = self._canvas(which, fresh)
+        count = len(canvas.contents)
+        numbers = list(range(1, count + 1))
+        if self._random.random() < 0.5:  # as in one of several rounds; each number is as frequent
+            numbers = sorted(self._random.sample(range(1, REGIONS + 1), count))
+        places = self._random.sample(range(count), count)
+        picture = mark(canvas, list(zip(numbers, places, strict=True)))
+        self._keep(pool, picture)
+        return picture
+
+    def _keep(self, pool: list[Any], thing: Any) -> None:
+        if len(pool) < self.kept:
+            pool.append(thing)
+        else:
+            pool[self._random.randrange(len(pool))] = thing
+
+    def _marked_lesson(self, shown: Marked, kind: Kind) -> Lesson:
+        random, asked = self._random, shown.numbered
+        if len(asked) > 1 and random.random() < 0.45:
+            few = 1 if random.random() < 0.75 else random.randint(1, len(asked) - 1)
+            asked = sorted(random.sample(asked, few))
+        return self.lesson(shown, kind, asked)
+
+    def lesson(self, shown: Marked, kind: Kind, asked: list[tuple[int, int]]) -> Lesson:
+        """A lesson on a marked picture.
+
+        Args:
+            shown: The picture.
+            kind: The prompt template.
+            asked: The regions asked for: number, place in the canvas's lists.
+        """
+        canvas = shown.canvas
+        labels = [
+            prompts.RegionLabel(n, shown.colours[n], canvas.boxes_xyxy[place]) for n, place in asked
+        ]
+        ask: prompts.Ask = "regions" if len(asked) == len(shown.numbered) else "again"
+        prompt = prompts.build(prompts.built_in(kind), labels, ask=ask)
+        pairs = [(number, canvas.contents[place]) for number, place in asked]
+        answer = answer_json(pairs) if kind == "json-1" else answer_text(pairs)
+        return self._told(shown.picture, prompt, answer, (shown.hints, shown.tags))
+
+    def _crop_lesson(self, canvas: Canvas) -> Lesson:
+        place = self._random.randrange(len(canvas.boxes_xyxy))
+        side = fit_size((560, 560), SMALL_MAX_PIXELS)
+        crop, box = crops.cut(canvas.pixels, canvas.boxes_xyxy[place], SMALL_MAX_PIXELS)
+        picture = decode(encode_jpeg(crop.resize(side))).pixels
+        scaled = pixel_rect(scale_xyxy(box, crop.size, side), side)
+        label = prompts.RegionLabel(1, "", scaled)
+        prompt = prompts.build(prompts.built_in("regions-1"), [label], ask="crop", size_wh=side)
+        shown = Canvas(picture, [scaled], [canvas.contents[place]])
+        hints = _hints(shown, [(1, 0)])
+        hints[0] = -1  # no number is to be seen
+        untagged = _tags(side, {})
+        caption = lone_caption(canvas.contents[place])
+        return self._told(picture, prompt, caption, (hints, untagged))
+
+    def _told(
+        self,
+        picture: NDArray[np.uint8],
+        prompt: Any,
+        answer: str,
+        hints: tuple[NDArray[np.int64], NDArray[np.int64]],
+    ) -> Lesson:
+        tokens = picture.shape[0] * picture.shape[1] // 28**2
+        ids = self.tokenizer.encode(chat_text(self.tokenizer, prompt))
+        image = self.tokenizer.convert_tokens_to_ids("<|image_pad|>")
+        start = ids.index(image)
+        prompt_ids = ids[:start] + [image] * tokens + ids[start + 1 :]
+        answer_ids = [*self.tokenizer.encode(answer), self.tokenizer.eos_token_id]
+        return Lesson(picture, prompt_ids, answer_ids, *hints)
+
+    def stacked(self, lessons: list[Lesson]) -> Batch:
+        """The lessons side by side; their pictures are of one size."""
+        length = max(len(lesson.prompt) + len(lesson.answer) for lesson in lessons)
+        ids = np.full((len(lessons), length), self.tokenizer.pad_token_id, np.int64)
+        weights = np.zeros((len(lessons), length), np.float32)
+        content = _content_ids(self.tokenizer)
+        for row, lesson in enumerate(lessons):
+            start, end = len(lesson.prompt), len(lesson.prompt) + len(lesson.answer)
+            ids[row, :end] = lesson.prompt + lesson.answer
+            weights[row, start:end] = np.where(np.isin(lesson.answer, content), 1.0, 0.5)
+        image = self.tokenizer.convert_tokens_to_ids("<|image_pad|>")
+        height, width = lessons[0].picture.shape[:2]
+        hints = np.stack([lesson.hints for lesson in lessons])
+        return Batch(
+            pictures=np.stack([lesson.picture for lesson in lessons]),
+            ids=ids,
+            weights=weights,
+            image_start=lessons[0].prompt.index(image),
+            grid=(height // 28, width // 28),
+            number=hints[:, 0],
+            tag=np.stack([lesson.tags for lesson in lessons]),
+            colour=hints[:, 1],
+            shape=hints[:, 2],
+        )
+
+
+def _hints(canvas: Canvas, numbered: list[tuple[int, int]]) -> NDArray[np.int64]:
+    """For each picture token, row by row: number, colour and shape of its region, (3, tokens)."""
+    height, width = canvas.pixels.shape[:2]
+    covered = np.zeros((len(numbered), height // 28, width // 28))
+    for row, (_, place) in enumerate(numbered):
+        x1, y1, x2, y2 = canvas.boxes_xyxy[place]
+        mask = np.zeros((height, width))
+        mask[y1:y2, x1:x2] = 1
+        covered[row] = mask.reshape(height // 28, 28, width // 28, 28).mean((1, 3))
+    best = covered.argmax(0).flatten()
+    most = covered.max(0).flatten()
+    second = np.sort(covered, 0)[-2].flatten() if len(numbered) > 1 else np.zeros_like(most)
+    table = np.array(
+        [[number, *_indices(canvas.contents[place])] for number, place in numbered], np.int64
+    )
+    hints = table[best].T.copy()
+    clear = (most >= _MOST) & (second < 0.3)
+    hints[0] = np.where(clear, hints[0], np.where(most < _LEAST, 0, -1))
+    return np.asarray(hints)
+
+
+def _tags(size_wh: Size, tags_xyxy: dict[int, Rect]) -> NDArray[np.int64]:
+    """For each patch, in the model's order (2x2 together): the number of the tag on it, else 0."""
+    columns, rows = size_wh[0] // 14, size_wh[1] // 14
+    grid = np.zeros((rows, columns), np.int64)
+    for number, (x1, y1, x2, y2) in tags_xyxy.items():
+        mask = np.zeros((size_wh[1], size_wh[0]))
+        mask[y1:y2, x1:x2] = 1
+        grid[mask.reshape(rows, 14, columns, 14).mean((1, 3)) >= _ON_TAG] = number
+    return grid.reshape(rows // 2, 2, columns // 2, 2).transpose(0, 2, 1, 3).flatten()
+
+
+def _indices(content: str) -> tuple[int, int]:
+    colour, shape = content.split()
+    return COLOURS.index(colour), SHAPES.index(shape)
+
+
+@cache
+def _content_ids(tokenizer: Any) -> list[int]:
+    """The tokens that tell a colour or a shape."""
+    words = [lone_caption(f"{colour} x")[:-3] for colour in COLOURS]
+    texts = words + [f" {word[0].lower()}{word[1:]}" for word in words]
+    texts += [f" {shape}" for shape in SHAPES]
+    ids = [tokenizer.encode(text) for text in texts]
+    if any(len(each) != 1 for each in ids):
+        raise ValueError("a colour or a shape is not one token")
+    return [each[0] for each in ids]

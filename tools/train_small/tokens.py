@@ -1,0 +1,84 @@
+"""The small model's tokenizer: the product's own sentences are one token each, all else is bytes.
+
+A sentence that every question holds costs a small model as much to read as a picture does, and
+says nothing new. So each line of the built-in prompts is a token; the names of regions, colours
+and shapes are tokens too; what is left is cut into bytes, as in Qwen's own tokenizer.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from regioncap import prompts
+from regioncap.marks.palette import PALETTE
+from tests.support.tiny_qwen import CHAT_TEMPLATE, SPECIAL_TOKENS
+from tools.train_small.words import COLOURS, REGIONS, SHAPES, answer_json, answer_text, lone_caption
+
+#: Where text is cut before it is looked up: region names, keys of JSON and words stay whole.
+_PIECES = (
+    r'In <region\d+>,| ?<region\d+>|\.", "region\d+": "|\{?"region\d+": "'
+    r'|There are \d+ regions:|, beginning with "| In the picture,|;? tag \d+,| [a-z]+ box, is'
+    r'|(?:system|user|assistant)\n| an? [a-z]+|An? [a-z]+|"\}?| ?[A-Za-z]+| ?\d+|[^\w\s]+\n?|\s+'
+)
+_VOCABULARY = 2048
+_TEMPLATES = ("regions-1", "json-1", "tied-1")
+
+
+def make_tokenizer() -> Any:
+    """Builds the tokenizer; the same words give the same tokens."""
+    from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    raw = Tokenizer(models.BPE())
+    raw.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(_PIECES), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    raw.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=_VOCABULARY,
+        special_tokens=SPECIAL_TOKENS,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    raw.train_from_iterator(_corpus(), trainer)
+    raw.add_tokens([AddedToken(line, normalized=False) for line in _sentences()])
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=raw,
+        eos_token="<|im_end|>",
+        pad_token="<|endoftext|>",
+        additional_special_tokens=SPECIAL_TOKENS[1:],
+        extra_special_tokens={"image_token": "<|image_pad|>", "video_token": "<|video_pad|>"},
+    )
+    tokenizer.chat_template = CHAT_TEMPLATE
+    return tokenizer
+
+
+def _sentences() -> list[str]:
+    """The texts of the built-in prompts that hold no variables, and starts of those that do."""
+    found: dict[str, None] = {}
+    for name in _TEMPLATES:
+        template = prompts.built_in(name)
+        for wording in (template.regions, template.again, template.crop):
+            for text in (wording.system, wording.before, wording.after):
+                if "$" not in text and text:
+                    found[text] = None
+    return [*found, "This time describe only", "Answer with one JSON object:"]
+
+
+def _corpus() -> list[str]:
+    """What questions and answers are made of, often enough that each piece becomes a token."""
+    pairs = [(colour, shape) for colour in COLOURS for shape in SHAPES]
+    contents = [" ".join(pair) for pair in pairs] + [f"{colour} patch" for colour in COLOURS]
+    texts = ["system\nuser\nassistant\n", " regions: <region1> to <region10>. and ,\n"]
+    texts += [f"; tag {n}, {c.name} box, is <region{n}>." for n in range(1, 11) for c in PALETTE]
+    texts += [f" In the picture, tag {n}, red box, is" for n in range(1, 11)]
+    for content in contents:
+        texts.append(lone_caption(content))
+        for n in range(1, REGIONS + 6):
+            texts += [answer_text([(n, content)] * 2), answer_json([(n, content)] * 2)]
+            texts.append(f"There are {n} regions: <region{n}> to and.")
+            texts.append(f', beginning with "In <region{n}>, "')
+    return texts

@@ -1,0 +1,103 @@
+"""How well the model does on scenes that no lesson showed, running freely."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from itertools import product
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from regioncap.answers import parse
+from tools.train_small.lessons import SOURCES_WH, Batch, Teacher, make_canvas, mark
+from tools.train_small.net import look, think
+from tools.train_small.words import REGIONS
+
+#: Seeds from here on are for trials alone.
+_SEED = 10**12
+_LONGEST = 32
+
+
+@dataclass(slots=True)
+class Marks:
+    """Regions by outcome, for each number of regions in a picture."""
+
+    right: Counter[int] = field(default_factory=Counter)
+    mixed: Counter[int] = field(default_factory=Counter)
+    all: Counter[int] = field(default_factory=Counter)
+
+    def __str__(self) -> str:
+        parts = [
+            f"{count}: {self.right[count] / n:.3f} right {self.mixed[count] / n:.3f} mixed"
+            for count, n in sorted(self.all.items())
+        ]
+        total = max(1, sum(self.all.values()))
+        parts.append(f"all: {sum(self.right.values()) / total:.3f} right")
+        return " | ".join([*parts, f"{sum(self.mixed.values()) / total:.3f} mixed"])
+
+
+def try_out(model: Any, teacher: Teacher, scenes: int) -> Marks:
+    """Asks for all regions of so many scenes of each count."""
+    marks = Marks()
+    for count, which in product(range(1, REGIONS + 1), range(len(SOURCES_WH))):
+        seeds = range(which, scenes, len(SOURCES_WH))
+        batch, truths = _exam(teacher, which, count, tuple(seeds))
+        with torch.no_grad():
+            texts = answers(model, teacher.tokenizer, batch)
+        for text, truth in zip(texts, truths, strict=True):
+            _mark(marks, text, truth)
+    return marks
+
+
+def _exam(
+    teacher: Teacher, which: int, count: int, seeds: tuple[int, ...]
+) -> tuple[Batch, list[list[str]]]:
+    key = (which, count, seeds)
+    if key not in _EXAMS:
+        lessons, truths = [], []
+        for seed in seeds:
+            canvas = make_canvas(SOURCES_WH[which], _SEED + 1000 * count + seed, count)
+            numbered = list(enumerate(range(len(canvas.contents)), 1))
+            lessons.append(teacher.lesson(mark(canvas, numbered), "regions-1", numbered))
+            truths.append(canvas.contents)
+        _EXAMS[key] = (teacher.stacked(lessons), truths)
+    return _EXAMS[key]
+
+
+_EXAMS: dict[tuple[int, int, tuple[int, ...]], tuple[Batch, list[list[str]]]] = {}
+
+
+def _mark(marks: Marks, text: str, truth: list[str]) -> None:
+    count = len(truth)
+    found = parse(text, range(1, count + 1))
+    for number, own in enumerate(truth, 1):
+        said = (found[number].caption or "").lower()
+        others = [other for other in truth if other != own]
+        marks.all[count] += 1
+        marks.right[count] += own in said
+        marks.mixed[count] += own not in said and any(other in said for other in others)
+
+
+def answers(model: Any, tokenizer: Any, batch: Batch) -> list[str]:
+    """Greedy answers to a batch's questions; all prompts must be equally long."""
+    seen = look(model, torch.as_tensor(batch.pictures)).tokens
+    start = int((batch.weights > 0).argmax(1)[0])
+    ids = torch.as_tensor(batch.ids[:, :start])
+    for _ in range(_LONGEST):
+        ids = torch.cat([ids, _next(model, seen, ids, batch)[:, None]], 1)
+        if bool((ids[:, start:] == tokenizer.eos_token_id).any(1).all()):
+            break
+    return [_until_end(tokenizer, row[start:].tolist()) for row in ids]
+
+
+def _next(model: Any, seen: Tensor, ids: Tensor, batch: Batch) -> Tensor:
+    states = think(model, seen, ids, batch.image_start, batch.grid)
+    token: Tensor = model.lm_head(states[:, -1]).argmax(-1)
+    return token
+
+
+def _until_end(tokenizer: Any, ids: list[int]) -> str:
+    end = ids.index(tokenizer.eos_token_id) if tokenizer.eos_token_id in ids else len(ids)
+    return str(tokenizer.decode(ids[:end]))
