@@ -30,10 +30,11 @@ done
 random | keep grafana_admin_password
 
 password() { sed 's|^redis://[^:]*:\([^@]*\)@.*|\1|' "$1_broker_url"; }
-# A policy as a JSON string, for the bucket that is used.
-policy() {
-  sed "s|:::regioncap|:::${S3_BUCKET:-regioncap}|g" "$rights/s3/$1.json" | tr -d '\n' | sed 's/"/\\"/g'
-}
+for role in worker producer reader; do
+  sed "s|:::regioncap|:::${S3_BUCKET:-regioncap}|g" "$rights/s3/$role.json" | keep "store_policy_$role"
+done
+# A policy as a JSON string.
+policy() { tr -d '\n' < "store_policy_$1" | sed 's/"/\\"/g'; }
 secret() { cat "$1_s3_secret_key"; }
 
 keep redis_acl <<ACL

@@ -12,6 +12,11 @@ from typing import Any
 import pytest
 import yaml
 
+from regioncap.local.process import Command
+
+#: All that can be asked for besides what always runs.
+PROFILES = ("gpu", "tools", "monitor")
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -70,3 +75,8 @@ def read_compose(secrets: Path, *profiles: str, **variables: str) -> Compose:
     )
     assert done.returncode == 0, done.stderr
     return Compose(yaml.safe_load(done.stdout))
+
+
+def command(name: str, argv: list[str], folder: Path, env: dict[str, str] | None = None) -> Command:
+    """A process for the supervisor, whose files nobody else may read."""
+    return Command(name=name, argv=tuple(argv), cwd=folder, env=env, umask=0o077, keep_fds=())

@@ -1,0 +1,156 @@
+"""What each role may do, tried on real servers with real users."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import redis
+from minio import Minio
+from minio.error import S3Error
+
+from regioncap.errors import StoreError
+from regioncap.local import seaweed
+from regioncap.settings import load_settings
+from regioncap.store import Store
+from tests.support.compose import ROOT, read_compose
+from tests.support.rig import wait_until
+
+#: What each role may do to an object: put, get, delete.
+RIGHTS = {
+    "images/0.jpg": {"producer": "pg", "worker": "g", "reader": ""},
+    "jobs/j/job.json": {"producer": "pg", "worker": "g", "reader": "g"},
+    "jobs/j/input/part-00000.jsonl": {"producer": "pg", "worker": "g", "reader": "g"},
+    "jobs/j/marked/00000000.jpg": {"producer": "g", "worker": "pg", "reader": "g"},
+    "jobs/j/results/part-00000.jsonl": {"producer": "g", "worker": "pg", "reader": "g"},
+    "jobs/j/_SUCCESS": {"producer": "g", "worker": "pgd", "reader": "g"},
+    "jobs/j/_CANCELLED": {"producer": "pg", "worker": "g", "reader": "g"},
+    "open/j": {"producer": "pgd", "worker": "pgd", "reader": ""},
+}
+
+
+@pytest.mark.parametrize("key", RIGHTS)
+def test_roles_of_the_store(secrets: Path, services: dict[str, int], key: str) -> None:
+    admin = _client(secrets, services, "admin")
+    wait_until(lambda: seaweed.is_ready(admin, "regioncap"))
+    found = {}
+    for role in ("producer", "worker", "reader"):
+        admin.put_object("regioncap", key, io.BytesIO(b"1"), 1)
+        one = _client(secrets, services, role)
+        found[role] = "".join(
+            letter
+            for letter, act in (
+                ("p", lambda one=one: one.put_object("regioncap", key, io.BytesIO(b"2"), 1)),
+                ("g", lambda one=one: one.get_object("regioncap", key).close()),
+                ("d", lambda one=one: one.remove_object("regioncap", key)),
+            )
+            if _allowed(act)
+        )
+    admin.remove_object("regioncap", key)
+    assert found == RIGHTS[key]
+
+
+def _client(secrets: Path, services: dict[str, int], role: str) -> Minio:
+    access, secret = ((secrets / f"{role}_s3_{p}_key").read_text() for p in ("access", "secret"))
+    return seaweed.client(f"127.0.0.1:{services['store']}", access, secret)
+
+
+def test_a_role_that_may_not_remove_is_told_so(secrets: Path, services: dict[str, int]) -> None:
+    admin = _client(secrets, services, "admin")
+    wait_until(lambda: seaweed.is_ready(admin, "regioncap"))
+    access, secret = ((secrets / f"producer_s3_{p}_key").read_text() for p in ("access", "secret"))
+    store = Store(
+        load_settings(
+            s3_endpoint=f"127.0.0.1:{services['store']}", s3_access_key=access, s3_secret_key=secret
+        )
+    )
+    with pytest.raises(StoreError, match="AccessDenied") as caught:
+        store.delete_all(["jobs/j/results/part-00000.jsonl"])
+    assert caught.value.code == "store-refused"
+
+
+def _allowed(act: Callable[[], object]) -> bool:
+    try:
+        act()
+    except S3Error as error:
+        if error.code == "AccessDenied":
+            return False
+        raise
+    return True
+
+
+@pytest.mark.parametrize(
+    ("role", "command", "allowed"),
+    [
+        ("producer", ["LPUSH", "render", "x"], True),
+        ("producer", ["GET", "regioncap:j:counts"], True),
+        ("producer", ["SET", "regioncap:j:counts", "1"], False),
+        ("producer", ["BRPOP", "render", "1"], False),
+        ("producer", ["DEL", "render"], False),
+        ("producer", ["HDEL", "unacked", "x"], False),
+        ("producer", ["KEYS", "*"], False),
+        ("producer", ["FLUSHALL"], False),
+        ("producer", ["CONFIG", "GET", "*"], False),
+        ("producer", ["EVAL", "return 1", "0"], False),
+        ("worker", ["RPOP", "render"], True),
+        ("worker", ["SET", "regioncap:j:counts", "1"], True),
+        ("worker", ["SET", "somebody:else", "1"], False),
+        ("worker", ["FLUSHALL"], False),
+        ("worker", ["CONFIG", "SET", "dir", "/"], False),
+        ("worker", ["ACL", "LIST"], False),
+    ],
+)
+def test_roles_of_redis(
+    secrets: Path, services: dict[str, int], role: str, command: list[str], allowed: bool
+) -> None:
+    url = (secrets / f"{role}_broker_url").read_text()
+    url = url.replace("@redis:6379", f"@127.0.0.1:{services['redis']}")
+    with redis.Redis.from_url(url) as client:
+        if allowed:
+            client.execute_command(*command)
+        else:
+            with pytest.raises(redis.exceptions.NoPermissionError):
+                client.execute_command(*command)
+
+
+def test_users_of_minio(secrets: Path, tmp_path: Path) -> None:
+    users = read_compose(secrets, STORE="minio")
+    assert users.service("users")["entrypoint"] == ["/bin/sh", "/minio-users"]
+    (script,) = users.service("users")["volumes"]
+    laid = users.lay_secrets("users", tmp_path / "secrets")
+    mc = tmp_path / "mc"
+
+    def run(answer: str) -> subprocess.CompletedProcess[str]:
+        """Runs the script with a client that notes what it is told, and how it answers attach."""
+        mc.write_text(
+            f'#!/bin/sh\necho "$@" >> {tmp_path}/told\ncase $* in *attach*) {answer};; esac'
+        )
+        mc.chmod(0o755)
+        env = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "SECRETS": str(laid)}
+        argv = ["/bin/sh", str(script).split(":")[0]]
+        return subprocess.run(argv, env=env, capture_output=True, text=True, check=False)
+
+    assert run("true").returncode == 0
+    alias, *told = (tmp_path / "told").read_text().splitlines()
+    admin = [(secrets / f"admin_s3_{part}_key").read_text() for part in ("access", "secret")]
+    assert alias == " ".join(["alias set store http://store:9000", *admin])
+    assert told == [
+        line
+        for role in ("worker", "producer", "reader")
+        for line in (
+            f"admin policy create store {role} {laid}/store_policy_{role}",
+            f"admin user add store regioncap-{role} {(laid / f'{role}_s3_secret_key').read_text()}",
+            f"admin policy attach store {role} --user regioncap-{role}",
+        )
+    ]
+    assert run("echo 'The policy change is already in effect.'; exit 1").returncode == 0
+    refused = run("echo 'no such user'; exit 1")
+    assert (refused.returncode, refused.stderr) == (1, "no such user\n")
+    for role in ("worker", "producer", "reader"):
+        policy = json.loads((laid / f"store_policy_{role}").read_text())
+        assert policy == json.loads((ROOT / f"deploy/security/s3/{role}.json").read_text())
