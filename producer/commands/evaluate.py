@@ -178,6 +178,7 @@ def _print(results: Sequence[Result]) -> None:
 
     console = Console(highlight=False, width=None if talk.is_terminal else 160)
     console.print(_sums(results))
+    console.print("\nright, by kind of scene and number of the way")
     console.print(_by_kind(results))
 
 
@@ -204,8 +205,7 @@ def _sums(results: Sequence[Result]) -> Table:
 def _by_kind(results: Sequence[Result]) -> Table:
     from rich.table import Table
 
-    title = "\nright, by kind of scene and number of the way"
-    table = Table(box=None, pad_edge=False, title_justify="left", title=title)
+    table = Table(box=None, pad_edge=False)
     table.add_column("kind", no_wrap=True)
     rows = [result.row()["right_by_kind"] for result in results]
     for number in range(1, len(rows) + 1):
