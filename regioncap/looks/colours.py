@@ -145,11 +145,6 @@ def name_numbers(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(_cells()[(red * _LEVELS + green) * _LEVELS + blue])
 
 
-def name_of(rgb: tuple[int, int, int]) -> str:
-    """The name of one colour."""
-    return NAMES[int(name_numbers(np.array(rgb, dtype=np.uint8)))]
-
-
 @cache
 def _cells() -> NDArray[np.uint8]:
     """The number of the name of each of the 32 x 32 x 32 cells, by red, green, blue."""
