@@ -1,32 +1,48 @@
-"""Measures the vLLM engine under many callers against a plain `LLM.generate` on the same pictures.
+"""Captions from the vLLM engine through the whole system, against a plain `LLM.generate`.
 
-    python -m bench.engine --model FOLDER [--records N] [--max-tokens N] [--engine-args JSON]
-    python -m bench.engine --tiny       # the tests' tiny model, on a CPU
+    python -m bench.engine --tiny                     # the tests' tiny model, on a CPU
+    python -m bench.engine --model FOLDER [--engine-args JSON]
 
-Each side runs in a process of its own, one after the other: load, answer a few records to warm up,
-then all records on the clock, reading and decoding included. The plain side is given everything in
-one call, which is the best that `LLM.generate` can do, and once more record by record. The engine
-is given shards by callers that each wait for theirs, as a worker's threads do.
+system   pictures are submitted and marked; then a warm worker gets all shards at once, and the
+         clock runs from there to `_SUCCESS`: queue, fetching, decoding, captions, results stored
+plain    the same marked pictures and prompts, read and decoded on the clock, with the same engine
+         arguments: all in one call of `LLM.generate`, which is the best it can do, and one by one
+
+With greedy decoding, both write the same words. What the system asks for a second time counts
+against it. The first caption is timed from `submit` on the warm worker, and from the start of a
+process that loads the model anew, as is done where a model lives for one run.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
+from prometheus_client.parser import text_string_to_metric_families
 
-from regioncap.engines.base import Answer, CaptionRequest, Sampling
-from tests.support.scenes import question, write_scenes
+from bench import report
+from producer.commands.stack import start_workers
+from producer.commands.submit import submit_file
+from producer.context import Services
+from regioncap import jobs, layout, results
+from regioncap.engines.base import Prompt
+from regioncap.jobs import Job
+from regioncap.local import LocalStack
+from regioncap.local.files import free_ports
+from regioncap.local.workers import complain_of_ended
+from regioncap.records import RenderedRecord, load_lines
+from tests.support.scenes import scene
 
 TINY_ARGS: dict[str, Any] = {
     "dtype": "bfloat16", "max_model_len": 4096, "enforce_eager": True, "block_size": 32,
@@ -34,20 +50,169 @@ TINY_ARGS: dict[str, Any] = {
 TINY_ENVIRONMENT = {"HF_HUB_OFFLINE": "1", "VLLM_CPU_KVCACHE_SPACE": "1"}
 SHIM = Path(__file__).parents[1] / "tests" / "support" / "vllm_cpu"
 WARM_UP = 8
-SAMPLE_S = 0.05
+SAMPLE_S = 0.25
+_POLL_S = 0.01
+QUEUE, HELD = "caption", "held"
 
 
-def requests_of(paths: Sequence[Path], max_tokens: int) -> list[CaptionRequest]:
-    """Reads the pictures and asks about each."""
-    sampling = Sampling(temperature=0.0, max_tokens=max_tokens)
-    asked = [question(number, sampling) for number in range(len(paths))]
-    return [
-        CaptionRequest(q.request_id, path.read_bytes(), q.prompt, q.sampling)
-        for q, path in zip(asked, paths, strict=True)
+class Occupancy(threading.Thread):
+    """Reads a worker's metrics at intervals: how many requests are in the engine's batch."""
+
+    def __init__(self, port: int) -> None:
+        super().__init__(daemon=True)
+        self._url = f"http://127.0.0.1:{port}/metrics"
+        self._ended = threading.Event()
+        self.running: list[int] = []
+
+    def run(self) -> None:
+        """Reads until told to end."""
+        while not self._ended.wait(SAMPLE_S):
+            self.running.append(int(self.read("regioncap_engine_requests", state="running")))
+
+    def end(self) -> list[int]:
+        """Ends the thread and returns what it saw."""
+        self._ended.set()
+        self.join()
+        return self.running
+
+    def read(self, name: str, **labels: str) -> float:
+        """The sum of a metric's samples, of those with these labels."""
+        with urllib.request.urlopen(self._url) as answer:
+            families = list(text_string_to_metric_families(answer.read().decode()))
+        return sum(
+            sample.value
+            for family in families
+            for sample in family.samples
+            if sample.name == name and labels.items() <= sample.labels.items()
+        )
+
+
+def write_input(folder: Path, name: str, numbers: Sequence[int]) -> Path:
+    """Pictures of many sizes with one box each, and the file that names them."""
+    lines = []
+    for number in numbers:
+        (folder / f"{number}.jpg").write_bytes(scene(number))
+        lines.append(json.dumps({"image": f"{number}.jpg", "bbox": [[20, 20, 60, 50]]}))
+    (folder / name).write_text("\n".join(lines))
+    return folder / name
+
+
+def wait_for(services: Services, key: str) -> float:
+    """The moment at which an object is there."""
+    while not services.store.exists(key):
+        time.sleep(_POLL_S)
+    return time.perf_counter()
+
+
+def rendered(services: Services, job: Job) -> list[RenderedRecord]:
+    """A job's records as the render stage left them; waits for it."""
+    found = []
+    for shard in range(job.shards):
+        key = layout.rendered_key(job.job, shard)
+        wait_for(services, key)
+        found += load_lines(RenderedRecord, services.store.get(key))
+    return found
+
+
+def write_questions(services: Services, job: Job, folder: Path) -> list[dict[str, Any]]:
+    """What the worker is going to ask, for the plain side."""
+    questions = []
+    for record in rendered(services, job):
+        view = record.views[0]
+        picture = folder / f"{job.job}-{record.index}.jpg"
+        picture.write_bytes(services.store.get(view.key))
+        words = view.prompt
+        questions.append({
+            "image": str(picture), "system": words.system,
+            "before": words.before, "after": words.after,
+        })  # fmt: skip
+    return questions
+
+
+def run_system(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """Captions a second of a warm worker, with how full its batch was; writes the questions."""
+    with LocalStack(folder / "stack") as stack:
+        services = Services(
+            **stack.settings(), engine="vllm", model=options.model,
+            temperature=0, max_tokens=options.max_tokens, shard_size=options.shard_size,
+        )  # fmt: skip
+        start_workers(stack, services, render_workers=1, caption_workers=0)
+        last = WARM_UP + options.records
+        warm = submit_file(services, write_input(folder, "warm.jsonl", range(WARM_UP)))
+        timed = submit_file(services, write_input(folder, "in.jsonl", range(WARM_UP, last)))
+        asked = {
+            name: write_questions(services, job, folder)
+            for name, job in (("warm", warm), ("timed", timed))
+        }
+        (folder / "questions.json").write_text(json.dumps(asked))
+        return _caption(options, services, stack, warm, timed)
+
+
+def _caption(
+    options: argparse.Namespace,
+    services: Services,
+    stack: LocalStack,
+    warm: Job,
+    timed: Job,
+) -> dict[str, Any]:
+    (port,) = free_ports(1)
+    _wait_for_messages(services, warm.shards + timed.shards)
+    services.redis.rename(QUEUE, HELD)
+    os.environ["REGIONCAP_METRICS_PORT"] = str(port)
+    started = time.perf_counter()
+    start_workers(stack, services, render_workers=0, caption_workers=1)
+    # The list's right end is its front: the job that was submitted first.
+    for _ in range(warm.shards):
+        services.redis.rpoplpush(HELD, QUEUE)
+    while jobs.find_success(services.store, warm.job) is None:
+        complain_of_ended(stack)
+        time.sleep(_POLL_S)
+    start_s = time.perf_counter() - started
+    occupancy = Occupancy(port)
+    before = _prefix(occupancy)
+    occupancy.start()
+    started = time.perf_counter()
+    services.redis.rename(HELD, QUEUE)
+    while jobs.find_success(services.store, timed.job) is None:
+        time.sleep(_POLL_S)
+    seconds = time.perf_counter() - started
+    found = [
+        record
+        for _, part in results.read_parts(services.store, timed)
+        for record in results.parse_part(part)
     ]
+    looked_up, hits = (b - a for a, b in zip(before, _prefix(occupancy), strict=True))
+    return {
+        "start_s": start_s,
+        "captions_per_s": len(found) / seconds,
+        "tokens_per_s": sum(r["usage"]["completion_tokens"] for r in found) / seconds,
+        "requests_per_record": sum(r["usage"]["requests"] for r in found) / len(found),
+        "prefix_hit_rate": hits / looked_up,
+        "occupancy": occupancy.end(),
+        "first_caption_s": _time_first_caption(options, services, Path(stack.folder)),
+    }
 
 
-def run_plain(options: argparse.Namespace, paths: Sequence[Path]) -> dict[str, Any]:
+def _wait_for_messages(services: Services, count: int) -> None:
+    while services.redis.llen(QUEUE) < count:
+        time.sleep(_POLL_S)
+
+
+def _prefix(worker: Occupancy) -> tuple[float, float]:
+    return worker.read("vllm:prefix_cache_queries_total"), worker.read(
+        "vllm:prefix_cache_hits_total"
+    )
+
+
+def _time_first_caption(options: argparse.Namespace, services: Services, folder: Path) -> float:
+    """Seconds from `submit` of a picture that nobody has seen to its caption in the store."""
+    file = write_input(folder, "first.jsonl", [WARM_UP + options.records])
+    started = time.perf_counter()
+    job = submit_file(services, file)
+    return wait_for(services, layout.results_key(job.job, 0)) - started
+
+
+def run_plain(options: argparse.Namespace, asked: dict[str, Any]) -> dict[str, Any]:
     """Captions a second of `LLM.generate`, given all at once and one by one."""
     from vllm import LLM, SamplingParams
 
@@ -56,133 +221,72 @@ def run_plain(options: argparse.Namespace, paths: Sequence[Path]) -> dict[str, A
 
     llm = LLM(**engine_arguments(Path(options.model), options.engine_args, options.max_pixels))
     sampling = SamplingParams(temperature=0, max_tokens=options.max_tokens)
-    tokenizer = llm.get_tokenizer()
 
-    def prompts(chosen: Sequence[Path]) -> list[Any]:
-        return [
+    def generate(questions: Sequence[dict[str, str]]) -> int:
+        prompts: list[Any] = [
             {
-                "prompt": chat_text(tokenizer, request.prompt),
-                "multi_modal_data": {"image": Image.open(path).convert("RGB")},
+                "prompt": chat_text(
+                    llm.get_tokenizer(), Prompt(q["system"], q["before"], q["after"])
+                ),
+                "multi_modal_data": {"image": Image.open(q["image"]).convert("RGB")},
             }
-            for request, path in zip(requests_of(chosen, options.max_tokens), chosen, strict=True)
+            for q in questions
         ]
+        outputs = llm.generate(prompts, sampling, use_tqdm=False)
+        return sum(len(output.outputs[0].token_ids) for output in outputs)
 
-    llm.generate(prompts(paths[:WARM_UP]), sampling, use_tqdm=False)
-    # Nothing that one measurement computed is to help the next.
-    llm.reset_prefix_cache()
+    generate(asked["warm"][:1])
+    first_s = time.time() - options.started
+    generate(asked["warm"])
     started = time.perf_counter()
-    outputs = llm.generate(prompts(paths), sampling, use_tqdm=False)
+    tokens = generate(asked["timed"])
     batched_s = time.perf_counter() - started
-    tokens = sum(len(output.outputs[0].token_ids) for output in outputs)
-    few = paths[: max(1, len(paths) // 8)]
+    few = asked["timed"][: max(1, len(asked["timed"]) // 8)]
     llm.reset_prefix_cache()
     started = time.perf_counter()
-    for path in few:
-        llm.generate(prompts([path]), sampling, use_tqdm=False)
+    for question in few:
+        generate([question])
     return {
-        "captions_per_s": len(paths) / batched_s,
+        "first_caption_s": first_s,
+        "captions_per_s": len(asked["timed"]) / batched_s,
         "tokens_per_s": tokens / batched_s,
         "one_by_one_captions_per_s": len(few) / (time.perf_counter() - started),
     }
 
 
-async def run_engine(options: argparse.Namespace, paths: Sequence[Path]) -> dict[str, Any]:
-    """Captions a second of the engine with shards in hand, and how full its batch was."""
-    from regioncap.engines.vllm import VllmEngine
-
-    engine = VllmEngine(
-        options.model, engine_args=options.engine_args, max_pixels=options.max_pixels
-    )
-    started = time.perf_counter()
-    await engine.start()
-    start_s = time.perf_counter() - started
-    await engine.caption(requests_of(paths[:WARM_UP], options.max_tokens))
-    before = engine.stats()
-    size = options.shard_size
-    shards = [paths[i : i + size] for i in range(0, len(paths), size)]
-    occupancy: list[int] = []
-    sampler = asyncio.create_task(_sample(engine, occupancy))
-    started = time.perf_counter()
-    answers = await _caption_shards(engine, shards, options)
-    seconds = time.perf_counter() - started
-    sampler.cancel()
-    after = engine.stats()
-    await engine.close()
-    if failed := [answer for answer in answers if not isinstance(answer, Answer)]:
-        raise failed[0]
-    looked_up = max(1, after.prefix_tokens - before.prefix_tokens)
+def measure(options: argparse.Namespace) -> dict[str, Any]:
+    """Both sides, one after the other, each with the machine to itself."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        if options.tiny:
+            _prepare_tiny(options, folder / "tiny")
+        os.environ["REGIONCAP_ENGINE_ARGS"] = json.dumps(options.engine_args)
+        os.environ["REGIONCAP_MAX_PIXELS"] = str(options.max_pixels)
+        os.environ["REGIONCAP_CONCURRENCY"] = str(options.in_hand)
+        system = run_system(options, folder)
+        plain = _plain_in_a_process(options, folder)
     return {
-        "start_s": start_s,
-        "captions_per_s": len(answers) / seconds,
-        "tokens_per_s": sum(a.completion_tokens for a in answers) / seconds,
-        "prefix_hit_rate": (after.prefix_hits - before.prefix_hits) / looked_up,
-        "occupancy": occupancy,
+        "system": system,
+        "plain": plain,
+        "ratio": system["captions_per_s"] / plain["captions_per_s"],
     }
 
 
-async def _caption_shards(engine: Any, shards: list[Any], options: argparse.Namespace) -> list[Any]:
-    waiting = list(reversed(shards))
-    answers: list[Any] = []
-
-    async def caller() -> None:
-        while waiting:
-            shard = waiting.pop()
-            answers.extend(await engine.caption(requests_of(shard, options.max_tokens)))
-
-    await asyncio.gather(*(caller() for _ in range(options.in_hand)))
-    return answers
-
-
-async def _sample(engine: Any, occupancy: list[int]) -> None:
-    while True:
-        occupancy.append(engine.stats().running)
-        await asyncio.sleep(SAMPLE_S)
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs both sides and prints the comparison."""
-    options = _parse(arguments)
-    if options.side:
-        paths = sorted(Path(options.pictures).glob("*.jpg"))
-        plain = options.side == "plain"
-        found = run_plain(options, paths) if plain else asyncio.run(run_engine(options, paths))
-        Path(options.out).write_text(json.dumps(found))
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        write_scenes(Path(folder), options.records)
-        if options.tiny:
-            _prepare_tiny(options, Path(folder) / "tiny")
-        figures = {side: _run_side(options, side, Path(folder)) for side in ("plain", "engine")}
-    _report(options, figures)
-
-
-def _report(options: argparse.Namespace, figures: dict[str, dict[str, Any]]) -> None:
-    plain, engine = figures["plain"], figures["engine"]
-    ratio = engine["captions_per_s"] / plain["captions_per_s"]
-    if options.json:
-        print(json.dumps(figures | {"ratio": ratio}))
-        return
-    print(f"{options.records} records, {options.in_hand} shards of {options.shard_size} in hand")
-    for name, side in figures.items():
-        rates = f"{side['captions_per_s']:8.1f} captions/s {side['tokens_per_s']:8.0f} tokens/s"
-        print(f"{name:8}{rates}")
-    print(f"plain, one by one: {plain['one_by_one_captions_per_s']:.1f} captions/s")
-    print(f"engine / plain: {ratio:.2f}; prefix cache hits {engine['prefix_hit_rate']:.0%}")
-    print(f"engine start: {engine['start_s']:.0f} s, once for each worker")
-    print(f"requests in the batch, every {SAMPLE_S} s: {engine['occupancy']}")
-
-
-def _run_side(options: argparse.Namespace, side: str, folder: Path) -> dict[str, Any]:
-    out = folder / f"{side}.json"
-    command = [
-        sys.executable, "-m", "bench.engine", "--side", side, "--pictures", folder, "--out", out,
-        "--model", options.model, "--engine-args", json.dumps(options.engine_args),
-        "--max-tokens", options.max_tokens, "--max-pixels", options.max_pixels,
-        "--shard-size", options.shard_size, "--in-hand", options.in_hand,
-    ]  # fmt: skip
-    subprocess.run([str(part) for part in command], check=True, stdout=sys.stderr)
-    found: dict[str, Any] = json.loads(out.read_text())
+def _plain_in_a_process(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    given = vars(options) | {"started": time.time(), "folder": str(folder), "json": None}
+    subprocess.run(
+        [sys.executable, "-m", "bench.engine", "--plain", json.dumps(given)],
+        check=True,
+        stdout=sys.stderr,
+    )
+    found: dict[str, Any] = json.loads((folder / "plain.json").read_text())
     return found
+
+
+def _plain_side(options: argparse.Namespace) -> None:
+    folder = Path(options.folder)
+    found = run_plain(options, json.loads((folder / "questions.json").read_text()))
+    (folder / "plain.json").write_text(json.dumps(found))
 
 
 def _prepare_tiny(options: argparse.Namespace, folder: Path) -> None:
@@ -193,21 +297,40 @@ def _prepare_tiny(options: argparse.Namespace, folder: Path) -> None:
     options.model, options.engine_args = str(folder), TINY_ARGS | options.engine_args
 
 
-def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
+def _print(options: argparse.Namespace, figures: dict[str, Any]) -> None:
+    system, plain = figures["system"], figures["plain"]
+    print(f"{options.records} pictures, {options.in_hand} shards of {options.shard_size} in hand")
+    for name in ("system", "plain"):
+        per_s = figures[name]["captions_per_s"], figures[name]["tokens_per_s"]
+        print(f"{name:8}{per_s[0]:8.2f} captions/s {per_s[1]:8.0f} tokens/s")
+    print(f"plain, one by one: {plain['one_by_one_captions_per_s']:.2f} captions/s")
+    print(
+        f"system / plain: {figures['ratio']:.2f}, at {system['requests_per_record']:.2f} requests"
+    )
+    print(f"prefix cache hits: {system['prefix_hit_rate']:.0%} of the prompts' tokens")
+    print(f"first caption: {system['first_caption_s']:.2f} s after submit to the warm worker,")
+    print(f"  {plain['first_caption_s']:.1f} s where the model is loaded for the run")
+    print(f"worker start, once: {system['start_s']:.0f} s to the end of a first job")
+    print(f"requests in the batch, every {SAMPLE_S} s: {system['occupancy']}")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs both sides and prints the comparison."""
+    parser = report.parser(
+        __doc__, records=256, max_tokens=256, max_pixels=1_003_520, shard_size=32, in_hand=4
+    )
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("--model", help="folder of a Qwen2.5-VL")
     which.add_argument("--tiny", action="store_true", help="the tests' tiny model")
-    parser.add_argument("--records", type=int, default=256)
-    parser.add_argument("--max-tokens", type=int, default=64)
-    parser.add_argument("--max-pixels", type=int, default=1_003_520)
-    parser.add_argument("--shard-size", type=int, default=32)
-    parser.add_argument("--in-hand", type=int, default=4, help="shards in hand at once")
+    which.add_argument("--plain", type=json.loads, help=argparse.SUPPRESS)
     parser.add_argument("--engine-args", type=json.loads, default={})
-    parser.add_argument("--json", action="store_true")
-    for internal in ("--side", "--pictures", "--out"):
-        parser.add_argument(internal, help=argparse.SUPPRESS)
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if options.plain:
+        _plain_side(argparse.Namespace(**options.plain))
+        return
+    figures = measure(options)
+    _print(options, figures)
+    report.save(options, "engine", figures)
 
 
 if __name__ == "__main__":

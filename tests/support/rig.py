@@ -120,7 +120,8 @@ class Rig:
         own |= {k: v for k, v in changed.items() if k.islower()}
         given = {k: v for k, v in changed.items() if not k.islower()}
         named = {f"REGIONCAP_{k.upper()}": v for k, v in own.items()}
-        return inherited | named | given | {"PYTHONPATH": str(ROOT)}
+        path = os.pathsep.join(filter(None, [str(ROOT), inherited.get("PYTHONPATH")]))
+        return inherited | named | given | {"PYTHONPATH": path}
 
     def start(self, kind: str, module: str = "", **changed: str) -> Worker:
         """Starts a worker and returns before it is ready."""

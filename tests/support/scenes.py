@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,13 @@ def question(number: int, sampling: Sampling = GREEDY, prefix: str = "scene") ->
         prompt=Prompt(system="You caption images.", before=SHARED, after=after),
         sampling=sampling,
     )
+
+
+def endless(number: int) -> CaptionRequest:
+    """A question with a long answer: noise may end at any word, a list of this length may not."""
+    asked = question(number, Sampling(max_tokens=3500), "endless")
+    schema = {"type": "array", "items": {"type": "integer"}, "minItems": 3000}
+    return replace(asked, prompt=replace(asked.prompt, schema=schema))
 
 
 def write_scenes(folder: Path, count: int) -> list[Path]:

@@ -2,7 +2,8 @@
 
 What it writes is noise, but noise that hangs on every pixel and word it is given: two pictures
 nearly never get the same answer, so that answers given to the wrong record are noticed. The spread
-of the weights is chosen for that; at the usual 0.02 it repeats one token whatever it sees.
+of the weights is chosen for that; at the usual 0.02 it repeats one token whatever it sees. The
+token that ends an answer is made likelier than others, so that most end by themselves.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ CORPUS = [
 ]
 TEXT_STD = 0.15
 VISION_STD = 0.5
+END_SCALE = 1.6
 MROPE_SECTION = [8, 12, 12]
 
 
@@ -179,4 +181,5 @@ def _make_model(config: Any) -> Any:
             if weights.dim() > 1:
                 std = VISION_STD if "visual" in name else TEXT_STD
                 weights.normal_(0, std, generator=generator)
+        model.lm_head.weight[config.text_config.eos_token_id] *= END_SCALE
     return model.to(torch.bfloat16)

@@ -13,7 +13,7 @@ from regioncap.engines.thread import EngineThread
 from regioncap.engines.vllm import VllmEngine
 from regioncap.errors import RequestError
 from tests.e2e.vllm.conftest import Ask
-from tests.support.scenes import question, scene
+from tests.support.scenes import endless, question, scene
 
 SCHEMA = {
     "type": "object",
@@ -81,11 +81,7 @@ def test_json_is_whole_or_ends_by_length(ask: Ask) -> None:
 def test_a_cancelled_call_takes_its_requests_out(
     engine_thread: EngineThread, engine: VllmEngine, ask: Ask
 ) -> None:
-    endless = Sampling(temperature=1.0, top_p=1.0, max_tokens=3500)
-    long_ones = [question(number, endless, "endless") for number in range(16)]
-    # Noise may end at any word; a list of this length may not.
-    schema = {"type": "array", "items": {"type": "integer"}, "minItems": 3000}
-    long_ones = [replace(q, prompt=replace(q.prompt, schema=schema)) for q in long_ones]
+    long_ones = [endless(number) for number in range(16)]
 
     async def cancel_when_running() -> None:
         call = asyncio.ensure_future(engine.caption(long_ones))
@@ -99,6 +95,15 @@ def test_a_cancelled_call_takes_its_requests_out(
     # The counts come with an answer, so ask for one.
     ask([question(5)])
     assert (engine.stats().running, engine.stats().waiting) == (0, 0)
+
+
+def test_a_long_answer_holds_nobody_up(
+    engine_thread: EngineThread, engine: VllmEngine, ask: Ask
+) -> None:
+    long_one = engine_thread.run(engine.caption([endless(1)]))
+    assert all(isinstance(answer, Answer) for answer in ask([question(n) for n in range(8)]))
+    assert not long_one.done()
+    long_one.cancel()
 
 
 def test_is_healthy(engine_thread: EngineThread, engine: VllmEngine) -> None:
