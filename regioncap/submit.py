@@ -22,6 +22,7 @@ from regioncap.locate import Locator
 from regioncap.parallel import map_ahead
 from regioncap.prompts import built_in, parse_template
 from regioncap.records import InputRecord, Problem, dump_lines
+from regioncap.regions import check_box
 from regioncap.settings import Settings
 from regioncap.sources import no_records
 from regioncap.store import Store
@@ -45,6 +46,8 @@ class Tally:
     known: int = 0
     #: Records without boxes: theirs will be proposed.
     unboxed: int = 0
+    #: Records with a box that cannot be used, or that the picture's edge cuts.
+    doubtful: int = 0
     #: The first few rejected records, to show.
     samples: list[InputRecord] = field(default_factory=list)
 
@@ -62,6 +65,7 @@ class Uploader:
     def __init__(self, store: Store, settings: Settings, root: Path, tally: Tally) -> None:
         self._store = store
         self._max_pixels = settings.max_image_pixels
+        self._box_format = settings.box_format
         self._locator = Locator(settings, root)
         self._tally = tally
         self._turns = threading.Condition()
@@ -83,7 +87,10 @@ class Uploader:
         if isinstance(place, str):
             return place
         data = place.read()
-        probe(data, self._max_pixels)
+        size_wh = probe(data, self._max_pixels)
+        if any(check_box(box, self._box_format, size_wh) for box in record.bbox or []):
+            with self._turns:
+                self._tally.doubtful += 1
         return self._store.uri(self._put(data))
 
     def _is_known(self, key: str) -> bool:

@@ -235,6 +235,11 @@ def _tell(tally: Tally, file: str) -> None:
     )
     if tally.unboxed:
         say(f"{words.count(tally.unboxed, 'record')} without bbox: regions will be proposed")
+    if tally.doubtful:
+        say(
+            f"{words.count(tally.doubtful, 'record')} with boxes that look wrong: "
+            "regioncap validate shows which"
+        )
     for record in tally.samples:
         say(str(rejection(record, file)))
     if tally.rejected > len(tally.samples):

@@ -110,6 +110,17 @@ def test_watch_and_status_tell_of_failed_records(system: System, folder: Path) -
     assert status["name"] == "half"
 
 
+def test_boxes_that_look_wrong_are_spoken_of(system: System, folder: Path) -> None:
+    Image.effect_noise((64, 64), 50).save(folder / "small.png")
+    boxes = [[[1, 1, 9, 9]], [[1, 1, 9, 9], [40, 40, 60, 60]], [[1, 1, 0, 0]], None]
+    lines = [{"image": "small.png", "bbox": box} for box in boxes]
+
+    submitted = system.command("submit", write_jsonl(folder / "in.jsonl", lines))
+
+    assert b"2 records with boxes that look wrong: regioncap validate" in submitted.stderr
+    assert b"1 record without bbox" in submitted.stderr
+
+
 def test_images_are_uploaded_once(system: System, folder: Path) -> None:
     Image.effect_noise((64, 64), 50).save(folder / "new.png")
     file = write_jsonl(folder / "in.jsonl", [{"image": "new.png"}] * 20)
