@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from regioncap.audit import Captioned, Flag, Summary, flags
+from regioncap.formats import SCHEMA_VERSION
 from regioncap.jobs import Job
 from regioncap.near_duplicates import NearDuplicates
 from regioncap.results import parse_part, read_parts
@@ -41,6 +42,7 @@ class DuplicateGroup(BaseModel):
 class JobAudit(BaseModel):
     """What the audit says of a job so far."""
 
+    schema_version: int = SCHEMA_VERSION
     job: str
     records: int = 0
     #: Records without any caption; what their regions lack is not counted below.

@@ -45,7 +45,10 @@ def show_command(
     """Check a template and show what it says of a picture with a few regions."""
     template = load_template(name)
     if json:
-        emit(json_module.dumps({"version": template.version, **template.model_dump()}))
+        from regioncap.formats import SCHEMA_VERSION
+
+        about = {"schema_version": SCHEMA_VERSION, "version": template.version}
+        emit(json_module.dumps(about | template.model_dump()))
         return
     emit(f"{template.version}: {template.description}")
     emit(f"answers as {template.answer}" + (f", in {template.language}" * bool(template.language)))

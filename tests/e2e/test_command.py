@@ -17,7 +17,17 @@ from PIL import Image
 
 from tests.support.system import ROOT, System, read_jsonl, run_command, write_jsonl
 
-HEAVY = {"celery", "minio", "PIL", "numpy", "pydantic_settings", "redis", "torch", "kombu"}
+HEAVY = {
+    "celery",
+    "minio",
+    "PIL",
+    "numpy",
+    "pydantic",
+    "pydantic_settings",
+    "redis",
+    "torch",
+    "kombu",
+}
 JOB_ID = re.compile(rb"\d{8}-\d{6}-[a-z2-7]{6}")
 
 
@@ -376,6 +386,19 @@ def test_tables_are_coloured_on_a_terminal_only(system: System, folder: Path) ->
     ]  # fmt: skip
     assert "red.png" in table
     assert "CAPTION" in table
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["status", "JOB"], ["audit", "JOB"], ["prompts", "show", "default"], ["top", "--once"]],
+)
+def test_one_object_of_json_has_a_version(system: System, arguments: list[str]) -> None:
+    photos = ROOT / "regioncap/examples/photos.jsonl"
+    job = system.command("submit", photos).stdout.decode().strip()
+
+    found = system.command(*(job if each == "JOB" else each for each in arguments), "--json")
+
+    assert json.loads(found.stdout)["schema_version"] == 1
 
 
 def test_config_shows_origins_and_no_secrets(system: System, folder: Path) -> None:
