@@ -17,13 +17,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from bench import copies, report
 from bench.render import make_pictures
+from bench.requests import counted_requests
 from producer.context import Services
 from regioncap import finish, jobs, layout
 from regioncap.local import LocalStack
@@ -61,25 +60,6 @@ def run(stack: LocalStack, arguments: list[str]) -> tuple[str, dict[str, float]]
     return done.stdout.strip(), {"s": seconds, "peak_mb": int(peak.read_text()) / 1e6}
 
 
-@contextmanager
-def counted_requests() -> Iterator[list[str]]:
-    """Notes the requests that this process makes of the store."""
-    from minio import Minio
-
-    made: list[str] = []
-    original = Minio._url_open
-
-    def noted(self: Minio, method: str, *args: Any, **kwargs: Any) -> Any:
-        made.append(method)
-        return original(self, method, *args, **kwargs)
-
-    Minio._url_open = noted  # type: ignore[method-assign]
-    try:
-        yield made
-    finally:
-        Minio._url_open = original  # type: ignore[method-assign]
-
-
 def finish_job(job_id: str) -> None:
     """What the worker with the last shard does."""
     services = Services()
@@ -112,15 +92,15 @@ def measure(stack: LocalStack, folder: Path, records: int, shard_size: int) -> d
     timed("results", "producer", "results", job_id, "-o", str(folder / "results.jsonl"))
     timed("export jsonl", "producer", "export", job_id, "-o", str(folder / "export.jsonl"))
     timed("export parquet", *f"producer export {job_id} -f parquet -o {folder}/out.pq".split())
+    timed("resume", "producer", "submit", "--resume", job_id)
     with counted_requests() as requests:
-        timed("resume", "producer", "submit", "--resume", job_id)
         _resume(services, job_id)
     success = services.store.get(layout.success_key(job_id))
     return {
         "records": records,
         "shards": job.shards,
         "commands": found,
-        "resume_requests": len(requests),
+        "resume_requests": requests.total(),
         "success_bytes": len(success),
         "queued_bytes_per_shard": redis_bytes / job.shards,
     }

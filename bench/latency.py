@@ -11,14 +11,12 @@ result to watch     from the last results part being there to `regioncap watch` 
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
-import subprocess
-import sys
 import tempfile
-import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +24,14 @@ from bench import report
 from bench.control import waiting_workers
 from bench.render import make_pictures
 from producer.commands.stack import start_workers
+from producer.commands.watch import watch_job
 from producer.context import Services
-from regioncap import layout
+from regioncap import jobs, layout
 from regioncap.client import Client
 from regioncap.local import LocalStack
 from regioncap.store import Store
 
-#: What the engine takes for a record: long enough that a watcher is there before it ends.
+#: What the engine takes for a record, and for one that is watched.
 ENGINE_S = 0.05
 WATCHED_ENGINE_S = 3.0
 WARM_UP = 3
@@ -66,34 +65,27 @@ def time_results(client: Client, records: Sequence[dict[str, Any]], root: Path) 
 
 
 def time_watch(
-    stack: LocalStack, client: Client, records: Sequence[dict[str, Any]], root: Path
+    services: Services, client: Client, records: Sequence[dict[str, Any]], root: Path
 ) -> dict[str, list[float]]:
     """Seconds from the last result to the end of `regioncap watch` and of `Client.wait`."""
-    named = {f"REGIONCAP_{key.upper()}": value for key, value in stack.settings().items()}
     took: dict[str, list[float]] = {"watch": [], "client": []}
     for record in records:
-        job = client.submit([record], image_root=root, shard_size=1)
-        ended: dict[str, float] = {}
-        command = [sys.executable, "-m", "producer", "watch", job]
-        process = subprocess.Popen(command, env=os.environ | named, stderr=subprocess.DEVNULL)
-
-        def watch(process: subprocess.Popen[bytes] = process, ended: Any = ended) -> None:
-            process.wait()
-            ended["watch"] = time.perf_counter()
-
-        def wait(job: str = job, ended: Any = ended) -> None:
-            client.wait(job)
-            ended["client"] = time.perf_counter()
-
-        threads = [threading.Thread(target=each) for each in (watch, wait)]
-        for thread in threads:
-            thread.start()
-        there = wait_for(client.store, layout.results_key(job, 0))
-        for thread in threads:
-            thread.join()
+        job = jobs.load(client.store, client.submit([record], image_root=root, shard_size=1))
+        waits: dict[str, Callable[[], object]] = {
+            "watch": partial(watch_job, services, job),
+            "client": partial(client.wait, job.job),
+        }
+        with ThreadPoolExecutor(len(waits)) as pool:
+            ended = {name: pool.submit(_moment_after, wait) for name, wait in waits.items()}
+            there = wait_for(client.store, layout.results_key(job.job, 0))
         for name, moment in ended.items():
-            took[name].append(moment - there)
+            took[name].append(moment.result() - there)
     return took
+
+
+def _moment_after(wait: Callable[[], object]) -> float:
+    wait()
+    return time.perf_counter()
 
 
 def spread(took: Sequence[float]) -> dict[str, float]:
@@ -115,7 +107,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         with waiting_workers(stack, services, 1, latency_s=ENGINE_S):
             result = time_results(client, records, root)
         with waiting_workers(stack, services, 1, latency_s=WATCHED_ENGINE_S):
-            watched = time_watch(stack, client, records[: options.watched], root)
+            watched = time_watch(services, client, records[: options.watched], root)
     return {
         "records": options.records,
         "submit_to_result": spread(result),

@@ -31,14 +31,16 @@ import psutil
 from bench import report
 from bench.copies import NoSender
 from bench.render import LIMITS, job, make_pictures
+from bench.requests import counted_requests
 from producer.commands.stack import start_workers
 from producer.commands.submit import submit_file
 from producer.context import Services
-from regioncap import jobs, render
+from regioncap import jobs, layout, render
 from regioncap.caption import CaptionStage
 from regioncap.captioning import caption_records
 from regioncap.engines.baseline import BaselineEngine
 from regioncap.engines.thread import EngineThread
+from regioncap.jobs import Job
 from regioncap.local import LocalStack
 from regioncap.progress import Progress
 from regioncap.records import InputRecord
@@ -112,14 +114,16 @@ def timed(spent: Counter[str], name: str, owner: Any, attribute: str) -> Iterato
         setattr(owner, attribute, original)
 
 
-def breakdown(services: Services, file: Path) -> dict[str, float]:
-    """Seconds by component, each request to the store one after the other."""
+def breakdown(services: Services, file: Path) -> tuple[dict[str, float], dict[str, Any]]:
+    """Seconds by component, each request to the store one after the other; and the requests."""
     spent: Counter[str] = Counter()
     store = Store(services.settings)
     progress = partial(Progress, services.redis)
     engine = EngineThread(BaselineEngine())
     engine.start()
-    submitted = submit_file(services.with_flags(queue="caption.nobody"), file)
+    requests: dict[str, Any] = {}
+    with counted_requests() as requests["submit"]:
+        submitted = submit_file(services.with_flags(queue="caption.nobody"), file)
     services.redis.delete("render")
     drawing = render.RenderStage(store, services.settings, NoSender(), progress, threads=1)  # type: ignore[arg-type]
     captioning = CaptionStage(store, engine, progress, services.settings, threads=1)
@@ -131,15 +135,26 @@ def breakdown(services: Services, file: Path) -> dict[str, float]:
         timed(spent, "progress", Progress, "note_part"),
     ):
         started = time.perf_counter()
-        for shard in range(submitted.shards):
-            drawing.run(submitted.job, shard)
+        with counted_requests() as requests["render"]:
+            for shard in range(submitted.shards):
+                drawing.run(submitted.job, shard)
         spent["render stage"] = time.perf_counter() - started  # type: ignore[assignment]
         started = time.perf_counter()
-        for shard in range(submitted.shards):
-            captioning.run(submitted.job, shard)
+        with counted_requests() as requests["caption"]:
+            for shard in range(submitted.shards):
+                captioning.run(submitted.job, shard)
         spent["caption stage"] = time.perf_counter() - started  # type: ignore[assignment]
     engine.close()
-    return dict(spent)
+    sizes = _mean_bytes(store, submitted)
+    return dict(spent), {"shards": submitted.shards, "requests": requests, "mean_bytes": sizes}
+
+
+def _mean_bytes(store: Store, job: Job) -> dict[str, float]:
+    """Mean size of a marked picture, and of the parts' share of a record, in bytes."""
+    marked = [len(store.get(layout.marked_key(job.job, index))) for index in range(job.records)]
+    kinds = (layout.input_key, layout.rendered_key, layout.results_key)
+    parts = [len(store.get(key(job.job, n))) for key in kinds for n in range(job.shards)]
+    return {"marked": sum(marked) / job.records, "parts": sum(parts) / job.records}
 
 
 def processor_s(stack: LocalStack) -> dict[str, float]:
@@ -159,7 +174,7 @@ def measure(count: int, cores: int) -> dict[str, Any]:
         bare_s = time_bare_loop(file, cores)
         with LocalStack(Path(folder) / "stack") as stack:
             services = Services(**stack.settings())
-            spent = breakdown(services, file)
+            spent, objects = breakdown(services, file)
             start_workers(stack, services, render_workers=1, caption_workers=1)
             time_system(services, file)  # the first job of a worker pays for imports
             before = processor_s(stack)
@@ -176,6 +191,7 @@ def measure(count: int, cores: int) -> dict[str, Any]:
         "stages_valid_regions_per_s": counts["regions_ok"] / stages_s,
         "stages_over_bare": bare_s / stages_s,
         "processor_ms": {name: 1000 * (after[name] - s) / count for name, s in before.items()},
+        **objects,
         "single_ms": {name: 1000 * value / count for name, value in spent.items()},
     }
 
