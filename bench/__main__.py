@@ -14,7 +14,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-BENCHES = ("render", "pipeline", "control", "latency", "growth")
+BENCHES = ("render", "steps", "pipeline", "control", "latency", "growth")
 
 
 def main() -> None:

@@ -49,7 +49,8 @@ def paper(options: argparse.Namespace, shard_size: int) -> dict[str, float]:
         "shards": shards,
         "hours on the GPUs": images / rate / 3600,
         "shards/s": rate / shard_size,
-        "Redis busy, share": rate / shard_size * burst["redis_ms_per_shard"] / 1000,
+        # The burst is of the caption stage; the render stage asks as much of Redis.
+        "Redis busy, share": 2 * rate / shard_size * burst["redis_ms_per_shard"] / 1000,
         "Redis memory, all queued, MB": shards * burst["queued_bytes_per_shard"] / 1e6,
         "objects, millions": (3 * images + 3 * shards) / 1e6,
         "PUT, millions": dear / 1e6,

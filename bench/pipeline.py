@@ -96,16 +96,22 @@ def time_system(services: Services, file: Path) -> tuple[float, float, dict[str,
 
 
 @contextmanager
-def timed(spent: Counter[str], name: str, owner: Any, attribute: str) -> Iterator[None]:
+def timed(
+    spent: Counter[str],
+    name: str,
+    owner: Any,
+    attribute: str,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Iterator[None]:
     """Adds up the time that calls of a function take."""
     original: Callable[..., Any] = getattr(owner, attribute)
 
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        started = time.perf_counter()
+        started = clock()
         try:
             return original(*args, **kwargs)
         finally:
-            spent[name] += time.perf_counter() - started  # type: ignore[assignment]
+            spent[name] += clock() - started  # type: ignore[assignment]
 
     setattr(owner, attribute, wrapper)
     try:

@@ -10,10 +10,10 @@ from typing import Any
 from regioncap.exports.base import BOX_CONVENTION, BOX_FORMAT, About, Item
 from regioncap.exports.rows import COLUMNS, region_rows
 
-#: Rows of a row group: tens of megabytes, large enough to compress well and to skip by.
-_GROUP_ROWS = 50_000
+#: Rows of a row group: a few megabytes, large enough to compress well and to skip by.
+_GROUP_ROWS = 10_000
 #: Rows that are Python's own objects at a time: those take ten times the memory of columns.
-_BATCH_ROWS = 5_000
+_BATCH_ROWS = 1_000
 
 _INTEGERS = {"index", "width", "height", "region"}
 
@@ -34,9 +34,8 @@ class Parquet:
         schema = _schema(about)
         rows = region_rows(items)
         with pq.ParquetWriter(path, schema, compression="zstd") as writer:
-            batches = _batches(rows, schema)
-            while group := list(islice(batches, _GROUP_ROWS // _BATCH_ROWS)):
-                writer.write_table(pa.concat_tables(group), row_group_size=_GROUP_ROWS)
+            while batches := list(_batches(islice(rows, _GROUP_ROWS), schema)):
+                writer.write_table(pa.concat_tables(batches), row_group_size=_GROUP_ROWS)
 
 
 def _batches(rows: Iterator[dict[str, Any]], schema: Any) -> Iterator[Any]:
