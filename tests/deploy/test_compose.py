@@ -201,6 +201,9 @@ def test_its_commands_caption_a_file(
         for name, port in metrics_ports.items():
             argv = _probe(compose, name, port)
             assert subprocess.run(argv, check=False, cwd=ROOT).returncode == 0
+        looked = _run(compose, "regioncap", ["top", "--once", "--json"], services, tmp_path)
+        kinds = {worker["kind"] for worker in json.loads(looked.stdout)["workers"]}
+        assert kinds == {"render", "caption"}
         metrics = {name: _metrics(port) for name, port in metrics_ports.items()}
         environment = _environment(compose, "render", services, tmp_path)
         assert _celery_inspect("render", environment).returncode == 69  # nobody answers
@@ -211,6 +214,12 @@ def test_its_commands_caption_a_file(
     records = read_jsonl(out)
     assert len(records) == len(PHOTOS.read_text().splitlines())
     assert all(record["engine"] == "baseline" and record["answer"] for record in records)
+    # With the admin's users, as on Kubernetes.
+    cleaned = _run(compose, "setup", ["gc", "--older-than", "0h", "--delete"], services, tmp_path)
+    assert cleaned.returncode == 0, cleaned.stderr.decode()
+    assert job in cleaned.stdout.decode()
+    gone = _run(compose, "regioncap", ["status", job], services, tmp_path)
+    assert gone.returncode == 6
 
 
 def test_prometheus_starts_as_the_file_says(compose: Compose, tmp_path: Path) -> None:
