@@ -23,7 +23,7 @@ from PIL import Image
 
 from regioncap.boxes import Box, Size, intersection_xyxy
 from regioncap.marks import STYLES, Mark, MarkStyle
-from regioncap.marks.base import Rgb, fill_mask
+from regioncap.marks.base import Rgb, fill
 from regioncap.marks.vision import EYES, contrast, difference
 
 COUNTS = (1, 5, 10, 20)
@@ -81,7 +81,7 @@ def hidden_shares(marks: Sequence[Mark], size_wh: Size) -> list[float]:
     """The share of each box that lies under tags, its own or others'."""
     under = np.zeros((size_wh[1], size_wh[0]), dtype=np.bool_)
     for mark in marks:
-        fill_mask(under, mark.tag_xyxy)
+        fill(under, mark.tag_xyxy, True)
     shares = []
     for mark in marks:
         x1, y1, x2, y2 = mark.box_xyxy
@@ -114,7 +114,7 @@ def measure_looks(style: MarkStyle) -> dict[str, float | None]:
 
 def min_text_contrast(style: MarkStyle, marks: Sequence[Mark]) -> float:
     """The lowest contrast of a tag's digits, where they are fully inked, to its plate."""
-    drawn = np.asarray(style.draw(Image.new("RGB", (640, 420), (128, 128, 128)), marks))
+    drawn = style.draw(np.full((420, 640, 3), 128, np.uint8), marks)
     lowest = 21.0
     for mark in marks:
         x1, y1, x2, y2 = mark.tag_xyxy
@@ -131,7 +131,7 @@ def min_line_contrast(style: MarkStyle, marks: Sequence[Mark]) -> float:
     """
     lowest = 21.0
     for level in range(256):
-        drawn = np.asarray(style.draw(Image.new("RGB", (640, 420), (level,) * 3), marks))
+        drawn = style.draw(np.full((420, 640, 3), level, np.uint8), marks)
         for mark in marks:
             cut = _line_cut(drawn, mark)
             ground, line = _rgb(cut[0]), {_rgb(pixel) for pixel in cut[1:]}
@@ -154,7 +154,7 @@ def _rgb(pixel: NDArray[np.uint8]) -> Rgb:
 def measure_times(style: MarkStyle, pictures: int) -> dict[str, float]:
     """Median milliseconds to lay out, draw and mask ten marks."""
     rng = random.Random(0)
-    picture = Image.effect_noise(TIMED_WH, 60).convert("RGB")
+    picture = np.asarray(Image.effect_noise(TIMED_WH, 60).convert("RGB"))
     times: dict[str, list[float]] = {"layout_ms": [], "draw_ms": [], "ink_ms": []}
     for _ in range(pictures):
         boxes = random_boxes(rng, TIMED_BOXES, TIMED_WH)

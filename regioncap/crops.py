@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from regioncap.boxes import Box, Size, scale_xyxy
-from regioncap.images import fit_size
+from regioncap.images import fit_size, size_of
 from regioncap.marks.base import Rect, pixel_rect
 
 #: The crop is this many times as wide and high as the region.
@@ -61,7 +61,7 @@ def cut(source: NDArray[np.uint8], box_xyxy: Box, max_pixels: int) -> tuple[Imag
     Returns:
         The crop, and where the region lies in it.
     """
-    left, top, right, bottom = window(box_xyxy, (source.shape[1], source.shape[0]))
+    left, top, right, bottom = window(box_xyxy, size_of(source))
     part = Image.fromarray(source[top:bottom, left:right])
     # By Pillow: caption workers cut crops too, and may have no OpenCV.
     crop = part.resize(

@@ -10,6 +10,8 @@ import hashlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from regioncap import jobs, layout, proposals, regions, retry, views
@@ -92,15 +94,18 @@ def _render(
     return [(view.key, jpeg) for view, jpeg in shown]
 
 
-def _find_regions(rendered: RenderedRecord, canvas: Image.Image, job: Job, source_wh: Size) -> None:
+def _find_regions(
+    rendered: RenderedRecord, canvas: NDArray[np.uint8], job: Job, source_wh: Size
+) -> None:
     """Sets the record's boxes and regions: those given, or else proposed ones."""
     settings = job.settings
     if rendered.bbox:
         rendered.regions = regions.resolve(rendered.bbox, settings.box_format, source_wh)
         rendered.bbox = regions.boxes_as_xywh(rendered.bbox, rendered.regions, settings.box_format)
     else:
-        found = proposals.propose(canvas, settings.max_boxes) or [(0, 0, *canvas.size)]
-        boxes = [_to_source(box, canvas.size, source_wh) for box in found]
+        image = Image.fromarray(canvas)
+        found = proposals.propose(image, settings.max_boxes) or [(0, 0, *image.size)]
+        boxes = [_to_source(box, image.size, source_wh) for box in found]
         rendered.bbox = [list(box) for box in boxes]
         rendered.regions = regions.resolve(boxes, "xywh", source_wh)
     if settings.overflow == "cut":

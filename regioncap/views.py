@@ -10,11 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from regioncap import crops, layout, marks, prompts
 from regioncap.boxes import Size, area_xyxy, scale_xyxy, xyxy_from_xywh
-from regioncap.images import decode, encode_jpeg
+from regioncap.images import decode, encode_jpeg, size_of
 from regioncap.jobs import Job
 from regioncap.marks.base import Rect
 from regioncap.records import PromptText, Region, RenderedRecord, View
@@ -67,31 +66,36 @@ def _is_for_crop(region: Region, settings: JobSettings, source_wh: Size) -> bool
 
 
 def marked_view(
-    record: RenderedRecord, shown: Sequence[Region], canvas: Image.Image, job: Job, round_: int
+    record: RenderedRecord,
+    shown: Sequence[Region],
+    canvas: NDArray[np.uint8],
+    job: Job,
+    round_: int,
 ) -> Shown:
     """The whole picture with some regions marked.
 
     Args:
         record: The record; its size is known.
         shown: The regions; each gets the name of its mark's colour.
-        canvas: The picture without marks, at the size that the model sees.
+        canvas: The picture without marks, (height, width, 3), RGB, at the size that the model sees.
         job: The job.
         round_: Which marked picture of the record it is, from 0.
     """
     style = marks.get(job.settings.mark_style)
-    boxes = [_in_view(box_of(region), source_wh(record), canvas.size) for region in shown]
+    view_wh = size_of(canvas)
+    boxes = [_in_view(box_of(region), source_wh(record), view_wh) for region in shown]
     numbers = [region.region for region in shown]
-    drawn = style.layout(canvas.size, boxes, numbers)
+    drawn = style.layout(view_wh, boxes, numbers)
     for region, mark in zip(shown, drawn, strict=True):
         region.colour = mark.colour
     labels = [
         prompts.RegionLabel(mark.number, mark.colour, box)
         for mark, box in zip(drawn, boxes, strict=True)
     ]
-    prompt = prompts.build(job.template, labels, size_wh=canvas.size)
+    prompt = prompts.build(job.template, labels, size_wh=view_wh)
     view = View(
         key=layout.marked_key(job.job, record.index, f"-r{round_ + 1}" if round_ else ""),
-        size_wh=canvas.size,
+        size_wh=view_wh,
         numbers=numbers,
         boxes_xyxy=boxes,
         colours=[mark.colour for mark in drawn],
@@ -113,9 +117,7 @@ def crop_view(
         job: The job.
         max_pixels: What the model sees of a picture at most.
     """
-    box = scale_xyxy(
-        xyxy_from_xywh(box_of(region)), source_wh(record), (source.shape[1], source.shape[0])
-    )
+    box = scale_xyxy(xyxy_from_xywh(box_of(region)), source_wh(record), size_of(source))
     crop, box_in_crop = crops.cut(source, box, max_pixels)
     label = prompts.RegionLabel(region.region, "", box_in_crop)
     prompt = prompts.build(job.template, [label], ask="crop", size_wh=crop.size)

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from regioncap import marks
@@ -142,5 +143,5 @@ def _picture(scene: Scene, numbers: Sequence[int]) -> str:
     boxes = [scene.boxes_xywh[number - 1] for number in numbers]
     scaled = [(x * scale, y * scale, (x + w) * scale, (y + h) * scale) for x, y, w, h in boxes]
     style = marks.get(marks.DEFAULT)
-    drawn = style.draw(image, style.layout(image.size, scaled, numbers))
+    drawn = style.draw(np.asarray(image), style.layout(image.size, scaled, numbers))
     return data_url(encode_jpeg(drawn, quality=80))

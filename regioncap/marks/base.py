@@ -14,7 +14,6 @@ from typing import ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from regioncap.boxes import Box, Size
 
@@ -22,6 +21,8 @@ Rect = tuple[int, int, int, int]
 Rgb = tuple[int, int, int]
 Segment = tuple[tuple[int, int], tuple[int, int]]
 Mask = NDArray[np.bool_]
+#: RGB, (height, width, 3).
+Pixels = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +77,16 @@ class MarkStyle(Protocol):
         """
         ...
 
-    def draw(self, image: Image.Image, marks: Sequence[Mark]) -> Image.Image:
-        """Draws marks on a copy of an RGB picture of the size they were laid out for."""
+    def draw(self, pixels: Pixels, marks: Sequence[Mark]) -> Pixels:
+        """Draws marks on a copy of a picture.
+
+        Args:
+            pixels: RGB, (height, width, 3), of the size that the marks were laid out for.
+            marks: What `layout` returned.
+
+        Returns:
+            A new array of the same shape.
+        """
         ...
 
     def ink(self, size_wh: Size, marks: Sequence[Mark]) -> Mask:
@@ -109,7 +118,40 @@ def grow(rect: Rect, px: int) -> Rect:
     return x1 - px, y1 - px, x2 + px, y2 + px
 
 
-def fill_mask(mask: Mask, rect: Rect, value: bool = True) -> None:
-    """Sets the part of a rectangle that lies on the mask; one that is inside out has none."""
-    x1, y1, x2, y2 = (max(edge, 0) for edge in rect)
-    mask[y1:y2, x1:x2] = value
+def fill(target: Mask | Pixels, rect: Rect, value: bool | Rgb) -> None:
+    """Sets the part of a rectangle that lies on the target; one that is inside out has none."""
+    x1, y1, x2, y2 = rect
+    target[max(y1, 0) : max(y2, 0), max(x1, 0) : max(x2, 0)] = value
+
+
+def sides(outer: Rect, px: int) -> list[Rect]:
+    """The four sides of a frame, as rectangles of so many pixels' width."""
+    x1, y1, x2, y2 = outer
+    return [
+        (x1, y1, x2, y1 + px),
+        (x1, y2 - px, x2, y2),
+        (x1, y1, x1 + px, y2),
+        (x2 - px, y1, x2, y2),
+    ]
+
+
+def blend(target: Pixels, xy: tuple[int, int], ink: Pixels | Rgb, coverage: Pixels) -> None:
+    """Lays ink over the target, as much of it as its coverage tells.
+
+    Args:
+        target: Changed where it is covered.
+        xy: Where the coverage's upper left corner goes; the rest may leave the target.
+        ink: One colour, or RGB of the coverage's shape.
+        coverage: (height, width), 255 where the ink hides the target.
+    """
+    (height, width), (x, y) = coverage.shape, xy
+    left, top = max(-x, 0), max(-y, 0)
+    right, bottom = min(width, target.shape[1] - x), min(height, target.shape[0] - y)
+    if left >= right or top >= bottom:
+        return
+    here = slice(top, bottom), slice(left, right)
+    cover = coverage[here].astype(np.uint16)[..., None]
+    over = np.asarray(ink, dtype=np.uint16)
+    over = over if over.ndim == 1 else over[here]
+    part = target[y + top : y + bottom, x + left : x + right]
+    part[:] = (part * (255 - cover) + over * cover + 127) // 255

@@ -11,10 +11,9 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
-from PIL import Image, ImageDraw
 
 from regioncap.boxes import Box, Size
-from regioncap.marks.base import Mark, Mask, Rect, fill_mask, grow, pixel_rect
+from regioncap.marks.base import Mark, Mask, Pixels, Rect, blend, fill, grow, pixel_rect, sides
 from regioncap.marks.digits import digits_mask, digits_wh
 from regioncap.marks.palette import BLACK, WHITE
 
@@ -50,28 +49,25 @@ class ReferenceStyle:
             for box, number in zip(boxes, numbers, strict=True)
         ]
 
-    def draw(self, image: Image.Image, marks: Sequence[Mark]) -> Image.Image:
+    def draw(self, pixels: Pixels, marks: Sequence[Mark]) -> Pixels:
         """Darkens the picture, then draws box and tag of one region after the other."""
-        drawn = image.point([round(self.shade * (level % 256)) for level in range(3 * 256)])
-        canvas = ImageDraw.Draw(drawn)
+        drawn: Pixels = np.rint(self.shade * np.arange(256)).astype(np.uint8)[pixels]
         for mark in marks:
-            x1, y1, x2, y2 = _outline(mark)
-            canvas.rectangle((x1, y1, x2 - 1, y2 - 1), outline=mark.rgb, width=mark.line_px)
-            x1, y1, x2, y2 = mark.tag_xyxy
-            canvas.rectangle((x1, y1, x2 - 1, y2 - 1), fill=BLACK)
-            digits = digits_mask(mark.number, mark.font_px, weight=0.4)
+            for side in sides(_outline(mark), mark.line_px):
+                fill(drawn, side, mark.rgb)
+            fill(drawn, mark.tag_xyxy, BLACK)
+            digits = np.asarray(digits_mask(mark.number, mark.font_px, weight=0.4))
             left, bottom = mark.box_xyxy[0] + _TEXT_XY[0], mark.box_xyxy[1] + _TEXT_XY[1]
-            drawn.paste(WHITE, (left + 1, bottom - digits.height), digits)
+            blend(drawn, (left + 1, bottom - len(digits)), WHITE, digits)
         return drawn
 
     def ink(self, size_wh: Size, marks: Sequence[Mark]) -> Mask:
         """Tells which pixels the marks may have been drawn on; see `MarkStyle.ink`."""
         mask = np.zeros((size_wh[1], size_wh[0]), dtype=np.bool_)
         for mark in marks:
-            outline = _outline(mark)
-            for side in _sides(outline, mark.line_px):
-                fill_mask(mask, side)
-            fill_mask(mask, mark.tag_xyxy)
+            for side in sides(_outline(mark), mark.line_px):
+                fill(mask, side, True)
+            fill(mask, mark.tag_xyxy, True)
         return mask
 
 
@@ -84,13 +80,3 @@ def _tag(box: Rect, digits: int) -> Rect:
 def _outline(mark: Mark) -> Rect:
     """The line's outer edge: one pixel of the line lies outside the box, the other on it."""
     return grow(mark.line_xyxy, mark.line_px)
-
-
-def _sides(outline: Rect, px: int) -> list[Rect]:
-    x1, y1, x2, y2 = outline
-    return [
-        (x1, y1, x2, y1 + px),
-        (x1, y2 - px, x2, y2),
-        (x1, y1, x1 + px, y2),
-        (x2 - px, y1, x2, y2),
-    ]

@@ -18,12 +18,15 @@ from regioncap.boxes import Box, Size
 from regioncap.marks.base import (
     Mark,
     Mask,
+    Pixels,
     Rect,
     Rgb,
     Segment,
-    fill_mask,
+    blend,
+    fill,
     grow,
     pixel_rect,
+    sides,
 )
 from regioncap.marks.digits import digits_mask, digits_wh
 from regioncap.marks.palette import BLACK, WHITE, assign_colours, text_rgb
@@ -77,23 +80,20 @@ class V1Style:
             )
         ]
 
-    def draw(self, image: Image.Image, marks: Sequence[Mark]) -> Image.Image:
+    def draw(self, pixels: Pixels, marks: Sequence[Mark]) -> Pixels:
         """Draws boxes from the largest to the smallest, then leaders, then tags."""
-        drawn = image.copy()
-        canvas = ImageDraw.Draw(drawn)
+        drawn = pixels.copy()
         for mark in sorted(marks, key=_box_area, reverse=True):
             for reach, px, rgb in _rings(mark):
-                x1, y1, x2, y2 = grow(mark.line_xyxy, reach)
-                canvas.rectangle((x1, y1, x2 - 1, y2 - 1), outline=rgb, width=px)
+                for side in sides(grow(mark.line_xyxy, reach), px):
+                    fill(drawn, side, rgb)
         for mark in marks:
             if mark.leader:
                 _draw_leader(drawn, mark, mark.leader)
         for mark in marks:
             x1, y1, x2, y2 = mark.tag_xyxy
-            tag = _tag_image(
-                mark.number, mark.rgb, mark.font_px, mark.casing_px, (x2 - x1, y2 - y1)
-            )
-            drawn.paste(tag, (x1, y1), tag)
+            tag = _tag_rgba(mark.number, mark.rgb, mark.font_px, mark.casing_px, (x2 - x1, y2 - y1))
+            blend(drawn, (x1, y1), tag[..., :3], tag[..., 3])
         return drawn
 
     def ink(self, size_wh: Size, marks: Sequence[Mark]) -> Mask:
@@ -102,13 +102,14 @@ class V1Style:
         for mark in marks:
             total = _total_px(mark)
             inner = mask[_slices(mark.line_xyxy)].copy()
-            fill_mask(mask, grow(mark.line_xyxy, total))
+            fill(mask, grow(mark.line_xyxy, total), True)
             mask[_slices(mark.line_xyxy)] = inner
-            fill_mask(mask, mark.tag_xyxy)
+            fill(mask, mark.tag_xyxy, True)
             if mark.leader:
                 corner, stroke = _stroke(mark.leader, total, size_wh)
                 x, y = corner
-                mask[y : y + stroke.height, x : x + stroke.width] |= np.asarray(stroke) > 0
+                height, width = stroke.shape
+                mask[y : y + height, x : x + width] |= stroke > 0
         return mask
 
 
@@ -194,8 +195,8 @@ def _slices(rect: Rect) -> tuple[slice, slice]:
 
 
 @lru_cache(maxsize=1024)
-def _tag_image(number: int, rgb: Rgb, font_px: int, casing_px: int, size_wh: Size) -> Image.Image:
-    """A tag as an RGBA picture of the given size."""
+def _tag_rgba(number: int, rgb: Rgb, font_px: int, casing_px: int, size_wh: Size) -> Pixels:
+    """A tag of the given size, with its coverage: (height, width, 4)."""
     width, height = _tag_wh(len(str(number)), font_px, casing_px)
     tone = text_rgb(rgb)
     radius = 0.22 * height
@@ -204,7 +205,7 @@ def _tag_image(number: int, rgb: Rgb, font_px: int, casing_px: int, size_wh: Siz
     digits = digits_mask(number, font_px, weight=font_px / 50)
     tag.paste(tone, ((width - digits.width) // 2, (height - digits.height + 1) // 2), digits)
     tag.putalpha(_plate((width, height), 0, radius))
-    return tag if tag.size == size_wh else tag.resize(size_wh, Image.Resampling.LANCZOS)
+    return np.asarray(tag if tag.size == size_wh else tag.resize(size_wh, Image.Resampling.LANCZOS))
 
 
 def _plate(size_wh: Size, inset: int, radius: float) -> Image.Image:
@@ -220,14 +221,15 @@ def _plate(size_wh: Size, inset: int, radius: float) -> Image.Image:
     return mask.reduce(_FINE)
 
 
-def _draw_leader(image: Image.Image, mark: Mark, leader: Segment) -> None:
+def _draw_leader(drawn: Pixels, mark: Mark, leader: Segment) -> None:
+    size_wh = drawn.shape[1], drawn.shape[0]
     for px, rgb in ((_total_px(mark), text_rgb(mark.rgb)), (mark.line_px, mark.rgb)):
-        corner, stroke = _stroke(leader, px, image.size)
-        image.paste(rgb, corner, stroke)
+        corner, stroke = _stroke(leader, px, size_wh)
+        blend(drawn, corner, rgb, stroke)
 
 
-def _stroke(leader: Segment, width_px: int, size_wh: Size) -> tuple[tuple[int, int], Image.Image]:
-    """Where a straight line's picture goes, and its coverage there."""
+def _stroke(leader: Segment, width_px: int, size_wh: Size) -> tuple[tuple[int, int], Pixels]:
+    """Where a straight line goes, and its coverage there, (height, width)."""
     (ax, ay), (bx, by) = leader
     x1, y1 = max(min(ax, bx) - width_px, 0), max(min(ay, by) - width_px, 0)
     x2 = min(max(ax, bx) + width_px + 1, size_wh[0])
@@ -235,4 +237,4 @@ def _stroke(leader: Segment, width_px: int, size_wh: Size) -> tuple[tuple[int, i
     mask = Image.new("L", ((x2 - x1) * _FINE, (y2 - y1) * _FINE))
     ends = [((x - x1 + 0.5) * _FINE, (y - y1 + 0.5) * _FINE) for x, y in leader]
     ImageDraw.Draw(mask).line(ends, fill=255, width=width_px * _FINE)
-    return (x1, y1), mask.reduce(_FINE)
+    return (x1, y1), np.asarray(mask.reduce(_FINE))

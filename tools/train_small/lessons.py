@@ -13,7 +13,6 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from regioncap import crops, marks, prompts
 from regioncap.boxes import Size, scale_xyxy, xyxy_from_xywh
@@ -21,7 +20,7 @@ from regioncap.engines.vllm import chat_text
 from regioncap.evaluation.contents import Content
 from regioncap.evaluation.layouts import Layout
 from regioncap.evaluation.scenes import make_scene
-from regioncap.images import decode, encode_jpeg, fit, fit_size
+from regioncap.images import decode, encode_jpeg, fit, fit_size, size_of
 from regioncap.marks.base import Rect, pixel_rect
 from regioncap.models import SMALL_MAX_PIXELS
 from tools.train_small.words import (
@@ -117,18 +116,18 @@ def make_canvas(source_wh: Size, seed: int, count: int | None = None) -> Canvas:
         pixel_rect(scale_xyxy(xyxy_from_xywh(_four(box)), source_wh, view_wh), view_wh)
         for box in scene.boxes_xywh
     ]
-    return Canvas(np.asarray(canvas), boxes, [content_of(truth) for truth in scene.truths])
+    return Canvas(canvas, boxes, [content_of(truth) for truth in scene.truths])
 
 
 def mark(canvas: Canvas, numbered: list[tuple[int, int]]) -> Marked:
     """Draws the marks of some regions; see `Marked`."""
-    image = Image.fromarray(canvas.pixels)
+    size_wh = size_of(canvas.pixels)
     boxes = [canvas.boxes_xyxy[place] for _, place in numbered]
     style = marks.get(marks.DEFAULT)
-    drawn = style.layout(image.size, boxes, [number for number, _ in numbered])
-    picture = decode(encode_jpeg(style.draw(image, drawn))).pixels
+    drawn = style.layout(size_wh, boxes, [number for number, _ in numbered])
+    picture = decode(encode_jpeg(style.draw(canvas.pixels, drawn))).pixels
     colours = {each.number: each.colour for each in drawn}
-    tags = _tags(image.size, {each.number: each.tag_xyxy for each in drawn})
+    tags = _tags(size_wh, {each.number: each.tag_xyxy for each in drawn})
     return Marked(picture, canvas, numbered, colours, _hints(canvas, numbered), tags)
 
 

@@ -111,7 +111,7 @@ def test_caption__measures_the_picture_beneath_the_marks(style: marks.MarkStyle)
     views = [LEFT, RIGHT, RegionView(3, (140, 60, 180, 100)), RegionView(4, (134, 54, 186, 106))]
     plain = ask(*views)
     layout = style.layout(GREY_AND_RED.size, [v.box_xyxy for v in views], [v.number for v in views])
-    marked = jpeg(style.draw(GREY_AND_RED, layout))
+    marked = jpeg(Image.fromarray(style.draw(np.asarray(GREY_AND_RED), layout)))
 
     # With ink measured, region 4 would be of the colours of the mark of region 3 within it.
     assert ask(*views, image=marked, mark_style=style.name) == plain

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import numpy as np
-from PIL import Image
 
 from regioncap.marks.reference import ReferenceStyle
 
@@ -17,7 +16,7 @@ def test_tag_lies_at_the_same_place_of_every_box() -> None:
 
 def test_box_is_green_tag_is_black_digits_are_white_and_the_rest_is_darker_by_a_fifth() -> None:
     marks = STYLE.layout((200, 150), [(50, 40, 150, 120)], [3])
-    drawn = np.asarray(STYLE.draw(Image.new("RGB", (200, 150), (100, 200, 255)), marks))
+    drawn = STYLE.draw(np.full((150, 200, 3), (100, 200, 255), np.uint8), marks)
     assert tuple(drawn[5, 5]) == (80, 160, 204)
     assert [tuple(p) == (0, 255, 0) for p in drawn[100, 47:53]] == [False, False, True, True,
                                                                     False, False]  # fmt: skip

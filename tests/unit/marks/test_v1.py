@@ -5,7 +5,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from PIL import Image
 
 from regioncap.boxes import Box, Size, intersection_xyxy
 from regioncap.marks.base import Mark
@@ -22,7 +21,7 @@ def lay_out(*boxes: Box, size_wh: Size = SIZE_WH) -> list[Mark]:
 
 
 def draw(marks: list[Mark], ground: tuple[int, int, int] = (90, 120, 150)) -> NDArray[np.uint8]:
-    return np.asarray(STYLE.draw(Image.new("RGB", SIZE_WH, ground), marks))
+    return STYLE.draw(np.full((SIZE_WH[1], SIZE_WH[0], 3), ground, np.uint8), marks)
 
 
 @st.composite
