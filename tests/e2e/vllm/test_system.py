@@ -35,7 +35,7 @@ MAX_TOKENS = 96
 #: Room for the words and for the pictures here, but not for one that fills the pixel budget.
 MAX_MODEL_LEN = 2304
 MAX_PIXELS = 1_800_000
-#: Above the start of a worker on two busy cores.
+#: Above the start of a worker, and what pictures need, on two busy cores.
 START_TIMEOUT_S = 300.0
 
 
@@ -204,7 +204,7 @@ def test_a_killed_core_ends_the_worker_and_costs_nothing(
             Attempts(rig.redis, job.job, "caption", shard).deaths() for shard in range(job.shards)
         ]
 
-    wait_until(lambda: sum(deaths()) == IN_HAND, worker=worker)
+    wait_until(lambda: sum(deaths()) == IN_HAND, START_TIMEOUT_S, worker)
     in_hand = deaths()
     core = next(p for p in worker.children() if "EngineCore" in p.name())
     os.kill(core.pid, signal.SIGKILL)
