@@ -11,16 +11,18 @@ import math
 import multiprocessing
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Queue
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from tests.support.tiny_qwen import save_processor
 from tools.train_small.lessons import Batch, Teacher
-from tools.train_small.net import hint, look, make_hints, make_model, say
+from tools.train_small.net import Sight, hint, look, make_hints, make_model, say
 from tools.train_small.tokens import make_tokenizer
 from tools.train_small.trial import try_out
 
@@ -91,10 +93,10 @@ def export(model: Any, tokenizer: Any, folder: Path) -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("-o", "--out", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=6000)
-    parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--peak", type=float, default=1.2e-3, help="highest learning rate")
-    parser.add_argument("--look-first", type=int, default=500, help="steps of the eyes alone")
+    parser.add_argument("--steps", type=int, default=12000)
+    parser.add_argument("--batch", type=int, default=24)
+    parser.add_argument("--peak", type=float, default=1.5e-3, help="highest learning rate")
+    parser.add_argument("--look-first", type=int, default=400, help="steps of the eyes alone")
     parser.add_argument("--trial-every", type=int, default=250)
     parser.add_argument("--trial-scenes", type=int, default=18, help="of each number of regions")
     parser.add_argument("--eager", action="store_true", help="without torch.compile")
@@ -120,43 +122,61 @@ def _make_lessons(seed: int, size: int, lessons: Queue[Batch]) -> None:
         lessons.put(teacher.batch(size))
 
 
+@dataclass(slots=True)
+class _Diary:
+    """How it goes: running means over some fifty batches."""
+
+    started: float
+    numbers_seen: float = 0.0
+    content_said: float = 0.0
+
+    def note(self, numbers: Tensor, content: Tensor | None) -> None:
+        if bool(numbers.isfinite()):  # a crop has no number
+            self.numbers_seen += 0.02 * (float(numbers) - self.numbers_seen)
+        if content is not None:
+            self.content_said += 0.02 * (float(content) - self.content_said)
+
+    def line(self, step: int, loss: float) -> str:
+        return (
+            f"{step} {time.monotonic() - self.started:.0f} s (cpu {time.process_time():.0f}) "
+            f"loss {loss:.3f} numbers seen {self.numbers_seen:.3f} "
+            f"content said {self.content_said:.3f}"
+        )
+
+
 def _train(
     pupil: Pupil, lessons: Queue[Batch], teacher: Teacher, options: argparse.Namespace
 ) -> None:
     see = look if options.eager else torch.compile(look, dynamic=False)
-    started, waited = time.monotonic(), 0.0
-    seen_right = said_right = 0.0
+    diary = _Diary(time.monotonic())
     while pupil.step < options.steps:
-        asked = time.monotonic()
-        batch = lessons.get()
-        waited += time.monotonic() - asked
         _set_rate(pupil, options)
-        sight = see(pupil.model, torch.as_tensor(batch.pictures))
-        loss, right = hint(pupil.hints, sight, batch)
-        if bool(right.isfinite()):  # a crop has no number
-            seen_right += 0.02 * (float(right) - seen_right)
-        if pupil.step >= options.look_first:
-            said = say(pupil.model, sight.tokens, batch)
-            loss = said.loss + loss
-            said_right += 0.02 * (float(said.right) - said_right)
-        pupil.optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(pupil.model.parameters(), 1.0)
-        pupil.optimizer.step()
-        pupil.step += 1
+        loss = _learn(pupil, see, lessons.get(), diary, speaks=pupil.step >= options.look_first)
         if pupil.step % 50 == 0:
-            spent = time.monotonic() - started
-            cpu = time.process_time()
-            _say(
-                f"{pupil.step} {spent:.0f} s (waited {waited:.0f}, cpu {cpu:.0f}) loss "
-                f"{float(loss):.3f} numbers seen {seen_right:.3f} content said {said_right:.3f}"
-            )
+            _say(diary.line(pupil.step, loss))
         if pupil.step % options.trial_every == 0:
             pupil.save(options.out / "state.pt")
             if pupil.step > options.look_first:
-                _say(
-                    f"trial at {pupil.step}: {try_out(pupil.model, teacher, options.trial_scenes)}"
-                )
+                result = try_out(pupil.model, teacher, options.trial_scenes)
+                _say(f"trial at {pupil.step}: {result}")
+
+
+def _learn(
+    pupil: Pupil, see: Callable[..., Sight], batch: Batch, diary: _Diary, *, speaks: bool
+) -> float:
+    """One step; returns the loss."""
+    sight = see(pupil.model, torch.as_tensor(batch.pictures))
+    loss, numbers = hint(pupil.hints, sight, batch)
+    said = say(pupil.model, sight.tokens, batch) if speaks else None
+    if said is not None:
+        loss = loss + said.loss
+    pupil.optimizer.zero_grad()
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(pupil.model.parameters(), 1.0)
+    pupil.optimizer.step()
+    pupil.step += 1
+    diary.note(numbers, said.right if said else None)
+    return float(loss.detach())
 
 
 def _set_rate(pupil: Pupil, options: argparse.Namespace) -> None:

@@ -96,7 +96,9 @@ def hint(hints: Any, sight: Sight, batch: Batch) -> tuple[Tensor, Tensor]:
     number = torch.as_tensor(batch.number).flatten()
     inside, outside = number > 0, number == 0
     logits = hints["number"](flat)
-    loss = _OUTSIDE_WEIGHT * functional.cross_entropy(logits[outside], number[outside])
+    loss = torch.zeros(())
+    if bool(outside.any()):
+        loss = _OUTSIDE_WEIGHT * functional.cross_entropy(logits[outside], number[outside])
     right = (logits.argmax(-1) == number)[inside].float().mean()
     on_tag = torch.as_tensor(batch.tag).flatten()
     parts = [
