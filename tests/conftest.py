@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -13,6 +14,11 @@ from regioncap.local import LocalStack
 # A busy machine is no reason to fail.
 settings.register_profile("regioncap", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("regioncap")
+
+# Run in the background of a script the tests inherit an ignored Ctrl-C, and hand it on to what they
+# start and then interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
