@@ -11,7 +11,9 @@ from regioncap.checkpoint import check_checkpoint, revision_of
 from regioncap.errors import EngineStartError
 
 DEFAULT_MODEL = "Qwen/Qwen2.5-VL-3B-Instruct"
-#: The pixels of a picture that the small model (tools/train_small) is trained on.
+#: The model that comes with RegionCap, a test instrument; regioncap/small_model/README.md.
+SMALL = "small"
+#: The pixels of a picture that it was trained on.
 SMALL_MAX_PIXELS = 20_384
 
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -44,7 +46,8 @@ def resolve_model(
     `HF_HUB_OFFLINE` is set; without a network, files fetched before serve.
 
     Args:
-        model: Folder, or `organisation/name` on the Hub. A folder of that name comes first.
+        model: Folder, or `organisation/name` on the Hub, or `small`. A folder of that name comes
+            first.
         hf_cache_dir: The Hub's cache; the Hub client's own default if None.
         download_dir: Where models are laid as plain files, each in a folder `name` of its own,
             instead of in the cache.
@@ -56,7 +59,9 @@ def resolve_model(
             `hub-model-missing`, `hub-client-missing`, or one of `check_checkpoint`.
     """
     folder = Path(model).expanduser()
-    if not folder.is_dir():
+    if model == SMALL and not folder.is_dir():
+        folder = Path(__file__).parent / "small_model"
+    elif not folder.is_dir():
         if folder.exists() or not _HUB_NAME.fullmatch(model):
             raise _no_folder(model, folder)
         folder = _fetch(

@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import BaseModel, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -26,6 +26,7 @@ from pydantic_settings import (
 )
 
 from regioncap.errors import UsageError
+from regioncap.models import SMALL, SMALL_MAX_PIXELS
 
 TOML_FILE = Path("regioncap.toml")
 #: Where `regioncap up` keeps its data, in the working folder.
@@ -110,7 +111,8 @@ class Settings(BaseSettings, JobSettings):
         "baseline", description="What captions: baseline (no model), vllm or openai."
     )
     model: str = Field(
-        "Qwen/Qwen2.5-VL-3B-Instruct", description="Model folder or hub name, for vllm and openai."
+        "Qwen/Qwen2.5-VL-3B-Instruct",
+        description="Model folder or hub name, or small, for vllm and openai.",
     )
     hf_cache_dir: Path | None = Field(None, description="Cache folder of the model hub.")
     download_dir: Path | None = Field(None, description="Folder that weights are downloaded to.")
@@ -188,6 +190,17 @@ class Settings(BaseSettings, JobSettings):
         except ValidationError as error:
             raise UsageError(_describe(error), code="bad-settings") from None
         return self.model_copy(update=dict(checked))
+
+    @model_validator(mode="after")
+    def _pixels_of_the_small_model(self) -> Self:
+        """Pictures for the model that comes with RegionCap are as small as those it learned from.
+
+        Unless the user says otherwise; the render workers follow the same settings.
+        """
+        small = self.engine == "vllm" and self.model == SMALL
+        if small and "max_pixels" not in self.model_fields_set:
+            self.max_pixels = SMALL_MAX_PIXELS
+        return self
 
     def job_settings(self) -> JobSettings:
         """The part that is kept with a job."""

@@ -64,3 +64,14 @@ def test_offline_by_the_hub_clients_variable(
 ) -> None:
     monkeypatch.setitem(os.environ, "HF_HUB_OFFLINE", value)
     assert is_offline() is offline
+
+
+def test_the_model_that_comes_along_is_whole_and_small(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = resolve_model("small")
+    assert found.name == "small"
+    assert sum(path.stat().st_size for path in found.folder.iterdir()) <= 10_000_000
+    write_checkpoint(tmp_path / "small")
+    assert resolve_model("small").folder == tmp_path / "small"

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from regioncap.errors import UsageError
+from regioncap.models import SMALL_MAX_PIXELS
 from regioncap.settings import load_settings
 
 
@@ -65,3 +66,13 @@ def test_for_job__a_mistake_is_named(changes: dict[str, object], said: str) -> N
         load_settings().for_job(changes)
 
     assert said in str(caught.value)
+
+
+def test_the_small_model_gets_pictures_as_small_as_it_knows() -> None:
+    small = load_settings(engine="vllm", model="small")
+    larger = load_settings(engine="vllm", model="small", max_pixels=50_000)
+    other = load_settings(engine="baseline", model="small")
+
+    assert small.max_pixels == SMALL_MAX_PIXELS
+    assert larger.max_pixels == 50_000
+    assert other.max_pixels > 1_000_000
