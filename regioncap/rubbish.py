@@ -37,7 +37,7 @@ FRESH = timedelta(days=3)
 #: submission has to name a picture that it has found.
 PICTURES_KEPT = timedelta(days=7)
 
-#: Sources looked after at a time: each costs some 250 bytes of memory.
+#: Sources looked after at a time: each costs some 200 bytes of memory.
 _LOT = 2_000_000
 
 _SOURCE = re.compile(rb"images/[0-9a-f]{64}\.[a-z0-9]+")
