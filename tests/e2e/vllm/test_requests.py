@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from dataclasses import replace
 
 import pytest
+from prometheus_client import CollectorRegistry, generate_latest
 
 from regioncap.engines.base import Answer, Prompt, Sampling
 from regioncap.engines.thread import EngineThread
 from regioncap.engines.vllm import VllmEngine
 from regioncap.errors import RequestError
+from regioncap.exporter import Foreign
 from tests.e2e.vllm.conftest import Ask
 from tests.support.scenes import endless, question, scene
 
@@ -108,6 +111,15 @@ def test_a_long_answer_holds_nobody_up(
 
 def test_is_healthy(engine_thread: EngineThread, engine: VllmEngine) -> None:
     engine_thread.run(engine.health()).result(10)
+
+
+def test_its_own_metrics_are_passed_on(ask: Ask) -> None:
+    ask([question(0)])
+    registry = CollectorRegistry()
+    registry.register(Foreign(("vllm:",)))
+    told = generate_latest(registry).decode()
+    for name in ("prompt_tokens_total", "generation_tokens_total", "request_success_total"):
+        assert re.search(rf"^vllm:{name}{{.*}} [1-9]", told, re.M), name
 
 
 def test_names_the_version_of_the_files(engine: VllmEngine) -> None:
