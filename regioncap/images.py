@@ -275,7 +275,9 @@ def fit_size(size_wh: Size, max_pixels: int, min_pixels: int = MIN_PIXELS) -> Si
         return _floor_patch(width / shrink), _floor_patch(height / shrink)
     if fitted_w * fitted_h < min_pixels:
         grow = math.sqrt(min_pixels / (width * height))
-        return _ceil_patch(width * grow), _ceil_patch(height * grow)
+        fitted_w, fitted_h = _ceil_patch(width * grow), _ceil_patch(height * grow)
+        if fitted_w * fitted_h > max_pixels:  # where the budget is hardly more than the least
+            return _floor_patch(width * grow), _floor_patch(height * grow)
     return fitted_w, fitted_h
 
 
