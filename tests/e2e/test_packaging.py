@@ -100,3 +100,7 @@ def test_works_where_nothing_else_is(built: Path, tmp_path: Path) -> None:
     run(binaries / "regioncap", "demo", cwd=tmp_path)
 
     assert (tmp_path / "demo-out" / "gallery.html").exists()
+
+    run(*pip, "install", "--quiet", f"{wheel_file}[export,openai]")
+    run(*pip, "check")
+    run(binaries / "python", "-c", "import pyarrow.parquet, webdataset, openai", cwd=tmp_path)
