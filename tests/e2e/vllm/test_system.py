@@ -44,6 +44,16 @@ def old_model(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     return with_old_config(tiny_model, tmp_path_factory.mktemp("models") / "any name at all")
 
 
+def contents(folder: Path) -> dict[str, tuple[int, bytes]]:
+    return {path.name: (path.lstat().st_mtime_ns, path.read_bytes()) for path in folder.iterdir()}
+
+
+@pytest.fixture(scope="module")
+def untouched(old_model: Path) -> dict[str, tuple[int, bytes]]:
+    """The model's folder before the worker has seen it."""
+    return contents(old_model)
+
+
 @pytest.fixture(scope="module")
 def rig(
     vllm_environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
@@ -57,7 +67,7 @@ def rig(
 
 
 @pytest.fixture(scope="module")
-def worker(rig: Rig, old_model: Path) -> Worker:
+def worker(rig: Rig, old_model: Path, untouched: dict[str, tuple[int, bytes]]) -> Worker:
     """A worker on its way to being ready; its settings stand in regioncap.toml alone."""
     arguments = ENGINE_ARGS | {"max_model_len": MAX_MODEL_LEN}
     lines = [
@@ -123,6 +133,13 @@ def expected(
 def records(rig: Rig, job: Job, expected: list[PlainAnswer]) -> list[dict[str, Any]]:
     rig.wait_finished(job, START_TIMEOUT_S)
     return rig.check(job)
+
+
+def test_the_model_s_folder_stays_as_it_was(
+    records: list[dict[str, Any]], old_model: Path, untouched: dict[str, tuple[int, bytes]]
+) -> None:
+    assert records
+    assert contents(old_model) == untouched
 
 
 def test_captions_are_those_of_a_plain_loop_record_by_record(
