@@ -12,12 +12,11 @@ from typing import Any
 
 import structlog
 from celery import Task, signals
-from celery.exceptions import Reject
 
 from regioncap import engines, layout, logs
 from regioncap.caption import CaptionStage
 from regioncap.engines.thread import EngineThread
-from regioncap.errors import EngineDeadError, RegionCapError, StoreError
+from regioncap.errors import RegionCapError, StoreError
 from regioncap.janitor import Janitor
 from regioncap.progress import connect
 from regioncap.queue import CAPTION_TASK, Sender, make_app
@@ -44,7 +43,7 @@ _log = structlog.get_logger("regioncap")
 
 @cache
 def _shards() -> Shards:
-    return Shards("caption", settings, on_engine_death=_drain.die)
+    return Shards("caption", settings, check=lambda: _engine().check(), on_engine_death=_drain.die)
 
 
 @cache
@@ -84,19 +83,7 @@ _drain = Drain(settings.grace_s, on_stop=_stop_waiting, on_grace_over=_stop_work
 @app.task(name=CAPTION_TASK, bind=True)
 def caption(self: Task, job: str, shard: int) -> None:
     """Captions the records of a shard."""
-    _check_engine()
     _shards().run(self, job, shard, _stage().run)
-
-
-def _check_engine() -> None:
-    """Gives the shard back if the engine died before: it has no part in that."""
-    engine = _engine()
-    try:
-        engine.run(engine.engine.health()).result()
-    except EngineDeadError as error:
-        _log.error("the engine died", error=str(error))
-        _drain.die()
-        raise Reject(str(error), requeue=True) from None
 
 
 @signals.setup_logging.connect

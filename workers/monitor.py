@@ -156,9 +156,8 @@ class Monitor:
 
     def _check_engine(self) -> str:
         assert self._engine is not None  # noqa: S101 - only asked of workers that have one
-        engine = self._engine()
         try:
-            engine.run(engine.engine.health()).result(timeout=_ENGINE_TIMEOUT_S)
+            self._engine().check(_ENGINE_TIMEOUT_S)
         except EngineDeadError as error:
             return str(error)
         except TimeoutError:

@@ -50,11 +50,13 @@ class Shards:
     Args:
         stage: `render` or `caption`.
         settings: Where Redis is.
+        check: Called before a shard begins; what it raises is not charged to the shard.
         on_engine_death: Called when an engine died: this process can do nothing more.
     """
 
     stage: Stage
     settings: Settings
+    check: Callable[[], None] = lambda: None
     on_engine_death: Callable[[], None] = lambda: None
     #: Set when the worker is told to stop: nothing begins then, and nothing waits any longer.
     stopping: threading.Event = field(default_factory=threading.Event)
@@ -104,7 +106,6 @@ class Shards:
             raise Reject(str(error), requeue=True) from None
         except EngineDeadError as error:
             _log.error("the engine died", error=str(error))
-            self._engine_died = True
             self.stopping.set()
             self.on_engine_death()
             raise Reject(str(error), requeue=True) from None
@@ -127,6 +128,7 @@ class Shards:
         suspect = attempts.deaths() >= SHARD_DEATHS
         with self._turnstile.alone() if suspect else self._turnstile.shared():
             self._check_stopping()
+            self.check()
             attempts.start()
             metrics.add("attempts", stage=self.stage)
             with self._forgiving(attempts):
@@ -147,6 +149,9 @@ class Shards:
         """Takes the start back if the shard is not to blame for its end."""
         try:
             yield
+        except EngineDeadError:
+            self._engine_died = True
+            raise
         except (ServiceError, StoppedError, NewerFormatError):
             # Whatever was in an engine that died may be to blame, also what was taken out then.
             if not self._engine_died:

@@ -41,6 +41,18 @@ class EngineThread:
         """Runs a coroutine on the engine's loop; cancelling the future cancels it."""
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 
+    def check(self, timeout_s: float | None = None) -> None:
+        """Returns if the engine serves; see `Engine.health`.
+
+        Args:
+            timeout_s: How long its answer may take; None for as long as it does.
+
+        Raises:
+            EngineDeadError: It does not.
+            TimeoutError: It has not answered.
+        """
+        self.run(self.engine.health()).result(timeout_s)
+
     def close(self) -> None:
         """Closes the engine and ends the thread."""
         if self._thread.is_alive():

@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from regioncap.boxes import Box, Size
+from regioncap.images import size_of
 from regioncap.marks.base import (
     Mark,
     Mask,
@@ -222,7 +223,7 @@ def _plate(size_wh: Size, inset: int, radius: float) -> Image.Image:
 
 
 def _draw_leader(drawn: Pixels, mark: Mark, leader: Segment) -> None:
-    size_wh = drawn.shape[1], drawn.shape[0]
+    size_wh = size_of(drawn)
     for px, rgb in ((_total_px(mark), text_rgb(mark.rgb)), (mark.line_px, mark.rgb)):
         corner, stroke = _stroke(leader, px, size_wh)
         blend(drawn, corner, rgb, stroke)

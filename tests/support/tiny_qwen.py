@@ -99,19 +99,33 @@ def with_old_config(folder: Path, target: Path) -> Path:
 
 
 def _make_tokenizer() -> Any:
+    from tokenizers import pre_tokenizers
+
+    cut = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    return as_qwen(train_bytes(cut, CORPUS * 5, vocab_size=600))
+
+
+def train_bytes(cut: Any, texts: list[str], vocab_size: int) -> Any:
+    """Byte-level pairs learned from texts, which are first cut into pieces, as Qwen's are."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import PreTrainedTokenizerFast
 
     raw = Tokenizer(models.BPE())
-    raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    raw.pre_tokenizer = cut
     raw.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=600,
+        vocab_size=vocab_size,
         special_tokens=SPECIAL_TOKENS,
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    raw.train_from_iterator(CORPUS * 5, trainer)
+    raw.train_from_iterator(texts, trainer)
+    return raw
+
+
+def as_qwen(raw: Any) -> Any:
+    """The tokenizer as transformers wants it, with Qwen's special tokens and chat template."""
+    from transformers import PreTrainedTokenizerFast
+
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=raw,
         eos_token="<|im_end|>",

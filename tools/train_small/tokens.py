@@ -11,7 +11,7 @@ from typing import Any
 
 from regioncap import prompts
 from regioncap.marks.palette import PALETTE
-from tests.support.tiny_qwen import CHAT_TEMPLATE, SPECIAL_TOKENS
+from tests.support.tiny_qwen import as_qwen, train_bytes
 from tools.train_small.words import COLOURS, REGIONS, SHAPES, answer_json, answer_text, lone_caption
 
 #: Where text is cut before it is looked up: region names, keys of JSON and words stay whole.
@@ -26,34 +26,17 @@ _TEMPLATES = ("regions-1", "json-1", "tied-1")
 
 def make_tokenizer() -> Any:
     """Builds the tokenizer; the same words give the same tokens."""
-    from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import PreTrainedTokenizerFast
+    from tokenizers import AddedToken, Regex, pre_tokenizers
 
-    raw = Tokenizer(models.BPE())
-    raw.pre_tokenizer = pre_tokenizers.Sequence(
+    cut = pre_tokenizers.Sequence(
         [
             pre_tokenizers.Split(Regex(_PIECES), "isolated"),
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )
-    raw.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=_VOCABULARY,
-        special_tokens=SPECIAL_TOKENS,
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    raw.train_from_iterator(_corpus(), trainer)
+    raw = train_bytes(cut, _corpus(), _VOCABULARY)
     raw.add_tokens([AddedToken(line, normalized=False) for line in _sentences()])
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=raw,
-        eos_token="<|im_end|>",
-        pad_token="<|endoftext|>",
-        additional_special_tokens=SPECIAL_TOKENS[1:],
-        extra_special_tokens={"image_token": "<|image_pad|>", "video_token": "<|video_pad|>"},
-    )
-    tokenizer.chat_template = CHAT_TEMPLATE
-    return tokenizer
+    return as_qwen(raw)
 
 
 def _sentences() -> list[str]:
