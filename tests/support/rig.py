@@ -224,7 +224,7 @@ class Rig:
         assert success.counts["records"] == job.records
         for part in success.parts:
             assert hashlib.sha256(self.store.get(part["key"])).hexdigest() == part["sha256"]
-        assert not self.store.exists(layout.open_key(job.job))
+        wait_until(lambda: not self.store.exists(layout.open_key(job.job)))  # goes after _SUCCESS
 
     def stop(self) -> None:
         self._stopped.set()
