@@ -14,7 +14,7 @@ DEFAULT_MODEL = "Qwen/Qwen2.5-VL-3B-Instruct"
 #: The model that comes with RegionCap, a test instrument; regioncap/small_model/README.md.
 SMALL = "small"
 #: The pixels of a picture that it was trained on.
-SMALL_MAX_PIXELS = 20_384
+SMALL_MAX_PIXELS = 28_224
 
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 #: What an engine reads; the Hub may hold other forms of the same weights besides.

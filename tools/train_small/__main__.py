@@ -1,7 +1,8 @@
 """Trains the small model: `python -m tools.train_small -o FOLDER`.
 
-Needs torch, transformers and the product itself; no GPU. One process computes and one makes
-lessons. It can be stopped at any time: `--resume` goes on from the last checkpoint.
+Needs torch, transformers and the product itself; no GPU, though `--device cuda` takes one. One
+process computes, others make lessons. It can be stopped at any time: `--resume` goes on from the
+last checkpoint.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ class Pupil:
 
     def load(self, path: Path) -> None:
         """Goes on from what `save` wrote."""
-        state = torch.load(path)
+        state = torch.load(path, map_location=self.model.device)
         self.model.load_state_dict(state["model"])
         self.hints.load_state_dict(state["hints"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -66,18 +67,23 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
     tokenizer = make_tokenizer()
-    pupil = _new_pupil(tokenizer, options.peak)
+    pupil = _new_pupil(tokenizer, options)
     kept = folder / "state.pt"
     if options.resume and kept.exists():
         pupil.load(kept)
     lessons: Queue[Batch] = multiprocessing.Queue(maxsize=12)  # type: ignore[assignment]
     seed = options.seed + pupil.step
-    maker = multiprocessing.Process(
-        target=_make_lessons, args=(seed, options.batch, lessons), daemon=True
-    )
-    maker.start()
+    makers = [
+        multiprocessing.Process(
+            target=_make_lessons, args=(seed + 10**6 * nth, options.batch, lessons), daemon=True
+        )
+        for nth in range(options.makers)
+    ]
+    for maker in makers:
+        maker.start()
     _train(pupil, lessons, Teacher(tokenizer, 0), options)
-    maker.terminate()
+    for maker in makers:
+        maker.terminate()
     export(pupil.model, tokenizer, folder / "model")
 
 
@@ -93,24 +99,26 @@ def export(model: Any, tokenizer: Any, folder: Path) -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("-o", "--out", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=12000)
+    parser.add_argument("--steps", type=int, default=10000)
     parser.add_argument("--batch", type=int, default=24)
-    parser.add_argument("--peak", type=float, default=1.5e-3, help="highest learning rate")
-    parser.add_argument("--look-first", type=int, default=400, help="steps of the eyes alone")
+    parser.add_argument("--peak", type=float, default=3e-3, help="highest learning rate")
+    parser.add_argument("--look-first", type=int, default=600, help="steps of the eyes alone")
     parser.add_argument("--trial-every", type=int, default=250)
     parser.add_argument("--trial-scenes", type=int, default=18, help="of each number of regions")
     parser.add_argument("--eager", action="store_true", help="without torch.compile")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--makers", type=int, default=1, help="processes that make lessons")
+    parser.add_argument("--device", default="cpu", help="as torch names it, such as cuda")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--resume", action="store_true")
     return parser.parse_args()
 
 
-def _new_pupil(tokenizer: Any, peak: float) -> Pupil:
-    model, hints = make_model(tokenizer), make_hints()
+def _new_pupil(tokenizer: Any, options: argparse.Namespace) -> Pupil:
+    model, hints = (part.to(options.device) for part in (make_model(tokenizer), make_hints()))
     weights = [*model.parameters(), *hints.parameters()]
     optimizer = torch.optim.AdamW(
-        weights, lr=peak, betas=(0.9, 0.98), weight_decay=0.05, fused=True
+        weights, lr=options.peak, betas=(0.9, 0.98), weight_decay=0.05, fused=True
     )
     return Pupil(model, hints, optimizer)
 
@@ -165,7 +173,7 @@ def _learn(
     pupil: Pupil, see: Callable[..., Sight], batch: Batch, diary: _Diary, *, speaks: bool
 ) -> float:
     """One step; returns the loss."""
-    sight = see(pupil.model, torch.as_tensor(batch.pictures))
+    sight = see(pupil.model, torch.as_tensor(batch.pictures, device=pupil.model.device))
     loss, numbers = hint(pupil.hints, sight, batch)
     said = say(pupil.model, sight.tokens, batch) if speaks else None
     if said is not None:

@@ -35,9 +35,12 @@ from tools.train_small.words import (
 
 #: Sizes of the pictures as submitted: landscape, square, portrait.
 SOURCES_WH: tuple[Size, ...] = ((640, 480), (560, 560), (480, 640))
-Kind = Literal["regions-1", "json-1", "crop"]
+Kind = Literal["regions-1", "json-1", "tied-1", "crop"]
 _LAYOUTS: tuple[tuple[Layout, float], ...] = (
-    ("large", 0.9), ("crowded", 0.1),
+    ("large", 0.75), ("apart", 0.15), ("crowded", 0.1),
+)  # fmt: skip
+_KINDS: tuple[tuple[Kind, float], ...] = (
+    ("regions-1", 0.68), ("json-1", 0.18), ("tied-1", 0.08), ("crop", 0.06),
 )  # fmt: skip
 #: A token of the picture belongs to a region that covers this much of it, and none that covers
 #: less than the second share.
@@ -83,7 +86,8 @@ class Batch:
     #: Where the picture's tokens begin, and their rows and columns.
     image_start: int
     grid: tuple[int, int]
-    #: For each picture token: the region's number, 0 outside, -1 if unclear; its colour and shape.
+    #: For each picture token: the region's number, 0 outside, -1 if unclear; its colour and shape,
+    #: -1 outside and if unclear.
     number: NDArray[np.int64]
     #: For each patch, in the model's order: the number of the tag that lies on it, else 0.
     tag: NDArray[np.int64]
@@ -165,7 +169,7 @@ class Teacher:
             fresh: The share of these on canvases that no lesson has shown at all.
         """
         random = self._random
-        kind: Kind = random.choices(("regions-1", "json-1", "crop"), (0.86, 0.1, 0.04))[0]
+        kind: Kind = random.choices(*zip(*_KINDS, strict=True))[0]
         which = random.randrange(len(SOURCES_WH))
         lessons = []
         for _ in range(size):
@@ -303,6 +307,7 @@ def _hints(canvas: Canvas, numbered: list[tuple[int, int]]) -> NDArray[np.int64]
     hints = table[best].T.copy()
     clear = (most >= _MOST) & (second < 0.3)
     hints[0] = np.where(clear, hints[0], np.where(most < _LEAST, 0, -1))
+    hints[1:] = np.where(clear, hints[1:], -1)
     return np.asarray(hints)
 
 

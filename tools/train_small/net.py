@@ -14,10 +14,12 @@ from tools.train_small.lessons import Batch
 from tools.train_small.words import COLOURS, REGIONS, SHAPES
 
 WIDTH = 128
-VISION_DEPTH = 4
+VISION_DEPTH = 6
 TEXT_DEPTH = 3
 #: Weight of a token of an answer that says nothing of the picture.
 _PLAIN_WEIGHT = 0.1
+#: Weight of the hint that says which number a region has: what is hardest to learn.
+_NUMBER_WEIGHT = 3.0
 #: Weight of picture tokens outside all regions, which are the most and the easiest.
 _OUTSIDE_WEIGHT = 0.3
 _MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -93,23 +95,26 @@ def hint(hints: Any, sight: Sight, batch: Batch) -> tuple[Tensor, Tensor]:
         The loss, and the share of tokens in regions whose number is right; NaN if there are none.
     """
     flat = sight.tokens.flatten(0, 1)
-    number = torch.as_tensor(batch.number).flatten()
+    number, on_tag, colour, shape = (
+        torch.as_tensor(each, device=flat.device).flatten()
+        for each in (batch.number, batch.tag, batch.colour, batch.shape)
+    )
     inside, outside = number > 0, number == 0
     logits = hints["number"](flat)
-    loss = torch.zeros(())
+    loss = torch.zeros((), device=flat.device)
     if bool(outside.any()):
         loss = _OUTSIDE_WEIGHT * functional.cross_entropy(logits[outside], number[outside])
     right = (logits.argmax(-1) == number)[inside].float().mean()
-    on_tag = torch.as_tensor(batch.tag).flatten()
     parts = [
-        (hints["tag"], sight.half_way.flatten(0, 1), on_tag, on_tag > 0),
-        (hints["number"], flat, number, inside),
-        (hints["colour"], flat, torch.as_tensor(batch.colour).flatten(), inside),
-        (hints["shape"], flat, torch.as_tensor(batch.shape).flatten(), inside),
+        (1.0, hints["tag"], sight.half_way.flatten(0, 1), on_tag, on_tag > 0),
+        (_NUMBER_WEIGHT, hints["number"], flat, number, inside),
+        (1.0, hints["colour"], flat, colour, colour >= 0),
+        (1.0, hints["shape"], flat, shape, shape >= 0),
     ]
-    for head, states, target, chosen in parts:
+    for weight, head, states, target, chosen in parts:
         if bool(chosen.any()):
-            loss = loss + functional.cross_entropy(head(states[chosen]), target[chosen])
+            wrong = functional.cross_entropy(head(states[chosen]), target[chosen])
+            loss = loss + weight * wrong
     return loss, right
 
 
@@ -132,12 +137,13 @@ def look(model: Any, pictures: Tensor) -> Sight:
     visual = model.model.visual
     count, height, width, _ = pictures.shape
     grid_h, grid_w = height // 14, width // 14
-    scaled = (pictures.float() / 255 - torch.tensor(_MEAN)) / torch.tensor(_STD)
+    mean, std = (torch.tensor(each, device=pictures.device) for each in (_MEAN, _STD))
+    scaled = (pictures.float() / 255 - mean) / std
     tiles = scaled.reshape(count, grid_h // 2, 2, 14, grid_w // 2, 2, 14, 3)
     patches = tiles.permute(0, 1, 4, 2, 5, 7, 3, 6).reshape(count, grid_h * grid_w, -1)
     # Both frames of a still picture are the same, so their weights add up.
     hidden = functional.linear(patches, visual.patch_embed.proj.weight.sum(2).flatten(1))
-    turn = _rotation(visual, grid_h, grid_w)
+    turn = tuple(each.to(hidden.device) for each in _rotation(visual, grid_h, grid_w))
     half_way = hidden
     for depth, block in enumerate(visual.blocks, 1):
         hidden = hidden + _attend(block.attn, block.norm1(hidden), turn)
@@ -160,7 +166,7 @@ def _rotation(visual: Any, grid_h: int, grid_w: int) -> tuple[Tensor, Tensor]:
     return both.cos(), both.sin()
 
 
-def _attend(attn: Any, hidden: Tensor, turn: tuple[Tensor, Tensor]) -> Tensor:
+def _attend(attn: Any, hidden: Tensor, turn: tuple[Tensor, ...]) -> Tensor:
     count, length, width = hidden.shape
     packed = attn.qkv(hidden).reshape(count, length, 3, attn.num_heads, -1)
     query, keys, values = packed.permute(2, 0, 3, 1, 4).unbind(0)
@@ -170,7 +176,7 @@ def _attend(attn: Any, hidden: Tensor, turn: tuple[Tensor, Tensor]) -> Tensor:
     return out
 
 
-def _turned(values: Tensor, turn: tuple[Tensor, Tensor]) -> Tensor:
+def _turned(values: Tensor, turn: tuple[Tensor, ...]) -> Tensor:
     cos, sin = (part.to(values.dtype) for part in turn)
     first, second = values.chunk(2, -1)
     return values * cos + torch.cat([-second, first], -1) * sin
@@ -186,9 +192,10 @@ class Said:
 
 def say(model: Any, seen: Tensor, batch: Batch) -> Said:
     """The language model with the right words given, and how it does."""
-    ids = torch.as_tensor(batch.ids)
+    ids = torch.as_tensor(batch.ids, device=seen.device)
     logits = think(model, seen, ids[:, :-1], batch.image_start, batch.grid)
-    targets, weights = ids[:, 1:], torch.as_tensor(batch.weights)[:, 1:]
+    weights = torch.as_tensor(batch.weights, device=seen.device)[:, 1:]
+    targets = ids[:, 1:]
     said = weights > 0
     chosen = model.lm_head(logits[said]).float()
     losses = functional.cross_entropy(chosen, targets[said], reduction="none")
@@ -213,7 +220,7 @@ def think(model: Any, seen: Tensor, ids: Tensor, image_start: int, grid: tuple[i
     end = image_start + seen.shape[1]
     embedded = torch.cat([embedded[:, :image_start], seen.to(embedded.dtype), embedded[:, end:]], 1)
     places = _positions(ids.shape[1], image_start, grid)
-    places = places[:, None].expand(3, ids.shape[0], -1)
+    places = places[:, None].expand(3, ids.shape[0], -1).to(ids.device)
     states: Tensor = text(
         inputs_embeds=embedded, position_ids=places, attention_mask=None, use_cache=False
     ).last_hidden_state

@@ -82,9 +82,9 @@ def _mark(marks: Marks, text: str, truth: list[str]) -> None:
 
 def answers(model: Any, tokenizer: Any, batch: Batch) -> list[str]:
     """Greedy answers to a batch's questions; all prompts must be equally long."""
-    seen = look(model, torch.as_tensor(batch.pictures)).tokens
+    seen = look(model, torch.as_tensor(batch.pictures, device=model.device)).tokens
     start = int((batch.weights > 0).argmax(1)[0])
-    ids = torch.as_tensor(batch.ids[:, :start])
+    ids = torch.as_tensor(batch.ids[:, :start], device=model.device)
     for _ in range(_LONGEST):
         ids = torch.cat([ids, _next(model, seen, ids, batch)[:, None]], 1)
         if bool((ids[:, start:] == tokenizer.eos_token_id).any(1).all()):
