@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as json_module
 import re
+from functools import partial
 from itertools import cycle, product
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, get_args
@@ -15,6 +16,7 @@ from producer.context import Services, emit, say, talk
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from rich.progress import Progress, TaskID
     from rich.table import Table
 
     from regioncap.boxes import Size
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from regioncap.evaluation.scenes import Scene
     from regioncap.evaluation.scores import Result
     from regioncap.settings import RegionMode
+    from regioncap.status import JobStatus
 
 
 def register(app: typer.Typer) -> None:
@@ -53,6 +56,10 @@ def eval_command(
         str | None, typer.Option(help="What captions; baseline needs no model.")
     ] = None,
     model: Annotated[str | None, typer.Option(help="Model folder or name.")] = None,
+    as_jobs: Annotated[
+        bool,
+        typer.Option("--as-jobs", help="As jobs on the running system, with its workers' engine."),
+    ] = False,
     report: Annotated[
         Path | None, typer.Option("--report", "-o", help="HTML page to write.")
     ] = None,
@@ -62,6 +69,11 @@ def eval_command(
 
     Several values, separated by commas, are tried in all combinations.
     """
+    if as_jobs and (engine or model):
+        raise typer.BadParameter(
+            "the workers of the running system have an engine (leave out --engine and --model)",
+            param_hint="--as-jobs",
+        )
     services: Services = context.obj.with_flags(
         engine=engine, model=model, seed=seed, temperature=temperature
     )
@@ -70,7 +82,8 @@ def eval_command(
     chosen = _scenes(data, scenes, turns, kinds, seed)
     count = sum(len(scene.truths) for scene in chosen)
     say(f"{len(chosen)} pictures with {count} regions, {len(variants)} ways to show them")
-    results, facts = _run(services, variants, chosen)
+    run = _run_as_jobs if as_jobs else _run
+    results, facts = run(services, variants, chosen)
     if report is not None:
         from regioncap.evaluation.report import html
 
@@ -171,6 +184,29 @@ def _run(
     finally:
         thread.close()
     return results, {"engine": thread.engine.name, "model": thread.engine.model}
+
+
+def _run_as_jobs(
+    services: Services, variants: Sequence[Variant], scenes: Sequence[Scene]
+) -> tuple[list[Result], dict[str, str]]:
+    from rich.progress import Progress
+
+    from regioncap.client import Client
+    from regioncap.evaluation.fleet import run_job
+
+    client = Client(services.settings)
+    results = []
+    facts: dict[str, str] = {}
+    with Progress(console=talk, disable=not talk.is_terminal, transient=True) as bar:
+        for variant in variants:
+            task = bar.add_task(variant.name, total=len(scenes))
+            result, facts = run_job(variant, scenes, client, partial(_show, bar, task))
+            results.append(result)
+    return results, facts
+
+
+def _show(bar: Progress, task: TaskID, status: JobStatus) -> None:
+    bar.update(task, completed=status.done)
 
 
 def _print(results: Sequence[Result]) -> None:

@@ -7,12 +7,13 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice, product
+from typing import Any
 
 from regioncap import jobs
 from regioncap.captioning import Captioned, caption_records
 from regioncap.engines.base import Engine
 from regioncap.evaluation.scenes import Scene
-from regioncap.evaluation.scores import Result, judge_regions
+from regioncap.evaluation.scores import Result, judge_scene
 from regioncap.jobs import Job
 from regioncap.records import InputRecord, Region, RenderedRecord
 from regioncap.render import render_record
@@ -41,6 +42,18 @@ class Variant:
         if self.mode == "crop":
             return f"{self.mode} {self.prompt}"
         return f"{self.mode} {self.style} {self.prompt} x{self.per_call}"
+
+    @property
+    def job_settings(self) -> dict[str, Any]:
+        """The settings of a job that shows regions so."""
+        return {
+            "region_mode": self.mode,
+            "mark_style": self.style,
+            "max_boxes": self.per_call,
+            "prompt": self.prompt,
+            "box_format": "xywh",
+            "overflow": "rounds",
+        }
 
 
 def variants(
@@ -114,16 +127,7 @@ def _job(variant: Variant, settings: JobSettings) -> Job:
         created=jobs.now(),
         records=1,
         shards=1,
-        settings=settings.model_copy(
-            update={
-                "region_mode": variant.mode,
-                "mark_style": variant.style,
-                "max_boxes": variant.per_call,
-                "prompt": variant.prompt,
-                "box_format": "xywh",
-                "overflow": "rounds",
-            }
-        ),
+        settings=settings.model_copy(update=variant.job_settings),
         prompt_template=variant.prompt_text,
     )
 
@@ -134,19 +138,19 @@ def _render(
     records: list[RenderedRecord] = []
     pictures: dict[str, bytes] = {}
     for index, scene in enumerate(scenes):
-        given = InputRecord(index=index, line=index + 1, image=scene.name, bbox=scene.boxes_xywh)
-        record, drawn = render_record(given, scene.image, job, limits)
+        record, drawn = render_record(scene_record(scene, index), scene.image, job, limits)
         records.append(record)
         pictures.update(drawn)
     return records, pictures
+
+
+def scene_record(scene: Scene, index: int) -> InputRecord:
+    """A scene as an input names it; its picture is not in it."""
+    return InputRecord(index=index, line=index + 1, image=scene.name, bbox=scene.boxes_xywh)
 
 
 def _add(result: Result, scene: Scene, captioned: Captioned) -> None:
     result.requests += captioned.requests
     result.prompt_tokens += captioned.prompt_tokens
     result.completion_tokens += captioned.completion_tokens
-    # A record that could not be rendered has no regions: nothing is said of any.
-    regions = captioned.record.regions or [
-        Region(region=number) for number in range(1, len(scene.truths) + 1)
-    ]
-    result.judged += judge_regions(scene.name, scene.kind, regions, scene.truths)
+    result.judged += judge_scene(scene, captioned.record.regions)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from regioncap.evaluation.scenes import Scene
 from regioncap.evaluation.truth import OUTCOMES, Outcome, Truth, judge
 from regioncap.records import Region
 
@@ -23,24 +24,22 @@ class Judged:
     outcome: Outcome
 
 
-def judge_regions(
-    scene: str, kind: str, regions: Sequence[Region], truths: Sequence[Truth]
-) -> list[Judged]:
+def judge_scene(scene: Scene, regions: Sequence[Region]) -> list[Judged]:
     """Judges the regions of a scene, each against what it and its neighbours hold.
 
     Args:
-        scene: The scene's name.
-        kind: Its kind.
-        regions: N regions, captioned.
-        truths: What they hold, in the same order.
+        scene: The scene, of N regions.
+        regions: The N regions, captioned, in the scene's order; none where the record failed, and
+            then nothing is said of any.
     """
+    regions = regions or [Region(region=nth) for nth, _ in enumerate(scene.truths, start=1)]
     judged = []
-    for i, (region, own) in enumerate(zip(regions, truths, strict=True)):
-        others = [truth for k, truth in enumerate(truths) if k != i]
+    for i, (region, own) in enumerate(zip(regions, scene.truths, strict=True)):
+        others = [truth for k, truth in enumerate(scene.truths) if k != i]
         judged.append(
             Judged(
-                scene=scene,
-                kind=kind,
+                scene=scene.name,
+                kind=scene.kind,
                 region=region.region,
                 truth=own.text,
                 caption=region.caption,

@@ -128,3 +128,24 @@ def test_flagged_records_are_captioned_again(system: System, input_file: Path) -
     assert "1 record run again" in retried.stderr.decode()
     assert watched.returncode == 0
     assert system.services.store.get(key) == good
+
+
+def test_eval_has_the_running_system_caption_scenes(system: System) -> None:
+    options = ["--kinds", "colours, large", "--scenes", "2", "--modes", "marks,crop", "--json"]
+
+    done = system.command("eval", "--as-jobs", *options)
+
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.returncode == 0, done.stderr.decode()
+    assert [row["variant"] for row in rows] == ["marks v1 default x10", "crop default"]
+    assert all(row["right"] == 1 and row["engine"] == "baseline" for row in rows)
+    assert [row["requests"] for row in rows] == [2, rows[1]["regions"]]
+    listed = system.command("status", "--json").stdout.decode()
+    assert "eval marks v1 default x10" in listed
+
+
+def test_eval_as_jobs_chooses_no_engine(system: System) -> None:
+    done = system.command("eval", "--as-jobs", "--engine", "baseline")
+
+    assert done.returncode == 2
+    assert "leave out --engine" in " ".join(done.stderr.decode().replace("│", " ").split())

@@ -71,10 +71,12 @@ def run_command(
 
 
 @contextmanager
-def running_system(folder: Path, render: int = 1, caption: int = 1) -> Iterator[System]:
-    """A stack of its own with workers."""
+def running_system(
+    folder: Path, render: int = 1, caption: int = 1, **settings: Any
+) -> Iterator[System]:
+    """A stack of its own with workers, which have these settings."""
     with LocalStack(folder) as stack:
-        services = Services(**stack.settings())
+        services = Services(**stack.settings(), **settings)
         start_workers(stack, services, render, caption)
         yield System(stack, services)
 
