@@ -37,7 +37,7 @@ from tools.train_small.words import (
 SOURCES_WH: tuple[Size, ...] = ((640, 480), (560, 560), (480, 640))
 Kind = Literal["regions-1", "json-1", "tied-1", "crop"]
 _LAYOUTS: tuple[tuple[Layout, float], ...] = (
-    ("large", 0.75), ("apart", 0.15), ("crowded", 0.1),
+    ("large", 0.65), ("apart", 0.25), ("crowded", 0.1),
 )  # fmt: skip
 _KINDS: tuple[tuple[Kind, float], ...] = (
     ("regions-1", 0.68), ("json-1", 0.18), ("tied-1", 0.08), ("crop", 0.06),
@@ -239,14 +239,17 @@ class Teacher:
         crop, box = crops.cut(canvas.pixels, canvas.boxes_xyxy[place], SMALL_MAX_PIXELS)
         picture = decode(encode_jpeg(crop.resize(side))).pixels
         scaled = pixel_rect(scale_xyxy(box, crop.size, side), side)
-        label = prompts.RegionLabel(1, "", scaled)
-        prompt = prompts.build(prompts.built_in("regions-1"), [label], ask="crop", size_wh=side)
+        number = self._random.randint(1, REGIONS)
+        label = prompts.RegionLabel(number, "", scaled)
+        template = self._random.choice(("regions-1", "json-1"))
+        prompt = prompts.build(prompts.built_in(template), [label], ask="crop", size_wh=side)
         shown = Canvas(picture, [scaled], [canvas.contents[place]])
-        hints = _hints(shown, [(1, 0)])
+        hints = _hints(shown, [(number, 0)])
         hints[0] = -1  # no number is to be seen
         untagged = _tags(side, {})
-        caption = lone_caption(canvas.contents[place])
-        return self._told(picture, prompt, caption, (hints, untagged))
+        content = canvas.contents[place]
+        answer = answer_json([(number, content)]) if template == "json-1" else lone_caption(content)
+        return self._told(picture, prompt, answer, (hints, untagged))
 
     def _told(
         self,

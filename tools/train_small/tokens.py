@@ -16,7 +16,7 @@ from tools.train_small.words import COLOURS, REGIONS, SHAPES, answer_json, answe
 
 #: Where text is cut before it is looked up: region names, keys of JSON and words stay whole.
 _PIECES = (
-    r'In <region\d+>,| ?<region\d+>|\.", "region\d+": "|\{?"region\d+": "'
+    r'In <region\d+>,| ?<region\d+>|\.","region\d+":"|\{?"region\d+": ?"'
     r'|There are \d+ regions:|, beginning with "| In the picture,|;? tag \d+,| [a-z]+ box, is'
     r'|(?:system|user|assistant)\n| an? [a-z]+|An? [a-z]+|"\}?| ?[A-Za-z]+| ?\d+|[^\w\s]+\n?|\s+'
 )
@@ -61,7 +61,8 @@ def _corpus() -> list[str]:
     for content in contents:
         texts.append(lone_caption(content))
         for n in range(1, REGIONS + 6):
-            texts += [answer_text([(n, content)] * 2), answer_json([(n, content)] * 2)]
+            two = [(n, content), (n + 1, content)]
+            texts += [answer_text(two), answer_json(two)]
             texts.append(f"There are {n} regions: <region{n}> to and.")
-            texts.append(f', beginning with "In <region{n}>, "')
+            texts.append(f', beginning with "In <region{n}>, "{{"region{n}":"..."}}')
     return texts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 from regioncap.evaluation.truth import Truth
@@ -39,9 +40,9 @@ def answer_text(captions: Sequence[tuple[int, str]]) -> str:
 
 
 def answer_json(captions: Sequence[tuple[int, str]]) -> str:
-    """The answer as an object in JSON; see `answer_text`."""
-    pairs = [f'"{key(number)}": "{lone_caption(content)}"' for number, content in captions]
-    return "{" + ", ".join(pairs) + "}"
+    """The answer as an object in JSON, without spaces, as the engine's grammar has it."""
+    answers = {key(number): lone_caption(content) for number, content in captions}
+    return json.dumps(answers, separators=(",", ":"))
 
 
 def _small(content: str) -> str:
