@@ -12,25 +12,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-SPECIAL_TOKENS = [
-    "<|endoftext|>",
-    "<|im_start|>",
-    "<|im_end|>",
-    "<|vision_start|>",
-    "<|vision_end|>",
-    "<|vision_pad|>",
-    "<|image_pad|>",
-    "<|video_pad|>",
-]
-CHAT_TEMPLATE = (
-    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
-    "{% if message['content'] is string %}{{ message['content'] }}"
-    "{% else %}{% for part in message['content'] %}"
-    "{% if part['type'] in ('image', 'image_url') %}<|vision_start|><|image_pad|><|vision_end|>"
-    "{% elif 'text' in part %}{{ part['text'] }}{% endif %}"
-    "{% endfor %}{% endif %}<|im_end|>\n{% endfor %}"
-    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-)
+from tools.qwen import SPECIAL_TOKENS, as_qwen, save_processor, train_bytes
+
 CORPUS = [
     "Describe the content of each marked region in the image.",
     "There are 10 regions: <region1> to <region10>.",
@@ -50,22 +33,6 @@ def make_tiny_qwen(folder: Path) -> Path:
     _make_model(config).save_pretrained(folder)
     save_processor(folder)
     return folder
-
-
-def save_processor(folder: Path) -> None:
-    """Writes what the model's image processor needs to know, as Qwen's own checkpoints say it."""
-    settings = {
-        "image_processor_type": "Qwen2VLImageProcessor",
-        "processor_class": "Qwen2_5_VLProcessor",
-        "min_pixels": 4 * 28**2,
-        "max_pixels": 16384 * 28**2,
-        "patch_size": 14,
-        "temporal_patch_size": 2,
-        "merge_size": 2,
-        "image_mean": [0.48145466, 0.4578275, 0.40821073],
-        "image_std": [0.26862954, 0.26130258, 0.27577711],
-    }
-    (folder / "preprocessor_config.json").write_text(json.dumps(settings))
 
 
 def with_old_config(folder: Path, target: Path) -> Path:
@@ -103,38 +70,6 @@ def _make_tokenizer() -> Any:
 
     cut = pre_tokenizers.ByteLevel(add_prefix_space=False)
     return as_qwen(train_bytes(cut, CORPUS * 5, vocab_size=600))
-
-
-def train_bytes(cut: Any, texts: list[str], vocab_size: int) -> Any:
-    """Byte-level pairs learned from texts, which are first cut into pieces, as Qwen's are."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-
-    raw = Tokenizer(models.BPE())
-    raw.pre_tokenizer = cut
-    raw.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocab_size,
-        special_tokens=SPECIAL_TOKENS,
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    raw.train_from_iterator(texts, trainer)
-    return raw
-
-
-def as_qwen(raw: Any) -> Any:
-    """The tokenizer as transformers wants it, with Qwen's special tokens and chat template."""
-    from transformers import PreTrainedTokenizerFast
-
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=raw,
-        eos_token="<|im_end|>",
-        pad_token="<|endoftext|>",
-        additional_special_tokens=SPECIAL_TOKENS[1:],
-        extra_special_tokens={"image_token": "<|image_pad|>", "video_token": "<|video_pad|>"},
-    )
-    tokenizer.chat_template = CHAT_TEMPLATE
-    return tokenizer
 
 
 def _make_config(tokenizer: Any) -> Any:

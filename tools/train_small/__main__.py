@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tests.support.tiny_qwen import save_processor
+from tools.qwen import save_processor
 from tools.train_small.lessons import Batch, Teacher
 from tools.train_small.net import Sight, hint, look, make_hints, make_model, say
 from tools.train_small.tokens import make_tokenizer

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tests.support.tiny_qwen import SPECIAL_TOKENS
+from tools.qwen import SPECIAL_TOKENS
 from tools.train_small.lessons import Batch
 from tools.train_small.words import COLOURS, REGIONS, SHAPES
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from regioncap import prompts
 from regioncap.marks.palette import PALETTE
-from tests.support.tiny_qwen import as_qwen, train_bytes
+from tools.qwen import as_qwen, train_bytes
 from tools.train_small.words import COLOURS, REGIONS, SHAPES, answer_json, answer_text, lone_caption
 
 #: Where text is cut before it is looked up: region names, keys of JSON and words stay whole.

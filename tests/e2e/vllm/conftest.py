@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import inspect
 import os
 import shutil
 import sys
@@ -24,6 +25,7 @@ from regioncap.engines.vllm import VllmEngine
 from regioncap.errors import RequestError
 from tests.support import tiny_qwen
 from tests.support.plain_vllm import PlainModel
+from tools import qwen
 
 HERE = Path(__file__).parent
 SHIM = Path(tiny_qwen.__file__).parent / "vllm_cpu"
@@ -83,7 +85,8 @@ def vllm_environment() -> Iterator[dict[str, str]]:
 @pytest.fixture(scope="session")
 def tiny_model(vllm_environment: dict[str, str], pytestconfig: pytest.Config) -> Path:
     """The tiny checkpoint; made once for each version of its source, and kept."""
-    version = hashlib.sha256(Path(tiny_qwen.__file__).read_bytes()).hexdigest()[:12]
+    sources = "".join(map(inspect.getsource, (tiny_qwen, qwen)))
+    version = hashlib.sha256(sources.encode()).hexdigest()[:12]
     kept = pytestconfig.cache.mkdir("tiny-qwen")
     folder = kept / version
     if not (folder / "config.json").is_file():
