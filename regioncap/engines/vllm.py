@@ -150,11 +150,11 @@ class VllmEngine:
         decoders, self._decoders = self._decoders, None
         if llm is not None:
             handler = llm.output_handler
-            await asyncio.to_thread(llm.shutdown, _CLOSE_TIMEOUT_S)
-            if handler is not None:
+            if handler is not None:  # left running, it may log the core's end as an error
                 handler.cancel()
                 with suppress(asyncio.CancelledError):
                     await handler
+            await asyncio.to_thread(llm.shutdown, _CLOSE_TIMEOUT_S)
         if decoders is not None:
             decoders.shutdown(wait=False, cancel_futures=True)
 
