@@ -58,7 +58,7 @@ def test_workers_of_two_versions_side_by_side(
 
     codes = {record["error"]["code"] for record in records if record["error"]}
     assert codes == {"image-missing", "no-usable-box"}  # as submitted; none is poison
-    assert not list(rig.redis.scan_iter("regioncap:*:attempts:*"))
+    wait_until(lambda: not list(rig.redis.scan_iter("regioncap:*:attempts:*")))
     assert all(worker.process.poll() is None for worker in rig.workers)
     success = json.loads(rig.store.get(layout.success_key(newer_job.job)))
     assert success["schema_version"] == NEWER
