@@ -42,6 +42,8 @@ _LAYOUTS: tuple[tuple[Layout, float], ...] = (
 _KINDS: tuple[tuple[Kind, float], ...] = (
     ("regions-1", 0.68), ("json-1", 0.18), ("tied-1", 0.08), ("crop", 0.06),
 )  # fmt: skip
+#: How often scenes have 1, 2, ... regions: in the first lessons, and later.
+_EASY, _USUAL = (6, 4, 2, 1, 1), (1, 2, 3, 4, 6)
 #: A token of the picture belongs to a region that covers this much of it, and none that covers
 #: less than the second share.
 _MOST, _LEAST = 0.5, 0.05
@@ -106,13 +108,22 @@ class Lesson:
     tags: NDArray[np.int64]
 
 
-def make_canvas(source_wh: Size, seed: int, count: int | None = None) -> Canvas:
-    """A scene of shapes, or now and then of bare colours, fitted as the render stage does it."""
+def make_canvas(
+    source_wh: Size, seed: int, count: int | None = None, *, easy: bool = False
+) -> Canvas:
+    """A scene of shapes, or now and then of bare colours, fitted as the render stage does it.
+
+    Args:
+        source_wh: Size of the picture as submitted, pixels.
+        seed: Decides all that is not given.
+        count: Number of regions, in the layout `large`.
+        easy: Whether one or two regions are likelier than more.
+    """
     random = Random(seed)  # no secret
     content: Content = "shapes" if random.random() < 0.9 else "colours"
     names, shares = zip(*_LAYOUTS, strict=True)
     layout: Layout = random.choices(names, shares)[0] if count is None else "large"
-    count = count or random.choices(range(1, REGIONS + 1), (1, 2, 3, 4, 6))[0]
+    count = count or random.choices(range(1, REGIONS + 1), _EASY if easy else _USUAL)[0]
     scene = make_scene("shapes" if layout != "large" else content, layout, count, seed, source_wh)
     view_wh = fit_size(source_wh, SMALL_MAX_PIXELS)
     canvas = fit(decode(scene.image).pixels, view_wh)
@@ -146,11 +157,13 @@ class Teacher:
     Args:
         tokenizer: The model's.
         seed: Decides all.
+        easy: The batches until scenes have as many regions as they come to have.
         kept: Canvases, and marked pictures, kept of each size.
     """
 
     tokenizer: Any
     seed: int
+    easy: int = 0
     kept: int = 2500
     _canvases: dict[int, list[Canvas]] = field(default_factory=dict)
     _pictures: dict[int, list[Marked]] = field(default_factory=dict)
@@ -169,6 +182,7 @@ class Teacher:
             fresh: The share of these on canvases that no lesson has shown at all.
         """
         random = self._random
+        self.easy -= 1
         kind: Kind = random.choices(*zip(*_KINDS, strict=True))[0]
         which = random.randrange(len(SOURCES_WH))
         lessons = []
@@ -184,7 +198,8 @@ class Teacher:
         if len(pool) >= _FEWEST and self._random.random() >= fresh:
             return self._random.choice(pool)
         self._made += 1
-        canvas = make_canvas(SOURCES_WH[which], self.seed * 1_000_003 + self._made)
+        seed = self.seed * 1_000_003 + self._made
+        canvas = make_canvas(SOURCES_WH[which], seed, easy=self.easy > 0)
         self._keep(pool, canvas)
         return canvas
 
