@@ -12,14 +12,14 @@ from regioncap import layout
 from regioncap.jobs import Summary
 from regioncap.store import Store
 
-#: Counts, keys and half of each hash press well; more effort gains little.
+#: Keys and counts press well, hashes in hexadecimal by half; more effort gains little.
 _EFFORT = 1
 
 
 class SuccessWriter:
     """Gathers the parts of a job, then writes its `_SUCCESS`.
 
-    What is gathered is kept compressed, an eighth of the text: parts are named only after the
+    What is gathered is kept compressed, a quarter of the text: parts are named only after the
     counts, which are known only after the last part, and a worker need not have a disk.
     """
 
