@@ -2,9 +2,10 @@
 
     python -m bench.growth [--records 1000000] [--shard-size 32] [--json FILE]
 
-Each command runs as a user runs it, in a process of its own, whose records/s and peak memory are
-told. The pictures are in the store already: the input names them as s3:// URIs, a few of them over
-and over. What the workers would write in between is copied from one shard that was really done.
+Each command runs as a user runs it, in a process of its own, whose records/s, processor time and
+peak memory are told. The pictures are in the store already: the input names them as s3:// URIs, a
+few of them over and over. What the workers would write in between is copied from one shard that was
+really done.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import argparse
 import json
 import os
 import random
+import resource
 import subprocess
 import sys
 import tempfile
@@ -49,15 +51,23 @@ def write_input(store: Store, folder: Path, records: int) -> Path:
 
 
 def run(stack: LocalStack, arguments: list[str]) -> tuple[str, dict[str, float]]:
-    """Runs a Python module; returns its output, and its seconds and peak memory."""
+    """Runs a Python module; returns its output, its time, the processor's, and its peak memory."""
     named = {f"REGIONCAP_{key.upper()}": value for key, value in stack.settings().items()}
     environment = os.environ | named | {"PYTHONPATH": str(ROOT)}
     peak = stack.folder / "peak"
     command = [sys.executable, "-m", "bench.peak", str(peak), *arguments]
-    started = time.perf_counter()
+    started, busy_s = time.perf_counter(), _children_s()
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     seconds = time.perf_counter() - started
-    return done.stdout.strip(), {"s": seconds, "peak_mb": int(peak.read_text()) / 1e6}
+    busy_s = _children_s() - busy_s
+    peak_mb = int(peak.read_text()) / 1e6
+    return done.stdout.strip(), {"s": seconds, "cpu_s": busy_s, "peak_mb": peak_mb}
+
+
+def _children_s() -> float:
+    """Processor time of all children that have ended."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def finish_job(job_id: str) -> None:
@@ -121,7 +131,8 @@ def _part(services: Services, folder: Path, size: int) -> bytes:
 
 def _told(figures: dict[str, float]) -> str:
     rate = f"{figures['records_per_s']:>9,.0f} records/s"
-    return f"{figures['s']:8.2f} s {rate} {figures['peak_mb']:6.0f} MB"
+    seconds = f"{figures['s']:8.2f} s {figures['cpu_s']:8.2f} s of processor"
+    return f"{seconds} {rate} {figures['peak_mb']:6.0f} MB"
 
 
 def main() -> None:

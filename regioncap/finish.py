@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 from regioncap import jobs, layout, versions
-from regioncap.jobs import Job, Success
+from regioncap.jobs import Job, Summary
 from regioncap.progress import Progress
 from regioncap.results import summarize
 from regioncap.store import Store
+from regioncap.success import SuccessWriter
 
 #: Summaries asked of Redis at a time.
 _AT_A_TIME = 1000
 
 
-def finish(store: Store, progress: Progress, job: Job) -> Success | None:
+def finish(store: Store, progress: Progress, job: Job) -> Summary | None:
     """Writes `_SUCCESS` if every part is there; doing it twice does no harm.
 
     Progress is a cache: what it does not know of a part is read from the part.
@@ -24,24 +24,20 @@ def finish(store: Store, progress: Progress, job: Job) -> Success | None:
     Returns:
         The summary, or None if a part is missing.
     """
-    counts: Counter[str] = Counter()
-    parts = []
+    writer = SuccessWriter()
     for key, summary in _summaries(store, progress, job):
         if summary is None:
             return None
-        counts.update(summary["counts"])
-        parts.append({"key": key, "sha256": summary["sha256"], **summary["counts"]})
+        writer.add(key, summary)
     finished = jobs.now()
-    success = Success(
+    success = Summary(
         job=job.job,
         finished=finished,
         version=versions.current(store, job.job),
-        counts=dict(counts),
-        sums=jobs.sums(job, counts, finished),
-        parts=parts,
+        counts=dict(writer.counts),
+        sums=jobs.sums(job, writer.counts, finished),
     )
-    text = success.model_dump_json(indent=2).encode()
-    store.put(layout.success_key(job.job), text, "application/json")
+    writer.write(store, success)
     store.delete(layout.open_key(job.job))
     progress.expire()
     return success

@@ -24,6 +24,10 @@ from regioncap.settings import JobSettings
 from regioncap.store import Store
 from regioncap.sums import Sums, sum_up
 
+#: More than what stands before the parts in `_SUCCESS` takes: that is under two kilobytes.
+_HEAD_BYTES = 16 * 1024
+_PARTS = b'"parts":'
+
 
 class Job(BaseModel):
     """One submission. Written once, before anything is queued, and never changed."""
@@ -64,8 +68,8 @@ def sums(job: Job, counts: Mapping[str, int], until: datetime) -> Sums:
     return sum_up(counts, until - job.created, job.settings.price_per_gpu_hour)
 
 
-class Success(BaseModel):
-    """The `_SUCCESS` object: says that the results are complete, and sums them up."""
+class Summary(BaseModel):
+    """What `_SUCCESS` says of a finished job as a whole; it stands before the parts."""
 
     schema_version: FormatVersion = SCHEMA_VERSION
     job: str
@@ -74,6 +78,12 @@ class Success(BaseModel):
     version: int = 1
     counts: dict[str, int]
     sums: Sums | None = None
+
+
+class Success(Summary):
+    """The whole `_SUCCESS` object: says that the results are complete, and sums them up."""
+
+    #: One a shard, in order: key, sha256 and counts. Last in the object, and most of it.
     parts: list[dict[str, Any]]
 
 
@@ -117,10 +127,21 @@ def load(store: Store, job_id: str) -> Job:
         ) from error
 
 
-def find_success(store: Store, job_id: str) -> Success | None:
-    """The summary of a finished job; None while it is unfinished."""
-    text = store.find(layout.success_key(job_id))
-    return Success.model_validate_json(text) if text else None
+def find_success(store: Store, job_id: str) -> Summary | None:
+    """The summary of a finished job; None while it is unfinished.
+
+    Reads no more than the head of the object: a job of a million records has megabytes of parts.
+    """
+    try:
+        return parse_summary(store.get(layout.success_key(job_id), limit_bytes=_HEAD_BYTES))
+    except NotFoundError:
+        return None
+
+
+def parse_summary(text: bytes) -> Summary:
+    """What stands before the parts in the text of a `_SUCCESS`, whole or cut off among them."""
+    end = text.find(_PARTS)
+    return Summary.model_validate_json(text if end < 0 else text[:end] + _PARTS + b"[]}")
 
 
 def recent(

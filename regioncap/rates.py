@@ -45,4 +45,5 @@ class Rate:
         (start_s, first), (end_s, last) = self._seen[0], self._seen[-1]
         if last - first < min(_ENOUGH, total / 2) or end_s - start_s < _ENOUGH_S:
             return None
-        return max(0.0, total - last) / self.per_s
+        # Of a total of 0 it is enough that nothing moved, and then there is no speed.
+        return max(0.0, total - last) / self.per_s if self.per_s else None

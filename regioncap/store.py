@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from itertools import islice
-from typing import Any, NamedTuple, Self, TypeVar
+from typing import Any, BinaryIO, NamedTuple, Self, TypeVar
 from urllib.parse import urlsplit
 
 import urllib3
@@ -25,6 +25,7 @@ from regioncap.settings import Settings
 
 T = TypeVar("T")
 
+_BINARY = "application/octet-stream"
 #: Longest key that S3 allows.
 _MAX_KEY_BYTES = 1024
 _MISSING = {"NoSuchKey", "NoSuchBucket", "NoSuchObject", "NotFound", "ResourceNotFound"}
@@ -88,18 +89,22 @@ class Store:
         """The s3:// name of an object in this bucket."""
         return f"s3://{self.bucket}/{key}"
 
-    def put(self, key: str, data: bytes, content_type: str = "application/octet-stream") -> None:
+    def put(self, key: str, data: bytes, content_type: str = _BINARY) -> None:
         """Writes an object whole; readers see the old one or the new one, nothing between."""
+        self.put_stream(key, io.BytesIO(data), len(data), content_type)
+
+    def put_stream(
+        self, key: str, data: BinaryIO, size_bytes: int, content_type: str = _BINARY
+    ) -> None:
+        """Writes an object as `put` does, holding a few megabytes of it at a time."""
         self._call(
             key,
             lambda: self._client.put_object(
-                self.bucket, key, io.BytesIO(data), len(data), content_type=content_type
+                self.bucket, key, data, size_bytes, content_type=content_type
             ),
         )
 
-    def put_new(
-        self, key: str, data: bytes, content_type: str = "application/octet-stream"
-    ) -> bool:
+    def put_new(self, key: str, data: bytes, content_type: str = _BINARY) -> bool:
         """Writes an object unless there is one; whether it was written.
 
         A store that does not know conditional requests writes it in any case.

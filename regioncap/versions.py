@@ -14,7 +14,6 @@ two people importing into one job at the same moment.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -24,10 +23,11 @@ from typing import Any
 from regioncap import jobs, layout
 from regioncap.edits import Edit, Edits
 from regioncap.errors import UsageError
-from regioncap.jobs import Job, Success
+from regioncap.jobs import Job, Summary
 from regioncap.records import dump_lines
 from regioncap.results import parse_part, summarize
 from regioncap.store import Store
+from regioncap.success import SuccessWriter
 
 _THREADS = 8
 
@@ -74,7 +74,9 @@ def apply_edits(store: Store, job: Job, edits: Edits) -> Outcome:
     if not is_kept:
         _copy(store, job, base, prefix)
         store.put(f"{prefix}_SUCCESS", success, "application/json")
-    _overwrite(store, job, prefix, edits, version=number + 1)
+    summary = jobs.parse_summary(success)
+    summary.version = number + 1
+    _overwrite(store, job, prefix, edits, summary)
     outcome.kept_as = store.uri(prefix)
     return outcome
 
@@ -117,27 +119,15 @@ def _copy(store: Store, job: Job, base: str, prefix: str) -> None:
             pass
 
 
-def _overwrite(store: Store, job: Job, base: str, edits: Edits, *, version: int) -> None:
-    counts: Counter[str] = Counter()
-    parts = []
+def _overwrite(store: Store, job: Job, base: str, edits: Edits, summary: Summary) -> None:
+    writer = SuccessWriter()
     for shard, part in _edited_parts(store, job, base, edits, Outcome()):
         key = layout.results_key(job.job, shard)
         store.put(key, part, "application/x-ndjson")
-        summary = summarize(part)
-        counts.update(summary["counts"])
-        parts.append({"key": key, "sha256": summary["sha256"], **summary["counts"]})
-    before = Success.model_validate_json(store.get(f"{base}_SUCCESS"))
-    after = before.model_copy(
-        update={
-            "counts": before.counts | counts,
-            "sums": jobs.sums(job, counts, before.finished),
-            "parts": parts,
-            "version": version,
-        }
-    )
-    store.put(
-        layout.success_key(job.job), after.model_dump_json(indent=2).encode(), "application/json"
-    )
+        writer.add(key, summarize(part))
+    summary.counts |= writer.counts
+    summary.sums = jobs.sums(job, writer.counts, summary.finished)
+    writer.write(store, summary)
 
 
 def _edited_parts(

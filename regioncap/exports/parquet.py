@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from regioncap.exports.base import BOX_CONVENTION, BOX_FORMAT, About, Item
+from regioncap.exports.base import BOX_CONVENTION, BOX_FORMAT, About, Item, compact_json
 from regioncap.exports.rows import COLUMNS, region_rows
 
 #: Rows of a row group: a few megabytes, large enough to compress well and to skip by.
@@ -39,10 +39,22 @@ class Parquet:
 
 
 def _batches(rows: Iterator[dict[str, Any]], schema: Any) -> Iterator[Any]:
-    import pyarrow as pa
-
     while batch := list(islice(rows, _BATCH_ROWS)):
-        yield pa.Table.from_pylist(batch, schema)
+        yield _table(batch, schema)
+
+
+def _table(rows: list[dict[str, Any]], schema: Any) -> Any:
+    """Rows as columns, by way of JSON: `Table.from_pylist` imports pandas where there is one."""
+    import pyarrow as pa
+    from pyarrow.json import ParseOptions, ReadOptions, read_json
+
+    text = "\n".join(map(compact_json, rows)).encode()
+    return read_json(
+        pa.BufferReader(text),
+        # One block, so that no row is too long for it; threads would have nothing to share.
+        read_options=ReadOptions(use_threads=False, block_size=len(text) + 1),
+        parse_options=ParseOptions(explicit_schema=schema),
+    )
 
 
 def _schema(about: About) -> Any:

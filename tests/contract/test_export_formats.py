@@ -181,3 +181,17 @@ def test_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> Non
 
     assert caught.value.code == "missing-extra"
     assert "regioncap[export]" in caught.value.hint
+
+
+def test_parquet_leaves_pandas_alone(tmp_path: Path) -> None:
+    write_one = (
+        "import sys; from pathlib import Path; from regioncap.exports import export, get; "
+        "from tests.support.exported import ABOUT, item, region, result; "
+        "records = [item(result(0, [region(1, [1, 2, 3, 4], 'x')]))]; "
+        "export(get('parquet'), records, Path(sys.argv[1]), ABOUT); print('pandas' in sys.modules)"
+    )
+
+    command = [sys.executable, "-c", write_one, str(tmp_path / "out")]
+    ran = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
+
+    assert ran.stdout == "False\n"  # 50 MB, where it is installed

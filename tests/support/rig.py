@@ -20,8 +20,8 @@ from typing import Any
 import psutil
 from PIL import Image, ImageDraw
 
-from regioncap import jobs, layout
-from regioncap.jobs import Job
+from regioncap import layout
+from regioncap.jobs import Job, Success
 from regioncap.local import LocalStack
 from regioncap.progress import connect
 from regioncap.queue import Sender, make_app
@@ -219,8 +219,7 @@ class Rig:
         return records
 
     def _check_success(self, job: Job) -> None:
-        success = jobs.find_success(self.store, job.job)
-        assert success is not None
+        success = Success.model_validate_json(self.store.get(layout.success_key(job.job)))
         assert success.counts["records"] == job.records
         for part in success.parts:
             assert hashlib.sha256(self.store.get(part["key"])).hexdigest() == part["sha256"]

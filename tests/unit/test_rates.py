@@ -46,6 +46,7 @@ def test_per_s__covers_the_whole_window() -> None:
         ([(0, 0), (10, 4)], 8, 10),
         ([(0, 0), (10, 100)], 100, 0),
         ([(0, 0)], 100, None),
+        ([(0, 0), (10, 0)], 0, None),  # as of pictures that are named by s3:// URIs
     ],
 )
 def test_eta_s(states: list[tuple[float, float]], total: float, eta_s: float | None) -> None:
