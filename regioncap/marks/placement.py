@@ -166,12 +166,12 @@ def _buried(most_hidden: float) -> float:
 
 def leader_between(tag_xyxy: Rect, outline_xyxy: Rect) -> Segment | None:
     """The shortest line from a tag to its box's outline, or None where they meet."""
-    tag_x, box_x = _nearest(tag_xyxy[0], tag_xyxy[2], outline_xyxy[0], outline_xyxy[2])
-    tag_y, box_y = _nearest(tag_xyxy[1], tag_xyxy[3], outline_xyxy[1], outline_xyxy[3])
     apart_x = max(tag_xyxy[0] - outline_xyxy[2], outline_xyxy[0] - tag_xyxy[2])
     apart_y = max(tag_xyxy[1] - outline_xyxy[3], outline_xyxy[1] - tag_xyxy[3])
     if max(apart_x, apart_y) <= 0:
         return None
+    tag_x, box_x = _nearest(tag_xyxy[0], tag_xyxy[2], outline_xyxy[0], outline_xyxy[2])
+    tag_y, box_y = _nearest(tag_xyxy[1], tag_xyxy[3], outline_xyxy[1], outline_xyxy[3])
     return (tag_x, tag_y), (box_x, box_y)
 
 
