@@ -21,7 +21,6 @@ from __future__ import annotations
 import io
 import json
 import random
-import statistics
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -162,12 +161,12 @@ def seconds(work: Callable[[], None]) -> float:
 
 
 def paired(works: dict[str, Callable[[], None]], rounds: int) -> dict[str, float]:
-    """Median seconds of each, the ways taken in turn so that all meet the same machine."""
+    """Least seconds of each, the ways taken in turn so that all meet the same machine."""
     taken: dict[str, list[float]] = {name: [] for name in works}
     for _ in range(rounds):
         for name, work in works.items():
             taken[name].append(seconds(work))
-    return {name: statistics.median(values) for name, values in taken.items()}
+    return {name: min(values) for name, values in taken.items()}
 
 
 def measure(count: int, rounds: int) -> dict[str, float]:
