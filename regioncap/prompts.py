@@ -25,9 +25,9 @@ from __future__ import annotations
 
 import hashlib
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 from string import Template as Substitution
 from typing import Annotated, Any, Literal
@@ -218,32 +218,39 @@ def build(
     if not numbers or len(set(numbers)) < len(numbers) or (ask == "crop" and len(numbers) > 1):
         raise ValueError(f"cannot ask for regions {numbers} by {ask!r}")
     wording = template.wording(ask)
-    values = _values(regions, size_wh)
     return Prompt(
-        system=_fill(wording.system, values),
-        before=_fill(wording.before, values),
-        after=_fill(wording.after, values),
+        system=_fill(wording.system, regions, size_wh),
+        before=_fill(wording.before, regions, size_wh),
+        after=_fill(wording.after, regions, size_wh),
         schema=answer_schema(numbers) if template.answer == "json" else None,
     )
 
 
-def _fill(text: str, values: Mapping[str, str]) -> str:
-    return Substitution(text).substitute(values)
+def _fill(text: str, regions: Sequence[RegionLabel], size_wh: tuple[int, int]) -> str:
+    values = {name: _VALUES[name](regions, size_wh) for name in _variables(text)}
+    return Substitution(text).substitute(values) if "$" in text else text
 
 
-def _values(regions: Sequence[RegionLabel], size_wh: tuple[int, int]) -> dict[str, str]:
-    return {
-        "count": str(len(regions)),
-        "regions": _run(regions),
-        "region_list": _listed([region.id for region in regions]),
-        "first": regions[0].id,
-        "last": regions[-1].id,
-        "keys": ", ".join(f'"{key(region.number)}"' for region in regions),
-        "tags": "; ".join(_tag(region) for region in regions),
-        "boxes": "; ".join(f"{region.id}: {list(region.box_xyxy)}" for region in regions),
-        "width": str(size_wh[0]),
-        "height": str(size_wh[1]),
-    }
+@lru_cache(maxsize=256)
+def _variables(text: str) -> frozenset[str]:
+    """The variables that stand in a text."""
+    found = Substitution.pattern.finditer(text)
+    return frozenset(name for match in found if (name := match["named"] or match["braced"]))
+
+
+#: What each of `VARIABLES` says of some regions in a picture of a size.
+_VALUES: dict[str, Callable[[Sequence[RegionLabel], tuple[int, int]], str]] = {
+    "count": lambda regions, _: str(len(regions)),
+    "regions": lambda regions, _: _run(regions),
+    "region_list": lambda regions, _: _listed([region.id for region in regions]),
+    "first": lambda regions, _: regions[0].id,
+    "last": lambda regions, _: regions[-1].id,
+    "keys": lambda regions, _: ", ".join(f'"{key(region.number)}"' for region in regions),
+    "tags": lambda regions, _: "; ".join(_tag(region) for region in regions),
+    "boxes": lambda regions, _: "; ".join(f"{r.id}: {list(r.box_xyxy)}" for r in regions),
+    "width": lambda _, size_wh: str(size_wh[0]),
+    "height": lambda _, size_wh: str(size_wh[1]),
+}
 
 
 def _run(regions: Sequence[RegionLabel]) -> str:

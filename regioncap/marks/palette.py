@@ -63,6 +63,12 @@ def likeness() -> NDArray[np.float64]:
     return table
 
 
+@cache
+def _likeness_rows() -> list[list[float]]:
+    rows: list[list[float]] = likeness().tolist()
+    return rows
+
+
 def assign_colours(boxes_xyxy: Sequence[Rect], near_px: int) -> list[Colour]:
     """Gives every box a colour, in order, the least used first.
 
@@ -77,20 +83,25 @@ def assign_colours(boxes_xyxy: Sequence[Rect], near_px: int) -> list[Colour]:
     Returns:
         N colours.
     """
-    near = _neighbours(boxes_xyxy, near_px)
-    alike = likeness()
-    used = np.zeros(len(PALETTE), dtype=np.int64)
+    alike = _likeness_rows()
+    used = [0] * len(PALETTE)
     chosen: list[int] = []
-    for i in range(len(boxes_xyxy)):
-        clash = alike[chosen][near[i, :i]].sum(axis=0) if i else np.zeros(len(PALETTE))
-        clash = np.where(used == used.min(), clash, np.inf)
-        chosen.append(int(clash.argmin()))
+    for i, box in enumerate(boxes_xyxy):
+        clash = [0.0] * len(PALETTE)
+        for other, colour in zip(boxes_xyxy[:i], chosen, strict=True):
+            if _are_near(box, other, near_px):
+                clash = [a + b for a, b in zip(clash, alike[colour], strict=True)]
+        least = min(used)
+        free = [colour for colour, times in enumerate(used) if times == least]
+        chosen.append(min(free, key=clash.__getitem__))
         used[chosen[-1]] += 1
-    return [PALETTE[c] for c in chosen]
+    return [PALETTE[colour] for colour in chosen]
 
 
-def _neighbours(boxes_xyxy: Sequence[Rect], near_px: int) -> NDArray[np.bool_]:
-    boxes = np.array(boxes_xyxy, dtype=np.int64).reshape(-1, 4)
-    low, high = boxes[:, :2] - near_px, boxes[:, 2:] + near_px
-    meets = (low[:, None] < boxes[None, :, 2:]) & (high[:, None] > boxes[None, :, :2])
-    return np.asarray(meets.all(axis=2), dtype=np.bool_)
+def _are_near(a: Rect, b: Rect, near_px: int) -> bool:
+    return (
+        a[0] - near_px < b[2]
+        and a[1] - near_px < b[3]
+        and a[2] + near_px > b[0]
+        and a[3] + near_px > b[1]
+    )

@@ -23,15 +23,20 @@ from regioncap.marks.base import (
     Rect,
     Rgb,
     Segment,
+    Stamp,
     blend,
     fill,
+    fill_rows,
     grow,
     pixel_rect,
-    sides,
+    print_stamp,
 )
 from regioncap.marks.digits import digits_mask, digits_wh
 from regioncap.marks.palette import BLACK, WHITE, assign_colours, text_rgb
 from regioncap.marks.placement import Placer, leader_between
+
+#: Reach beyond the line's inner edge, width, colour.
+Rings = tuple[tuple[int, int, Rgb], ...]
 
 #: Where there is no room outside a box, its line may take this share of the box's side.
 _MAX_INTRUSION = 0.15
@@ -84,17 +89,17 @@ class V1Style:
     def draw(self, pixels: Pixels, marks: Sequence[Mark]) -> Pixels:
         """Draws boxes from the largest to the smallest, then leaders, then tags."""
         drawn = pixels.copy()
+        rows = drawn.reshape(len(drawn), -1, copy=False)
         for mark in sorted(marks, key=_box_area, reverse=True):
-            for reach, px, rgb in _rings(mark):
-                for side in sides(grow(mark.line_xyxy, reach), px):
-                    fill(drawn, side, rgb)
+            _draw_line(rows, mark)
         for mark in marks:
             if mark.leader:
                 _draw_leader(drawn, mark, mark.leader)
         for mark in marks:
             x1, y1, x2, y2 = mark.tag_xyxy
-            tag = _tag_rgba(mark.number, mark.rgb, mark.font_px, mark.casing_px, (x2 - x1, y2 - y1))
-            blend(drawn, (x1, y1), tag[..., :3], tag[..., 3])
+            size_wh = x2 - x1, y2 - y1
+            tag = _tag(mark.number, mark.rgb, mark.font_px, mark.casing_px, size_wh)
+            print_stamp(drawn, (x1, y1), tag)
         return drawn
 
     def ink(self, size_wh: Size, marks: Sequence[Mark]) -> Mask:
@@ -149,9 +154,18 @@ def _ranks(boxes: Sequence[Rect], near_px: int) -> list[int]:
 
     Their lines would cover each other, so each further one goes around the ones before.
     """
-    edges = np.array(boxes, dtype=np.int64).reshape(-1, 4)
-    alike = (np.abs(edges[:, None] - edges[None]) < near_px).all(axis=2)
-    return [int(count) for count in np.tril(alike, -1).sum(axis=1)]
+    return [
+        sum(_are_alike(box, other, near_px) for other in boxes[:i]) for i, box in enumerate(boxes)
+    ]
+
+
+def _are_alike(a: Rect, b: Rect, near_px: int) -> bool:
+    return (
+        abs(a[0] - b[0]) < near_px
+        and abs(a[1] - b[1]) < near_px
+        and abs(a[2] - b[2]) < near_px
+        and abs(a[3] - b[3]) < near_px
+    )
 
 
 def _line_edge(box: Rect, size_wh: Size, total_px: int) -> Rect:
@@ -166,15 +180,49 @@ def _line_edge(box: Rect, size_wh: Size, total_px: int) -> Rect:
     )
 
 
-def _rings(mark: Mark) -> list[tuple[int, int, Rgb]]:
-    """The line from the outside in: reach beyond the inner edge, width, colour.
+@lru_cache(maxsize=256)
+def _rings(rgb: Rgb, core_px: int, casing_px: int) -> Rings:
+    """The line from the outside in.
 
     The coloured core runs between a black and a white edge, since on no ground do both fall below
     4.58:1; the one that stands out more against the core lies outside.
     """
-    c, core = mark.casing_px, mark.line_px
-    tone = text_rgb(mark.rgb)
-    return [(core + 2 * c, c, tone), (core + c, core, mark.rgb), (c, c, _opposite(tone))]
+    c, core = casing_px, core_px
+    tone = text_rgb(rgb)
+    return (core + 2 * c, c, tone), (core + c, core, rgb), (c, c, _opposite(tone))
+
+
+def _draw_line(rows: Pixels, mark: Mark) -> None:
+    """Draws a box's line: all its rings down both sides at once, then each of them across.
+
+    Args:
+        rows: The picture as `fill_rows` takes it.
+        mark: The mark.
+    """
+    rings, total = _rings(mark.rgb, mark.line_px, mark.casing_px), _total_px(mark)
+    left, right = _profiles(rings)
+    x1, y1, x2, y2 = grow(mark.line_xyxy, total)
+    fill_rows(rows, (x1, y1, x1 + total, y2), left)
+    fill_rows(rows, (x2 - total, y1, x2, y2), right)
+    width = rows.shape[1] // 3
+    for reach, px, rgb in rings:
+        x1, y1, x2, y2 = grow(mark.line_xyxy, reach)
+        x1, x2, row = max(x1, 0), min(x2, width), _row(rgb, width)
+        fill_rows(rows, (x1, y1, x2, y1 + px), row)
+        fill_rows(rows, (x1, y2 - px, x2, y2), row)
+
+
+@lru_cache(maxsize=256)
+def _profiles(rings: Rings) -> tuple[Pixels, Pixels]:
+    """Bytes of the pixels across a line, on the left and on the right of its box."""
+    left = [_row(rgb, px) for _, px, rgb in rings]
+    return np.concatenate(left), np.concatenate(left[::-1])
+
+
+@lru_cache(maxsize=256)
+def _row(rgb: Rgb, px: int) -> Pixels:
+    """Bytes of so many pixels of a colour."""
+    return np.tile(np.array(rgb, dtype=np.uint8), px)
 
 
 def _total_px(mark: Mark) -> int:
@@ -196,8 +244,8 @@ def _slices(rect: Rect) -> tuple[slice, slice]:
 
 
 @lru_cache(maxsize=1024)
-def _tag_rgba(number: int, rgb: Rgb, font_px: int, casing_px: int, size_wh: Size) -> Pixels:
-    """A tag of the given size, with its coverage: (height, width, 4)."""
+def _tag(number: int, rgb: Rgb, font_px: int, casing_px: int, size_wh: Size) -> Stamp:
+    """A tag of the given size."""
     width, height = _tag_wh(len(str(number)), font_px, casing_px)
     tone = text_rgb(rgb)
     radius = 0.22 * height
@@ -206,7 +254,10 @@ def _tag_rgba(number: int, rgb: Rgb, font_px: int, casing_px: int, size_wh: Size
     digits = digits_mask(number, font_px, weight=font_px / 50)
     tag.paste(tone, ((width - digits.width) // 2, (height - digits.height + 1) // 2), digits)
     tag.putalpha(_plate((width, height), 0, radius))
-    return np.asarray(tag if tag.size == size_wh else tag.resize(size_wh, Image.Resampling.LANCZOS))
+    if tag.size != size_wh:
+        tag = tag.resize(size_wh, Image.Resampling.LANCZOS)
+    rgba = np.asarray(tag)
+    return Stamp.of(rgba[..., :3], rgba[..., 3])
 
 
 def _plate(size_wh: Size, inset: int, radius: float) -> Image.Image:

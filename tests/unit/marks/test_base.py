@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from regioncap.boxes import Box
-from regioncap.marks.base import Rect, blend, fill, pixel_rect, sides
+from regioncap.marks.base import Rect, blend, fill, fill_rows, pixel_rect, sides
 
 
 @pytest.mark.parametrize(
@@ -32,6 +32,21 @@ def test_fill_fills_what_lies_inside(rect: Rect, count: int) -> None:
     mask = np.zeros((8, 10), dtype=np.bool_)
     fill(mask, rect, True)
     assert mask.sum() == count
+
+
+@pytest.mark.parametrize(
+    "rect", [(1, 1, 3, 4), (-2, -5, 2, 2), (7, 0, 13, 3), (-3, 2, 12, 99), (10, 0, 12, 2)]
+)
+def test_fill_rows_repeats_a_row_and_keeps_its_place(rect: Rect) -> None:
+    x1, y1, x2, y2 = rect
+    target = np.zeros((8, 10, 3), dtype=np.uint8)
+    row = np.arange(1, 3 * (x2 - x1) + 1, dtype=np.uint8)
+    fill_rows(target.reshape(8, 30), rect, row)
+    for y in range(8):
+        for x in range(10):
+            inside = x1 <= x < x2 and y1 <= y < y2
+            at = 3 * (x - x1)
+            assert target[y, x].tolist() == (row[at : at + 3].tolist() if inside else [0, 0, 0])
 
 
 def test_sides_make_a_frame_of_the_width() -> None:

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from regioncap.boxes import Box, Size, intersection_xyxy
-from regioncap.marks.base import Mark
-from regioncap.marks.palette import PALETTE
+from regioncap.marks.base import Mark, fill, grow, sides
+from regioncap.marks.palette import BLACK, PALETTE, WHITE, text_rgb
 from regioncap.marks.v1 import V1Style
 from regioncap.marks.vision import contrast
 
@@ -162,3 +162,20 @@ def test_colours_carry_their_names() -> None:
     by_name = {colour.name: colour.rgb for colour in PALETTE}
     for mark in lay_out((10, 10, 50, 50), (100, 100, 150, 150)):
         assert by_name[mark.colour] == mark.rgb
+
+
+@pytest.mark.parametrize("box", [(200, 100, 400, 300), (0, 0, 640, 420), (630, 2, 640, 40)])
+def test_a_line_is_three_frames_one_inside_the_other(box: Box) -> None:
+    (mark,) = lay_out(box)
+    outside = text_rgb(mark.rgb)
+    inside = BLACK if outside == WHITE else WHITE
+    expected = draw([])
+    reach = mark.line_px + 2 * mark.casing_px
+    for px, rgb in ((mark.casing_px, outside), (mark.line_px, mark.rgb), (mark.casing_px, inside)):
+        for side in sides(grow(mark.line_xyxy, reach), px):
+            fill(expected, side, rgb)
+        reach -= px
+    drawn = draw([mark])
+    fill(drawn, mark.tag_xyxy, BLACK)
+    fill(expected, mark.tag_xyxy, BLACK)
+    assert (drawn == expected).all()
