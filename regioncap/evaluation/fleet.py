@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from regioncap.client import Client
+from regioncap.errors import UsageError
 from regioncap.evaluation.runner import Variant, scene_record
 from regioncap.evaluation.scenes import Scene
 from regioncap.evaluation.scores import Result, judge_scene
@@ -34,6 +35,7 @@ def run_job(
 
     Raises:
         ServiceError: A service cannot be reached.
+        UsageError: The job was cancelled.
     """
     records = [
         scene_record(scene, index).model_copy(update={"picture": scene.image})
@@ -42,7 +44,8 @@ def run_job(
     result = Result(variant.name)
     job = client.submit(records, name=f"eval {variant.name}", **variant.job_settings)
     started = time.monotonic()
-    client.wait(job, on_progress=on_progress)
+    if client.wait(job, on_progress=on_progress).state == "cancelled":
+        raise UsageError(f"job {job} of the evaluation was cancelled", code="eval-cancelled")
     result.seconds = time.monotonic() - started
     facts: dict[str, str] = {}
     for scene, record in zip(scenes, client.results(job), strict=True):
