@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
+from producer import words
 from producer.context import Services, emit, say, talk
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def eval_command(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="JSON, one object a way.")] = False,
 ) -> None:
-    """Measure which way of showing regions works, on an engine in this process.
+    """Measure which way of showing regions works, on an engine in this process or as jobs.
 
     Several values, separated by commas, are tried in all combinations.
     """
@@ -81,7 +82,8 @@ def eval_command(
     turns = list(product(_numbers(regions, "--regions", most=50), _sizes(sizes)))
     chosen = _scenes(data, scenes, turns, kinds, seed)
     count = sum(len(scene.truths) for scene in chosen)
-    say(f"{len(chosen)} pictures with {count} regions, {len(variants)} ways to show them")
+    ways = words.count(len(variants), "way")
+    say(f"{words.count(len(chosen), 'picture')} with {count} regions, {ways} to show them")
     run = _run_as_jobs if as_jobs else _run
     results, facts = run(services, variants, chosen)
     if report is not None:
@@ -155,7 +157,12 @@ def _scenes(
             ]
             found += [scene for scene in scenes.photographs() if kinds in scene.kind]
     if not found:
-        raise UsageError(f"there are no scenes of kind {kinds!r}", code="no-scenes")
+        known = "; ".join(f"{content}, {layout}" for content, layout in scenes.kinds())
+        raise UsageError(
+            f"there are no scenes of kind {kinds!r}",
+            code="no-scenes",
+            hint=f"take a part of one of these: {known}",
+        )
     return found
 
 
@@ -202,6 +209,7 @@ def _run_as_jobs(
             task = bar.add_task(variant.name, total=len(scenes))
             result, facts = run_job(variant, scenes, client, partial(_show, bar, task))
             results.append(result)
+    say("the jobs stay: `regioncap status` lists them, `regioncap gc` removes them when old")
     return results, facts
 
 

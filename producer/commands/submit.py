@@ -245,7 +245,8 @@ def _tell(tally: Tally, file: str) -> None:
     if tally.rejected > len(tally.samples):
         say(f"... and {tally.rejected - len(tally.samples):,} more; regioncap validate shows all")
     if tally.rejected:
-        say(f"{words.count(tally.rejected, 'error record')} will come out")
+        least = "at least " if tally.doubtful else ""
+        say(f"{least}{words.count(tally.rejected, 'error record')} will come out")
 
 
 def _labels(pairs: list[str]) -> dict[str, str]:
