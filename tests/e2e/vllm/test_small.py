@@ -1,15 +1,19 @@
 """The small model that comes with RegionCap, in the real vLLM, on scenes that no lesson showed.
 
-It is half trained: it names what it sees and often reads the number, so that a break between the
-boxes and the captions shows as a drop of the score. The bars are what it holds;
-regioncap/small_model/README.md says more.
+It reads what it is shown: a break anywhere between the boxes and the captions shows as a drop of
+the score. regioncap/small_model/README.md says how it was made.
 """
 
 from __future__ import annotations
 
+import json
+import logging
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import cache
 from itertools import cycle, product
+from pathlib import Path
+from random import Random
 
 import pytest
 from PIL import Image
@@ -18,6 +22,7 @@ from regioncap import answers, engines
 from regioncap.answers import RegionAnswer
 from regioncap.boxes import Box, Size
 from regioncap.engines.thread import EngineThread
+from regioncap.evaluation.layouts import Layout
 from regioncap.evaluation.runner import Variant, run
 from regioncap.evaluation.scenes import Scene, make_scene
 from regioncap.evaluation.scores import Score
@@ -26,21 +31,22 @@ from regioncap.marks.v1 import V1Style
 from regioncap.settings import JobSettings, load_settings
 from regioncap.views import Limits
 from tests.e2e.vllm.conftest import ENGINE_ARGS
+from tests.support.system import running_system
 
 COUNT = 30
-#: Below what it holds here (53 % right, 31 % mixed up; 77 % alone), for other machines' kernels.
-RIGHT, MIXED = 0.42, 0.42
-RIGHT_ALONE = 0.6
+#: Below what it holds here, for other machines' kernels.
+RIGHT, MIXED = 0.92, 0.02
 SIZES_WH: tuple[Size, ...] = ((1792, 1344), (1344, 1344), (1344, 1792))
 SETTINGS = load_settings(engine="vllm", model="small", engine_args=ENGINE_ARGS)
 ANSWER_TIMEOUT_S = 250
+MARKS = Variant("marks", "v1", 10, "regions-1")
 
 
 @cache
-def scenes(*counts: int) -> list[Scene]:
+def scenes(*counts: int, layout: Layout = "large") -> list[Scene]:
     turns = cycle(product(counts, SIZES_WH))
     return [
-        make_scene("shapes", "large", count, 70_000 + seed, size_wh)
+        make_scene("shapes", layout, count, 70_000 + seed, size_wh)
         for seed, (count, size_wh) in zip(range(COUNT), turns, strict=False)
     ]
 
@@ -55,14 +61,15 @@ def thread(vllm_environment: dict[str, str]) -> Iterator[EngineThread]:
 
 def score(
     thread: EngineThread,
-    counts: Sequence[int] = (2, 3, 4, 5),
+    shown: Sequence[Scene] | None = None,
+    variant: Variant = MARKS,
     max_pixels: int = SETTINGS.max_pixels,
 ) -> Score:
     """What comes of the scenes on the way that records go: drawn, asked, parsed, judged."""
     limits = Limits(max_pixels, SETTINGS.max_image_bytes, SETTINGS.max_image_pixels)
     work = run(
-        Variant("marks", "v1", 10, "regions-1"),
-        scenes(*counts),
+        variant,
+        shown or scenes(2, 3, 4, 5),
         thread.engine,
         JobSettings(temperature=0),
         limits,
@@ -83,12 +90,65 @@ def test_right_words_stand_under_the_right_numbers(whole: Score) -> None:
 
 
 def test_one_region_alone(thread: EngineThread) -> None:
-    assert score(thread, counts=[1]).share("right") >= RIGHT_ALONE
+    assert score(thread, scenes(1)).share("right") >= RIGHT
 
 
-def test_swapped_tags_are_read(
-    thread: EngineThread, whole: Score, monkeypatch: pytest.MonkeyPatch
+# Side by side it tells them as well; of shapes of half the size it has not seen enough pixels.
+@pytest.mark.parametrize(
+    ("layout", "right", "mixed"), [("crowded", 0.88, 0.05), ("apart", 0.5, 0.15)]
+)
+def test_boxes_of_other_sizes(
+    thread: EngineThread, layout: Layout, right: float, mixed: float
 ) -> None:
+    found = score(thread, scenes(2, 3, 4, 5, layout=layout))
+
+    assert found.share("right") >= right, found.outcomes
+    assert found.share("mixed-up") <= mixed, found.outcomes
+
+
+def test_the_order_in_which_regions_are_given_does_not_matter(thread: EngineThread) -> None:
+    random = Random(1)
+
+    def shuffled(scene: Scene) -> Scene:
+        order = random.sample(range(len(scene.truths)), len(scene.truths))
+        return replace(
+            scene,
+            boxes_xywh=[scene.boxes_xywh[i] for i in order],
+            truths=[scene.truths[i] for i in order],
+        )
+
+    found = score(thread, [shuffled(scene) for scene in scenes(2, 3, 4, 5)])
+
+    assert found.share("right") >= RIGHT, found.outcomes
+    assert found.share("mixed-up") <= MIXED, found.outcomes
+
+
+@pytest.mark.parametrize("prompt", ["json-1", "tied-1"])
+def test_other_prompts(thread: EngineThread, prompt: str) -> None:
+    found = score(thread, variant=replace(MARKS, prompt=prompt))
+
+    assert found.share("right") >= RIGHT, found.outcomes
+    assert found.share("mixed-up") <= MIXED, found.outcomes
+
+
+def test_through_the_queue_the_workers_and_the_store(
+    vllm_environment: dict[str, str], tmp_path: Path
+) -> None:
+    options = ["--as-jobs", "--json", "--kinds", "shapes, large", "--modes", "marks"]
+    options += ["--regions", "1,2,3,4,5", "--sizes", ",".join(f"{w}x{h}" for w, h in SIZES_WH)]
+    with running_system(
+        tmp_path / "stack", engine="vllm", model="small", engine_args=ENGINE_ARGS
+    ) as system:
+        done = system.command("eval", *options, "--scenes", str(COUNT), "--seed", "60000")
+
+    assert done.returncode == 0, done.stderr.decode()
+    row = json.loads(done.stdout)
+    assert (row["regions"], row["model"]) == (90, "small")
+    assert row["right"] >= RIGHT, row
+    assert row["mixed-up"] <= MIXED, row
+
+
+def test_swapped_tags_are_read(thread: EngineThread, monkeypatch: pytest.MonkeyPatch) -> None:
     lay_out = V1Style.layout
 
     def swapped(
@@ -99,13 +159,13 @@ def test_swapped_tags_are_read(
     monkeypatch.setattr(V1Style, "layout", swapped)
     hurt = score(thread)
 
-    # It knows the first two digits well and the others by half, and goes by colours besides.
-    assert hurt.share("right") < whole.share("right") - 0.08, hurt.outcomes
-    assert hurt.share("mixed-up") > whole.share("mixed-up") + 0.08, hurt.outcomes
+    # What is left is that of scenes whose regions share a colour or a shape.
+    assert hurt.share("right") < 0.3, hurt.outcomes
+    assert hurt.share("mixed-up") > 0.6, hurt.outcomes
 
 
 def test_without_marks_it_does_not_know_which_is_which(
-    thread: EngineThread, whole: Score, monkeypatch: pytest.MonkeyPatch
+    thread: EngineThread, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def unmarked(self: V1Style, image: Image.Image, marks: Sequence[Mark]) -> Image.Image:
         return image.copy()
@@ -113,11 +173,12 @@ def test_without_marks_it_does_not_know_which_is_which(
     monkeypatch.setattr(V1Style, "draw", unmarked)
     hurt = score(thread)
 
-    assert hurt.share("right") < 0.6 * whole.share("right"), hurt.outcomes
+    assert hurt.share("right") < 0.4, hurt.outcomes
+    assert hurt.share("mixed-up") > 0.4, hurt.outcomes
 
 
 def test_captions_that_change_places_are_seen(
-    thread: EngineThread, whole: Score, monkeypatch: pytest.MonkeyPatch
+    thread: EngineThread, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parse = answers.parse
 
@@ -128,12 +189,24 @@ def test_captions_that_change_places_are_seen(
     monkeypatch.setattr(answers, "parse", shuffled)
     hurt = score(thread)
 
-    assert hurt.share("right") < whole.share("right") / 2, hurt.outcomes
-    assert hurt.share("mixed-up") > whole.share("mixed-up") + 0.3, hurt.outcomes
+    assert hurt.share("right") < 0.1, hurt.outcomes
+    assert hurt.share("mixed-up") > 0.9, hurt.outcomes
 
 
-def test_a_picture_resized_behind_its_back_is_not_read(thread: EngineThread, whole: Score) -> None:
+def test_a_picture_resized_behind_its_back_is_not_read(thread: EngineThread) -> None:
     # The engine's own processor shrinks what was drawn for a larger budget.
     hurt = score(thread, max_pixels=1_003_520)
 
-    assert hurt.share("right") < 0.6 * whole.share("right"), hurt.outcomes
+    assert hurt.share("right") < 0.5, hurt.outcomes
+
+
+def test_closing_is_no_error(thread: EngineThread, caplog: pytest.LogCaptureFixture) -> None:
+    # The last of this engine: vLLM may take the end of its own processes for a fault.
+    theirs = logging.getLogger("vllm")
+    theirs.addHandler(caplog.handler)
+    try:
+        thread.close()
+    finally:
+        theirs.removeHandler(caplog.handler)
+
+    assert [record.message for record in caplog.records if record.levelno >= logging.ERROR] == []
