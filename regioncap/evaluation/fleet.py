@@ -42,7 +42,9 @@ def run_job(
         for index, scene in enumerate(scenes)
     ]
     result = Result(variant.name)
-    job = client.submit(records, name=f"eval {variant.name}", **variant.job_settings)
+    # Captions kept from an earlier evaluation would say nothing of the workers of today.
+    given = variant.job_settings | {"reuse": False}
+    job = client.submit(records, name=f"eval {variant.name}", **given)
     started = time.monotonic()
     if client.wait(job, on_progress=on_progress).state == "cancelled":
         raise UsageError(f"job {job} of the evaluation was cancelled", code="eval-cancelled")
