@@ -47,8 +47,13 @@ def retry_command(
     services: Services = context.obj
     job = jobs.load(services.store, job_id)
     chosen = flagged_indices(services.store, job) if flagged else set()
+    before = jobs.find_success(services.store, job.job)
     again = retry.begin(services.store, _progress(services, job), job, chosen)
     services.sender.render(job, sorted(again))
+    failed = sum(len(shard.indices) for shard in again.values())
+    if before and before.counts["failed"] > failed:
+        stay = words.count(before.counts["failed"] - failed, "failed record")
+        say(f"{stay} cannot be run again: mend these lines of the input and submit them")
     records = sum(len(shard.indices | shard.flagged) for shard in again.values())
     if not records:
         say("there is nothing to run again")

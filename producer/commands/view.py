@@ -29,8 +29,8 @@ def view_command(
     """Make a page to look at the results: pictures, boxes and captions."""
     count, records = write_page(context.obj, job_id, output, embed=embed)
     say(f"{count:,} of {records:,} records")
-    if open_:
-        typer.launch(output.absolute().as_uri())
+    if open_ and typer.launch(output.absolute().as_uri()):
+        say("there is no browser to show it in; open the page yourself")
     emit(str(output))
 
 

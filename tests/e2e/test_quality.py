@@ -168,3 +168,14 @@ def test_eval_whose_job_is_cancelled_says_so(system: System) -> None:
 
     with pytest.raises(UsageError, match="was cancelled"):
         run_job(Variant("marks", "v1", 10, "default"), [scene] * 300, client, stop)
+
+
+def test_retry_says_what_it_cannot_run_again(system: System, input_file: Path) -> None:
+    input_file.write_text(input_file.read_text() + "no JSON\n")
+    record, _ = system.captioned(input_file)
+    job = record["result_file"].split("/")[4]
+
+    said = system.command("retry", job).stderr.decode()
+
+    assert "1 failed record cannot be run again: mend these lines" in said
+    assert "there is nothing to run again" in said
