@@ -9,6 +9,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -207,6 +208,8 @@ class Supervisor:
         self.log_dir = log_dir
         self.children: list[Child] = []
         self._tether = Tether(keep_fds)
+        self._starting = threading.Lock()
+        self._is_stopped = False
 
     def start(self, command: Command) -> Child:
         """Start a command and watch it.
@@ -214,23 +217,34 @@ class Supervisor:
         Raises:
             ServiceError: It cannot be started at all (`stack-start`).
         """
+        # In a thread, where no Ctrl-C comes between a start and its being known: it would leave
+        # behind a child that nobody ends. One that comes meanwhile is heard afterwards.
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(self._start, command).result()
+
+    def _start(self, command: Command) -> Child:
         log_path = self.log_dir / f"{command.name}.log"
-        _rotate(log_path)
-        try:
-            child = Child(command, log_path, self._tether)
-        except OSError as error:
-            raise ServiceError(
-                f"{command.name} cannot be started: {error}", code="stack-start"
-            ) from error
-        self.children.append(child)
-        return child
+        with self._starting:
+            if self._is_stopped:
+                raise ServiceError(f"{command.name}: it is too late to start", code="stack-start")
+            _rotate(log_path)
+            try:
+                child = Child(command, log_path, self._tether)
+            except OSError as error:
+                raise ServiceError(
+                    f"{command.name} cannot be started: {error}", code="stack-start"
+                ) from error
+            self.children.append(child)
+            return child
 
     def ended(self) -> list[Child]:
         """Children that are down for good without having been asked to stop."""
         return [child for child in self.children if not child.is_watched]
 
     def stop(self) -> None:
-        """Stop all children, the latest first; does nothing the second time."""
+        """Stop all children, the latest first, and start no more; nothing the second time."""
+        with self._starting:
+            self._is_stopped = True
         while self.children:
             self.children[-1].stop()
             self.children.pop()

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -178,3 +180,28 @@ def test_long_logs_are_moved_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
     assert (tmp_path / "child.log").read_text() == "new\n"
     assert (tmp_path / "child.log.1").read_text() == "more than ten bytes"
+
+
+def test_ctrl_c_in_the_middle_of_a_start_leaves_no_child(
+    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    born: list[int] = []
+
+    class InterruptedPopen(subprocess.Popen[bytes]):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            born.append(self.pid)
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.1)
+
+    monkeypatch.setattr(subprocess, "Popen", InterruptedPopen)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a script may ignore it
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            supervisor.start(python(SLEEP))
+    finally:
+        signal.signal(signal.SIGINT, before)
+    supervisor.stop()
+
+    assert born
+    assert not any(map(runs, born))
