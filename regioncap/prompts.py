@@ -43,9 +43,6 @@ Ask = Literal["regions", "again", "crop"]
 
 BUILT_IN = ("regions-1", "tied-1", "json-1", "reference")
 DEFAULT = "regions-1"
-VARIABLES = (
-    "count", "regions", "region_list", "first", "last", "tags", "keys", "boxes", "width", "height",
-)  # fmt: skip
 
 #: Characters of one caption in JSON; a grammar ends the string there, so it leaves ample room.
 MAX_CAPTION_CHARS = 800
@@ -71,8 +68,8 @@ class RegionLabel:
 def _usable_text(text: str) -> str:
     for match in Substitution.pattern.finditer(text):
         name = match["named"] or match["braced"]
-        if name is not None and name not in VARIABLES:
-            known = ", ".join(f"${v}" for v in VARIABLES)
+        if name is not None and name not in _VALUES:
+            known = ", ".join(f"${v}" for v in _VALUES)
             raise ValueError(f"unknown variable ${name}; known are {known}")
         if match["invalid"] is not None:
             raise ValueError("a lone $; write $$ for a dollar sign")
@@ -238,15 +235,15 @@ def _variables(text: str) -> frozenset[str]:
     return frozenset(name for match in found if (name := match["named"] or match["braced"]))
 
 
-#: What each of `VARIABLES` says of some regions in a picture of a size.
+#: The variables, and what each says of some regions in a picture of a size.
 _VALUES: dict[str, Callable[[Sequence[RegionLabel], tuple[int, int]], str]] = {
     "count": lambda regions, _: str(len(regions)),
     "regions": lambda regions, _: _run(regions),
     "region_list": lambda regions, _: _listed([region.id for region in regions]),
     "first": lambda regions, _: regions[0].id,
     "last": lambda regions, _: regions[-1].id,
-    "keys": lambda regions, _: ", ".join(f'"{key(region.number)}"' for region in regions),
     "tags": lambda regions, _: "; ".join(_tag(region) for region in regions),
+    "keys": lambda regions, _: ", ".join(f'"{key(region.number)}"' for region in regions),
     "boxes": lambda regions, _: "; ".join(f"{r.id}: {list(r.box_xyxy)}" for r in regions),
     "width": lambda _, size_wh: str(size_wh[0]),
     "height": lambda _, size_wh: str(size_wh[1]),
