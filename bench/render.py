@@ -33,13 +33,13 @@ import simplejpeg
 from PIL import Image
 
 from bench import report
-from regioncap import examples
-from regioncap.images import decode, fit, fit_size
-from regioncap.jobs import Job, now
+from regioncap.inputs import examples
+from regioncap.job import Job, now
 from regioncap.records import InputRecord
-from regioncap.render import render_record
 from regioncap.settings import JobSettings
-from regioncap.views import Limits
+from regioncap.views.pixels import decode, fit, fit_size
+from regioncap.views.render import render_record
+from regioncap.views.view import Limits
 
 SIZE_WH = (640, 480)
 LIMITS = Limits(max_pixels=1_003_520, max_image_bytes=50_000_000, max_image_pixels=100_000_000)

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from regioncap.errors import StoreError, UsageError
-from regioncap.exports import FORMATS, export, get, parquet
-from regioncap.exports.base import Format, Item
+from regioncap.outputs.exports import FORMATS, export, get, parquet
+from regioncap.outputs.exports.base import Format, Item
 from tests.support.exported import ABOUT, READERS, Caption, failed, item, region, result
 from tests.support.system import ROOT
 
