@@ -4,7 +4,7 @@
 
 In one run, on the same pictures, in turn:
 
-    ours        regioncap.render.render_record: decode, resize, place, draw, encode, prompt
+    ours        regioncap.views.render.render_record: decode, resize, place, draw, encode, prompt
     reference   a plain OpenCV loop that does what the reference does: imread twice, darken, draw,
                 imwrite, normalize the boxes, one JSON line
     alike       the same loop with our picture: resized to sides of whole patches, and encoded with

@@ -1,4 +1,4 @@
-"""Whether a worker is well, and a probe that asks it: `python -m regioncap.health PORT`.
+"""Whether a worker is well, and a probe that asks it: `python -m workers.health PORT`.
 
 That a process runs says little: what is asked is whether the engine answers, the heartbeat beats,
 and shards come to an end while there are any. A service that is away makes no worker unwell, since

@@ -185,7 +185,7 @@ def test_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_parquet_leaves_pandas_alone(tmp_path: Path) -> None:
     write_one = (
-        "import sys; from pathlib import Path; from regioncap.exports import export, get; "
+        "import sys; from pathlib import Path; from regioncap.outputs.exports import export, get; "
         "from tests.support.exported import ABOUT, item, region, result; "
         "records = [item(result(0, [region(1, [1, 2, 3, 4], 'x')]))]; "
         "export(get('parquet'), records, Path(sys.argv[1]), ABOUT); print('pandas' in sys.modules)"

@@ -208,7 +208,7 @@ def test_a_picture_that_a_submission_takes_up_again_stays(
 
     make.submitted(1)  # finds the picture fresh, and leaves it as it is
     assert store.modified(key) == written
-    monkeypatch.setattr(garbage, "FRESH", timedelta(0))
+    monkeypatch.setattr("regioncap.jobs.submit.FRESH", timedelta(0))
     make.submitted(1)
     assert store.modified(key) > written  # type: ignore[operator]
     # The search was before, the removal is now: it looks once more.
