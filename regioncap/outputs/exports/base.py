@@ -1,8 +1,8 @@
 """What an export format is: results in, files that other tools read out.
 
-A format is one module with one class and one line in `regioncap.outputs.exports`. It gets the results as a
-stream and holds a few of them at a time, so that a job of any size fits. How boxes are meant is
-said in what it writes, in words of the format's own.
+A format is one module with one class and one line in `regioncap.outputs.exports`. It gets the
+results as a stream and holds a few of them at a time, so that a job of any size fits. How boxes are
+meant is said in what it writes, in words of the format's own.
 """
 
 from __future__ import annotations
