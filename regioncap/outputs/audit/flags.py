@@ -38,7 +38,7 @@ _COLOURS = (
 )
 _FRAME = "box|rectangle|outline|frame|border|square|tag|label|marker|line"
 _MARK = re.compile(
-    r"[<\[]/?region ?\d+[>\]]|\bregion ?#?\d+\b|\bbounding[- ]box"
+    r"[<\[]/?region ?\d++[>\]]|\bregion ?#?\d++\b|\bbounding[- ]box"
     r"|\b(?:numbered|marked) (?:region|box)\b"
     r"|\b(?:outlined|highlighted|enclosed|marked|framed) (?:in|by|with) (?:an? |the )?"
     rf"(?:(?:{_COLOURS})\b|box|rectangle|number|tag)"
