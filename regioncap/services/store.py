@@ -29,7 +29,9 @@ _BINARY = "application/octet-stream"
 #: Longest key that S3 allows.
 _MAX_KEY_BYTES = 1024
 _MISSING = {"NoSuchKey", "NoSuchBucket", "NoSuchObject", "NotFound", "ResourceNotFound"}
-_THERE = {"PreconditionFailed", "ConditionalRequestConflict"}
+#: What a store says to a conditional write that it does not do: the object is another, another
+#: write of it is under way, or it is gone.
+_UNMET = {"PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey"}
 #: Most that one request may remove.
 _MOST_DELETED = 1000
 _DENIED = {"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch"}
@@ -41,6 +43,14 @@ class Stored(NamedTuple):
     key: str
     size_bytes: int
     modified: datetime
+
+
+class Found(NamedTuple):
+    """An object as it was read."""
+
+    data: bytes
+    #: Names these bytes; see `Store.put_matching`.
+    etag: str
 
 
 class Store:
@@ -105,22 +115,48 @@ class Store:
         )
 
     def put_new(self, key: str, data: bytes, content_type: str = _BINARY) -> bool:
-        """Writes an object unless there is one; whether it was written.
+        """Writes an object unless there is another; whether it stands now.
 
         A store that does not know conditional requests writes it in any case.
-        """
 
+        Raises:
+            StoreError: The store is away, or others write or remove the object meanwhile.
+        """
+        if self._put_if("If-None-Match", "*", key, data, content_type):
+            return True
+        # An attempt may have been done although its answer was lost: the next finds its own object.
+        there = self.find(key)
+        if there is None:
+            raise self._refused(key, "ConditionalRequestConflict")
+        return there == data
+
+    def put_matching(self, key: str, data: bytes, etag: str, content_type: str = _BINARY) -> bool:
+        """Replaces an object if it still is what was read; whether the new one stands now.
+
+        A store that does not know conditional requests replaces it in any case.
+
+        Args:
+            key: Its name.
+            data: What is to stand there.
+            etag: Of what was read, by `find_tagged`.
+            content_type: Of the data.
+        """
+        # As in `put_new`.
+        matching = self._put_if("If-Match", f'"{etag}"', key, data, content_type)
+        return matching or self.find(key) == data
+
+    def _put_if(self, condition: str, value: str, key: str, data: bytes, content_type: str) -> bool:
         def put() -> bool:
+            headers: dict[str, str | list[str] | tuple[str]] = {"Content-Type": content_type}
             try:
                 # minio-py has no public way to send the header.
-                headers: dict[str, str | list[str] | tuple[str]] = {
-                    "If-None-Match": "*", "Content-Type": content_type,
-                }  # fmt: skip
-                self._client._put_object(self.bucket, key, data, headers)
+                self._client._put_object(self.bucket, key, data, {**headers, condition: value})
             except S3Error as error:
-                if error.code in _THERE:
+                if error.code in _UNMET:
                     return False
-                raise
+                if error.code != "NotImplemented":
+                    raise
+                self._client._put_object(self.bucket, key, data, headers)
             return True
 
         return self._call(key, put)
@@ -138,13 +174,20 @@ class Store:
             NotFoundError: There is none.
             StoreError: The store cannot be reached.
         """
+        return self._read(key, bucket or self.bucket, limit_bytes).data
 
-        def read() -> bytes:
-            response = self._client.get_object(
-                bucket or self.bucket, key, length=limit_bytes + 1 if limit_bytes else 0
-            )
+    def _read(self, key: str, bucket: str, limit_bytes: int | None = None) -> Found:
+        def read() -> Found:
             try:
-                return bytes(response.read())
+                response = self._client.get_object(
+                    bucket, key, length=limit_bytes + 1 if limit_bytes else 0
+                )
+            except S3Error as error:
+                if error.code == "InvalidRange":  # no part of an empty object can be asked for
+                    return Found(b"", "")
+                raise
+            try:
+                return Found(bytes(response.read()), response.headers["ETag"].strip('"'))
             finally:
                 response.close()
                 response.release_conn()
@@ -153,8 +196,13 @@ class Store:
 
     def find(self, key: str) -> bytes | None:
         """Reads an object, or None if there is none."""
+        found = self.find_tagged(key)
+        return None if found is None else found.data
+
+    def find_tagged(self, key: str) -> Found | None:
+        """Reads an object with its ETag, or None if there is none."""
         try:
-            return self.get(key)
+            return self._read(key, self.bucket)
         except NotFoundError:
             return None
 
