@@ -24,8 +24,8 @@ _GIB = 1 << 30
 MIN_DRIVER = {12: (525,), 13: (580,)}
 #: As in the extra `vllm` of pyproject.toml.
 MIN_VLLM = (0, 26)
-#: From these transformers on, a picture's token without its picture is an error, and vLLM before that
-#: version counts tokens so; its own requirements do not say it.
+#: From these transformers on, a picture's token without its picture is an error, and vLLM before
+#: the second version counts tokens so; its own requirements let them in.
 STRICT_TRANSFORMERS, VLLM_FOR_STRICT = (5, 23), (0, 29)
 #: Turing; older cards have no bfloat16 nor the attention kernels.
 MIN_COMPUTE_CAPABILITY = (7, 5)
