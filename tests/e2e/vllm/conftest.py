@@ -30,7 +30,17 @@ from tools import qwen
 
 HERE = Path(__file__).parent
 SHIM = Path(tiny_qwen.__file__).parent / "vllm_cpu"
-HAS_VLLM = importlib.util.find_spec("vllm") is not None
+INSTALLED = next(
+    (
+        package.version
+        for name in ("vllm", "vllm-cpu")
+        for package in metadata.distributions(name=name)
+    ),
+    "0",
+)
+HAS_VLLM = INSTALLED != "0"
+#: Its first two numbers.
+VLLM_VERSION = tuple(map(int, INSTALLED.split(".")[:2]))
 REQUIRED = os.environ.get("REGIONCAP_REQUIRE_VLLM", "")
 ENGINE_ARGS: dict[str, Any] = {
     # In bfloat16, what else is in the batch decides between words that are nearly as likely.
@@ -54,8 +64,8 @@ THEIR_WARNINGS = (
     "ignore::UserWarning:transformers.*",
 )
 
-if REQUIRED and (found := metadata.version("vllm-cpu") if HAS_VLLM else "none") != REQUIRED:
-    raise pytest.UsageError(f"vLLM {REQUIRED} is to be tested, and {found} is installed")
+if REQUIRED not in {"", INSTALLED}:
+    raise pytest.UsageError(f"vLLM {REQUIRED} is to be tested, and {INSTALLED} is installed")
 
 Ask = Callable[[list[CaptionRequest]], list[Answer | RequestError]]
 
