@@ -38,9 +38,9 @@ CAPTIONS = "captions/"
 _JOB_ID = re.compile(r"\d{8}-\d{6}-[a-z2-7]{6}")
 
 
-def new_job_id(now: datetime | None = None) -> str:
+def new_job_id() -> str:
     """A fresh job id: sorts by time of creation (UTC) and is safe in a path."""
-    stamp = (now or datetime.now(UTC)).strftime("%Y%m%d-%H%M%S")
+    stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     suffix = "".join(secrets.choice("abcdefghijklmnopqrstuvwxyz234567") for _ in range(6))
     return f"{stamp}-{suffix}"
 

@@ -8,7 +8,7 @@ import sys
 import structlog
 
 
-def configure(level: str = "INFO") -> None:
+def configure() -> None:
     """Sends all logs of this process, also those of libraries, to stderr in one form."""
     shared: list[structlog.types.Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -40,7 +40,7 @@ def configure(level: str = "INFO") -> None:
     )
     root = logging.getLogger()
     root.handlers = [handler]
-    root.setLevel(level)
+    root.setLevel(logging.INFO)
     # Their info lines tell of every message and connection; ours tell of every shard.
     for name in ("celery.worker.strategy", "celery.app.trace", "kombu", "urllib3", "httpx"):
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -33,7 +33,7 @@ _THREADS = 8
 
 
 @dataclass(slots=True)
-class Outcome:
+class Changes:
     """What an import changed."""
 
     records: int = 0
@@ -42,7 +42,7 @@ class Outcome:
     kept_as: str | None = None
 
 
-def apply_edits(store: Store, job: Job, edits: Edits) -> Outcome:
+def apply_edits(store: Store, job: Job, edits: Edits) -> Changes:
     """Makes a new version of the results with corrected captions.
 
     Args:
@@ -66,19 +66,19 @@ def apply_edits(store: Store, job: Job, edits: Edits) -> Outcome:
     prefix = keys.version_prefix(job.job, number)
     base = prefix if is_kept else keys.results_prefix(job.job)
     # First look, then touch: an edit that cannot be applied changes nothing.
-    outcome = Outcome()
-    for _ in _edited_parts(store, job, base, edits, outcome):
+    changes = Changes()
+    for _ in _edited_parts(store, job, base, edits, changes):
         pass
-    if not outcome.captions:
-        return outcome
+    if not changes.captions:
+        return changes
     if not is_kept:
         _copy(store, job, base, prefix)
         store.put(f"{prefix}_SUCCESS", success, "application/json")
     summary = parse_summary(success)
     summary.version = number + 1
     _overwrite(store, job, prefix, edits, summary)
-    outcome.kept_as = store.uri(prefix)
-    return outcome
+    changes.kept_as = store.uri(prefix)
+    return changes
 
 
 def _check(job: Job, edits: Edits) -> None:
@@ -113,7 +113,7 @@ def _copy(store: Store, job: Job, base: str, prefix: str) -> None:
 
 def _overwrite(store: Store, job: Job, base: str, edits: Edits, summary: Summary) -> None:
     writer = SuccessWriter()
-    for shard, part in _edited_parts(store, job, base, edits, Outcome()):
+    for shard, part in _edited_parts(store, job, base, edits, Changes()):
         key = keys.results_key(job.job, shard)
         store.put(key, part, "application/x-ndjson")
         writer.add(key, summarize(part))
@@ -123,7 +123,7 @@ def _overwrite(store: Store, job: Job, base: str, edits: Edits, summary: Summary
 
 
 def _edited_parts(
-    store: Store, job: Job, base: str, edits: Edits, outcome: Outcome
+    store: Store, job: Job, base: str, edits: Edits, changes: Changes
 ) -> Iterator[tuple[int, bytes]]:
     """All parts with the edits applied, in order; those without edits byte for byte."""
     at = now().isoformat()
@@ -131,10 +131,10 @@ def _edited_parts(
         part = store.get(base + _name(job.job, shard))
         if any(index in edits for index in job.shard_records(shard)):
             records = parse_part(part)
-            changes = [_edit(record, edits.get(record["index"]), at) for record in records]
-            outcome.captions += sum(changes)
-            outcome.records += sum(1 for change in changes if change)
-            if any(changes):
+            changed = [_edit(record, edits.get(record["index"]), at) for record in records]
+            changes.captions += sum(changed)
+            changes.records += sum(1 for captions in changed if captions)
+            if any(changed):
                 part = dump_lines(records)
         yield shard, part
 

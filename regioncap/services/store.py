@@ -30,6 +30,10 @@ _BINARY = "application/octet-stream"
 _MAX_KEY_BYTES = 1024
 _MISSING = {"NoSuchKey", "NoSuchBucket", "NoSuchObject", "NotFound", "ResourceNotFound"}
 _THERE = {"PreconditionFailed", "ConditionalRequestConflict"}
+#: Connections kept open at a time.
+_CONNECTIONS = 16
+#: Longest wait for something to listen at the endpoint.
+_REACH_S = 3.0
 #: Most that one request may remove.
 _MOST_DELETED = 1000
 _DENIED = {"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch"}
@@ -51,11 +55,10 @@ class Store:
 
     Args:
         settings: Endpoint, credentials and bucket.
-        connections: Most connections kept open at a time.
         attempts: Tries of one request before it counts as failed.
     """
 
-    def __init__(self, settings: Settings, *, connections: int = 16, attempts: int = 4) -> None:
+    def __init__(self, settings: Settings, *, attempts: int = 4) -> None:
         if "://" in settings.s3_endpoint:
             raise UsageError(
                 f"s3_endpoint: {settings.s3_endpoint!r} is a URL",
@@ -71,10 +74,10 @@ class Store:
             secret_key=settings.s3_secret_key.get_secret_value() or None,
             secure=settings.s3_secure,
             region=settings.s3_region,
-            http_client=_http_client(connections, attempts, settings.s3_secure),
+            http_client=_http_client(attempts, settings.s3_secure),
         )
 
-    def reach(self, timeout_s: float = 3.0) -> None:
+    def reach(self) -> None:
         """Returns if something listens at the endpoint; much sooner than a request gives up.
 
         Raises:
@@ -83,7 +86,7 @@ class Store:
         parts = urlsplit(f"//{self.endpoint}")
         port = parts.port or (443 if self._secure else 80)
         with self._errors(""):
-            socket.create_connection((parts.hostname or "", port), timeout_s).close()
+            socket.create_connection((parts.hostname or "", port), _REACH_S).close()
 
     def uri(self, key: str) -> str:
         """The s3:// name of an object in this bucket."""
@@ -200,9 +203,9 @@ class Store:
             count += len(batch)
         return count
 
-    def list_keys(self, prefix: str, *, recursive: bool = True, after: str = "") -> Iterator[str]:
+    def list_keys(self, prefix: str, *, recursive: bool = True) -> Iterator[str]:
         """Names under a prefix, in order; if not recursive, "folders" too, ending in a slash."""
-        for found in self._list(prefix, recursive=recursive, start_after=after or None):
+        for found in self._list(prefix, recursive=recursive):
             yield str(found.object_name)
 
     def list_stored(self, prefix: str) -> Iterator[Stored]:
@@ -211,8 +214,8 @@ class Store:
             if found.last_modified is not None:
                 yield Stored(str(found.object_name), found.size or 0, found.last_modified)
 
-    def _list(self, prefix: str, **options: Any) -> Iterator[Object]:
-        objects = self._client.list_objects(self.bucket, prefix=prefix, **options)
+    def _list(self, prefix: str, *, recursive: bool) -> Iterator[Object]:
+        objects = self._client.list_objects(self.bucket, prefix=prefix, recursive=recursive)
         with self._errors(prefix):
             yield from (found for found in objects if found.object_name)
 
@@ -304,7 +307,7 @@ class _CountedRetry(urllib3.Retry):
         return super().increment(*args, **kwargs)
 
 
-def _http_client(connections: int, attempts: int, secure: bool) -> urllib3.PoolManager:
+def _http_client(attempts: int, secure: bool) -> urllib3.PoolManager:
     retries = _CountedRetry(
         total=attempts,
         backoff_factor=0.2,
@@ -321,7 +324,7 @@ def _http_client(connections: int, attempts: int, secure: bool) -> urllib3.PoolM
         )
     return urllib3.PoolManager(
         num_pools=2,
-        maxsize=connections,
+        maxsize=_CONNECTIONS,
         timeout=urllib3.Timeout(connect=5, read=60),
         retries=retries,
         **options,

@@ -16,8 +16,8 @@ def test_depths_are_what_celery_sent(stack_settings: dict[str, str]) -> None:
     settings = load_settings(**stack_settings, queue="caption.depth")
     client = connect(settings)
     app = make_app(settings)
-    old = keys.new_job_id(datetime.now(UTC) - timedelta(hours=1))
-    new = keys.new_job_id(datetime.now(UTC))
+    old = f"{datetime.now(UTC) - timedelta(hours=1):%Y%m%d-%H%M%S}-aaaaaa"
+    new = keys.new_job_id()
     for job in (old, new, new):
         app.send_task(RENDER_TASK, kwargs={"job": job, "shard": 0}, queue="caption.depth")
     with app.connection() as connection, connection.SimpleQueue("caption.depth") as queue:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from regioncap import keys
 from regioncap.errors import StoreError
-from regioncap.job import Job, Success, now
+from regioncap.job import Job, Summary, now
 from regioncap.jobs import catalogue, garbage
 from regioncap.jobs.cancel import cancel
 from regioncap.jobs.garbage import Rubbish, Search
@@ -23,6 +23,7 @@ from regioncap.services.progress import Progress
 from regioncap.services.store import Store, Stored
 from regioncap.settings import Settings, load_settings
 from tests.support.rig import wait_until
+from tests.support.success import dump_success
 from tests.support.system import run_command
 
 MONTH = timedelta(days=30)
@@ -65,8 +66,8 @@ class Jobs:
     def ended(self, *shades: int) -> Job:
         """A job that is done."""
         job = self.submitted(*shades)
-        success = Success(job=job.job, finished=now(), counts={}, parts=[])
-        self._store.put(keys.success_key(job.job), success.model_dump_json().encode())
+        success = Summary(job=job.job, finished=now(), counts={})
+        self._store.put(keys.success_key(job.job), dump_success(success))
         self._store.delete(keys.open_key(job.job))
         return job
 

@@ -24,7 +24,7 @@ BOX_FORMAT = "xywh"
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class Encoded:
     """An encoded picture that lies the right way up without EXIF."""
 
     data: bytes
@@ -41,7 +41,7 @@ class Item:
     #: s3:// URI of the picture without marks; None if it never came into the store.
     source: str | None = None
     #: The picture without marks; None unless the format takes pictures and there is one.
-    picture: Picture | None = None
+    picture: Encoded | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from regioncap import keys
 from regioncap.errors import NotFoundError, RecordError
 from regioncap.job import Job
 from regioncap.jobs.results import parse_part, read_parts
-from regioncap.outputs.exports.base import Item, Picture
+from regioncap.outputs.exports.base import Encoded, Item
 from regioncap.records import InputRecord, load_lines
 from regioncap.services.store import Store, parse_s3_uri
 from regioncap.views.pixels import decode, encode_jpeg, image_extension, is_turned
@@ -54,7 +54,7 @@ def _with_picture(store: Store, item: Item) -> Item:
     return Item(item.record, item.source, picture)
 
 
-def upright(data: bytes) -> Picture:
+def upright(data: bytes) -> Encoded:
     """The picture as it is, or, if EXIF would turn it, turned and encoded anew.
 
     Boxes count in the picture as shown, and not every reader of a data set obeys EXIF.
@@ -63,5 +63,5 @@ def upright(data: bytes) -> Picture:
         RecordError: It cannot be read.
     """
     if is_turned(data):
-        return Picture(encode_jpeg(decode(data).image, quality=95), "jpg")
-    return Picture(data, image_extension(data))
+        return Encoded(encode_jpeg(decode(data).image, quality=95), "jpg")
+    return Encoded(data, image_extension(data))

@@ -82,9 +82,9 @@ def file_url(path: Path, page_dir: Path) -> str:
     return quote(Path(os.path.relpath(path, page_dir)).as_posix())
 
 
-def data_url(data: bytes, media_type: str = "image/jpeg") -> str:
-    """A picture's bytes as an address, for a page that carries its pictures within itself."""
-    return f"data:{media_type};base64,{base64.b64encode(data).decode('ascii')}"
+def data_url(jpeg: bytes) -> str:
+    """A JPEG as an address, for a page that carries its pictures within itself."""
+    return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode('ascii')}"
 
 
 def csp_hash(text: str) -> str:
