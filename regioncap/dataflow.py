@@ -30,7 +30,6 @@ from regioncap.inputs.source import read_lines
 from regioncap.jobs.status import JobStatus
 from regioncap.packages import is_installed
 from regioncap.records import InputRecord, dump_lines
-from regioncap.services.store import parse_s3_uri
 from regioncap.settings import Settings, load_settings
 
 #: The reference's fields before captioning, in its order.
@@ -201,7 +200,7 @@ class ImageRegionCaptionPipeline:
         if record["image_with_bbox"] is None:
             return None
         path = Path(self._cache) / f"{record['index'] + 1}_bbox_vis.jpg"
-        path.write_bytes(client.store.get(parse_s3_uri(record["image_with_bbox"])[1]))
+        path.write_bytes(client.store.get_uri(record["image_with_bbox"]))
         return str(path)
 
 

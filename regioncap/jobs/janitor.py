@@ -13,7 +13,6 @@ import time
 import redis
 import structlog
 
-from regioncap import keys
 from regioncap.errors import NotFoundError, RegionCapError, ServiceError
 from regioncap.job import Job
 from regioncap.jobs import catalogue
@@ -83,8 +82,9 @@ class Janitor:
 
     def round(self) -> None:
         """Looks at all unfinished jobs once."""
-        ids = [key.removeprefix(keys.OPEN) for key in self._store.list_keys(keys.OPEN)]
-        stalled = [job for job in map(self._load, ids) if job and self._is_stalled(job)]
+        ids = catalogue.open_ids(self._store)
+        jobs = catalogue.load_each(self._store, ids, self._leave_out)
+        stalled = [job for job in jobs if self._is_stalled(job)]
         if not stalled:
             return
         backlog = read_backlog(self._redis, {job.settings.queue for job in stalled})
@@ -101,20 +101,13 @@ class Janitor:
                     render=len(done.render), caption=len(done.caption),
                 )  # fmt: skip
 
-    def _load(self, job_id: str) -> Job | None:
-        self._looked_s = time.monotonic()
-        try:
-            return catalogue.load(self._store, job_id)
-        except NotFoundError:
-            return None  # its submission broke off, or is about to write it
-        except ServiceError:
-            raise
-        except RegionCapError as error:
+    def _leave_out(self, job_id: str, error: RegionCapError) -> None:
+        if not isinstance(error, NotFoundError):
             _log.warning("a job cannot be read", job=job_id, error=str(error))
-            return None
 
     def _is_stalled(self, job: Job) -> bool:
         """Whether the job looks as it did `patience_s` ago."""
+        self._looked_s = time.monotonic()
         progress = Progress(self._redis, job.job)
         look = [progress.counts()["shards"], progress.rendered()]
         with queue_errors():

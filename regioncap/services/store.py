@@ -128,12 +128,11 @@ class Store:
 
         return self._call(key, put)
 
-    def get(self, key: str, *, bucket: str | None = None, limit_bytes: int | None = None) -> bytes:
+    def get(self, key: str, *, limit_bytes: int | None = None) -> bytes:
         """Reads an object.
 
         Args:
             key: Its name.
-            bucket: Another bucket than the store's own.
             limit_bytes: Stops reading after this many bytes; more than that many come back only
                 if the object is larger.
 
@@ -141,10 +140,20 @@ class Store:
             NotFoundError: There is none.
             StoreError: The store cannot be reached.
         """
+        return self._get(self.bucket, key, limit_bytes)
 
+    def get_uri(self, uri: str, *, limit_bytes: int | None = None) -> bytes:
+        """Reads an object of any bucket by its s3:// name, as `get`.
+
+        Raises:
+            ValueError: It is no such name.
+        """
+        return self._get(*parse_s3_uri(uri), limit_bytes)
+
+    def _get(self, bucket: str, key: str, limit_bytes: int | None) -> bytes:
         def read() -> bytes:
             response = self._client.get_object(
-                bucket or self.bucket, key, length=limit_bytes + 1 if limit_bytes else 0
+                bucket, key, length=limit_bytes + 1 if limit_bytes else 0
             )
             try:
                 return bytes(response.read())

@@ -28,7 +28,8 @@ def write(store: Store, shards: int) -> tuple[Summary, list[dict[str, Any]]]:
     """A `_SUCCESS` as workers write it, and the parts that it should name."""
     job, writer = keys.new_job_id(), SuccessWriter()
     parts = [
-        {"key": keys.results_key(job, shard), "sha256": f"{shard:064x}"} for shard in range(shards)
+        {"key": keys.part_key(job, "results", shard), "sha256": f"{shard:064x}"}
+        for shard in range(shards)
     ]
     for part in parts:
         writer.add(part["key"], {"sha256": part["sha256"], "counts": COUNTS})

@@ -48,7 +48,7 @@ def job(store: Store) -> Job:
     parts = []
     for shard in range(2):
         part = dump_lines(records[shard * SHARD : shard * SHARD + SHARD])
-        key = keys.results_key(made.job, shard)
+        key = keys.part_key(made.job, "results", shard)
         store.put(key, part)
         parts.append({"key": key, "sha256": summarize(part)["sha256"]})
     success = Summary(job=made.job, finished=now(), counts={"records": 3})
@@ -65,7 +65,7 @@ def records_at(store: Store, prefix: str) -> list[dict[str, Any]]:
 
 
 def current(store: Store, job: Job) -> list[dict[str, Any]]:
-    return records_at(store, keys.results_prefix(job.job))
+    return records_at(store, keys.prefix(job.job, "results"))
 
 
 def test_corrected_captions_become_the_results(store: Store, job: Job) -> None:
@@ -121,7 +121,7 @@ def test_import_that_broke_off_is_done_again_from_the_kept_copy(
 ) -> None:
     before = current(store, job)
     edits = {0: Edit({1: "x"}), 2: Edit({1: "y"})}
-    put, second_part = store.put, keys.results_key(job.job, 1)
+    put, second_part = store.put, keys.part_key(job.job, "results", 1)
 
     def failing(key: str, *rest: Any) -> None:
         if key == second_part:

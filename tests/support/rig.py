@@ -195,7 +195,7 @@ class Rig:
 
     def done(self, job: Job) -> int:
         """How many results parts there are."""
-        return sum(1 for _ in self.store.list_keys(keys.results_prefix(job.job)))
+        return sum(1 for _ in self.store.list_keys(keys.prefix(job.job, "results")))
 
     def wait_for_parts(self, job: Job, count: int = 1) -> None:
         wait_until(lambda: self.done(job) >= count)
@@ -205,7 +205,7 @@ class Rig:
 
     def results(self, job: Job) -> bytes:
         """All results, with the job's id taken out."""
-        part_keys = [keys.results_key(job.job, shard) for shard in range(job.shards)]
+        part_keys = [keys.part_key(job.job, "results", shard) for shard in range(job.shards)]
         return b"".join(map(self.store.get, part_keys)).replace(job.job.encode(), b"JOB")
 
     def check(self, job: Job, expected: bytes | None = None) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from regioncap.job import Job
-from regioncap.jobs.results import parse_part, read_parts
+from regioncap.jobs import results
 from regioncap.outputs.audit.flags import CaptionedRegion, Flag, FlagCounts, flags
 from regioncap.outputs.audit.near_duplicates import NearDuplicates
 from regioncap.records import SCHEMA_VERSION
@@ -170,15 +170,9 @@ def _flagged_region(record: Mapping[str, Any], flag: Flag) -> FlaggedRegion:
     )
 
 
-def read_results(store: Store, job: Job) -> Iterator[dict[str, Any]]:
-    """The results so far, in order."""
-    for _, part in read_parts(store, job):
-        yield from parse_part(part)
-
-
 def flagged_indices(store: Store, job: Job) -> set[int]:
     """Records, by index, in which a caption has a flag of its own; near duplicates are none."""
     language = prompts.template_of(job.settings.prompt, job.prompt_template).language
     return {
-        record["index"] for record in read_results(store, job) if record_flags(record, language)
+        record["index"] for record in results.read(store, job) if record_flags(record, language)
     }
