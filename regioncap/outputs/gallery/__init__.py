@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from regioncap.errors import NotFoundError, RecordError
+from regioncap.files import whole
 from regioncap.job import Job
 from regioncap.jobs.results import read_with_inputs
 from regioncap.outputs.audit import Auditor
@@ -63,10 +64,8 @@ def write_view(
             on_record()
             yield record
 
-    temporary = page.with_name(page.name + ".part")
-    with temporary.open("w", encoding="utf-8") as out:
+    with whole(page) as temporary, temporary.open("w", encoding="utf-8") as out:
         write_gallery(out, counted(), _summary(job))
-    temporary.replace(page)
     return count
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, TextIO
 from urllib.parse import quote
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from regioncap.views.marks.palette import PALETTE, text_rgb
@@ -61,7 +61,7 @@ def write_gallery(out: TextIO, records: Iterable[GalleryRecord], summary: Galler
         records: Results in the order to show; taken one block at a time.
         summary: The page's title and facts.
     """
-    page = _environment().get_template("gallery.html.j2")
+    page = template("regioncap.outputs.gallery", "gallery.html.j2")
     script = _asset("gallery-parts.js") + _asset("gallery.js")
     style = _asset("gallery.css")
     out.writelines(
@@ -94,14 +94,16 @@ def csp_hash(text: str) -> str:
 
 
 @cache
-def _environment() -> Environment:
-    return Environment(
-        loader=PackageLoader("regioncap.outputs.gallery", "."),
+def template(folder: str, name: str) -> Template:
+    """The template of a page that lies in the folder of a package; all that it shows is escaped."""
+    environment = Environment(
+        loader=PackageLoader(folder, "."),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    return environment.get_template(name)
 
 
 @cache
