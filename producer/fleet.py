@@ -13,7 +13,7 @@ from regioncap.jobs import catalogue
 from regioncap.jobs.status import JobStatus, job_status
 from regioncap.records import SCHEMA_VERSION
 from regioncap.services import presence
-from regioncap.services.depth import read_depths
+from regioncap.services.backlog import read_depths
 from regioncap.services.queue import CAPTION, RENDER
 from regioncap.services.store import Store
 

@@ -15,7 +15,7 @@ from prometheus_client.registry import Collector
 
 import regioncap
 from regioncap.metrics import COUNTERS, HISTOGRAMS
-from regioncap.services.depth import Depth
+from regioncap.services.backlog import Depth
 from workers.health import Health
 
 _PREFIX = "regioncap"

@@ -17,8 +17,8 @@ from regioncap.engines.thread import EngineThread
 from regioncap.errors import EngineDeadError, QueueError
 from regioncap.jobs.rate import Rate
 from regioncap.records import Stage
-from regioncap.services.broker import connect
-from regioncap.services.depth import Depth, memory_ratio, read_depths
+from regioncap.services.backlog import Depth, read_depths
+from regioncap.services.broker import connect, memory_ratio
 from regioncap.services.presence import Presence
 from regioncap.services.queue import RENDER
 from regioncap.settings import Settings

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 import redis
 
 from regioncap import keys
+from regioncap.services.backlog import Depth, read_depths
 from regioncap.services.broker import connect
-from regioncap.services.depth import Depth, read_depths
 from regioncap.services.queue import RENDER_TASK, make_app
 from regioncap.settings import load_settings
 
