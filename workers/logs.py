@@ -6,6 +6,12 @@ import logging
 import sys
 
 import structlog
+from celery import signals
+
+
+def connect() -> None:
+    """Sets the logs up in place of Celery, when it would do so."""
+    signals.setup_logging.connect(lambda **_: configure(), weak=False)
 
 
 def configure() -> None:
