@@ -71,13 +71,13 @@ def caption(services: Services, job: Job) -> bytes:
     stage = CaptionStage(services.store, engine, lambda _: progress, services.settings)
     stage.run(job.job, 0)
     engine.close()
-    return services.store.get(keys.results_key(job.job, 0))
+    return services.store.get(keys.part_key(job.job, "results", 0))
 
 
 def widen(store: Store, job: Job, shards: int) -> Job:
     """Makes the job one of that many shards, all rendered as its first one is."""
     size = job.settings.shard_size
-    first = load_lines(RenderedRecord, store.get(keys.rendered_key(job.job, 0)))
+    first = load_lines(RenderedRecord, store.get(keys.part_key(job.job, "rendered", 0)))
     wide = job.model_copy(update={"shards": shards, "records": shards * size})
     catalogue.save(store, wide)
 
@@ -86,7 +86,7 @@ def widen(store: Store, job: Job, shards: int) -> Job:
             record.model_copy(update={"index": shard * size + i, "line": shard * size + i + 1})
             for i, record in enumerate(first)
         ]
-        store.put(keys.rendered_key(job.job, shard), dump_lines(moved))
+        store.put(keys.part_key(job.job, "rendered", shard), dump_lines(moved))
 
     for _ in map_ahead(write, range(1, shards)):
         pass
@@ -101,7 +101,7 @@ def write_results(services: Services, job: Job, part: bytes) -> None:
         first = shard * size
         moved = _PLACE.sub(lambda found: _moved(found, first), part)
         moved = b"".join(moved.splitlines(keepends=True)[: len(job.shard_records(shard))])
-        services.store.put(keys.results_key(job.job, shard), moved)
+        services.store.put(keys.part_key(job.job, "results", shard), moved)
         progress.note_part(shard, summarize(moved))
 
     for _ in map_ahead(write, range(job.shards)):

@@ -108,7 +108,7 @@ def rendered(services: Services, job: Job) -> list[RenderedRecord]:
     """A job's records as the render stage left them; waits for it."""
     found = []
     for shard in range(job.shards):
-        key = keys.rendered_key(job.job, shard)
+        key = keys.part_key(job.job, "rendered", shard)
         wait_for(services, key)
         found += load_lines(RenderedRecord, services.store.get(key))
     return found
@@ -176,11 +176,7 @@ def _caption(
     while catalogue.find_success(services.store, timed.job) is None:
         time.sleep(_POLL_S)
     seconds = time.perf_counter() - started
-    found = [
-        record
-        for _, part in results.read_parts(services.store, timed)
-        for record in results.parse_part(part)
-    ]
+    found = list(results.read(services.store, timed))
     looked_up, hits = (b - a for a, b in zip(before, _prefix(occupancy), strict=True))
     return {
         "start_s": start_s,
@@ -209,7 +205,7 @@ def _time_first_caption(options: argparse.Namespace, services: Services, folder:
     file = write_input(folder, "first.jsonl", [WARM_UP + options.records])
     started = time.perf_counter()
     job = submit_file(services, file)
-    return wait_for(services, keys.results_key(job.job, 0)) - started
+    return wait_for(services, keys.part_key(job.job, "results", 0)) - started
 
 
 def run_plain(options: argparse.Namespace, asked: dict[str, Any]) -> dict[str, Any]:

@@ -61,7 +61,7 @@ def time_results(client: Client, records: Sequence[dict[str, Any]], root: Path) 
     for record in records:
         started = time.perf_counter()
         job = client.submit([record], image_root=root, shard_size=1)
-        took.append(wait_for(client.store, keys.results_key(job, 0)) - started - ENGINE_S)
+        took.append(wait_for(client.store, keys.part_key(job, "results", 0)) - started - ENGINE_S)
     return took[WARM_UP:]
 
 
@@ -78,7 +78,7 @@ def time_watch(
         }
         with ThreadPoolExecutor(len(waits)) as pool:
             ended = {name: pool.submit(_moment_after, wait) for name, wait in waits.items()}
-            there = wait_for(client.store, keys.results_key(job.job, 0))
+            there = wait_for(client.store, keys.part_key(job.job, "results", 0))
         for name, moment in ended.items():
             took[name].append(moment.result() - there)
     return took

@@ -160,8 +160,10 @@ def breakdown(services: Services, file: Path) -> tuple[dict[str, float], dict[st
 def _mean_bytes(store: Store, job: Job) -> dict[str, float]:
     """Mean size of a marked picture, and of the parts' share of a record, in bytes."""
     marked = [len(store.get(keys.marked_key(job.job, index))) for index in range(job.records)]
-    kinds = (keys.input_key, keys.rendered_key, keys.results_key)
-    parts = [len(store.get(key(job.job, n))) for key in kinds for n in range(job.shards)]
+    kinds: tuple[keys.Parts, ...] = ("input", "rendered", "results")
+    parts = [
+        len(store.get(keys.part_key(job.job, kind, n))) for kind in kinds for n in range(job.shards)
+    ]
     return {"marked": sum(marked) / job.records, "parts": sum(parts) / job.records}
 
 

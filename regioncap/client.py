@@ -21,8 +21,7 @@ import redis
 
 from regioncap.inputs.source import open_source
 from regioncap.job import Job
-from regioncap.jobs import catalogue
-from regioncap.jobs.results import parse_part, read_parts
+from regioncap.jobs import catalogue, results
 from regioncap.jobs.status import JobStatus, job_status, pause_s
 from regioncap.jobs.submit import submit, template_text
 from regioncap.records import InputRecord, from_fields
@@ -141,9 +140,7 @@ class Client:
 
     def results(self, job_id: str) -> Iterator[dict[str, Any]]:
         """The results so far, in input order, as a stream; those not there yet are left out."""
-        job = self._load(job_id)
-        for _, part in read_parts(self.store, job):
-            yield from parse_part(part)
+        yield from results.read(self.store, self._load(job_id))
 
     def _load(self, job_id: str) -> Job:
         return catalogue.load(self.store, job_id)

@@ -28,13 +28,13 @@ def audit_command(
     ] = False,
 ) -> None:
     """Look for captions that are cut off, repeated, refused or about the mark."""
-    from regioncap.jobs import catalogue
-    from regioncap.outputs.audit import Auditor, read_results
+    from regioncap.jobs import catalogue, results
+    from regioncap.outputs.audit import Auditor
 
     services: Services = context.obj
     job = catalogue.load(services.store, job_id)
     auditor = Auditor(job)
-    for record in read_results(services.store, job):
+    for record in results.read(services.store, job):
         for finding in auditor.look(record):
             if findings:
                 emit_model(finding)

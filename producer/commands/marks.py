@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from producer.context import Services, emit, say
+from regioncap.files import open_input
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -69,7 +70,7 @@ def _record_of_image(file: Path, boxes: str | None) -> InputRecord:
 def _record_of_line(file: Path, line: int) -> InputRecord:
     from regioncap.inputs.source import read_lines
 
-    with _open(file) as stream:
+    with open_input(file) as stream:
         for record in read_lines(stream):
             if record.line == line:
                 return record
@@ -87,7 +88,7 @@ def _draw(services: Services, record: InputRecord, root: Path) -> tuple[Image.Im
     settings = services.settings
     if record.error is not None:
         raise RecordError(record.error.message, code=record.error.code)
-    with _open(root / (record.image or "")) as stream:
+    with open_input(root / (record.image or "")) as stream:
         data = stream.read()
     job = Job(
         job="preview",
@@ -121,14 +122,3 @@ def _side_by_side(jpegs: list[bytes]) -> Image.Image:
         sheet.paste(picture, (left, 0))
         left += picture.width + _GAP_PX
     return sheet
-
-
-def _open(file: Path) -> BinaryIO:
-    from regioncap.errors import UsageError
-
-    try:
-        return file.open("rb")
-    except OSError as error:
-        raise UsageError(
-            f"{file} cannot be read: {error.strerror}", code="no-input-file"
-        ) from error

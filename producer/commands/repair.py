@@ -66,25 +66,19 @@ def reconcile_command(
     job_id: Annotated[str | None, typer.Argument(metavar="JOB", help="One job.")] = None,
 ) -> None:
     """Rebuild the queue and the progress from the object store alone."""
-    from regioncap import keys
-    from regioncap.errors import NewerFormatError, NotFoundError
     from regioncap.jobs import catalogue
     from regioncap.jobs.reconcile import reconcile
 
     services: Services = context.obj
-    open_keys = services.store.list_keys(keys.OPEN)
-    ids = [job_id] if job_id else [key.removeprefix(keys.OPEN) for key in open_keys]
-    for each in ids:
-        try:
-            job = catalogue.load(services.store, each)
-        except (NotFoundError, NewerFormatError) as error:
-            if job_id:
-                raise
-            say(f"left out: {error}")  # being submitted, perhaps, or not ours to read
-            continue
+    if job_id:
+        jobs = iter([catalogue.load(services.store, job_id)])
+    else:  # those left out are being submitted, perhaps, or not ours to read
+        ids = catalogue.open_ids(services.store)
+        jobs = catalogue.load_each(services.store, ids, lambda _, error: say(f"left out: {error}"))
+    for job in jobs:
         done = reconcile(services.store, _progress(services, job), services.sender, job)
         emit(
-            f"{each}  {done.state}  {len(done.render)} shards to render, "
+            f"{job.job}  {done.state}  {len(done.render)} shards to render, "
             f"{len(done.caption)} to caption"
         )
 

@@ -129,15 +129,14 @@ def _failed_lines(part: bytes) -> bytes:
 
 def _show(services: Services, job: Job, *, only_failed: bool) -> tuple[int, int]:
     """Shows the first records as a table; returns what was found, as `fetch_results`."""
-    from regioncap.jobs.results import parse_part, read_parts
+    from regioncap.jobs import results
 
     rows: list[tuple[str, ...]] = []
     done = failed = 0
-    for _, part in read_parts(services.store, job):
-        for record in parse_part(part):
-            done, failed = done + 1, failed + (record["error"] is not None)
-            if len(rows) <= _ROWS and (record["error"] or not only_failed):
-                rows += _rows(record)
+    for record in results.read(services.store, job):
+        done, failed = done + 1, failed + (record["error"] is not None)
+        if len(rows) <= _ROWS and (record["error"] or not only_failed):
+            rows += _rows(record)
     if rows:
         show_table(("LINE", "IMAGE", "REGION", "CAPTION"), rows[:_ROWS])
     if len(rows) > _ROWS:
@@ -162,26 +161,22 @@ def _tail(text: str, longest: int = 32) -> str:
 
 def fetch_images(services: Services, job: Job, folder: Path) -> int:
     """Brings the pictures that the engine saw in the results so far; returns how many."""
-    from regioncap.jobs.results import parse_part, read_parts
+    from regioncap.errors import NotFoundError
+    from regioncap.jobs import results
     from regioncap.parallel import map_ahead
-    from regioncap.services.store import parse_s3_uri
 
     folder.mkdir(parents=True, exist_ok=True)
 
     def bring(uri: str) -> bool:
-        key = parse_s3_uri(uri)[1]
-        data = services.store.find(key)
-        if data is not None:
-            with atomic_file(folder / Path(key).name) as file:
-                file.write(data)
-        return data is not None
+        try:
+            data = services.store.get_uri(uri)
+        except NotFoundError:
+            return False
+        with atomic_file(folder / Path(uri).name) as file:
+            file.write(data)
+        return True
 
-    uris = (
-        uri
-        for _, part in read_parts(services.store, job)
-        for record in parse_part(part)
-        for uri in record["pictures"]
-    )
+    uris = (uri for record in results.read(services.store, job) for uri in record["pictures"])
     brought = Counter(map_ahead(bring, uris))
     if gone := brought[False]:
         say(f"{gone:,} marked pictures are not in the store any more")

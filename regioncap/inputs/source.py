@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from regioncap.errors import UsageError
+from regioncap.files import open_input
 from regioncap.inputs import find_input
 from regioncap.records import MAX_LINE_BYTES, InputRecord, parse_line
 
@@ -64,13 +65,7 @@ def open_source(target: str, stdin: BinaryIO, root: Path | None = None) -> Itera
     elif path.is_file() and path.suffix.lower() in SUFFIXES:
         yield _pictures_of(path.parent, target, lambda: iter([path.name]))
     else:
-        try:
-            file = path.open("rb")
-        except OSError as error:
-            raise UsageError(
-                f"{target} cannot be read: {error.strerror}", code="no-input-file"
-            ) from error
-        with file:
+        with open_input(path) as file:
             size = os.fstat(file.fileno()).st_size
             yield Source(
                 target,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import random
 import socket
-import tempfile
 from pathlib import Path
+
+from regioncap.files import whole
 
 #: Ports are drawn from here: below the ranges that Linux and macOS give to outgoing connections,
 #: so that none of those takes a port between two starts.
@@ -15,14 +15,9 @@ PORT_RANGE = range(15000, 25000)
 
 def write_private(path: Path, text: str) -> None:
     """Write a file that only its owner can read, whole or not at all."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mode 0600
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            stream.write(text)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with whole(path) as temporary:
+        temporary.touch(mode=0o600, exist_ok=False)
+        temporary.write_text(text, encoding="utf-8")
 
 
 def is_port_free(port: int) -> bool:

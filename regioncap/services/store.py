@@ -32,6 +32,10 @@ _MISSING = {"NoSuchKey", "NoSuchBucket", "NoSuchObject", "NotFound", "ResourceNo
 #: What a store says to a conditional write that it does not do: the object is another, another
 #: write of it is under way, or it is gone.
 _UNMET = {"PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey"}
+#: Connections kept open at a time.
+_CONNECTIONS = 16
+#: Longest wait for something to listen at the endpoint.
+_REACH_S = 3.0
 #: Most that one request may remove.
 _MOST_DELETED = 1000
 _DENIED = {"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch"}
@@ -61,11 +65,10 @@ class Store:
 
     Args:
         settings: Endpoint, credentials and bucket.
-        connections: Most connections kept open at a time.
         attempts: Tries of one request before it counts as failed.
     """
 
-    def __init__(self, settings: Settings, *, connections: int = 16, attempts: int = 4) -> None:
+    def __init__(self, settings: Settings, *, attempts: int = 4) -> None:
         if "://" in settings.s3_endpoint:
             raise UsageError(
                 f"s3_endpoint: {settings.s3_endpoint!r} is a URL",
@@ -81,10 +84,10 @@ class Store:
             secret_key=settings.s3_secret_key.get_secret_value() or None,
             secure=settings.s3_secure,
             region=settings.s3_region,
-            http_client=_http_client(connections, attempts, settings.s3_secure),
+            http_client=_http_client(attempts, settings.s3_secure),
         )
 
-    def reach(self, timeout_s: float = 3.0) -> None:
+    def reach(self) -> None:
         """Returns if something listens at the endpoint; much sooner than a request gives up.
 
         Raises:
@@ -93,7 +96,7 @@ class Store:
         parts = urlsplit(f"//{self.endpoint}")
         port = parts.port or (443 if self._secure else 80)
         with self._errors(""):
-            socket.create_connection((parts.hostname or "", port), timeout_s).close()
+            socket.create_connection((parts.hostname or "", port), _REACH_S).close()
 
     def uri(self, key: str) -> str:
         """The s3:// name of an object in this bucket."""
@@ -161,12 +164,11 @@ class Store:
 
         return self._call(key, put)
 
-    def get(self, key: str, *, bucket: str | None = None, limit_bytes: int | None = None) -> bytes:
+    def get(self, key: str, *, limit_bytes: int | None = None) -> bytes:
         """Reads an object.
 
         Args:
             key: Its name.
-            bucket: Another bucket than the store's own.
             limit_bytes: Stops reading after this many bytes; more than that many come back only
                 if the object is larger.
 
@@ -174,9 +176,17 @@ class Store:
             NotFoundError: There is none.
             StoreError: The store cannot be reached.
         """
-        return self._read(key, bucket or self.bucket, limit_bytes).data
+        return self._read(self.bucket, key, limit_bytes).data
 
-    def _read(self, key: str, bucket: str, limit_bytes: int | None = None) -> Found:
+    def get_uri(self, uri: str, *, limit_bytes: int | None = None) -> bytes:
+        """Reads an object of any bucket by its s3:// name, as `get`.
+
+        Raises:
+            ValueError: It is no such name.
+        """
+        return self._read(*parse_s3_uri(uri), limit_bytes).data
+
+    def _read(self, bucket: str, key: str, limit_bytes: int | None = None) -> Found:
         def read() -> Found:
             try:
                 response = self._client.get_object(
@@ -202,7 +212,7 @@ class Store:
     def find_tagged(self, key: str) -> Found | None:
         """Reads an object with its ETag, or None if there is none."""
         try:
-            return self._read(key, self.bucket)
+            return self._read(self.bucket, key)
         except NotFoundError:
             return None
 
@@ -248,9 +258,9 @@ class Store:
             count += len(batch)
         return count
 
-    def list_keys(self, prefix: str, *, recursive: bool = True, after: str = "") -> Iterator[str]:
+    def list_keys(self, prefix: str, *, recursive: bool = True) -> Iterator[str]:
         """Names under a prefix, in order; if not recursive, "folders" too, ending in a slash."""
-        for found in self._list(prefix, recursive=recursive, start_after=after or None):
+        for found in self._list(prefix, recursive=recursive):
             yield str(found.object_name)
 
     def list_stored(self, prefix: str) -> Iterator[Stored]:
@@ -259,8 +269,8 @@ class Store:
             if found.last_modified is not None:
                 yield Stored(str(found.object_name), found.size or 0, found.last_modified)
 
-    def _list(self, prefix: str, **options: Any) -> Iterator[Object]:
-        objects = self._client.list_objects(self.bucket, prefix=prefix, **options)
+    def _list(self, prefix: str, *, recursive: bool) -> Iterator[Object]:
+        objects = self._client.list_objects(self.bucket, prefix=prefix, recursive=recursive)
         with self._errors(prefix):
             yield from (found for found in objects if found.object_name)
 
@@ -352,7 +362,7 @@ class _CountedRetry(urllib3.Retry):
         return super().increment(*args, **kwargs)
 
 
-def _http_client(connections: int, attempts: int, secure: bool) -> urllib3.PoolManager:
+def _http_client(attempts: int, secure: bool) -> urllib3.PoolManager:
     retries = _CountedRetry(
         total=attempts,
         backoff_factor=0.2,
@@ -369,7 +379,7 @@ def _http_client(connections: int, attempts: int, secure: bool) -> urllib3.PoolM
         )
     return urllib3.PoolManager(
         num_pools=2,
-        maxsize=connections,
+        maxsize=_CONNECTIONS,
         timeout=urllib3.Timeout(connect=5, read=60),
         retries=retries,
         **options,

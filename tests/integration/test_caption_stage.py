@@ -65,7 +65,7 @@ def stages(stack_settings: dict[str, str]) -> Iterator[Stages]:
 def test_of_two_workers_the_first_ones_part_stays(stages: Stages, tmp_path: Path) -> None:
     job = stages.job(tmp_path)
     stages.render.run(job.job, 0)
-    key = keys.results_key(job.job, 0)
+    key = keys.part_key(job.job, "results", 0)
     stages.caption.run(job.job, 0)
     first = stages.store.get(key)
     other = first.replace(b"red", b"RED")
@@ -78,12 +78,12 @@ def test_of_two_workers_the_first_ones_part_stays(stages: Stages, tmp_path: Path
 
 def test_lost_input_comes_out_as_error_records(stages: Stages, tmp_path: Path) -> None:
     job = stages.job(tmp_path)
-    stages.store.delete(keys.input_key(job.job, 0))
+    stages.store.delete(keys.part_key(job.job, "input", 0))
 
     stages.render.run(job.job, 0)
     stages.caption.run(job.job, 0)
 
-    records = parse_part(stages.store.get(keys.results_key(job.job, 0)))
+    records = parse_part(stages.store.get(keys.part_key(job.job, "results", 0)))
     assert [record["error"]["code"] for record in records] == ["input-lost"] * 2
     assert [record["index"] for record in records] == [0, 1]
     success = catalogue.find_success(stages.store, job.job)

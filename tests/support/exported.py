@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from PIL import Image
 
-from regioncap.outputs.exports.base import About, Item, Picture
+from regioncap.outputs.exports.base import About, Encoded, Item
 
 JOB = "20261124-031522-k3v7qa"
 ABOUT = About(job=JOB, title='Käfer: "red" & blue', created=datetime(2026, 11, 24, tzinfo=UTC))
@@ -83,7 +83,7 @@ def item(record: dict[str, Any]) -> Item:
     if record["error"] is not None:
         return Item(record)
     index = record["index"]
-    picture = Picture(png((index % 256, 0, 0)), "png")
+    picture = Encoded(png((index % 256, 0, 0)), "png")
     return Item(record, f"s3://regioncap/images/{index}.png", picture)
 
 

@@ -22,13 +22,14 @@ from PIL import Image, ImageDraw
 
 from regioncap import keys
 from regioncap.inputs.source import read_lines
-from regioncap.job import Job, Success
+from regioncap.job import Job
 from regioncap.jobs.submit import submit
 from regioncap.local import LocalStack
 from regioncap.services.broker import connect
 from regioncap.services.queue import Sender, make_app
 from regioncap.services.store import Store
 from regioncap.settings import Settings
+from tests.support.success import load_success
 
 ROOT = Path(__file__).resolve().parents[2]
 #: The shortest that is allowed: recovery is to be waited for.
@@ -194,7 +195,7 @@ class Rig:
 
     def done(self, job: Job) -> int:
         """How many results parts there are."""
-        return sum(1 for _ in self.store.list_keys(keys.results_prefix(job.job)))
+        return sum(1 for _ in self.store.list_keys(keys.prefix(job.job, "results")))
 
     def wait_for_parts(self, job: Job, count: int = 1) -> None:
         wait_until(lambda: self.done(job) >= count)
@@ -204,7 +205,7 @@ class Rig:
 
     def results(self, job: Job) -> bytes:
         """All results, with the job's id taken out."""
-        part_keys = [keys.results_key(job.job, shard) for shard in range(job.shards)]
+        part_keys = [keys.part_key(job.job, "results", shard) for shard in range(job.shards)]
         return b"".join(map(self.store.get, part_keys)).replace(job.job.encode(), b"JOB")
 
     def check(self, job: Job, expected: bytes | None = None) -> list[dict[str, Any]]:
@@ -219,9 +220,10 @@ class Rig:
         return records
 
     def _check_success(self, job: Job) -> None:
-        success = Success.model_validate_json(self.store.get(keys.success_key(job.job)))
+        success, parts = load_success(self.store.get(keys.success_key(job.job)))
         assert success.counts["records"] == job.records
-        for part in success.parts:
+        assert len(parts) == job.shards
+        for part in parts:
             assert hashlib.sha256(self.store.get(part["key"])).hexdigest() == part["sha256"]
         wait_until(lambda: not self.store.exists(keys.open_key(job.job)))  # goes after _SUCCESS
 

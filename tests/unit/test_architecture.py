@@ -35,7 +35,7 @@ ROOMS = {
 }  # fmt: skip
 #: What all rooms share: these modules import no room.
 TOP = {
-    "errors", "settings", "records", "job", "keys", "metrics", "parallel", "packages",
+    "errors", "settings", "records", "job", "keys", "metrics", "files", "parallel", "packages",
     "running_stack",
 }  # fmt: skip
 
