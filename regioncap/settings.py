@@ -50,17 +50,17 @@ class JobSettings(BaseModel):
 
     max_boxes: int = Field(10, ge=1, le=100, description="Most boxes drawn in one picture.")
     overflow: Overflow = Field(
-        "rounds", description="More boxes than max_boxes: several pictures (rounds) or cut off."
+        "rounds",
+        description="More boxes than that: rounds (several pictures) or cut (skipped).",
     )
     box_format: BoxFormat = Field(
         "xywh",
-        description="How boxes are to be read: xywh, xyxy, xywh-normalized or xyxy-normalized.",
+        description="How boxes are read: xywh, xyxy, xywh-normalized or xyxy-normalized.",
     )
     mark_style: str = Field("v1", description="How boxes and tags are drawn.")
     region_mode: RegionMode = Field(
         "marks",
-        description="How regions are shown: marks on the whole picture, a crop of each, or crops"
-        " of small ones (marks+crop).",
+        description="How regions are shown: marks, crop, or marks+crop (small ones cropped).",
     )
     crop_below: float = Field(
         0.02, ge=0, le=1, description="With marks+crop: regions of a smaller share get a crop."
@@ -77,7 +77,7 @@ class JobSettings(BaseModel):
         description="Queue of the caption workers to use: one queue per model.",
     )
     reuse: bool = Field(
-        False, description="Whether captions of earlier jobs are taken over where nothing changed."
+        False, description="Take over captions of earlier jobs where nothing changed."
     )
     price_per_gpu_hour: float | None = Field(
         None, ge=0, description="Price of one GPU for an hour, to tell what regions cost."
