@@ -22,6 +22,7 @@ from pydantic_settings import (
     PydanticBaseSettingsSource,
     SecretsSettingsSource,
     SettingsConfigDict,
+    SettingsError,
     TomlConfigSettingsSource,
 )
 
@@ -96,7 +97,6 @@ class Settings(BaseSettings, JobSettings):
         env_ignore_empty=True,
         extra="forbid",
         toml_file=TOML_FILE,
-        secrets_dir=os.environ.get("REGIONCAP_SECRETS_DIR"),
         env_nested_max_split=1,
     )
 
@@ -222,7 +222,10 @@ def named_sources(
     return [
         ("flag", flags or InitSettingsSource(settings_cls, {})),
         ("environment", EnvSettingsSource(settings_cls)),
-        ("secret file", SecretsSettingsSource(settings_cls)),
+        (
+            "secret file",
+            SecretsSettingsSource(settings_cls, os.environ.get("REGIONCAP_SECRETS_DIR") or None),
+        ),
         (str(TOML_FILE), TomlConfigSettingsSource(settings_cls)),
         ("regioncap up", InitSettingsSource(settings_cls, _running_stack())),
     ]
@@ -245,6 +248,8 @@ def load_settings(**flags: Any) -> Settings:
         return Settings(**given)
     except ValidationError as error:
         raise UsageError(_describe(error), code="bad-settings", hint=_HINT) from None
+    except SettingsError as error:
+        raise UsageError(str(error), code="bad-settings", hint=_HINT) from None
     except (OSError, ValueError) as error:
         raise UsageError(f"{TOML_FILE}: {error}", code="bad-settings", hint=_HINT) from None
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from producer import words
-from producer.context import client_of, emit, say
+from producer.context import client_of, emit, say, settings_of
 from producer.meter import meter
 from producer.options import JOB_SETTINGS, ImageRoot, setting_options
 
@@ -47,9 +47,9 @@ def submit_command(
     """Submit a job: upload its images, queue its work, print its id."""
     if (file is None) == (resume is None):
         raise typer.BadParameter("give either a FILE or --resume JOB")
-    client = client_of(context, **flags)
     if dry_run and file is not None:
-        raise typer.Exit(_dry_run(client.settings, file, image_root))
+        raise typer.Exit(_dry_run(settings_of(context, **flags), file, image_root))
+    client = client_of(context, **flags)
     if resume is not None:
         job = _resume(client, resume)
     else:
