@@ -57,7 +57,7 @@ def _record_of_image(file: Path, boxes: str | None) -> InputRecord:
 
 
 def _record_of_line(file: Path, line: int) -> InputRecord:
-    from regioncap.inputs.source import read_lines
+    from regioncap.inputs.lines import read_lines
 
     with open_input(file) as stream:
         for record in read_lines(stream):

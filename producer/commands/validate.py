@@ -85,12 +85,13 @@ def _checked(
     target: str, settings: Settings, root: Path | None, totals: Totals
 ) -> Iterator[Checked]:
     from regioncap.inputs.source import no_records, open_source
-    from regioncap.inputs.validate import Checker, check_records
+    from regioncap.inputs.validate import Checker
+    from regioncap.parallel import map_ahead
 
     before = totals.records
     with open_source(target, sys.stdin.buffer, root) as source, meter("checking", "records") as bar:
         checker = Checker(settings, source.root, source.name)
-        with closing(check_records(source.records, checker)) as stream:
+        with closing(map_ahead(checker.check, source.records)) as stream:
             for checked in stream:
                 totals.add(checked)
                 bar.show(source.fraction(), totals.records)
