@@ -104,7 +104,7 @@ def _check_gpus(environ: Mapping[str, str]) -> list[Check]:
 
 
 def driver_needed(torch_cuda: str | None) -> tuple[int, ...]:
-    """The oldest driver that runs a PyTorch built for this CUDA; None if that is not known."""
+    """The oldest driver for a PyTorch built for this CUDA; where none is known, for the oldest."""
     major = _numbers(torch_cuda)[0] if torch_cuda else min(MIN_DRIVER)
     return MIN_DRIVER[min(max(major, min(MIN_DRIVER)), max(MIN_DRIVER))]
 

@@ -21,16 +21,17 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Self
 
 from regioncap.client import Client
 from regioncap.errors import ServiceError, UsageError
 from regioncap.files import open_input, whole
-from regioncap.inputs.source import read_lines
+from regioncap.inputs.lines import read_lines
 from regioncap.jobs.status import JobStatus
 from regioncap.packages import is_installed
-from regioncap.records import InputRecord, dump_lines
+from regioncap.records import InputRecord, dump_lines, parse_line
 from regioncap.settings import Settings, load_settings
 
 #: The reference's fields before captioning, in its order.
@@ -116,7 +117,7 @@ class ImageRegionCaptionPipeline:
         self._cache = cache_path
         self._result_file = Path(cache_path) / f"{file_name_prefix}_step1.{cache_type}"
         self._boxes_file = Path(output_image_with_bbox_path)
-        self._image_key, self._bbox_key = input_image_key, input_bbox_key
+        self._parse = partial(parse_line, image_key=input_image_key, bbox_key=input_bbox_key)
         self._tell = _tell if show_progress else _say_nothing
         self._flags = {
             "max_boxes": max_boxes,
@@ -140,7 +141,7 @@ class ImageRegionCaptionPipeline:
         started = time.monotonic()
         with open_input(self._input) as file:
             client = self._connect()
-            records = read_lines(file, image_key=self._image_key, bbox_key=self._bbox_key)
+            records = read_lines(file, self._parse)
             placed = (_placed(record, self._input.parent) for record in records)
             job = client.submit(placed, name=self._result_file.stem)
         status = client.wait(job, on_progress=_Progress(self._tell))

@@ -1,1 +1,12 @@
-"""Celery entry points of the render and caption workers."""
+"""Workers: Celery's entry points, and what a worker process does besides the work itself.
+
+    render, caption   what `celery -A workers.render|caption` runs
+    janitor           the janitor as a process of its own
+
+    shards            what both do around a shard;  turnstile  lets a suspect one run alone
+    drain             the end of a worker
+    monitor           what a worker tells of itself;  exporter  serves it,  health  judges it
+    logs              logging
+
+The work is that of the stages in `regioncap.jobs`.
+"""

@@ -8,22 +8,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from producer.context import Services, emit, say
+from producer.context import emit, say, settings_of
+from producer.options import setting_options
 from regioncap.files import open_input
 
 if TYPE_CHECKING:
     from PIL import Image
 
     from regioncap.records import InputRecord
+    from regioncap.settings import Settings
 
 _GAP_PX = 8
 
 
-def register(app: typer.Typer) -> None:
-    """Adds the command."""
-    app.command("marks")(marks_command)
-
-
+@setting_options("region_mode", "max_boxes", "box_format", mark_style="--style")
 def marks_command(
     context: typer.Context,
     file: Annotated[Path, typer.Argument(help="An image, or JSON Lines with --record.")],
@@ -34,21 +32,12 @@ def marks_command(
     record: Annotated[
         int | None, typer.Option(min=1, help="Line of FILE whose image is to be drawn.")
     ] = None,
-    style: Annotated[str | None, typer.Option("--style", help="How marks are drawn.")] = None,
-    region_mode: Annotated[
-        str | None, typer.Option(help="How regions are shown: marks, crop or marks+crop.")
-    ] = None,
-    max_boxes: Annotated[int | None, typer.Option(help="Most boxes in one picture.")] = None,
-    box_format: Annotated[
-        str | None, typer.Option(help="xywh, xyxy, xywh-normalized or xyxy-normalized.")
-    ] = None,
+    **flags: Any,
 ) -> None:
     """Draw what an engine would see of one image; several pictures come out side by side."""
-    services: Services = context.obj.with_flags(
-        mark_style=style, region_mode=region_mode, max_boxes=max_boxes, box_format=box_format
-    )
+    settings = settings_of(context, **flags)
     given = _record_of_line(file, record) if record else _record_of_image(file, boxes)
-    picture, prompts = _draw(services, given, file.parent)
+    picture, prompts = _draw(settings, given, file.parent)
     picture.save(output)
     for prompt in prompts:
         say(prompt)
@@ -68,7 +57,7 @@ def _record_of_image(file: Path, boxes: str | None) -> InputRecord:
 
 
 def _record_of_line(file: Path, line: int) -> InputRecord:
-    from regioncap.inputs.source import read_lines
+    from regioncap.inputs.lines import read_lines
 
     with open_input(file) as stream:
         for record in read_lines(stream):
@@ -77,7 +66,7 @@ def _record_of_line(file: Path, line: int) -> InputRecord:
     raise typer.BadParameter(f"{file} has no record in line {line}", param_hint="--record")
 
 
-def _draw(services: Services, record: InputRecord, root: Path) -> tuple[Image.Image, list[str]]:
+def _draw(settings: Settings, record: InputRecord, root: Path) -> tuple[Image.Image, list[str]]:
     """The pictures of a record in one, and their prompts."""
     from regioncap.errors import RecordError
     from regioncap.job import Job, now
@@ -85,7 +74,6 @@ def _draw(services: Services, record: InputRecord, root: Path) -> tuple[Image.Im
     from regioncap.views.render import render_record
     from regioncap.views.view import Limits
 
-    settings = services.settings
     if record.error is not None:
         raise RecordError(record.error.message, code=record.error.code)
     with open_input(root / (record.image or "")) as stream:

@@ -14,7 +14,7 @@ PORT_RANGE = range(15000, 25000)
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner can read, whole or not at all."""
+    """Writes a file that only its owner can read, whole or not at all."""
     with whole(path) as temporary:
         temporary.touch(mode=0o600, exist_ok=False)
         temporary.write_text(text, encoding="utf-8")
@@ -32,7 +32,7 @@ def is_port_free(port: int) -> bool:
 
 
 def free_ports(count: int) -> list[int]:
-    """Draw distinct ports that are free now."""
+    """Draws distinct ports that are free now."""
     drawn = random.sample(PORT_RANGE, k=len(PORT_RANGE))
     ports = [port for _, port in zip(range(count), filter(is_port_free, drawn), strict=False)]
     if len(ports) < count:

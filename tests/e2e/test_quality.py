@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from regioncap.client import Client
 from regioncap.errors import UsageError
 from regioncap.evaluation.as_job import run_job
 from regioncap.evaluation.in_process import Variant
@@ -160,7 +159,7 @@ def test_eval_as_jobs_chooses_no_engine(system: System) -> None:
 
 
 def test_eval_whose_job_is_cancelled_says_so(system: System) -> None:
-    client = Client(system.services.settings)
+    client = system.services
     scene = make_scene("colours", "large", 2, seed=1)
 
     def stop(status: JobStatus) -> None:

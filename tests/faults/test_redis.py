@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from producer.context import Services
+from regioncap.client import Client
 from regioncap.errors import QueueError
 from regioncap.jobs import catalogue
+from regioncap.settings import load_settings
 from tests.support.rig import Rig, wait_until
 
 
@@ -43,7 +44,7 @@ def test_flushall(rig: Rig, input_file: Path, expected: bytes, chance: random.Ra
 def test_submitted_while_redis_is_away(rig: Rig, input_file: Path, expected: bytes) -> None:
     rig.start("render")
     rig.start("caption")
-    away = Services(**{**rig.stack.settings(), "broker_url": "redis://127.0.0.1:1/0"})
+    away = Client(load_settings(**{**rig.stack.settings(), "broker_url": "redis://127.0.0.1:1/0"}))
     job = rig.submit(input_file, queue=False)
     with pytest.raises(QueueError, match="cannot be reached"):
         away.sender.render(job, range(job.shards))

@@ -21,7 +21,7 @@ import psutil
 from PIL import Image, ImageDraw
 
 from regioncap import keys
-from regioncap.inputs.source import read_lines
+from regioncap.inputs.lines import read_lines
 from regioncap.job import Job
 from regioncap.jobs.submit import submit
 from regioncap.local import LocalStack
