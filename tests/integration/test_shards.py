@@ -11,8 +11,9 @@ import pytest
 import redis
 from celery import Celery, Task
 from celery.exceptions import Reject
+from redis.client import Pipeline
 
-from regioncap.errors import EngineDeadError, QueueError, StoppedError
+from regioncap.errors import EngineDeadError, StoppedError
 from regioncap.services.attempts import Attempts
 from regioncap.settings import load_settings
 from workers.shards import Shards, Work
@@ -28,12 +29,17 @@ def shards(stack_settings: dict[str, str]) -> Iterator[Shards]:
     shards.redis.close()
 
 
-def go_back(shards: Shards, shard: int, work: Work) -> None:
-    """Runs a shard that is to be given back to the queue."""
+def run(shards: Shards, shard: int, work: Work) -> None:
+    """Runs a shard as a worker's task does."""
     task: Task = Celery(set_as_current=False).task(die)
     task.push_request(delivery_info={}, properties={"delivery_tag": f"tag-{shard}"})
+    shards.run(task, JOB, shard, work)
+
+
+def go_back(shards: Shards, shard: int, work: Work) -> None:
+    """Runs a shard that is to be given back to the queue."""
     with pytest.raises(Reject) as back:
-        shards.run(task, JOB, shard, work)
+        run(shards, shard, work)
     assert back.value.requeue
 
 
@@ -79,31 +85,36 @@ def test_engine_death__nothing_begins_after_it(shards: Shards) -> None:
     assert [deaths(shards, shard) for shard in (0, 1)] == [1, 0]
 
 
-class Away(Attempts):
-    """Starts that cannot be taken back while Redis is away."""
+class Away(redis.Redis):
+    """Redis that can be away for what is counted, and where two payments would meet."""
 
-    away = True
+    away = False
+    twice: threading.Barrier | None = None
 
-    def __init__(self, client: redis.Redis) -> None:
-        super().__init__(client, JOB, "caption", 0)
-        self.twice = threading.Barrier(2)
-
-    def forgive(self, what: str = "shard") -> None:
+    def pipeline(self, *arguments: object, **options: object) -> Pipeline:  # type: ignore[override]
         if self.away:
-            raise QueueError("Redis cannot be reached")
-        with suppress(threading.BrokenBarrierError):
-            self.twice.wait(0.5)  # time for another thread to do the same
-        super().forgive(what)
+            raise redis.ConnectionError("Redis cannot be reached")
+        if self.twice is not None:
+            with suppress(threading.BrokenBarrierError):
+                self.twice.wait(0.5)  # time for another thread to do the same
+        return super().pipeline(*arguments, **options)  # type: ignore[arg-type]
 
 
 def test_a_debt_is_paid_once(shards: Shards) -> None:
-    starts = Away(shards.redis)
-    starts.start()
-    starts.start()
-    with pytest.raises(StoppedError), shards._forgiving(starts):
+    away = Away(connection_pool=shards.redis.connection_pool)
+    shards.redis = away
+    Attempts(away, JOB, "caption", 0).start()  # of a worker that died
+
+    def stopped(*_: object) -> str:
+        away.away = True
         raise StoppedError("the worker is told to stop")
-    starts.away = False
+
+    go_back(shards, 0, stopped)
+    away.away = False
+    assert deaths(shards, 0) == 2  # one is owed
+
+    away.twice = threading.Barrier(2)
     with ThreadPoolExecutor() as pool:
-        for payment in [pool.submit(shards._pay) for _ in range(2)]:
-            payment.result(60)
+        for done in [pool.submit(run, shards, shard, lambda *_: "done") for shard in (1, 2)]:
+            done.result(60)
     assert deaths(shards, 0) == 1
