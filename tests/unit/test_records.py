@@ -103,7 +103,9 @@ OBJECTS = st.dictionaries(st.sampled_from(["image", "bbox", "id", "x"]), JSON)
 @st.composite
 def hurt_lines(draw: st.DrawFn) -> bytes:
     """Lines as they come from a broken disk or a broken program: objects with bytes changed."""
-    line = bytearray(json.dumps(draw(OBJECTS), ensure_ascii=draw(st.booleans())), "utf-8", "replace")
+    line = bytearray(
+        json.dumps(draw(OBJECTS), ensure_ascii=draw(st.booleans())), "utf-8", "replace"
+    )
     for _ in range(draw(st.integers(0, 3))):
         at = draw(st.integers(0, len(line)))
         line[at : at + draw(st.integers(0, 2))] = draw(st.binary(max_size=2))
