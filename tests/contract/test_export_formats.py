@@ -160,10 +160,11 @@ def test_memory_does_not_grow_with_the_results(
     peak_bytes(1)  # imports
     small = peak_bytes(50)
     # Every path adds names to the interpreter's own table, which at some moment, that hangs on all
-    # that ran before, is made anew for a megabyte. It then has room for more than a second run adds.
+    # that ran before, is made anew for a megabyte: then it has room for a second run.
     large = min(peak_bytes(1000, run) for run in range(2))
 
-    # The captions alone are 1 MB, the pictures another; of a WebDataset shard its table of contents is held.
+    # The captions alone are 1 MB, the pictures another; of a WebDataset shard its table of contents
+    # is held.
     assert large - small < (800_000 if name == "webdataset" else 400_000)
 
 

@@ -91,13 +91,13 @@ class Away(redis.Redis):
     away = False
     twice: threading.Barrier | None = None
 
-    def pipeline(self, *arguments: object, **options: object) -> Pipeline:  # type: ignore[override]
+    def pipeline(self, *arguments: object, **options: object) -> Pipeline:
         if self.away:
             raise redis.ConnectionError("Redis cannot be reached")
         if self.twice is not None:
             with suppress(threading.BrokenBarrierError):
                 self.twice.wait(0.5)  # time for another thread to do the same
-        return super().pipeline(*arguments, **options)  # type: ignore[arg-type]
+        return super().pipeline(*arguments, **options)
 
 
 def test_a_debt_is_paid_once(shards: Shards) -> None:
