@@ -11,11 +11,10 @@ from typing import Any
 import pytest
 import redis
 from kombu import Connection, Consumer
-from regioncap.services.backlog import read_depths
 
 from regioncap.job import Job
 from regioncap.services import queue
-from regioncap.services.backlog import UNACKED, Backlog, read_backlog
+from regioncap.services.backlog import UNACKED, Backlog, read_backlog, read_depths
 from regioncap.services.broker import connect
 from regioncap.services.leases import UNACKED_INDEX, Leases, server_time
 from regioncap.settings import Settings

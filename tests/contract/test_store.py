@@ -86,7 +86,7 @@ def test_get__reads_no_more_than_needed_to_see_that_it_is_too_long(store: Store)
 
 def test_get__from_another_bucket(store: Store) -> None:
     with pytest.raises(NotFoundError):
-        store.get("x", bucket="nowhere")
+        store.get_uri("s3://nowhere/x")
 
 
 def test_list__in_order_and_by_folder(store: Store) -> None:

@@ -24,10 +24,11 @@ def test_crash_and_restart(
     rig.start_ready("caption")
     job = rig.submit(input_file)
     valkey = rig.stack.child("valkey")
-    for _ in range(2):
-        time.sleep(chance.uniform(0.3, 1.2))
+    for parts in (chance.randrange(1, 4), chance.randrange(8, 12)):
+        rig.wait_for_parts(job, parts)
         before = valkey.pid
         os.kill(before, signal.SIGKILL)
+        assert rig.done(job) < job.shards
         wait_until(lambda before=before: valkey.pid != before)  # type: ignore[misc]
     rig.check(job, expected)
 

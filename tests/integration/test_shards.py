@@ -12,13 +12,13 @@ import pytest
 import redis
 from celery import Celery, Task
 from celery.exceptions import Reject
+from redis.client import Pipeline
 
-from regioncap.errors import EngineDeadError, NewerFormatError, QueueError, StoppedError
+from regioncap.errors import EngineDeadError, NewerFormatError, StoppedError
 from regioncap.services.attempts import Attempts
 from regioncap.services.broker import connect
 from regioncap.services.leases import Leases
 from regioncap.settings import load_settings
-from workers import shards as module
 from workers.shards import Delivery, GoesBack, Shards, Work
 from workers.task import delivery_of, run_shard
 
@@ -99,30 +99,35 @@ def test_engine_death__nothing_begins_after_it(
     assert [deaths(client, shard) for shard in (0, 1)] == [1, 0]
 
 
-class Away(Attempts):
-    """Starts that cannot be taken back while Redis is away."""
+class Away(redis.Redis):
+    """Redis that can be away for what is counted, and where two payments would meet."""
 
-    away = True
-    twice = threading.Barrier(2)
+    away = False
+    twice: threading.Barrier | None = None
 
-    def forgive(self, what: str = "shard") -> None:
+    def pipeline(self, *arguments: object, **options: object) -> Pipeline:
         if self.away:
-            raise QueueError("Redis cannot be reached")
-        with suppress(threading.BrokenBarrierError):
-            self.twice.wait(0.5)  # time for another thread to do the same
-        super().forgive(what)
+            raise redis.ConnectionError("Redis cannot be reached")
+        if self.twice is not None:
+            with suppress(threading.BrokenBarrierError):
+                self.twice.wait(0.5)  # time for another thread to do the same
+        return super().pipeline(*arguments, **options)
 
 
-def test_a_debt_is_paid_once(
-    make: Callable[..., Shards], client: redis.Redis, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "Attempts", Away)
-    shards = make()
-    Attempts(client, JOB, "caption", 0).start()
-    go_back(shards, 0, stop)
-    assert deaths(client, 0) == 2  # the last one is owed
+def test_a_debt_is_paid_once(client: redis.Redis) -> None:
+    away = Away(connection_pool=client.connection_pool)
+    shards = Shards("caption", away, Leases(client, 60))
+    Attempts(away, JOB, "caption", 0).start()  # of a worker that died
 
-    monkeypatch.setattr(Away, "away", False)
+    def stopped(*_: object) -> str:
+        away.away = True
+        raise StoppedError("the worker is told to stop")
+
+    go_back(shards, 0, stopped)
+    away.away = False
+    assert deaths(client, 0) == 2  # one is owed
+
+    away.twice = threading.Barrier(2)
     with ThreadPoolExecutor() as pool:
         for done in [pool.submit(shards.run, delivery(n), lambda *_: "done") for n in (1, 2)]:
             assert done.result(60) == "done"

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from regioncap.captions import answers
 from regioncap.evaluation import truth
-from regioncap.outputs.audit.flags import Captioned, flags
+from regioncap.outputs.audit.flags import CaptionedRegion, flags
 from regioncap.outputs.audit.near_duplicates import NearDuplicates
 from regioncap.views.chat_tokens import neutralize
 
@@ -105,7 +105,7 @@ def parse(numbers: list[int], *, json: bool = False, cut: bool = False) -> Work:
 
 def look(caption: str) -> None:
     """All else that reads captions and prompts."""
-    flags([Captioned(1, caption=caption)], language="en")
+    flags([CaptionedRegion(1, caption=caption)], language="en")
     NearDuplicates().add("1", caption)
     truth.judge(caption, truth.Truth.of("cat"), [truth.Truth.of("dog")])
     neutralize(caption)
