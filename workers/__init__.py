@@ -3,6 +3,7 @@
     render, caption   what `celery -A workers.render|caption` runs
     janitor           the janitor as a process of its own
 
+    task              Celery's message as the delivery of a shard
     shards            what both do around a shard;  turnstile  lets a suspect one run alone
     drain             the end of a worker
     monitor           what a worker tells of itself;  exporter  serves it,  health  judges it
