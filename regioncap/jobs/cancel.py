@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 
 from regioncap import keys
-from regioncap.job import Job, now
+from regioncap.job import Job
 from regioncap.jobs import catalogue
+from regioncap.parallel import REAL, Runtime
 from regioncap.services.store import Store
 
 
-def cancel(store: Store, job: Job) -> bool:
+def cancel(store: Store, job: Job, *, runtime: Runtime = REAL) -> bool:
     """Cancels a job; what is done stays. Doing it twice does no harm.
 
     Returns:
@@ -18,7 +19,7 @@ def cancel(store: Store, job: Job) -> bool:
     """
     if catalogue.find_success(store, job.job) is not None:
         return False
-    note = {"job": job.job, "cancelled": now().isoformat()}
+    note = {"job": job.job, "cancelled": runtime.now().isoformat()}
     store.put(keys.cancelled_key(job.job), json.dumps(note).encode(), "application/json")
     store.delete(keys.open_key(job.job))
     return True

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence, Set
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future
 from typing import Any
 
 from regioncap import keys, metrics
@@ -21,6 +21,7 @@ from regioncap.jobs.gpu_time import BusyClock
 from regioncap.jobs.output import output_record
 from regioncap.jobs.retry import Again
 from regioncap.jobs.reuse import Captions, fingerprint
+from regioncap.parallel import REAL, Runtime
 from regioncap.records import Problem, Region, RenderedRecord, dump_lines, load_lines
 from regioncap.services.attempts import Quarantine
 from regioncap.services.progress import Progress
@@ -40,6 +41,7 @@ class CaptionStage:
         gpus: How many GPUs the engine keeps busy.
         keep_captions: Whether captions are kept for later jobs that reuse them.
         threads: Requests to the store at a time, over all shards in hand.
+        runtime: The clock and the threads.
     """
 
     def __init__(
@@ -52,17 +54,19 @@ class CaptionStage:
         gpus: int = 0,
         keep_captions: bool = True,
         threads: int = 16,
+        runtime: Runtime = REAL,
     ) -> None:
         self._store = store
         self._engine = engine
         self._progress = progress
         self._limits = Limits.of(settings)
         self._originals = Originals(store, settings)
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="caption-io")
+        self._pool = runtime.pool(threads, "caption-io")
         self._captions = Captions(store, self._pool)
         self._keep_captions = keep_captions
         self._gpus = gpus
-        self._clock = BusyClock()
+        self._clock = BusyClock(runtime.monotonic)
+        self._runtime = runtime
         self._lock = threading.Lock()
         #: Requests in the engine, with their jobs.
         self._asked: list[tuple[str, Future[list[Captioned]]]] = []
@@ -111,7 +115,7 @@ class CaptionStage:
             retry.end(self._store, job.job, shard)
         progress = self._progress(job.job)
         if progress.note_part(shard, results.summarize(part)) >= job.shards:
-            finish.finish(self._store, progress, job)
+            finish.finish(self._store, progress, job, runtime=self._runtime)
         return outcome
 
     def _save(self, key: str, made: bytes, *, replace: bool) -> bytes:

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from regioncap import keys
-from regioncap.job import Job, Summary, now, sums
+from regioncap.job import Job, Summary, sums
 from regioncap.jobs.results import summarize
 from regioncap.jobs.success import SuccessWriter
+from regioncap.parallel import REAL, Runtime
 from regioncap.services.progress import Progress
 from regioncap.services.store import Store
 
@@ -16,7 +17,9 @@ from regioncap.services.store import Store
 _AT_A_TIME = 1000
 
 
-def finish(store: Store, progress: Progress, job: Job) -> Summary | None:
+def finish(
+    store: Store, progress: Progress, job: Job, *, runtime: Runtime = REAL
+) -> Summary | None:
     """Writes `_SUCCESS` if every part is there; doing it twice does no harm.
 
     Progress is a cache: what it does not know of a part is read from the part.
@@ -29,7 +32,7 @@ def finish(store: Store, progress: Progress, job: Job) -> Summary | None:
         if summary is None:
             return None
         writer.add(key, summary)
-    finished = now()
+    finished = runtime.now()
     success = Summary(
         job=job.job,
         finished=finished,

@@ -13,6 +13,7 @@ from regioncap import keys
 from regioncap.job import Job
 from regioncap.jobs import catalogue, finish, retry
 from regioncap.jobs.results import summarize
+from regioncap.parallel import REAL, Runtime
 from regioncap.services.backlog import Backlog, read_backlog
 from regioncap.services.progress import Progress
 from regioncap.services.queue import Sender
@@ -30,7 +31,13 @@ class Reconciled(NamedTuple):
 
 
 def reconcile(
-    store: Store, progress: Progress, sender: Sender, job: Job, backlog: Backlog | None = None
+    store: Store,
+    progress: Progress,
+    sender: Sender,
+    job: Job,
+    backlog: Backlog | None = None,
+    *,
+    runtime: Runtime = REAL,
 ) -> Reconciled:
     """Brings one job's queue and progress in line with the store.
 
@@ -40,6 +47,7 @@ def reconcile(
         sender: Sends what is missing.
         job: The job.
         backlog: What is in the queue; read if not given.
+        runtime: The clock.
 
     Raises:
         ServiceError: The store or Redis is away; doing it again does no harm.
@@ -56,7 +64,7 @@ def reconcile(
     backlog = backlog or read_backlog(progress.redis, {job.settings.queue})
     rendered = _rebuild(store, progress, job, again)
     todo = set(range(job.shards)) - progress.done()
-    if not todo and finish.finish(store, progress, job) is not None:
+    if not todo and finish.finish(store, progress, job, runtime=runtime) is not None:
         return Reconciled("finished", [], [])
     queued = {n for n in todo if (job.job, n) in backlog.render}
     waiting = {n for n in todo if (job.job, n) in backlog.caption}

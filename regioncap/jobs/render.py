@@ -7,7 +7,6 @@ stage raises means that the shard could not be done at all and is to be tried ag
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 from regioncap import keys
 from regioncap.errors import RecordError
@@ -15,6 +14,7 @@ from regioncap.inputs.originals import Originals
 from regioncap.job import Job
 from regioncap.jobs import catalogue, retry
 from regioncap.jobs.retry import Again
+from regioncap.parallel import REAL, Runtime
 from regioncap.records import InputRecord, Problem, RenderedRecord, dump_lines, load_lines
 from regioncap.services.attempts import Quarantine
 from regioncap.services.progress import Progress
@@ -34,6 +34,7 @@ class RenderStage:
         sender: Asks for the next stage.
         progress: Gives the progress of a job.
         threads: Requests to the store at a time.
+        runtime: The threads.
     """
 
     def __init__(
@@ -44,13 +45,14 @@ class RenderStage:
         progress: Callable[[str], Progress],
         *,
         threads: int = 8,
+        runtime: Runtime = REAL,
     ) -> None:
         self._store = store
         self._sender = sender
         self._progress = progress
         self._limits = Limits.of(settings)
         self._originals = Originals(store, settings)
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="render-io")
+        self._pool = runtime.pool(threads, "render-io")
 
     def run(self, job_id: str, shard: int, quarantine: Quarantine | None = None) -> str:
         """Does one shard and asks for its captions; returns what became of it, for the log.

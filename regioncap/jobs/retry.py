@@ -15,6 +15,7 @@ from regioncap import keys
 from regioncap.job import Job
 from regioncap.jobs import catalogue
 from regioncap.jobs.results import parse_part, read_parts, summarize
+from regioncap.parallel import REAL, Runtime
 from regioncap.services.attempts import Attempts
 from regioncap.services.progress import Progress
 from regioncap.services.store import Store
@@ -46,7 +47,12 @@ def pending(store: Store, job_id: str) -> set[int]:
 
 
 def begin(
-    store: Store, progress: Progress, job: Job, flagged: Set[int] = frozenset()
+    store: Store,
+    progress: Progress,
+    job: Job,
+    flagged: Set[int] = frozenset(),
+    *,
+    runtime: Runtime = REAL,
 ) -> dict[int, Again]:
     """Opens a finished job again for its failed and flagged records; queues nothing.
 
@@ -57,6 +63,7 @@ def begin(
         progress: The job's progress.
         job: The job.
         flagged: Further records, by index, that are to be captioned again.
+        runtime: The clock and the threads.
 
     Returns:
         What is to be done again, by shard; empty if no record can be.
@@ -68,7 +75,7 @@ def begin(
     chosen = {shard: Again(indices=set()) for shard in pending(store, job.job)}
     if catalogue.find_success(store, job.job) is None and not chosen:
         raise catalogue.not_finished(job)
-    for shard, part in read_parts(store, job):
+    for shard, part in read_parts(store, job, runtime=runtime):
         progress.note_part(shard, summarize(part))
         failed, further = _failed(part), flagged & set(job.shard_records(shard))
         if failed or further:

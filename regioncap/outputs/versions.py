@@ -20,12 +20,12 @@ from typing import Any
 
 from regioncap import keys
 from regioncap.errors import UsageError
-from regioncap.job import Job, Summary, now, parse_summary, sums
+from regioncap.job import Job, Summary, parse_summary, sums
 from regioncap.jobs import catalogue
 from regioncap.jobs.results import parse_part, summarize
 from regioncap.jobs.success import SuccessWriter
 from regioncap.outputs.edits import Edit, Edits
-from regioncap.parallel import map_ahead
+from regioncap.parallel import REAL, Runtime, map_ahead
 from regioncap.records import dump_lines
 from regioncap.services.store import Store
 
@@ -40,7 +40,7 @@ class Changes:
     kept_as: str | None = None
 
 
-def apply_edits(store: Store, job: Job, edits: Edits) -> Changes:
+def apply_edits(store: Store, job: Job, edits: Edits, *, runtime: Runtime = REAL) -> Changes:
     """Makes a new version of the results with corrected captions.
 
     Args:
@@ -66,7 +66,7 @@ def apply_edits(store: Store, job: Job, edits: Edits) -> Changes:
     if not changes.captions:
         return changes
     if not is_kept:
-        _copy(store, job, base, prefix)
+        _copy(store, job, base, prefix, runtime)
         store.put(f"{prefix}_SUCCESS", success, "application/json")
     summary = parse_summary(success)
     summary.version = number + 1
@@ -91,12 +91,12 @@ def _next_version(store: Store, job_id: str, success: bytes) -> tuple[int, bool]
     return number, False
 
 
-def _copy(store: Store, job: Job, base: str, prefix: str) -> None:
+def _copy(store: Store, job: Job, base: str, prefix: str, runtime: Runtime) -> None:
     def copy(shard: int) -> None:
         name = keys.part_name(shard)
         store.put(prefix + name, store.get(base + name), "application/x-ndjson")
 
-    for _ in map_ahead(copy, range(job.shards)):
+    for _ in map_ahead(copy, range(job.shards), runtime=runtime):
         pass
 
 
@@ -115,7 +115,7 @@ def _edited_parts(
     store: Store, job: Job, base: str, edits: Edits, changes: Changes
 ) -> Iterator[tuple[int, bytes]]:
     """All parts with the edits applied, in order; those without edits byte for byte."""
-    at = now().isoformat()
+    at = REAL.now().isoformat()
     for shard in range(job.shards):
         part = store.get(base + keys.part_name(shard))
         if any(index in edits for index in job.shard_records(shard)):
