@@ -16,7 +16,7 @@ from regioncap.engines.thread import EngineThread
 from regioncap.errors import NotFoundError, StoppedError, StoreError
 from regioncap.inputs.originals import Originals
 from regioncap.job import Job
-from regioncap.jobs import catalogue, finish, results, retry
+from regioncap.jobs import catalogue, finish, markers, results, retry
 from regioncap.jobs.gpu_time import BusyClock
 from regioncap.jobs.output import output_record
 from regioncap.jobs.retry import Again
@@ -25,7 +25,7 @@ from regioncap.parallel import REAL, Runtime
 from regioncap.records import Problem, Region, RenderedRecord, dump_lines, load_lines
 from regioncap.services.attempts import Quarantine
 from regioncap.services.progress import Progress
-from regioncap.services.store import Store
+from regioncap.services.store import Found, Store
 from regioncap.settings import Settings
 from regioncap.views.view import Limits, Shown, crop_regions
 
@@ -105,57 +105,72 @@ class CaptionStage:
             future.cancel()
 
     def _run(self, job: Job, shard: int, quarantine: Quarantine | None) -> str:
-        key = keys.part_key(job.job, "results", shard)
-        part, outcome = self._store.find(key), "already done"
-        again = retry.find(self._store, job.job, shard)
-        if part is None or again is not None:
-            made = self._part(job, shard, part, again, quarantine)
-            part, outcome = self._save(key, made, replace=again is not None), "done"
-        if again is not None:
-            retry.end(self._store, job.job, shard)
+        part = self._store.find_tagged(keys.part_key(job.job, "results", shard))
+        again = None if part is None else retry.find(self._store, job.job, shard)
+        outcome = "already done"
+        if part is None:
+            part, outcome = self._first(job, shard, quarantine), "done"
+        elif again is not None:
+            part, outcome = self._again(job, shard, part, again, quarantine), "done"
+            retry.end(self._store, again)
         progress = self._progress(job.job)
-        if progress.note_part(shard, results.summarize(part)) >= job.shards:
+        summary = results.summarize(part.data) | {"etag": part.etag}
+        if progress.note_part(shard, summary) >= job.shards:
             finish.finish(self._store, progress, job, runtime=self._runtime)
         return outcome
 
-    def _save(self, key: str, made: bytes, *, replace: bool) -> bytes:
-        """Writes the part and returns the one that stands.
+    def _first(self, job: Job, shard: int, quarantine: Quarantine | None) -> Found:
+        """Makes the results part, and returns the one that stands.
 
         Where two workers have done the same shard, the first one's stays: readers may have seen it,
         and with sampling the second one's differs.
         """
-        if replace:
-            self._store.put(key, made, "application/x-ndjson")
-        elif not self._store.put_new(key, made, "application/x-ndjson"):
-            return self._store.get(key)
-        return made
+        key = keys.part_key(job.job, "results", shard)
+        lines, keep = self._caption(self._rendered(job, shard), job, shard, quarantine)
+        made = dump_lines(lines)
+        etag = self._store.put_new(key, made, "application/x-ndjson")
+        if etag is None:
+            return self._standing(key)
+        keep({line["index"] for line in lines})
+        return Found(made, etag)
 
-    def _part(
-        self,
-        job: Job,
-        shard: int,
-        known: bytes | None,
-        again: Again | None,
-        quarantine: Quarantine | None,
-    ) -> bytes:
-        """The results part; for a retry the known one, with what is chosen done again."""
+    def _again(
+        self, job: Job, shard: int, part: Found, again: Again, quarantine: Quarantine | None
+    ) -> Found:
+        """Does records again and puts them into the part as it then is; returns what stands."""
+        key = keys.part_key(job.job, "results", shard)
+        wanted = {each["index"] for each in results.parse_part(part.data) if again.wants(each)}
+        chosen = [each for each in self._rendered(job, shard) if each.index in wanted]
+        lines, keep = self._caption(chosen, job, shard, quarantine, anew=again.flagged)
+        made = {line["index"]: line for line in lines}
+        while True:
+            new, placed = retry.merged(part.data, made, again)
+            if not placed:
+                return part
+            with markers.changing(self._store, job.job):
+                etag = self._store.put_matching(key, new, part.etag, "application/x-ndjson")
+            if etag is not None:
+                keep(placed)
+                return Found(new, etag)
+            part = self._standing(key)
+            if not any(map(self._store.exists, again.keys)):
+                return part  # another worker has done it, or it was cancelled
+
+    def _standing(self, key: str) -> Found:
+        part = self._store.find_tagged(key)
+        if part is None:
+            raise StoreError(f"{key} is gone from the store")
+        return part
+
+    def _rendered(self, job: Job, shard: int) -> list[RenderedRecord]:
         try:
-            rendered = self._store.get(keys.part_key(job.job, "rendered", shard))
+            part = self._store.get(keys.part_key(job.job, "rendered", shard))
         except NotFoundError:
             # Reconciling finds it out and has it rendered; until then the shard waits.
             raise StoreError(
                 f"shard {shard} of {job.job} is not rendered", code="not-rendered"
             ) from None
-        records = load_lines(RenderedRecord, rendered)
-        if known is None or again is None:
-            return dump_lines(self._caption(records, job, shard, quarantine))
-        before = results.parse_part(known)
-        failed = {record["index"] for record in before if record["error"] is not None}
-        wanted = failed & again.indices | again.flagged
-        chosen = [record for record in records if record.index in wanted]
-        lines = self._caption(chosen, job, shard, quarantine, anew=again.flagged)
-        done = {line["index"]: line for line in lines}
-        return dump_lines(done.get(record["index"], record) for record in before)
+        return load_lines(RenderedRecord, part)
 
     def _caption(
         self,
@@ -164,8 +179,12 @@ class CaptionStage:
         shard: int,
         quarantine: Quarantine | None,
         anew: Set[int] = frozenset(),
-    ) -> list[dict[str, Any]]:
-        """Lines of the results; captions made earlier are not taken over for records `anew`."""
+    ) -> tuple[list[dict[str, Any]], Callable[[Set[int]], None]]:
+        """Lines of the results; captions made earlier are not taken over for records `anew`.
+
+        Also returns what keeps captions for later jobs, to be called with the places of those that
+        the results hold.
+        """
         names = self._fingerprints(records, job)
         old = [record for record in records if record.index not in anew]
         known = self._captions.find(old, names) if job.settings.reuse else {}
@@ -174,10 +193,13 @@ class CaptionStage:
             done = self._ask(rest, job)
         else:
             done = [self._alone(record, job, quarantine) for record in rest]
-        if self._keep_captions:
-            self._captions.keep(done, names, job)
+
+        def keep(placed: Set[int]) -> None:
+            if self._keep_captions:
+                self._captions.keep([d for d in done if d.record.index in placed], names, job)
+
         whole = known | {captioned.record.index: captioned for captioned in done}
-        return [self._output(whole[record.index], job, shard) for record in records]
+        return [self._output(whole[record.index], job, shard) for record in records], keep
 
     def _fingerprints(self, records: Sequence[RenderedRecord], job: Job) -> dict[int, str]:
         if not (self._keep_captions or job.settings.reuse):

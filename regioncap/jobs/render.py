@@ -66,29 +66,34 @@ class RenderStage:
         if self._store.exists(keys.cancelled_key(job_id)):
             return "cancelled"
         key = keys.part_key(job_id, "rendered", shard)
-        again = retry.find(self._store, job_id, shard)
         outcome = "already done"
-        if again is not None or not self._store.exists(key):
-            part = self._rendered(job, shard, again, quarantine)
-            self._store.put(key, dump_lines(part), "application/x-ndjson")
+        if not self._store.exists(key):
+            part = self._render(self._submitted(job, shard), job, quarantine)
+            self._store.put_new(key, dump_lines(part), "application/x-ndjson")
+            outcome = "done"
+        elif again := retry.find(self._store, job_id, shard):
+            self._render_again(key, job, shard, again, quarantine)
             outcome = "done"
         self._progress(job_id).note_rendered(shard)
         self._sender.caption(job, [shard])
         return outcome
 
-    def _rendered(
-        self, job: Job, shard: int, again: Again | None, quarantine: Quarantine | None
-    ) -> list[RenderedRecord]:
-        """The shard's records, rendered; for a retry, those again that failed in this stage."""
-        records = self._submitted(job, shard)
-        known = self._store.find(keys.part_key(job.job, "rendered", shard)) if again else None
-        if again is None or known is None:
-            return self._render(records, job, quarantine)
-        before = load_lines(RenderedRecord, known)
-        failed = {r.index for r in before if r.error is not None and r.error.stage == "render"}
-        chosen = [record for record in records if record.index in failed & again.indices]
-        done = {record.index: record for record in self._render(chosen, job, quarantine)}
-        return [done.get(record.index, record) for record in before]
+    def _render_again(
+        self, key: str, job: Job, shard: int, again: Again, quarantine: Quarantine | None
+    ) -> None:
+        """Renders records of a retry that failed in this stage, into the part as it then is."""
+        done: dict[int, RenderedRecord] = {}
+        while (part := self._store.find_tagged(key)) is not None:
+            before = load_lines(RenderedRecord, part.data)
+            failed = {r.index for r in before if r.error is not None and r.error.stage == "render"}
+            wanted = failed & again.indices
+            rest = [r for r in self._submitted(job, shard) if r.index in wanted - done.keys()]
+            done |= {record.index: record for record in self._render(rest, job, quarantine)}
+            if not wanted:
+                return
+            new = dump_lines(done[r.index] if r.index in wanted else r for r in before)
+            if self._store.put_matching(key, new, part.etag, "application/x-ndjson"):
+                return
 
     def _submitted(self, job: Job, shard: int) -> list[InputRecord]:
         """The shard's records; should their part be gone, each of them says so."""

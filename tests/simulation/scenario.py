@@ -137,20 +137,26 @@ class Person:
         index = world.random.randrange(job.records)
         words = f"a person's words {world.name('w')}"
         edits = {index: Edit({1: words}, by="a person")}
-        done = versions.apply_edits(world.store(), job, edits, runtime=world.runtime)
+        done = versions.apply_edits(
+            world.store(), self._progress(), job, edits, runtime=world.runtime
+        )
         if done.captions:
             self.words[index] = words
         return f"{index}: {words} {done}"
 
     def _cancel(self) -> str:
-        done = cancel(self.scenario.world.store(), self._job(), runtime=self.scenario.world.runtime)
-        self.cancelled = self.cancelled or done
-        return str(done)
+        world = self.scenario.world
+        done = cancel(world.store(), self._progress(), self._job(), runtime=world.runtime)
+        self.cancelled = self.cancelled or done == "cancelled"
+        return done
 
     def _gc(self) -> str:
         world = self.scenario.world
         search = Search(world.store(), world.runtime.now(), timedelta(days=30))
         return str([rubbish.remove() for rubbish in search.run()])
+
+    def _progress(self) -> Progress:
+        return Progress(self.scenario.world.redis_client(), self._job().job)
 
     def _job(self) -> Job:
         assert self.job is not None
@@ -242,10 +248,15 @@ class Scenario:
         for person in self.people:
             job = person._job()
             ends = keys.success_key(job.job), keys.cancelled_key(job.job)
-            if store.exists(keys.open_key(job.job)) or not any(map(store.exists, ends)):
+            if self._is_open(job) or not any(map(store.exists, ends)):
                 return False
         server = self.world.redis_server
         return not any(server.do_exists(key) for key in ("render", "caption", "unacked"))
+
+    def _is_open(self, job: Job) -> bool:
+        """Whether anything is to be done; the marker of a change whose process died stays."""
+        marked = self.plain.list_stored(keys.open_key(job.job))
+        return bool(retry.pending(self.plain, job.job)) or any(not m.size_bytes for m in marked)
 
     def _check(self) -> None:
         for person in self.people:
