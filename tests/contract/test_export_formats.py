@@ -16,7 +16,7 @@ import pytest
 
 from regioncap.errors import StoreError, UsageError
 from regioncap.outputs.exports import FORMATS, export, get, parquet
-from regioncap.outputs.exports.base import BOX_CONVENTION, Format, Item, Encoded
+from regioncap.outputs.exports.base import BOX_CONVENTION, Encoded, Format, Item
 from tests.support.exported import (
     ABOUT,
     BOX_READERS,
