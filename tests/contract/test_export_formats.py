@@ -16,7 +16,7 @@ import pytest
 
 from regioncap.errors import StoreError, UsageError
 from regioncap.outputs.exports import FORMATS, export, get, parquet
-from regioncap.outputs.exports.base import BOX_CONVENTION, Format, Item, Encoded
+from regioncap.outputs.exports.base import BOX_CONVENTION, Encoded, Format, Item
 from tests.support.exported import (
     ABOUT,
     BOX_READERS,
@@ -79,6 +79,15 @@ def test_every_caption_comes_back_with_its_box(name: str, tmp_path: Path) -> Non
     found = READERS[name](write(name, records, tmp_path / "out"))
 
     assert sorted(found) == captions(records)
+
+
+@formats
+def test_what_utf8_has_no_form_for_becomes_a_question_mark(name: str, tmp_path: Path) -> None:
+    odd = result(0, [region(1, [8, 6, 16.5, 12], "a \ud800 box")], id="\udfff", meta={"\ud800": 1})
+
+    (found,) = READERS[name](write(name, [odd], tmp_path / "out"))
+
+    assert found.caption == "a ? box"
 
 
 @formats
