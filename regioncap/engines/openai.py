@@ -19,7 +19,7 @@ from regioncap.engines.base import Answer, CaptionRequest, Sampling, answer_all
 from regioncap.errors import EngineDeadError, EngineStartError, RequestError
 from regioncap.records import Prompt
 from regioncap.settings import Settings
-from regioncap.views.pixels import PATCH
+from regioncap.views.sizes import PATCH
 
 if TYPE_CHECKING:
     from openai import APIError, AsyncOpenAI

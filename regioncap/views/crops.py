@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from regioncap.views.boxes import Box, Size, scale_xyxy
-from regioncap.views.marks.base import Rect, pixel_rect
-from regioncap.views.pixels import fit_size, size_of
+from regioncap.views.boxes import Box, Rect, Size, pixel_rect, scale_xyxy
+from regioncap.views.pixels import size_of
+from regioncap.views.sizes import fit_size
 
 #: The crop is this many times as wide and high as the region.
 CONTEXT = 1.5

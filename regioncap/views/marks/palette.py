@@ -13,7 +13,8 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from regioncap.views.marks.base import Rect, Rgb
+from regioncap.views.boxes import Rect
+from regioncap.views.marks.base import Rgb
 from regioncap.views.marks.vision import EYES, contrast, difference
 
 BLACK: Rgb = (0, 0, 0)

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regioncap.views.marks.base import Rect, Rgb
+from regioncap.views.boxes import Rect
+from regioncap.views.marks.base import Rgb
 from regioncap.views.marks.palette import PALETTE, assign_colours, likeness, text_rgb
 from regioncap.views.marks.vision import contrast, difference
 
