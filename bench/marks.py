@@ -24,7 +24,8 @@ from PIL import Image
 from regioncap.views.boxes import Box, Size, intersection_xyxy, pixel_rect
 from regioncap.views.marks import STYLES, Mark, MarkStyle
 from regioncap.views.marks.base import Rgb, fill
-from regioncap.views.marks.vision import EYES, contrast, difference
+from regioncap.views.marks.palette import contrast
+from tests.support.vision import EYES, difference
 
 COUNTS = (1, 5, 10, 20)
 SIZES_WH: tuple[Size, ...] = ((640, 480), (1024, 768), (1920, 1080))

@@ -74,7 +74,10 @@ def test_a_rendered_part_of_an_older_version_is_read_and_written_as_it_was() -> 
 
 
 def test_a_view_whose_lists_do_not_fit_is_refused() -> None:
-    for wrong in ({"boxes_xyxy": []}, {"numbers": [1]}, {"boxes_xyxy": [[1, 2], [3, 4]]}):
+    wrongs: list[dict[str, object]] = [
+        {"boxes_xyxy": []}, {"numbers": [1]}, {"boxes_xyxy": [[1, 2], [3, 4]]},
+    ]  # fmt: skip
+    for wrong in wrongs:
         line = json.loads(RENDERED.read_bytes().splitlines()[0])
         line["views"][0] |= wrong
         with pytest.raises(ValueError, match="views"):

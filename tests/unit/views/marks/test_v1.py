@@ -8,9 +8,8 @@ from numpy.typing import NDArray
 
 from regioncap.views.boxes import Rect, Size, intersection_xyxy, pixel_rect
 from regioncap.views.marks.base import Mark, fill, grow, sides
-from regioncap.views.marks.palette import BLACK, PALETTE, WHITE, text_rgb
+from regioncap.views.marks.palette import BLACK, PALETTE, WHITE, contrast, text_rgb
 from regioncap.views.marks.v1 import V1Style
-from regioncap.views.marks.vision import contrast
 
 STYLE = V1Style()
 SIZE_WH: Size = (640, 420)
