@@ -8,7 +8,7 @@ pixels with the origin at the top left and right and bottom exclusive; `size_wh`
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 Box = tuple[float, float, float, float]
 #: A box in whole pixels, xyxy.
@@ -82,14 +82,24 @@ def pixel_rect(box_xyxy: Box, size_wh: Size) -> Rect:
     is nearest to its right lower one. Marks are drawn around these pixels, and kept captions are
     found by them: another rounding would draw and caption everything anew.
     """
-    x1, x2 = _pixel_span(box_xyxy[0], box_xyxy[2], size_wh[0])
-    y1, y2 = _pixel_span(box_xyxy[1], box_xyxy[3], size_wh[1])
-    return x1, y1, x2, y2
+    return _in_pixels(box_xyxy, size_wh, round)
 
 
-def _pixel_span(low: float, high: float, length: int) -> tuple[int, int]:
-    first = min(max(math.floor(low + _ROUNDING_ERROR), 0), length - 1)
-    return first, min(max(round(high), first + 1), length)
+def rect_around(box_xyxy: Box, size_wh: Size) -> Rect:
+    """All pixels that a box touches: inside the picture, and at least 1 by 1."""
+    return _in_pixels(box_xyxy, size_wh, lambda end: math.ceil(end - _ROUNDING_ERROR))
+
+
+def _in_pixels(box_xyxy: Box, size_wh: Size, whole: Callable[[float], int]) -> Rect:
+    left, top = (
+        min(max(math.floor(start + _ROUNDING_ERROR), 0), length - 1)
+        for start, length in zip(box_xyxy[:2], size_wh, strict=True)
+    )
+    right, bottom = (
+        min(max(whole(end), start + 1), length)
+        for start, end, length in zip((left, top), box_xyxy[2:], size_wh, strict=True)
+    )
+    return left, top, right, bottom
 
 
 def normalize_xyxy(box_xyxy: Box, size_wh: Size) -> list[float]:
