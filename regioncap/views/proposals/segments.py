@@ -23,9 +23,8 @@ _WORK_SIDE = 96
 _TEXTURE_WEIGHT = 2.0
 #: Boxes smaller than this share of the picture score less, in proportion.
 _SMALL_SHARE = 0.02
-#: What scores less is noise: about two just noticeable steps of lightness, of 100.
-_LEAST_SCORE = 2.0
-
+#: What scores less is noise: some five just noticeable steps of lightness, of 100.
+_LEAST_SCORE = 5.0
 #: The longer side over the shorter; beyond it lie the blurred edges between two things.
 _MOST_OBLONG = 18.0
 
