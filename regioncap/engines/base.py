@@ -63,6 +63,8 @@ class Engine(Protocol):
     name: str
     #: The model that answers, as recorded in the results.
     model: str
+    #: Which version of it; empty where that cannot be known, or there is but one.
+    model_revision: str
 
     async def start(self) -> None:
         """Loads the model and answers one request to warm up.

@@ -34,6 +34,7 @@ class BaselineEngine:
 
     name = "baseline"
     model = "baseline-1"
+    model_revision = ""
 
     async def start(self) -> None:
         """Has nothing to load; computes the table of colour names before the first request."""

@@ -45,6 +45,7 @@ class OpenAIEngine:
     """
 
     name = "openai"
+    model_revision = ""
 
     def __init__(
         self,

@@ -72,7 +72,7 @@ def fingerprint(record: RenderedRecord, job: Job, engine: Engine) -> str | None:
             job.prompt_template,
         ],
         "sampling": job.settings.model_dump(include=sampled),
-        "engine": [engine.name, engine.model, getattr(engine, "model_revision", "")],
+        "engine": [engine.name, engine.model, engine.model_revision],
     }
     text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
