@@ -25,7 +25,8 @@ def make(settings: Settings) -> Engine:
     """The engine that the settings name, not started yet.
 
     Raises:
-        UsageError: What it needs is not installed, or its settings do not fit.
+        EngineStartError: What it needs is not installed.
+        UsageError: Its settings do not fit.
     """
     engine: Engine = import_module(f"{__name__}.{settings.engine}").from_settings(settings)
     return engine
