@@ -20,13 +20,13 @@ from regioncap.jobs import catalogue, finish, results, retry
 from regioncap.jobs.gpu_time import BusyClock
 from regioncap.jobs.output import output_record
 from regioncap.jobs.retry import Again
-from regioncap.jobs.reuse import Captions, fingerprint
+from regioncap.jobs.reuse import KeptCaptions, fingerprint
 from regioncap.records import Problem, Region, RenderedRecord, dump_lines, load_lines
 from regioncap.services.attempts import Quarantine
 from regioncap.services.progress import Progress
 from regioncap.services.store import Store
 from regioncap.settings import Settings
-from regioncap.views.view import Limits, Shown, crop_regions
+from regioncap.views.view import Limits, Shown, ViewSettings, crop_regions
 
 
 class CaptionStage:
@@ -59,8 +59,8 @@ class CaptionStage:
         self._limits = Limits.of(settings)
         self._originals = Originals(store, settings)
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="caption-io")
-        self._captions = Captions(store, self._pool)
-        self._keep_captions = keep_captions
+        self._kept = KeptCaptions(store, self._pool)
+        self._keeps = keep_captions
         self._gpus = gpus
         self._clock = BusyClock()
         self._lock = threading.Lock()
@@ -82,7 +82,7 @@ class CaptionStage:
         if self._store.exists(keys.cancelled_key(job_id)):
             return "cancelled"
         try:
-            return self._run(job, shard, quarantine)
+            return self._do_shard(job, shard, quarantine)
         except CancelledError:
             if self._store.exists(keys.cancelled_key(job_id)):
                 return "cancelled"
@@ -100,41 +100,43 @@ class CaptionStage:
         for future in chosen:
             future.cancel()
 
-    def _run(self, job: Job, shard: int, quarantine: Quarantine | None) -> str:
+    def _do_shard(self, job: Job, shard: int, quarantine: Quarantine | None) -> str:
         key = keys.part_key(job.job, "results", shard)
-        part, outcome = self._store.find(key), "already done"
-        again = retry.find(self._store, job.job, shard)
-        if part is None or again is not None:
-            made = self._part(job, shard, part, again, quarantine)
-            part, outcome = self._save(key, made, replace=again is not None), "done"
+        known, again = self._store.find(key), retry.find(self._store, job.job, shard)
+        if known is not None and again is None:
+            summary, outcome = results.summarize(known), "already done"
+        else:
+            lines = self._make_part(job, shard, known, again, quarantine)
+            summary, outcome = self._save(key, lines, replace=again is not None), "done"
         if again is not None:
             retry.end(self._store, job.job, shard)
         progress = self._progress(job.job)
-        if progress.note_part(shard, results.summarize(part)) >= job.shards:
+        if progress.note_part(shard, summary) >= job.shards:
             finish.finish(self._store, progress, job)
         return outcome
 
-    def _save(self, key: str, made: bytes, *, replace: bool) -> bytes:
-        """Writes the part and returns the one that stands.
+    def _save(self, key: str, lines: Sequence[dict[str, Any]], *, replace: bool) -> dict[str, Any]:
+        """Writes the part and returns the summary of the one that stands.
 
         Where two workers have done the same shard, the first one's stays: readers may have seen it,
         and with sampling the second one's differs.
         """
+        part = dump_lines(lines)
         if replace:
-            self._store.put(key, made, "application/x-ndjson")
-        elif not self._store.put_new(key, made, "application/x-ndjson"):
-            return self._store.get(key)
-        return made
+            self._store.put(key, part, "application/x-ndjson")
+        elif not self._store.put_new(key, part, "application/x-ndjson"):
+            return results.summarize(self._store.get(key))
+        return results.summary_of(part, lines)
 
-    def _part(
+    def _make_part(
         self,
         job: Job,
         shard: int,
         known: bytes | None,
         again: Again | None,
         quarantine: Quarantine | None,
-    ) -> bytes:
-        """The results part; for a retry the known one, with what is chosen done again."""
+    ) -> list[dict[str, Any]]:
+        """Lines of the results; for a retry the known ones, with what is chosen done again."""
         try:
             rendered = self._store.get(keys.part_key(job.job, "rendered", shard))
         except NotFoundError:
@@ -144,16 +146,16 @@ class CaptionStage:
             ) from None
         records = load_lines(RenderedRecord, rendered)
         if known is None or again is None:
-            return dump_lines(self._caption(records, job, shard, quarantine))
+            return self._caption_all(records, job, shard, quarantine)
         before = results.parse_part(known)
         failed = {record["index"] for record in before if record["error"] is not None}
         wanted = failed & again.indices | again.flagged
         chosen = [record for record in records if record.index in wanted]
-        lines = self._caption(chosen, job, shard, quarantine, anew=again.flagged)
+        lines = self._caption_all(chosen, job, shard, quarantine, anew=again.flagged)
         done = {line["index"]: line for line in lines}
-        return dump_lines(done.get(record["index"], record) for record in before)
+        return [done.get(record["index"], record) for record in before]
 
-    def _caption(
+    def _caption_all(
         self,
         records: Sequence[RenderedRecord],
         job: Job,
@@ -164,29 +166,30 @@ class CaptionStage:
         """Lines of the results; captions made earlier are not taken over for records `anew`."""
         names = self._fingerprints(records, job)
         old = [record for record in records if record.index not in anew]
-        known = self._captions.find(old, names) if job.settings.reuse else {}
+        known = self._kept.find(old, names) if job.settings.reuse else {}
         rest = [record for record in records if record.index not in known]
+        how = ViewSettings.of(job, self._limits)
         if quarantine is None:
-            done = self._ask(rest, job)
+            done = self._ask_engine(rest, how)
         else:
-            done = [self._alone(record, job, quarantine) for record in rest]
-        if self._keep_captions:
-            self._captions.keep(done, names, job)
+            done = [self._ask_in_quarantine(record, how, quarantine) for record in rest]
+        if self._keeps:
+            self._kept.keep(done, names, job)
         whole = known | {captioned.record.index: captioned for captioned in done}
-        return [self._output(whole[record.index], job, shard) for record in records]
+        return [self._line(whole[record.index], job, shard) for record in records]
 
     def _fingerprints(self, records: Sequence[RenderedRecord], job: Job) -> dict[int, str]:
-        if not (self._keep_captions or job.settings.reuse):
+        if not (self._keeps or job.settings.reuse):
             return {}
         named = ((r.index, fingerprint(r, job, self._engine.engine)) for r in records)
         return {index: name for index, name in named if name is not None}
 
-    def _ask(self, records: Sequence[RenderedRecord], job: Job) -> list[Captioned]:
+    def _ask_engine(self, records: Sequence[RenderedRecord], how: ViewSettings) -> list[Captioned]:
         pictures = self._fetch(records)
         future = self._engine.run(
-            caption_records(records, pictures, self._engine.engine, job, self._crops(job))
+            caption_records(records, pictures, self._engine.engine, how, self._crop_maker(how))
         )
-        entry = (job.job, future)
+        entry = (how.name, future)
         with self._lock:
             self._asked.append(entry)
         try:
@@ -200,23 +203,28 @@ class CaptionStage:
             captioned.gpu_ms = round(1000 * share.seconds * self._gpus / len(asked))
         return done
 
-    def _alone(self, record: RenderedRecord, job: Job, quarantine: Quarantine) -> Captioned:
+    def _ask_in_quarantine(
+        self, record: RenderedRecord, how: ViewSettings, quarantine: Quarantine
+    ) -> Captioned:
+        def work() -> Captioned:
+            return self._ask_engine([record], how)[0]
+
         def give_up(problem: Problem) -> Captioned:
             return Captioned(record.model_copy(update={"error": problem}))
 
-        return quarantine.alone(record.index, lambda: self._ask([record], job)[0], give_up)
+        return quarantine.alone(record.index, work, give_up)
 
     def _fetch(self, records: Sequence[RenderedRecord]) -> dict[str, bytes]:
         view_keys = [view.key for record in records for view in record.views]
         return dict(zip(view_keys, self._pool.map(self._store.get, view_keys), strict=True))
 
-    def _crops(self, job: Job) -> CropMaker:
+    def _crop_maker(self, how: ViewSettings) -> CropMaker:
         def crop(record: RenderedRecord, chosen: Sequence[Region]) -> list[Shown]:
-            return crop_regions(record, chosen, self._originals.read(record), job, self._limits)
+            return crop_regions(record, chosen, self._originals.read(record), how)
 
         return crop
 
-    def _output(self, captioned: Captioned, job: Job, shard: int) -> dict[str, Any]:
+    def _line(self, captioned: Captioned, job: Job, shard: int) -> dict[str, Any]:
         record = output_record(
             captioned,
             job,

@@ -22,7 +22,7 @@ from regioncap.services.queue import Sender
 from regioncap.services.store import Store
 from regioncap.settings import Settings
 from regioncap.views.render import Rendered, render_record
-from regioncap.views.view import Limits
+from regioncap.views.view import Limits, ViewSettings
 
 
 class RenderStage:
@@ -67,25 +67,25 @@ class RenderStage:
         again = retry.find(self._store, job_id, shard)
         outcome = "already done"
         if again is not None or not self._store.exists(key):
-            part = self._rendered(job, shard, again, quarantine)
+            part = self._make_part(job, shard, again, quarantine)
             self._store.put(key, dump_lines(part), "application/x-ndjson")
             outcome = "done"
         self._progress(job_id).note_rendered(shard)
         self._sender.caption(job, [shard])
         return outcome
 
-    def _rendered(
+    def _make_part(
         self, job: Job, shard: int, again: Again | None, quarantine: Quarantine | None
     ) -> list[RenderedRecord]:
         """The shard's records, rendered; for a retry, those again that failed in this stage."""
-        records = self._submitted(job, shard)
+        records, how = self._submitted(job, shard), ViewSettings.of(job, self._limits)
         known = self._store.find(keys.part_key(job.job, "rendered", shard)) if again else None
         if again is None or known is None:
-            return self._render(records, job, quarantine)
+            return self._render_all(records, how, quarantine)
         before = load_lines(RenderedRecord, known)
         failed = {r.index for r in before if r.error is not None and r.error.stage == "render"}
         chosen = [record for record in records if record.index in failed & again.indices]
-        done = {record.index: record for record in self._render(chosen, job, quarantine)}
+        done = {record.index: record for record in self._render_all(chosen, how, quarantine)}
         return [done.get(record.index, record) for record in before]
 
     def _submitted(self, job: Job, shard: int) -> list[InputRecord]:
@@ -104,15 +104,20 @@ class RenderStage:
             for index in job.shard_records(shard)
         ]
 
-    def _render(
-        self, records: Sequence[InputRecord], job: Job, quarantine: Quarantine | None
+    def _render_all(
+        self, records: Sequence[InputRecord], how: ViewSettings, quarantine: Quarantine | None
     ) -> list[RenderedRecord]:
-        if quarantine is not None:
-            return [self._alone(record, job, quarantine) for record in records]
+        if quarantine is None:
+            return self._render_together(records, how)
+        return [self._render_in_quarantine(record, how, quarantine) for record in records]
+
+    def _render_together(
+        self, records: Sequence[InputRecord], how: ViewSettings
+    ) -> list[RenderedRecord]:
         sources = [self._pool.submit(self._fetch, record) for record in records]
         done, uploads = [], []
         for record, source in zip(records, sources, strict=True):
-            rendered, pictures = self._one(record, source.result(), job)
+            rendered, pictures = self._render_one(record, source.result(), how)
             done.append(rendered)
             uploads += [
                 self._pool.submit(self._store.put, key, jpeg, "image/jpeg")
@@ -122,22 +127,25 @@ class RenderStage:
             upload.result()
         return done
 
-    def _alone(self, record: InputRecord, job: Job, quarantine: Quarantine) -> RenderedRecord:
+    def _render_in_quarantine(
+        self, record: InputRecord, how: ViewSettings, quarantine: Quarantine
+    ) -> RenderedRecord:
         def work() -> RenderedRecord:
-            return self._render([record], job, None)[0]
+            return self._render_together([record], how)[0]
 
         def give_up(problem: Problem) -> RenderedRecord:
-            return RenderedRecord(**record.model_dump() | {"error": problem})
+            return _failed(record, problem)
 
         return quarantine.alone(record.index, work, give_up)
 
-    def _one(self, record: InputRecord, source: bytes | RecordError, job: Job) -> Rendered:
+    def _render_one(
+        self, record: InputRecord, source: bytes | RecordError, how: ViewSettings
+    ) -> Rendered:
         if record.error is not None:
-            return RenderedRecord(**record.model_dump()), []
+            return RenderedRecord.of(record), []
         if isinstance(source, RecordError):
-            record.error = Problem.of(source, "render")
-            return RenderedRecord(**record.model_dump()), []
-        return render_record(record, source, job, self._limits)
+            return _failed(record, Problem.of(source, "render")), []
+        return render_record(record, source, how)
 
     def _fetch(self, record: InputRecord) -> bytes | RecordError:
         """The source's bytes, or why this record has none."""
@@ -147,3 +155,7 @@ class RenderStage:
             return self._originals.read(record)
         except RecordError as error:
             return error
+
+
+def _failed(record: InputRecord, problem: Problem) -> RenderedRecord:
+    return RenderedRecord.of(record.model_copy(update={"error": problem}))

@@ -27,7 +27,7 @@ from regioncap.evaluation.placing import Layout
 from regioncap.evaluation.scenes import Scene, make_scene
 from regioncap.evaluation.scores import Score
 from regioncap.settings import JobSettings, load_settings
-from regioncap.views.boxes import Box, Size
+from regioncap.views.boxes import Rect, Size
 from regioncap.views.marks.base import Mark
 from regioncap.views.marks.v1 import V1Style
 from regioncap.views.view import Limits
@@ -118,7 +118,7 @@ def test_the_order_in_which_regions_are_given_does_not_matter(thread: EngineThre
         order = random.sample(range(len(scene.truths)), len(scene.truths))
         return replace(
             scene,
-            boxes_xywh=[scene.boxes_xywh[i] for i in order],
+            boxes_xyxy=[scene.boxes_xyxy[i] for i in order],
             truths=[scene.truths[i] for i in order],
         )
 
@@ -157,7 +157,7 @@ def test_swapped_tags_are_read(thread: EngineThread, monkeypatch: pytest.MonkeyP
     lay_out = V1Style.layout
 
     def swapped(
-        self: V1Style, size_wh: Size, boxes_xyxy: Sequence[Box], numbers: Sequence[int]
+        self: V1Style, size_wh: Size, boxes_xyxy: Sequence[Rect], numbers: Sequence[int]
     ) -> list[Mark]:
         return lay_out(self, size_wh, boxes_xyxy, [*numbers[1:], *numbers[:1]])
 
