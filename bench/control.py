@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -26,10 +25,11 @@ from typing import Any
 import redis
 
 from bench import copies, report
+from bench.workers import caption_command
 from producer.context import Services
 from regioncap import jobs
 from regioncap.jobs import Job
-from regioncap.local import Command, LocalStack
+from regioncap.local import LocalStack
 from regioncap.presence import workers
 from regioncap.queue import CAPTION
 
@@ -45,8 +45,10 @@ def waiting_workers(
 ) -> Iterator[None]:
     """Caption workers with the waiting engine, ready for work."""
     assert stack.supervisor is not None
+    told = {f"BENCH_{key.upper()}": str(value) for key, value in environment.items()}
     children = [
-        stack.supervisor.start(_command(stack, f"waiting-{n}", environment)) for n in range(count)
+        stack.supervisor.start(caption_command(stack, "bench.waiting", f"waiting-{n}", told))
+        for n in range(count)
     ]
     deadline = time.monotonic() + _READY_S
     while len(workers(services.redis)) < count:
@@ -61,16 +63,6 @@ def waiting_workers(
         for child in children:
             child.stop()
             stack.supervisor.children.remove(child)
-
-
-def _command(stack: LocalStack, name: str, environment: dict[str, float]) -> Command:
-    argv = (
-        sys.executable, "-m", "celery", "-A", "bench.waiting", "worker", "-Q", CAPTION,
-        "-P", "threads", "-n", f"{name}@%h", "--without-gossip", "--without-mingle",
-    )  # fmt: skip
-    reach = {f"REGIONCAP_{key.upper()}": value for key, value in stack.settings().items()}
-    told = {f"BENCH_{key.upper()}": str(value) for key, value in environment.items()}
-    return Command(name=name, argv=argv, env=os.environ | reach | told, stop_timeout_s=40)
 
 
 def seconds_of(services: Services, job: Job) -> float:
