@@ -27,11 +27,11 @@ import redis
 from bench import copies, report
 from bench.workers import caption_command
 from producer.context import Services
-from regioncap import jobs
-from regioncap.jobs import Job
+from regioncap.job import Job
+from regioncap.jobs import catalogue
 from regioncap.local import LocalStack
-from regioncap.presence import workers
-from regioncap.queue import CAPTION
+from regioncap.services.presence import workers
+from regioncap.services.queue import CAPTION
 
 GPU_IMAGES_PER_S = 20.0
 WORKERS = (1, 2, 4, 8)
@@ -69,7 +69,7 @@ def seconds_of(services: Services, job: Job) -> float:
     """Queues the caption stage of a job and waits for its end."""
     started = time.perf_counter()
     services.sender.caption(job, range(job.shards))
-    while jobs.find_success(services.store, job.job) is None:
+    while catalogue.find_success(services.store, job.job) is None:
         time.sleep(0.05)
     return time.perf_counter() - started
 

@@ -13,18 +13,19 @@ from pathlib import Path
 
 from bench.render import make_pictures
 from producer.context import Services
-from regioncap import jobs, layout
-from regioncap.caption import CaptionStage
+from regioncap import keys
 from regioncap.engines.baseline import BaselineEngine
 from regioncap.engines.thread import EngineThread
-from regioncap.jobs import Job
+from regioncap.job import Job
+from regioncap.jobs import catalogue
+from regioncap.jobs.caption import CaptionStage
+from regioncap.jobs.render import RenderStage
+from regioncap.jobs.results import summarize
+from regioncap.jobs.submit import submit
 from regioncap.parallel import map_ahead
-from regioncap.progress import Progress
 from regioncap.records import InputRecord, RenderedRecord, dump_lines, load_lines
-from regioncap.render import RenderStage
-from regioncap.results import summarize
-from regioncap.store import Store
-from regioncap.submit import submit
+from regioncap.services.progress import Progress
+from regioncap.services.store import Store
 
 _PLACE = re.compile(rb'"index": (\d+), "line": (\d+)')
 
@@ -70,22 +71,22 @@ def caption(services: Services, job: Job) -> bytes:
     stage = CaptionStage(services.store, engine, lambda _: progress, services.settings)
     stage.run(job.job, 0)
     engine.close()
-    return services.store.get(layout.results_key(job.job, 0))
+    return services.store.get(keys.results_key(job.job, 0))
 
 
 def widen(store: Store, job: Job, shards: int) -> Job:
     """Makes the job one of that many shards, all rendered as its first one is."""
     size = job.settings.shard_size
-    first = load_lines(RenderedRecord, store.get(layout.rendered_key(job.job, 0)))
+    first = load_lines(RenderedRecord, store.get(keys.rendered_key(job.job, 0)))
     wide = job.model_copy(update={"shards": shards, "records": shards * size})
-    jobs.save(store, wide)
+    catalogue.save(store, wide)
 
     def write(shard: int) -> None:
         moved = [
             record.model_copy(update={"index": shard * size + i, "line": shard * size + i + 1})
             for i, record in enumerate(first)
         ]
-        store.put(layout.rendered_key(job.job, shard), dump_lines(moved))
+        store.put(keys.rendered_key(job.job, shard), dump_lines(moved))
 
     for _ in map_ahead(write, range(1, shards)):
         pass
@@ -100,7 +101,7 @@ def write_results(services: Services, job: Job, part: bytes) -> None:
         first = shard * size
         moved = _PLACE.sub(lambda found: _moved(found, first), part)
         moved = b"".join(moved.splitlines(keepends=True)[: len(job.shard_records(shard))])
-        services.store.put(layout.results_key(job.job, shard), moved)
+        services.store.put(keys.results_key(job.job, shard), moved)
         progress.note_part(shard, summarize(moved))
 
     for _ in map_ahead(write, range(job.shards)):

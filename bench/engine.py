@@ -33,13 +33,13 @@ from bench.occupancy import Occupancy
 from producer.commands.stack import start_workers
 from producer.commands.submit import submit_file
 from producer.context import Services
-from regioncap import jobs, layout, results
-from regioncap.engines.base import Prompt
-from regioncap.jobs import Job
+from regioncap import keys
+from regioncap.job import Job
+from regioncap.jobs import catalogue, results
 from regioncap.local import LocalStack
 from regioncap.local.files import free_ports
 from regioncap.local.workers import complain_of_ended
-from regioncap.records import RenderedRecord, load_lines
+from regioncap.records import Prompt, RenderedRecord, load_lines
 from tests.support.scenes import scene
 
 TINY_ARGS: dict[str, Any] = {
@@ -73,7 +73,7 @@ def rendered(services: Services, job: Job) -> list[RenderedRecord]:
     """A job's records as the render stage left them; waits for it."""
     found = []
     for shard in range(job.shards):
-        key = layout.rendered_key(job.job, shard)
+        key = keys.rendered_key(job.job, shard)
         wait_for(services, key)
         found += load_lines(RenderedRecord, services.store.get(key))
     return found
@@ -129,7 +129,7 @@ def _caption(
     # The list's right end is its front: the job that was submitted first.
     for _ in range(warm.shards):
         services.redis.rpoplpush(HELD, QUEUE)
-    while jobs.find_success(services.store, warm.job) is None:
+    while catalogue.find_success(services.store, warm.job) is None:
         complain_of_ended(stack)
         time.sleep(_POLL_S)
     start_s = time.perf_counter() - started
@@ -138,7 +138,7 @@ def _caption(
     watch.start()
     started = time.perf_counter()
     services.redis.rename(HELD, QUEUE)
-    while jobs.find_success(services.store, timed.job) is None:
+    while catalogue.find_success(services.store, timed.job) is None:
         time.sleep(_POLL_S)
     seconds = time.perf_counter() - started
     found = [
@@ -174,7 +174,7 @@ def _time_first_caption(options: argparse.Namespace, services: Services, folder:
     file = write_input(folder, "first.jsonl", [WARM_UP + options.records])
     started = time.perf_counter()
     job = submit_file(services, file)
-    return wait_for(services, layout.results_key(job.job, 0)) - started
+    return wait_for(services, keys.results_key(job.job, 0)) - started
 
 
 def run_plain(options: argparse.Namespace, asked: dict[str, Any]) -> dict[str, Any]:

@@ -26,11 +26,12 @@ from bench import copies, report
 from bench.render import make_pictures
 from bench.requests import counted_requests
 from producer.context import Services
-from regioncap import finish, jobs, layout
+from regioncap import keys
+from regioncap.jobs import catalogue, finish
 from regioncap.local import LocalStack
-from regioncap.progress import Progress
-from regioncap.queue import RENDER
-from regioncap.store import Store
+from regioncap.services.progress import Progress
+from regioncap.services.queue import RENDER
+from regioncap.services.store import Store
 
 ROOT = Path(__file__).parents[1]
 
@@ -38,14 +39,14 @@ ROOT = Path(__file__).parents[1]
 def write_input(store: Store, folder: Path, records: int) -> Path:
     """Uploads 16 pictures and writes an input that names them over and over."""
     pictures, boxes = make_pictures(16)
-    keys = [layout.image_key(f"{i:064x}", "jpg") for i in range(len(pictures))]
-    for key, data in zip(keys, pictures, strict=True):
+    image_keys = [keys.image_key(f"{i:064x}", "jpg") for i in range(len(pictures))]
+    for key, data in zip(image_keys, pictures, strict=True):
         store.put(key, data)
     chance, file = random.Random(0), folder / "input.jsonl"
     with file.open("w") as lines:
         for index in range(records):
-            which = chance.randrange(len(keys))
-            line = {"image": store.uri(keys[which]), "bbox": boxes[which], "id": f"r{index}"}
+            which = chance.randrange(len(image_keys))
+            line = {"image": store.uri(image_keys[which]), "bbox": boxes[which], "id": f"r{index}"}
             lines.write(json.dumps(line) + "\n")
     return file
 
@@ -73,7 +74,7 @@ def _children_s() -> float:
 def finish_job(job_id: str) -> None:
     """What the worker with the last shard does."""
     services = Services()
-    job = jobs.load(services.store, job_id)
+    job = catalogue.load(services.store, job_id)
     if finish.finish(services.store, Progress(services.redis, job_id), job) is None:
         raise RuntimeError("a part is missing")
 
@@ -94,7 +95,7 @@ def measure(stack: LocalStack, folder: Path, records: int, shard_size: int) -> d
     job_id = timed("submit", *submit)
     redis_bytes = int(services.redis.memory_usage(RENDER, samples=0) or 0)
     services.redis.delete(RENDER)
-    job = jobs.load(services.store, job_id)
+    job = catalogue.load(services.store, job_id)
     timed("status, waiting", "producer", "status", job_id, "--json")
     copies.write_results(services, job, _part(services, folder, shard_size))
     timed("finish", "bench.growth", "--finish", job_id)
@@ -105,7 +106,7 @@ def measure(stack: LocalStack, folder: Path, records: int, shard_size: int) -> d
     timed("resume", "producer", "submit", "--resume", job_id)
     with counted_requests() as requests:
         _resume(services, job_id)
-    success = services.store.get(layout.success_key(job_id))
+    success = services.store.get(keys.success_key(job_id))
     return {
         "records": records,
         "shards": job.shards,

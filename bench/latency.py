@@ -26,10 +26,11 @@ from bench.render import make_pictures
 from producer.commands.stack import start_workers
 from producer.commands.watch import watch_job
 from producer.context import Services
-from regioncap import jobs, layout
+from regioncap import keys
 from regioncap.client import Client
+from regioncap.jobs import catalogue
 from regioncap.local import LocalStack
-from regioncap.store import Store
+from regioncap.services.store import Store
 
 #: What the engine takes for a record, and for one that is watched.
 ENGINE_S = 0.05
@@ -60,7 +61,7 @@ def time_results(client: Client, records: Sequence[dict[str, Any]], root: Path) 
     for record in records:
         started = time.perf_counter()
         job = client.submit([record], image_root=root, shard_size=1)
-        took.append(wait_for(client.store, layout.results_key(job, 0)) - started - ENGINE_S)
+        took.append(wait_for(client.store, keys.results_key(job, 0)) - started - ENGINE_S)
     return took[WARM_UP:]
 
 
@@ -70,14 +71,14 @@ def time_watch(
     """Seconds from the last result to the end of `regioncap watch` and of `Client.wait`."""
     took: dict[str, list[float]] = {"watch": [], "client": []}
     for record in records:
-        job = jobs.load(client.store, client.submit([record], image_root=root, shard_size=1))
+        job = catalogue.load(client.store, client.submit([record], image_root=root, shard_size=1))
         waits: dict[str, Callable[[], object]] = {
             "watch": partial(watch_job, services, job),
             "client": partial(client.wait, job.job),
         }
         with ThreadPoolExecutor(len(waits)) as pool:
             ended = {name: pool.submit(_moment_after, wait) for name, wait in waits.items()}
-            there = wait_for(client.store, layout.results_key(job.job, 0))
+            there = wait_for(client.store, keys.results_key(job.job, 0))
         for name, moment in ended.items():
             took[name].append(moment.result() - there)
     return took

@@ -21,10 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from regioncap.boxes import Box, Size, intersection_xyxy
-from regioncap.marks import STYLES, Mark, MarkStyle
-from regioncap.marks.base import Rgb, fill
-from regioncap.marks.vision import EYES, contrast, difference
+from regioncap.views.boxes import Box, Size, intersection_xyxy
+from regioncap.views.marks import STYLES, Mark, MarkStyle
+from regioncap.views.marks.base import Rgb, fill
+from regioncap.views.marks.vision import EYES, contrast, difference
 
 COUNTS = (1, 5, 10, 20)
 SIZES_WH: tuple[Size, ...] = ((640, 480), (1024, 768), (1920, 1080))

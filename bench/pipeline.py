@@ -35,16 +35,18 @@ from bench.requests import counted_requests
 from producer.commands.stack import start_workers
 from producer.commands.submit import submit_file
 from producer.context import Services
-from regioncap import jobs, layout, render
-from regioncap.caption import CaptionStage
-from regioncap.captioning import caption_records
+from regioncap import keys
+from regioncap.captions.conversation import caption_records
 from regioncap.engines.baseline import BaselineEngine
 from regioncap.engines.thread import EngineThread
-from regioncap.jobs import Job
+from regioncap.job import Job
+from regioncap.jobs import catalogue, render
+from regioncap.jobs.caption import CaptionStage
 from regioncap.local import LocalStack
-from regioncap.progress import Progress
 from regioncap.records import InputRecord
-from regioncap.store import Store
+from regioncap.services.progress import Progress
+from regioncap.services.store import Store
+from regioncap.views.render import render_record
 
 _POLL_S = 0.05
 
@@ -70,7 +72,7 @@ def bare_chunk(file: Path, part: int, parts: int) -> int:
         fields = json.loads(line)
         record = InputRecord(index=i, line=i + 1, image="x", bbox=fields["bbox"])
         data = (file.parent / fields["image"]).read_bytes()
-        rendered, pictures = render.render_record(record, data, of, LIMITS)
+        rendered, pictures = render_record(record, data, of, LIMITS)
         asyncio.run(caption_records([rendered], dict(pictures), engine, of, lambda *_: []))
     return len(lines)
 
@@ -89,7 +91,7 @@ def time_system(services: Services, file: Path) -> tuple[float, float, dict[str,
     started = time.perf_counter()
     submitted = submit_file(services, file)
     queued = time.perf_counter()
-    while (success := jobs.find_success(services.store, submitted.job)) is None:
+    while (success := catalogue.find_success(services.store, submitted.job)) is None:
         time.sleep(_POLL_S)
     ended = time.perf_counter()
     return ended - started, ended - queued, success.counts
@@ -157,8 +159,8 @@ def breakdown(services: Services, file: Path) -> tuple[dict[str, float], dict[st
 
 def _mean_bytes(store: Store, job: Job) -> dict[str, float]:
     """Mean size of a marked picture, and of the parts' share of a record, in bytes."""
-    marked = [len(store.get(layout.marked_key(job.job, index))) for index in range(job.records)]
-    kinds = (layout.input_key, layout.rendered_key, layout.results_key)
+    marked = [len(store.get(keys.marked_key(job.job, index))) for index in range(job.records)]
+    kinds = (keys.input_key, keys.rendered_key, keys.results_key)
     parts = [len(store.get(key(job.job, n))) for key in kinds for n in range(job.shards)]
     return {"marked": sum(marked) / job.records, "parts": sum(parts) / job.records}
 

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageOps
 
-from regioncap.boxes import Box, intersection_xyxy, iou_xyxy, xyxy_from_xywh
-from regioncap.examples import examples_dir, photos_jsonl
-from regioncap.proposals import METHODS, propose
+from regioncap.inputs.examples import examples_dir, photos_jsonl
+from regioncap.views.boxes import Box, intersection_xyxy, iou_xyxy, xyxy_from_xywh
+from regioncap.views.proposals import METHODS, propose
 
 SEED = 7
 MAX_BOXES = 10

@@ -4,7 +4,7 @@
 
 In one run, on the same pictures, in turn:
 
-    ours        regioncap.render.render_record: decode, resize, place, draw, encode, prompt
+    ours        regioncap.views.render.render_record: decode, resize, place, draw, encode, prompt
     reference   a plain OpenCV loop that does what the reference does: imread twice, darken, draw,
                 imwrite, normalize the boxes, one JSON line
     alike       the same loop with our picture: resized to sides of whole patches, and encoded with
@@ -33,13 +33,13 @@ import simplejpeg
 from PIL import Image
 
 from bench import report
-from regioncap import examples
-from regioncap.images import decode, fit, fit_size
-from regioncap.jobs import Job, now
+from regioncap.inputs import examples
+from regioncap.job import Job, now
 from regioncap.records import InputRecord
-from regioncap.render import render_record
 from regioncap.settings import JobSettings
-from regioncap.views import Limits
+from regioncap.views.pixels import decode, fit, fit_size
+from regioncap.views.render import render_record
+from regioncap.views.view import Limits
 
 SIZE_WH = (640, 480)
 LIMITS = Limits(max_pixels=1_003_520, max_image_bytes=50_000_000, max_image_pixels=100_000_000)

@@ -19,8 +19,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from regioncap import layout
-from regioncap.jobs import Job
+from regioncap import keys
+from regioncap.job import Job
 from regioncap.local import LocalStack, process
 from tests.support.rig import Rig, write_input
 
@@ -84,7 +84,7 @@ def show_difference(expected: bytes, results: bytes) -> None:
 def finished(rig: Rig, job: Job) -> bool:
     """Whether the job is done; a store that is down is asked again."""
     try:
-        return rig.store.exists(layout.success_key(job.job))
+        return rig.store.exists(keys.success_key(job.job))
     except Exception:
         return False
 

@@ -24,18 +24,19 @@ from bench import report
 from bench.pipeline import timed
 from bench.render import make_pictures, ours
 from producer.context import Services
-from regioncap import render, views
+from regioncap.jobs import render
 from regioncap.local import LocalStack
-from regioncap.marks.v1 import V1Style
-from regioncap.store import Store
+from regioncap.services.store import Store
+from regioncap.views import view
+from regioncap.views.marks.v1 import V1Style
 
 _STEPS: tuple[tuple[Any, str], ...] = (
     (render, "decode"),
     (render, "fit"),
-    (views, "marked_view"),
+    (view, "marked_view"),
     (V1Style, "layout"),
     (V1Style, "draw"),
-    (views, "encode_jpeg"),
+    (view, "encode_jpeg"),
 )
 
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 
 from regioncap.local import Command, LocalStack
-from regioncap.queue import CAPTION
+from regioncap.services.queue import CAPTION
 
 
 def caption_command(

@@ -10,11 +10,11 @@ from rich.table import Table
 from rich.text import Text
 
 from producer import words
-from regioncap.rates import Rate
+from regioncap.jobs.rate import Rate
 
 if TYPE_CHECKING:
-    from regioncap.jobs import Job
-    from regioncap.status import JobStatus
+    from regioncap.job import Job
+    from regioncap.jobs.status import JobStatus
 
 
 class Board:

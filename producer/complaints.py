@@ -50,7 +50,7 @@ def _trace() -> None:
 
 def unconfigured(setting: str, services: Services) -> str:
     """The hint for a service that was never named, as most likely nothing runs yet; or nothing."""
-    from regioncap.origins import DEFAULT, origin_of
+    from producer.origins import DEFAULT, origin_of
 
     try:
         if origin_of(setting, **services.flags) != DEFAULT:

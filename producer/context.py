@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     import redis
     from pydantic import BaseModel
 
-    from regioncap.queue import Sender
+    from regioncap.services.queue import Sender
+    from regioncap.services.store import Store
     from regioncap.settings import Settings
-    from regioncap.store import Store
 
 talk = Console(stderr=True, highlight=False)
 
@@ -82,7 +82,7 @@ class Services:
         Raises:
             StoreError: It does not; people at a terminal are told within seconds.
         """
-        from regioncap.store import Store
+        from regioncap.services.store import Store
 
         store = Store(self.settings)
         store.reach()
@@ -91,13 +91,13 @@ class Services:
     @cached_property
     def redis(self) -> redis.Redis:
         """The Redis that carries the queue; it may be away."""
-        from regioncap.progress import connect
+        from regioncap.services.broker import connect
 
         return connect(self.settings, patient=False)
 
     @cached_property
     def sender(self) -> Sender:
         """Puts shards into the queue."""
-        from regioncap.queue import Sender, make_app
+        from regioncap.services.queue import Sender, make_app
 
         return Sender(make_app(self.settings))

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 from producer import words
 from producer.context import say, talk
-from regioncap.rates import Rate
+from regioncap.jobs.rate import Rate
 
 T = TypeVar("T")
 

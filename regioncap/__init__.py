@@ -1,5 +1,16 @@
 """RegionCap: captions for the marked regions of images, at any scale.
 
+    inputs -> views -> engines -> captions -> outputs     the way of a record
+
+    jobs         carries records along it, shard by shard
+    services     S3 and Redis, which it needs for that
+    evaluation   measures what comes of it
+    local        all of it on one machine
+
+At the top stand what all rooms share (records, job, keys, settings, errors, metrics, parallel,
+packages, running_stack) and the two faces for programs: client, and dataflow for users of
+DataFlow-MM. tests/unit/test_architecture.py says which room may import which.
+
 The public names are loaded when they are first used, so that importing the package costs nothing.
 """
 
@@ -10,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from regioncap.client import AsyncClient, Client
+    from regioncap.dataflow import ImageRegionCaptionPipeline, PipelineResult
     from regioncap.errors import RegionCapError
-    from regioncap.pipeline import ImageRegionCaptionPipeline, PipelineResult
     from regioncap.settings import Settings
 
 __version__ = "0.1.0"
@@ -29,8 +40,8 @@ __all__ = [
 _MODULES = {
     "AsyncClient": "client",
     "Client": "client",
-    "ImageRegionCaptionPipeline": "pipeline",
-    "PipelineResult": "pipeline",
+    "ImageRegionCaptionPipeline": "dataflow",
+    "PipelineResult": "dataflow",
     "RegionCapError": "errors",
     "Settings": "settings",
 }

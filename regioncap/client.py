@@ -19,17 +19,18 @@ from typing import Any
 
 import redis
 
-from regioncap import jobs, marks
-from regioncap.jobs import Job
-from regioncap.progress import connect
-from regioncap.queue import Sender, make_app
+from regioncap.inputs.source import open_source
+from regioncap.job import Job
+from regioncap.jobs import catalogue
+from regioncap.jobs.results import parse_part, read_parts
+from regioncap.jobs.status import JobStatus, job_status, pause_s
+from regioncap.jobs.submit import submit, template_text
 from regioncap.records import InputRecord, from_fields
-from regioncap.results import parse_part, read_parts
+from regioncap.services.broker import connect
+from regioncap.services.queue import Sender, make_app
+from regioncap.services.store import Store
 from regioncap.settings import Settings, load_settings
-from regioncap.sources import open_source
-from regioncap.status import JobStatus, job_status, pause_s
-from regioncap.store import Store
-from regioncap.submit import submit, template_text
+from regioncap.views import marks
 
 #: Records to submit: a file or folder, or fields as on an input line, or records made by hand.
 Records = str | Path | Iterable[Mapping[str, Any] | InputRecord]
@@ -145,7 +146,7 @@ class Client:
             yield from parse_part(part)
 
     def _load(self, job_id: str) -> Job:
-        return jobs.load(self.store, job_id)
+        return catalogue.load(self.store, job_id)
 
 
 class AsyncClient:

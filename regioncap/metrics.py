@@ -1,7 +1,7 @@
 """What is counted while work is done; names follow the Prometheus conventions.
 
 The library counts into whatever sink the process has installed: a worker exports what arrives
-(regioncap/exporter.py), any other program has no sink and pays nothing. Labels take few values,
+(workers/exporter.py), any other program has no sink and pays nothing. Labels take few values,
 all from this code: never a job, a file or a text.
 """
 

@@ -13,14 +13,52 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer
 
-from regioncap.engines.base import Prompt
-from regioncap.errors import RegionCapError
-from regioncap.formats import SCHEMA_VERSION, FormatVersion
+from regioncap.errors import NewerFormatError, RegionCapError
+
+#: The version of all that is stored, checked at each read and written with each write: in
+#: `job.json`, in every line of input, rendered and results parts, and in `_SUCCESS`. A reader older
+#: than what it reads would drop fields without a word, or take them for something else; so it
+#: refuses, and a worker then leaves the shard to one that is new enough. Raise it when an older
+#: program would go wrong with what a newer one writes: a field that changes what comes out, a new
+#: meaning of an old one. A field that may be left out needs no new version.
+SCHEMA_VERSION = 1
+
+
+def check_version(version: int) -> int:
+    """Returns a version that can be read here.
+
+    Raises:
+        NewerFormatError: It cannot.
+    """
+    if version > SCHEMA_VERSION:
+        raise NewerFormatError(
+            f"stored in format {version} by a newer RegionCap; this one reads up to"
+            f" {SCHEMA_VERSION}",
+            hint="use that newer version here",
+        )
+    return version
+
+
+def check_fields(fields: dict[str, Any]) -> dict[str, Any]:
+    """Returns a stored object whose version can be read here; one without is of the first.
+
+    Raises:
+        NewerFormatError: It cannot.
+    """
+    check_version(fields.get("schema_version", 1))
+    return fields
+
+
+#: A field that is checked when it is read, and is this program's own version when written.
+FormatVersion = Annotated[
+    int, AfterValidator(check_version), PlainSerializer(lambda _: SCHEMA_VERSION, return_type=int)
+]
 
 #: Longest input line, in bytes; a box list of a million numbers fits.
 MAX_LINE_BYTES = 10_000_000
@@ -88,27 +126,27 @@ class Region(BaseModel):
     why: str | None = None
 
 
-class PromptText(BaseModel):
-    """A prompt as stored; the fields of `engines.base.Prompt`."""
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What is said to the model around one picture.
 
+    `system` and `before` are the same for every record of a job, so that an engine with a prefix
+    cache computes them once; what differs from record to record stands in `after`.
+    """
+
+    #: System message; empty for none.
     system: str = ""
+    #: User text before the picture.
     before: str = ""
+    #: User text after the picture.
     after: str = ""
+    #: JSON schema that the answer must follow; None for free text.
     answer_schema: dict[str, Any] | None = None
 
-    @classmethod
-    def of(cls, prompt: Prompt) -> PromptText:
-        """A prompt in the form in which it is stored."""
-        return cls(
-            system=prompt.system,
-            before=prompt.before,
-            after=prompt.after,
-            answer_schema=prompt.schema,
-        )
-
-    def prompt(self) -> Prompt:
-        """The prompt as engines take it."""
-        return Prompt(self.system, self.before, self.after, self.answer_schema)
+    @property
+    def text(self) -> str:
+        """The user's words in one line, as recorded in the results."""
+        return " ".join(part for part in (self.before, self.after) if part)
 
 
 class View(BaseModel):
@@ -122,7 +160,7 @@ class View(BaseModel):
     boxes_xyxy: list[tuple[int, int, int, int]]
     #: Colour names of their marks; empty where the style has none.
     colours: list[str] = Field(default_factory=list)
-    prompt: PromptText
+    prompt: Prompt
     #: Name of the style that drew the marks; empty for a crop without marks.
     mark_style: str = ""
 

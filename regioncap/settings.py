@@ -26,7 +26,13 @@ from pydantic_settings import (
 )
 
 from regioncap.errors import UsageError
-from regioncap.models import SMALL, SMALL_MAX_PIXELS
+from regioncap.running_stack import find_stack
+
+DEFAULT_MODEL = "Qwen/Qwen2.5-VL-3B-Instruct"
+#: The model that comes with RegionCap, a test instrument; regioncap/engines/small_model/README.md.
+SMALL = "small"
+#: The pixels of a picture that it was trained on.
+SMALL_MAX_PIXELS = 28_224
 
 TOML_FILE = Path("regioncap.toml")
 #: Where `regioncap up` keeps its data, in the working folder.
@@ -111,7 +117,7 @@ class Settings(BaseSettings, JobSettings):
         "baseline", description="What captions: baseline (no model), vllm or openai."
     )
     model: str = Field(
-        "Qwen/Qwen2.5-VL-3B-Instruct",
+        DEFAULT_MODEL,
         description="Model folder or hub name, or small, for vllm and openai.",
     )
     hf_cache_dir: Path | None = Field(None, description="Cache folder of the model hub.")
@@ -223,8 +229,6 @@ def named_sources(
 
 
 def _running_stack() -> dict[str, Any]:
-    from regioncap.local.stack import find_stack
-
     stack = find_stack(STACK_FOLDER)
     return dict(stack.settings) if stack else {}
 

@@ -13,15 +13,16 @@ from typing import Any
 import structlog
 from celery import Task, signals
 
-from regioncap import engines, layout, logs
-from regioncap.caption import CaptionStage
+from regioncap import engines, keys
 from regioncap.engines.thread import EngineThread
 from regioncap.errors import RegionCapError, StoreError
-from regioncap.janitor import Janitor
-from regioncap.progress import connect
-from regioncap.queue import CAPTION_TASK, Sender, make_app
+from regioncap.jobs.caption import CaptionStage
+from regioncap.jobs.janitor import Janitor
+from regioncap.services.broker import connect
+from regioncap.services.queue import CAPTION_TASK, Sender, make_app
+from regioncap.services.store import Store
 from regioncap.settings import worker_settings
-from regioncap.store import Store
+from workers import logs
 from workers.drain import Drain
 from workers.monitor import Monitor
 from workers.shards import Shards
@@ -120,7 +121,7 @@ def _watch_for_cancelled() -> None:
         threading.Event().wait(_CANCEL_POLL_S)
         for job in _stage().jobs_in_hand():
             try:
-                if _store().exists(layout.cancelled_key(job)):
+                if _store().exists(keys.cancelled_key(job)):
                     _stage().stop(job)
             except StoreError as error:
                 _log.warning("cannot tell whether a job is cancelled", error=str(error))

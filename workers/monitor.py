@@ -13,17 +13,17 @@ from celery import signals
 from celery.worker import WorkController, state
 
 from regioncap import metrics
-from regioncap.depth import Depth, memory_ratio, read_depths
 from regioncap.engines.thread import EngineThread
 from regioncap.errors import EngineDeadError, QueueError
-from regioncap.exporter import Exporter, Foreign, Gauges
-from regioncap.health import Health, Progress
-from regioncap.presence import Presence
-from regioncap.progress import connect
-from regioncap.queue import RENDER
-from regioncap.rates import Rate
+from regioncap.jobs.rate import Rate
 from regioncap.records import Stage
+from regioncap.services.broker import connect
+from regioncap.services.depth import Depth, memory_ratio, read_depths
+from regioncap.services.presence import Presence
+from regioncap.services.queue import RENDER
 from regioncap.settings import Settings
+from workers.exporter import Exporter, Foreign, Gauges
+from workers.health import Health, Progress
 
 #: A worker with shards in hand and none ended for this many times the limit of a shard is stuck.
 _STALLED = 1.5

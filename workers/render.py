@@ -12,11 +12,11 @@ from typing import Any
 
 from celery import Task, signals
 
-from regioncap import logs
-from regioncap.queue import RENDER_TASK, Sender, make_app
-from regioncap.render import RenderStage
+from regioncap.jobs.render import RenderStage
+from regioncap.services.queue import RENDER_TASK, Sender, make_app
+from regioncap.services.store import Store
 from regioncap.settings import worker_settings
-from regioncap.store import Store
+from workers import logs
 from workers.drain import Drain
 from workers.monitor import Monitor
 from workers.shards import Shards

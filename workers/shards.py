@@ -15,7 +15,6 @@ from celery import Task
 from celery.exceptions import Reject
 
 from regioncap import metrics
-from regioncap.attempts import SHARD_DEATHS, Attempts, Quarantine
 from regioncap.errors import (
     EngineDeadError,
     NewerFormatError,
@@ -24,10 +23,11 @@ from regioncap.errors import (
     ServiceError,
     StoppedError,
 )
-from regioncap.lease import Leases
-from regioncap.progress import Progress, connect
-from regioncap.queue import broker_errors
 from regioncap.records import Stage
+from regioncap.services.attempts import SHARD_DEATHS, Attempts, Quarantine
+from regioncap.services.broker import broker_errors, connect
+from regioncap.services.leases import Leases
+from regioncap.services.progress import Progress
 from regioncap.settings import Settings
 from workers.turnstile import Turnstile
 

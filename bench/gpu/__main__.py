@@ -38,7 +38,7 @@ from bench.gpu.budget import Budget
 from bench.gpu.cases import cases
 from bench.gpu.ledger import SIDES, Ledger
 from bench.gpu.session import Session
-from regioncap.gpu import Gpu, visible_gpus
+from regioncap.engines.gpu import Gpu, visible_gpus
 from regioncap.local import LocalStack
 
 ROOT = Path(__file__).parents[2]

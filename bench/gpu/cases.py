@@ -14,12 +14,13 @@ from typing import Any
 from PIL import Image
 
 from producer.context import Services
-from regioncap import examples, layout
-from regioncap.images import PATCH, fit_size
-from regioncap.jobs import Job
+from regioncap import keys
+from regioncap.inputs import examples
+from regioncap.job import Job
+from regioncap.jobs.submit import submit
 from regioncap.parallel import map_ahead
 from regioncap.records import InputRecord, RenderedRecord, load_lines
-from regioncap.submit import submit
+from regioncap.views.pixels import PATCH, fit_size
 
 #: Different pictures of a case. Their boxes differ from record to record, so that no two marked
 #: pictures are alike and no cache of pictures answers.
@@ -113,7 +114,7 @@ def _box(rng: random.Random, size_wh: tuple[int, int]) -> list[float]:
 def write_questions(services: Services, job: Job, folder: Path) -> Path:
     """What a caption worker would ask about a rendered job, pictures as files; the file's path."""
     folder.mkdir(parents=True)
-    parts = [layout.rendered_key(job.job, shard) for shard in range(job.shards)]
+    parts = [keys.rendered_key(job.job, shard) for shard in range(job.shards)]
     records = [r for key in parts for r in load_lines(RenderedRecord, services.store.get(key))]
     questions = list(map_ahead(partial(_question, services, folder), records))
     file = folder / "questions.json"

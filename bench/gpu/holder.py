@@ -11,8 +11,8 @@ from typing import Any, Self
 import psutil
 
 from bench.gpu.desk import Desk, Task, TaskError
+from regioncap.engines.gpu import visible_gpus
 from regioncap.errors import RegionCapError, ServiceError
-from regioncap.gpu import visible_gpus
 from regioncap.local import Command, LocalStack
 
 #: How long a GPU may take to give back the memory of a process that has ended.

@@ -16,7 +16,7 @@ from PIL import Image
 
 from bench.gpu import desk
 from bench.gpu.desk import Task
-from regioncap.engines.base import Prompt
+from regioncap.records import Prompt
 
 
 class Plain:

@@ -20,9 +20,10 @@ from celery import signals
 from bench.gpu import desk
 from bench.gpu.desk import Task
 from bench.gpu.plain import describe
-from regioncap.engines.base import CaptionRequest, Prompt, Sampling
+from regioncap.engines.base import CaptionRequest, Sampling
 from regioncap.engines.vllm import VllmEngine
 from regioncap.errors import RequestError
+from regioncap.records import Prompt
 from workers import caption
 from workers.caption import app  # noqa: F401  # what Celery looks for
 

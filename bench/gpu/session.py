@@ -28,10 +28,10 @@ from bench.workers import caption_command
 from producer.commands.stack import start_workers
 from producer.context import Services
 from regioncap.errors import RegionCapError
-from regioncap.jobs import Job
+from regioncap.job import Job
 from regioncap.local import Command, LocalStack
 from regioncap.local.files import free_ports
-from regioncap.queue import CAPTION, RENDER
+from regioncap.services.queue import CAPTION, RENDER
 
 #: A run whose speed cannot be guessed yet.
 _UNKNOWN_S = 20.0

@@ -97,7 +97,7 @@ def _save_tokenizer(folder: Path, shape: Shape) -> Any:
     """Writes the tokenizer, filled up to the vocabulary, and returns it."""
     from transformers import PreTrainedTokenizerFast
 
-    templates = resources.files("regioncap") / "prompt_templates"
+    templates = resources.files("regioncap.views") / "prompt_templates"
     words = [file.read_text("utf-8") for file in templates.iterdir() if file.name.endswith(".toml")]
     tokenizer = tiny_qwen.make_tokenizer(tiny_qwen.CORPUS + words, PROMPT_VOCABULARY)
     tokenizer.save_pretrained(folder)

@@ -9,8 +9,9 @@ from typing import Any
 
 from bench.gpu.cases import ASIDE, Case, make_job, write_pictures, write_questions
 from producer.context import Services
-from regioncap import jobs, layout, results
-from regioncap.jobs import Job
+from regioncap import keys
+from regioncap.job import Job
+from regioncap.jobs import catalogue, results
 
 WARM_UP = 32
 _RENDER_TIMEOUT_S = 120.0
@@ -61,7 +62,7 @@ def prepare(services: Services, folder: Path, case: Case, records: int, runs: in
 def _wait_until_rendered(services: Services, job: Job) -> None:
     deadline = time.monotonic() + _RENDER_TIMEOUT_S
     for shard in range(job.shards):
-        while not services.store.exists(layout.rendered_key(job.job, shard)):
+        while not services.store.exists(keys.rendered_key(job.job, shard)):
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{job.job} is not rendered after {_RENDER_TIMEOUT_S:.0f} s")
             time.sleep(_POLL_S)
@@ -75,7 +76,7 @@ def run_job(services: Services, job: Job, limit_s: float) -> dict[str, Any]:
     """
     started = time.perf_counter()
     services.sender.render(job, range(job.shards))
-    while jobs.find_success(services.store, job.job) is None:
+    while catalogue.find_success(services.store, job.job) is None:
         if time.perf_counter() - started > limit_s:
             raise TimeoutError(f"the job took longer than {limit_s:.0f} s")
         time.sleep(_POLL_S)

@@ -9,7 +9,7 @@ import typer
 from producer.context import Services, emit, emit_model, say
 
 if TYPE_CHECKING:
-    from regioncap.job_audit import JobAudit
+    from regioncap.outputs.audit import JobAudit
 
 _SHOWN_CHARS = 100
 
@@ -28,11 +28,11 @@ def audit_command(
     ] = False,
 ) -> None:
     """Look for captions that are cut off, repeated, refused or about the mark."""
-    from regioncap import jobs
-    from regioncap.job_audit import Auditor, read_results
+    from regioncap.jobs import catalogue
+    from regioncap.outputs.audit import Auditor, read_results
 
     services: Services = context.obj
-    job = jobs.load(services.store, job_id)
+    job = catalogue.load(services.store, job_id)
     auditor = Auditor(job)
     for record in read_results(services.store, job):
         for finding in auditor.look(record):

@@ -32,7 +32,7 @@ def show_command(
     json: Annotated[bool, typer.Option("--json", help="JSON, one object a setting.")] = False,
 ) -> None:
     """Show every setting as it is in force here; secrets are masked."""
-    from regioncap.origins import origins
+    from producer.origins import origins
 
     services: Services = context.obj
     found = origins(**services.flags)

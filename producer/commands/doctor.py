@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,6 +11,10 @@ from producer import words
 from producer.complaints import unconfigured
 from producer.context import Services, emit_json, say
 from producer.tables import show_line
+
+if TYPE_CHECKING:
+    from producer.checks import Check
+    from regioncap.settings import Settings
 
 _SIGNS = {"ok": "ok", "warn": "warn", "fail": "FAIL", "skip": "-"}
 #: The checks that fail where a service was never named, and the setting that names it.
@@ -27,11 +32,9 @@ def doctor_command(
     json: Annotated[bool, typer.Option("--json", help="JSON, one object a check.")] = False,
 ) -> None:
     """Check everything that this configuration needs, and say what to do."""
-    from regioncap.checks import run_checks
-
     services: Services = context.obj
     failed = 0
-    for check in run_checks(services.settings):
+    for check in _checks(services.settings):
         remedy = check.remedy
         if check.status == "fail":
             failed += 1
@@ -44,6 +47,17 @@ def doctor_command(
     if failed:
         say(f"{words.count(failed, 'check')} failed")
         raise typer.Exit(_EXIT_SERVICE)
+
+
+def _checks(settings: Settings) -> Iterator[Check]:
+    from producer import gpu_checks
+    from producer.checks import run_checks
+
+    yield from run_checks(settings)
+    if settings.engine == "vllm":
+        yield from gpu_checks.check_all(
+            settings.model, hf_cache_dir=settings.hf_cache_dir, download_dir=settings.download_dir
+        )
 
 
 def _show(status: str, name: str, what: str, remedy: str) -> None:

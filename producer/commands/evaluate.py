@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
     from rich.table import Table
 
-    from regioncap.boxes import Size
-    from regioncap.evaluation.runner import Variant
+    from regioncap.evaluation.in_process import Variant
     from regioncap.evaluation.scenes import Scene
     from regioncap.evaluation.scores import Result
+    from regioncap.jobs.status import JobStatus
     from regioncap.settings import RegionMode
-    from regioncap.status import JobStatus
+    from regioncap.views.boxes import Size
 
 
 def register(app: typer.Typer) -> None:
@@ -100,10 +100,10 @@ def eval_command(
 
 
 def _variants(modes: str, styles: str, prompts: str, per_call: str) -> list[Variant]:
-    from regioncap import marks
-    from regioncap.evaluation.runner import variants
+    from regioncap.evaluation.in_process import variants
+    from regioncap.jobs.submit import template_text
     from regioncap.settings import RegionMode
-    from regioncap.submit import template_text
+    from regioncap.views import marks
 
     known: tuple[RegionMode, ...] = get_args(RegionMode)
     chosen = [mode for mode in known if mode in _listed(modes)]
@@ -173,8 +173,8 @@ def _run(
 
     from regioncap import engines
     from regioncap.engines.thread import EngineThread
-    from regioncap.evaluation.runner import run
-    from regioncap.views import Limits
+    from regioncap.evaluation.in_process import run
+    from regioncap.views.view import Limits
 
     settings = services.settings
     thread = EngineThread(engines.make(settings))
@@ -199,7 +199,7 @@ def _run_as_jobs(
     from rich.progress import Progress
 
     from regioncap.client import Client
-    from regioncap.evaluation.fleet import run_job
+    from regioncap.evaluation.as_job import run_job
 
     client = Client(services.settings)
     results = []

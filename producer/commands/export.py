@@ -11,8 +11,8 @@ import typer
 from producer.context import Services, emit, say, talk
 
 if TYPE_CHECKING:
-    from regioncap.exports.base import Item
-    from regioncap.jobs import Job
+    from regioncap.job import Job
+    from regioncap.outputs.exports.base import Item
 
 
 def register(app: typer.Typer) -> None:
@@ -35,13 +35,14 @@ def export_command(
     ] = "jsonl",
 ) -> None:
     """Write the results in a form that other tools read."""
-    from regioncap import exports, jobs
-    from regioncap.exports.base import About
-    from regioncap.exports.source import read_items
+    from regioncap.jobs import catalogue
+    from regioncap.outputs import exports
+    from regioncap.outputs.exports.base import About
+    from regioncap.outputs.exports.items import read_items
 
     services: Services = context.obj
     chosen = exports.get(format_)
-    job = jobs.load(services.store, job_id)
+    job = catalogue.load(services.store, job_id)
     items = _Counted(job, read_items(services.store, job, pictures=chosen.takes_pictures))
     about = About(job=job.job, title=job.name or f"Job {job.job}", created=job.created)
     exports.export(chosen, items, output, about)
@@ -80,11 +81,12 @@ def import_edits_command(
     by: Annotated[str | None, typer.Option(help="Who edited, where the file does not say.")] = None,
 ) -> None:
     """Bring corrected captions back as a new version of the results; the old one is kept."""
-    from regioncap import jobs, versions
-    from regioncap.edits import read_edits
+    from regioncap.jobs import catalogue
+    from regioncap.outputs import versions
+    from regioncap.outputs.edits import read_edits
 
     services: Services = context.obj
-    job = jobs.load(services.store, job_id)
+    job = catalogue.load(services.store, job_id)
     edits = read_edits(file, job.job, by=by)
     outcome = versions.apply_edits(services.store, job, edits)
     if outcome.kept_as is None:

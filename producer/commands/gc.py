@@ -14,7 +14,7 @@ from producer.tables import show_table
 from regioncap.errors import UsageError
 
 if TYPE_CHECKING:
-    from regioncap.rubbish import Rubbish
+    from regioncap.jobs.garbage import Rubbish
 
 _UNITS_S = {"h": 3600, "d": 86_400, "w": 7 * 86_400}
 
@@ -34,11 +34,11 @@ def gc_command(
     as_json: Annotated[bool, typer.Option("--json", help="JSON, one object a finding.")] = False,
 ) -> None:
     """Find jobs that ended long ago, and pictures that no job needs any more."""
-    from regioncap import jobs
-    from regioncap.rubbish import Search
+    from regioncap.job import now
+    from regioncap.jobs.garbage import Search
 
     services: Services = context.obj
-    search = Search(services.store, jobs.now(), _age(older_than), marked_only=marked)
+    search = Search(services.store, now(), _age(older_than), marked_only=marked)
     found: list[Rubbish] = []
     for rubbish in search.run():
         found.append(rubbish)
@@ -61,7 +61,7 @@ def _age(text: str) -> timedelta:
 
 def _delete(services: Services, rubbish: Rubbish) -> None:
     from regioncap.errors import QueueError
-    from regioncap.progress import Progress
+    from regioncap.services.progress import Progress
 
     rubbish.remove()
     if rubbish.kind == "job":

@@ -19,7 +19,7 @@ def init_command(
     folder: Annotated[Path, typer.Argument(help="Folder to start in; made if missing.")] = Path(),
 ) -> None:
     """Write a commented regioncap.toml and a small example to start from."""
-    from regioncap.starter import write_starter
+    from producer.starter import write_starter
 
     for file in write_starter(folder):
         emit(str(file))

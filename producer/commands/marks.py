@@ -67,7 +67,7 @@ def _record_of_image(file: Path, boxes: str | None) -> InputRecord:
 
 
 def _record_of_line(file: Path, line: int) -> InputRecord:
-    from regioncap.sources import read_lines
+    from regioncap.inputs.source import read_lines
 
     with _open(file) as stream:
         for record in read_lines(stream):
@@ -78,12 +78,11 @@ def _record_of_line(file: Path, line: int) -> InputRecord:
 
 def _draw(services: Services, record: InputRecord, root: Path) -> tuple[Image.Image, list[str]]:
     """The pictures of a record in one, and their prompts."""
-    from regioncap import jobs
     from regioncap.errors import RecordError
-    from regioncap.jobs import Job
-    from regioncap.render import render_record
-    from regioncap.submit import template_text
-    from regioncap.views import Limits
+    from regioncap.job import Job, now
+    from regioncap.jobs.submit import template_text
+    from regioncap.views.render import render_record
+    from regioncap.views.view import Limits
 
     settings = services.settings
     if record.error is not None:
@@ -92,7 +91,7 @@ def _draw(services: Services, record: InputRecord, root: Path) -> tuple[Image.Im
         data = stream.read()
     job = Job(
         job="preview",
-        created=jobs.now(),
+        created=now(),
         records=1,
         shards=1,
         settings=settings.job_settings(),
@@ -105,8 +104,7 @@ def _draw(services: Services, record: InputRecord, root: Path) -> tuple[Image.Im
         if region.why:
             say(f"region {region.region}: {region.status}: {region.why}")
     return _side_by_side([jpeg for _, jpeg in pictures]), [
-        f"{', '.join(map(str, view.numbers))}: {view.prompt.prompt().text}"
-        for view in rendered.views
+        f"{', '.join(map(str, view.numbers))}: {view.prompt.text}" for view in rendered.views
     ]
 
 

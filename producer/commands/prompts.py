@@ -10,7 +10,7 @@ import typer
 from producer.context import emit
 
 if TYPE_CHECKING:
-    from regioncap.prompts import Template
+    from regioncap.views.prompts import Template
 
 app = typer.Typer(help="Show the prompt templates.", no_args_is_help=True)
 
@@ -25,7 +25,7 @@ def list_command(
     json: Annotated[bool, typer.Option("--json", help="JSON, one object a template.")] = False,
 ) -> None:
     """List the templates that come with RegionCap."""
-    from regioncap.prompts import BUILT_IN, DEFAULT, built_in
+    from regioncap.views.prompts import BUILT_IN, DEFAULT, built_in
 
     for name in BUILT_IN:
         template = built_in(name)
@@ -45,7 +45,7 @@ def show_command(
     """Check a template and show what it says of a picture with a few regions."""
     template = load_template(name)
     if json:
-        from regioncap.formats import SCHEMA_VERSION
+        from regioncap.records import SCHEMA_VERSION
 
         about = {"schema_version": SCHEMA_VERSION, "version": template.version}
         emit(json_module.dumps(about | template.model_dump()))
@@ -58,8 +58,8 @@ def show_command(
 
 def load_template(name: str) -> Template:
     """The template of a name, or of a file."""
-    from regioncap.prompts import built_in, parse_template
-    from regioncap.submit import template_text
+    from regioncap.jobs.submit import template_text
+    from regioncap.views.prompts import built_in, parse_template
 
     text = template_text(name)
     return parse_template(text, name) if text else built_in(name)
@@ -67,8 +67,8 @@ def load_template(name: str) -> Template:
 
 def _examples(template: Template, count: int) -> list[str]:
     """The words for each ask, filled in for marks as the default style would draw them."""
-    from regioncap import marks
-    from regioncap.prompts import Ask, RegionLabel, build
+    from regioncap.views import marks
+    from regioncap.views.prompts import Ask, RegionLabel, build
 
     size_wh = (1148, 868)
     boxes = [(10 * i, 10 * i, 10 * i + 200, 10 * i + 150) for i in range(count)]

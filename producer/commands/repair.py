@@ -10,8 +10,8 @@ from producer import words
 from producer.context import Services, emit, say
 
 if TYPE_CHECKING:
-    from regioncap.jobs import Job
-    from regioncap.progress import Progress
+    from regioncap.job import Job
+    from regioncap.services.progress import Progress
 
 JobArgument = Annotated[str, typer.Argument(metavar="JOB", help="The job.")]
 
@@ -25,11 +25,11 @@ def register(app: typer.Typer) -> None:
 
 def cancel_command(context: typer.Context, job_id: JobArgument) -> None:
     """Stop a job; what is done stays."""
-    from regioncap import jobs
-    from regioncap.cancel import cancel
+    from regioncap.jobs import catalogue
+    from regioncap.jobs.cancel import cancel
 
     services: Services = context.obj
-    job = jobs.load(services.store, job_id)
+    job = catalogue.load(services.store, job_id)
     say("cancelled" if cancel(services.store, job) else "it is finished already")
 
 
@@ -41,13 +41,13 @@ def retry_command(
     ] = False,
 ) -> None:
     """Run the failed records of a finished job again, and nothing else."""
-    from regioncap import jobs, retry
-    from regioncap.job_audit import flagged_indices
+    from regioncap.jobs import catalogue, retry
+    from regioncap.outputs.audit import flagged_indices
 
     services: Services = context.obj
-    job = jobs.load(services.store, job_id)
+    job = catalogue.load(services.store, job_id)
     chosen = flagged_indices(services.store, job) if flagged else set()
-    before = jobs.find_success(services.store, job.job)
+    before = catalogue.find_success(services.store, job.job)
     again = retry.begin(services.store, _progress(services, job), job, chosen)
     services.sender.render(job, sorted(again))
     failed = sum(len(shard.indices) for shard in again.values())
@@ -66,16 +66,17 @@ def reconcile_command(
     job_id: Annotated[str | None, typer.Argument(metavar="JOB", help="One job.")] = None,
 ) -> None:
     """Rebuild the queue and the progress from the object store alone."""
-    from regioncap import jobs, layout
+    from regioncap import keys
     from regioncap.errors import NewerFormatError, NotFoundError
-    from regioncap.reconcile import reconcile
+    from regioncap.jobs import catalogue
+    from regioncap.jobs.reconcile import reconcile
 
     services: Services = context.obj
-    keys = services.store.list_keys(layout.OPEN)
-    ids = [job_id] if job_id else [key.removeprefix(layout.OPEN) for key in keys]
+    open_keys = services.store.list_keys(keys.OPEN)
+    ids = [job_id] if job_id else [key.removeprefix(keys.OPEN) for key in open_keys]
     for each in ids:
         try:
-            job = jobs.load(services.store, each)
+            job = catalogue.load(services.store, each)
         except (NotFoundError, NewerFormatError) as error:
             if job_id:
                 raise
@@ -89,6 +90,6 @@ def reconcile_command(
 
 
 def _progress(services: Services, job: Job) -> Progress:
-    from regioncap.progress import Progress
+    from regioncap.services.progress import Progress
 
     return Progress(services.redis, job.job)

@@ -17,8 +17,8 @@ from producer.files import atomic_file
 from producer.tables import show_table
 
 if TYPE_CHECKING:
-    from regioncap.jobs import Job
-    from regioncap.status import JobStatus
+    from regioncap.job import Job
+    from regioncap.jobs.status import JobStatus
 
 _POLL_S = 1.0
 #: Rows that a terminal is given; files and pipes get all.
@@ -48,10 +48,10 @@ def results_command(
     ] = False,
 ) -> None:
     """Bring the results so far: a table on a terminal, else JSON Lines in input order."""
-    from regioncap import jobs
+    from regioncap.jobs import catalogue
 
     services: Services = context.obj
-    job = jobs.load(services.store, job_id)
+    job = catalogue.load(services.store, job_id)
     code = 0
     if output is None and not json and not follow and on_terminal():
         done, bad = _show(services, job, only_failed=failed)
@@ -78,7 +78,7 @@ def fetch_results(
     follow: bool = False,
 ) -> tuple[int, int]:
     """Writes the results; returns how many records there are and how many failed."""
-    from regioncap.results import summarize
+    from regioncap.jobs.results import summarize
 
     done = failed = 0
     with _stream(output) as stream:
@@ -100,7 +100,7 @@ def _stream(output: Path | None) -> Iterator[BinaryIO]:
 
 
 def _parts(services: Services, job: Job, *, follow: bool) -> Iterator[bytes]:
-    from regioncap.results import follow_parts, read_parts
+    from regioncap.jobs.results import follow_parts, read_parts
 
     if follow:
         found = follow_parts(
@@ -115,7 +115,7 @@ def _parts(services: Services, job: Job, *, follow: bool) -> Iterator[bytes]:
 
 
 def _status(services: Services, job: Job) -> JobStatus:
-    from regioncap.status import job_status
+    from regioncap.jobs.status import job_status
 
     return job_status(services.store, services.redis, job)
 
@@ -129,7 +129,7 @@ def _failed_lines(part: bytes) -> bytes:
 
 def _show(services: Services, job: Job, *, only_failed: bool) -> tuple[int, int]:
     """Shows the first records as a table; returns what was found, as `fetch_results`."""
-    from regioncap.results import parse_part, read_parts
+    from regioncap.jobs.results import parse_part, read_parts
 
     rows: list[tuple[str, ...]] = []
     done = failed = 0
@@ -162,9 +162,9 @@ def _tail(text: str, longest: int = 32) -> str:
 
 def fetch_images(services: Services, job: Job, folder: Path) -> int:
     """Brings the pictures that the engine saw in the results so far; returns how many."""
+    from regioncap.jobs.results import parse_part, read_parts
     from regioncap.parallel import map_ahead
-    from regioncap.results import parse_part, read_parts
-    from regioncap.store import parse_s3_uri
+    from regioncap.services.store import parse_s3_uri
 
     folder.mkdir(parents=True, exist_ok=True)
 

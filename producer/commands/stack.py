@@ -51,7 +51,7 @@ def up_command(
 
 def down_command() -> None:
     """Stop what `regioncap up` runs in this folder."""
-    from regioncap.local.stack import find_stack
+    from regioncap.running_stack import find_stack
     from regioncap.settings import STACK_FOLDER
 
     stack = find_stack(STACK_FOLDER)
@@ -81,7 +81,7 @@ def demo_command(
     from producer.commands.submit import submit_file
     from producer.commands.view import write_page
     from producer.commands.watch import exit_code, follow_job
-    from regioncap import examples
+    from regioncap.inputs import examples
 
     started = time.monotonic()
     output.mkdir(parents=True, exist_ok=True)

@@ -11,8 +11,8 @@ from producer.context import Services, emit_model, say
 from producer.tables import show_facts, show_table
 
 if TYPE_CHECKING:
-    from regioncap.jobs import Job
-    from regioncap.status import JobStatus
+    from regioncap.job import Job
+    from regioncap.jobs.status import JobStatus
 
 
 def register(app: typer.Typer) -> None:
@@ -27,13 +27,13 @@ def status_command(
     limit: Annotated[int, typer.Option(help="How many recent jobs.", min=1)] = 10,
 ) -> None:
     """Show how far a job is, or the recent jobs."""
-    from regioncap import jobs
+    from regioncap.jobs import catalogue
 
     services: Services = context.obj
     if job_id:
-        found = [jobs.load(services.store, job_id)]
+        found = [catalogue.load(services.store, job_id)]
     else:
-        found = jobs.recent(services.store, limit, lambda error: say(f"left out: {error}"))
+        found = catalogue.recent(services.store, limit, lambda error: say(f"left out: {error}"))
     statuses = [_status(services, job) for job in found]
     if json:
         for status in statuses:
@@ -47,7 +47,7 @@ def status_command(
 
 
 def _status(services: Services, job: Job) -> JobStatus:
-    from regioncap.status import job_status
+    from regioncap.jobs.status import job_status
 
     return job_status(services.store, services.redis, job)
 

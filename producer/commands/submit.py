@@ -13,8 +13,8 @@ from producer.context import Services, emit, say
 from producer.meter import meter
 
 if TYPE_CHECKING:
-    from regioncap.jobs import Job
-    from regioncap.submit import Tally
+    from regioncap.job import Job
+    from regioncap.jobs.submit import Tally
 
 
 def register(app: typer.Typer) -> None:
@@ -119,8 +119,8 @@ def submit_file(
     labels: dict[str, str] | None = None,
 ) -> Job:
     """Submits a file, a folder or stdin with a progress bar, and queues its shards."""
-    from regioncap.sources import open_source
-    from regioncap.submit import submit
+    from regioncap.inputs.source import open_source
+    from regioncap.jobs.submit import submit
 
     template = _checked_template(services)
     with open_source(str(target), sys.stdin.buffer, root) as source:
@@ -152,8 +152,8 @@ def submit_file(
 
 def _checked_template(services: Services) -> str:
     """Text of the user's own prompt template, with all that can be checked before the upload."""
-    from regioncap import marks
-    from regioncap.submit import template_text
+    from regioncap.jobs.submit import template_text
+    from regioncap.views import marks
 
     marks.get(services.settings.mark_style)
     return template_text(services.settings.prompt)
@@ -161,7 +161,7 @@ def _checked_template(services: Services) -> str:
 
 def _check_services(services: Services) -> None:
     from regioncap.errors import QueueError
-    from regioncap.progress import queue_errors
+    from regioncap.services.broker import queue_errors
 
     services.store.ensure_bucket()
     try:
@@ -191,11 +191,11 @@ def _queue(services: Services, job: Job) -> None:
 
 def _resume(services: Services, job_id: str) -> Job:
     """Queues what is missing of a job."""
-    from regioncap import jobs
-    from regioncap.progress import Progress
-    from regioncap.reconcile import reconcile
+    from regioncap.jobs import catalogue
+    from regioncap.jobs.reconcile import reconcile
+    from regioncap.services.progress import Progress
 
-    job = jobs.load(services.store, job_id)
+    job = catalogue.load(services.store, job_id)
     found = reconcile(services.store, Progress(services.redis, job_id), services.sender, job)
     sent = len(found.render) + len(found.caption)
     if found.state == "open":
@@ -226,7 +226,7 @@ def _dry_run(services: Services, file: str, root: Path | None) -> int:
 
 
 def _tell(tally: Tally, file: str) -> None:
-    from regioncap.validate import rejection
+    from regioncap.inputs.validate import rejection
 
     sent = f" ({words.size(tally.uploaded_bytes)})" if tally.uploaded else ""
     say(

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
-    from regioncap.fleet import Fleet, WorkerView
+    from producer.fleet import Fleet, WorkerView
 
 #: Characters in a line that goes to a file or a pipe.
 _WIDE = 160
@@ -35,7 +35,7 @@ def top(
     interval: Annotated[float, typer.Option(help="Seconds from look to look.", min=0.2)] = 2.0,
 ) -> None:
     """Show the workers, the queues and the jobs under way, until Ctrl-C."""
-    from regioncap.fleet import look
+    from producer.fleet import look
 
     services: Services = context.obj
     if as_json:
@@ -59,8 +59,8 @@ def _live(services: Services, interval: float) -> None:
     from rich.console import Console
     from rich.live import Live
 
+    from producer.fleet import look
     from regioncap.errors import ServiceError
-    from regioncap.fleet import look
 
     console = Console(highlight=False)
     shown = _board(look(services.store, services.redis), console.width)

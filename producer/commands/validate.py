@@ -15,8 +15,8 @@ from producer.context import Services, emit, emit_json, say
 from producer.meter import meter
 
 if TYPE_CHECKING:
+    from regioncap.inputs.validate import Checked, Totals
     from regioncap.settings import Settings
-    from regioncap.validate import Checked, Totals
 
 _EXIT_INVALID = 2
 _SHOWN = 20
@@ -65,7 +65,7 @@ def check_files(
     json: bool = False,
 ) -> Totals:
     """Checks inputs and writes their problems; returns what was found of all."""
-    from regioncap.validate import Totals
+    from regioncap.inputs.validate import Totals
 
     totals, shown = Totals(), 0
     if limit is None:
@@ -91,8 +91,8 @@ def check_files(
 def _checked(
     target: str, settings: Settings, root: Path | None, totals: Totals
 ) -> Iterator[Checked]:
-    from regioncap.sources import no_records, open_source
-    from regioncap.validate import Checker, check_records
+    from regioncap.inputs.source import no_records, open_source
+    from regioncap.inputs.validate import Checker, check_records
 
     before = totals.records
     with open_source(target, sys.stdin.buffer, root) as source, meter("checking", "records") as bar:

@@ -40,10 +40,10 @@ def write_page(
     """Writes the gallery with a progress bar; returns how many records it has, and the job."""
     from rich.progress import Progress
 
-    from regioncap import jobs
-    from regioncap.view import write_view
+    from regioncap.jobs import catalogue
+    from regioncap.outputs.gallery import write_view
 
-    job = jobs.load(services.store, job_id)
+    job = catalogue.load(services.store, job_id)
     with Progress(console=talk, disable=not talk.is_terminal, transient=True) as bar:
         task = bar.add_task("pictures", total=job.records)
         count = write_view(

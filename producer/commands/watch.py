@@ -11,8 +11,8 @@ from producer.commands.status import summary_line
 from producer.context import Services, say, talk
 
 if TYPE_CHECKING:
-    from regioncap.jobs import Job
-    from regioncap.status import JobStatus
+    from regioncap.job import Job
+    from regioncap.jobs.status import JobStatus
 
 _LINE_EVERY_S = 5.0
 
@@ -34,10 +34,10 @@ def watch_command(
     ] = None,
 ) -> None:
     """Watch a job until it ends; Ctrl-C leaves it running."""
-    from regioncap import jobs
+    from regioncap.jobs import catalogue
 
     services: Services = context.obj
-    raise typer.Exit(watch_job(services, jobs.load(services.store, job_id), timeout_s=timeout))
+    raise typer.Exit(watch_job(services, catalogue.load(services.store, job_id), timeout_s=timeout))
 
 
 def watch_job(services: Services, job: Job, timeout_s: float | None = None) -> int:
@@ -59,9 +59,9 @@ def watch_job(services: Services, job: Job, timeout_s: float | None = None) -> i
 
 def tell_of_missing_workers(services: Services, job: Job) -> None:
     """Says whom an unfinished job waits for, where nobody serves its queue."""
-    from regioncap import presence
     from regioncap.errors import ServiceError
-    from regioncap.status import job_status
+    from regioncap.jobs.status import job_status
+    from regioncap.services import presence
 
     queue = job.settings.queue
     try:
@@ -101,9 +101,9 @@ def _follow(services: Services, job: Job, timeout_s: float | None) -> JobStatus:
     from rich.live import Live
 
     from producer.board import Board
-    from regioncap.failures import LastFailure
-    from regioncap.progress import Progress
-    from regioncap.status import job_status, pause_s
+    from producer.last_failure import LastFailure
+    from regioncap.jobs.status import job_status, pause_s
+    from regioncap.services.progress import Progress
 
     board = Board(job)
     failure = LastFailure(services.store, Progress(services.redis, job.job), job)

@@ -1,18 +1,14 @@
-"""`regioncap worker render` and `regioncap worker caption`: the plain Celery commands."""
+"""`regioncap worker`: what starts in place of the command, the plain Celery commands foremost."""
 
 from __future__ import annotations
 
 import os
-import signal
-from typing import TYPE_CHECKING, Annotated
+import sys
+from typing import Annotated
 
 import typer
 
 from producer.context import Services
-
-if TYPE_CHECKING:
-    from regioncap.janitor import Janitor
-    from regioncap.settings import Settings
 
 worker = typer.Typer(help="Run a worker.", no_args_is_help=True)
 
@@ -28,7 +24,10 @@ def render_command(
     concurrency: Annotated[int | None, typer.Option(help="Processes [cores].")] = None,
 ) -> None:
     """Draw marks: CPU work, one process per core."""
-    _run("render", ["-Q", "render"], context.obj.with_flags(concurrency=concurrency))
+    from regioncap.local.workers import celery_command
+
+    command = celery_command("render", ["-Q", "render"])
+    _run(command, context.obj.with_flags(concurrency=concurrency))
 
 
 @worker.command("caption")
@@ -42,50 +41,25 @@ def caption_command(
     concurrency: Annotated[int | None, typer.Option(help="Shards in hand.")] = None,
 ) -> None:
     """Caption regions: one process per GPU."""
+    from regioncap.local.workers import celery_command
+
     services: Services = context.obj.with_flags(
         queue=queue, engine=engine, model=model, concurrency=concurrency
     )
-    _run("caption", ["-Q", services.settings.queue, "-P", "threads"], services)
+    queues = ["-Q", services.settings.queue]
+    _run(celery_command("caption", [*queues, "-P", "threads"]), services)
 
 
 @worker.command("janitor")
 def janitor_command(context: typer.Context) -> None:
     """Reconcile jobs that make no progress; caption workers do so too."""
-    from regioncap import logs
-    from regioncap.janitor import Janitor
-
-    logs.configure()
-    services: Services = context.obj
-    janitor = Janitor(
-        services.store, services.redis, services.sender, services.settings.visibility_timeout_s
-    )
-    _serve_health(services.settings, janitor)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: janitor.stop())
-    janitor.run()
+    _run([sys.executable, "-m", "workers.janitor"], context.obj)
 
 
-def _serve_health(settings: Settings, janitor: Janitor) -> None:
-    from regioncap import metrics
-    from regioncap.exporter import Exporter
-    from regioncap.health import Health
-
-    if settings.metrics_port is None:
-        return
-    exporter, health = Exporter("janitor"), Health()
-    metrics.install(exporter.add)
-    health.require("rounds", janitor.check)
-    health.ready()
-    exporter.serve(settings.metrics_host, settings.metrics_port, health)
-
-
-def _run(kind: str, arguments: list[str], services: Services) -> None:
-    from regioncap.local.workers import celery_command
-
+def _run(command: list[str], services: Services) -> None:
     given = {name: value for name, value in services.flags.items() if value is not None}
     environment = os.environ | {
         f"REGIONCAP_{name.upper()}": str(value) for name, value in given.items()
     }
-    command = celery_command(kind, arguments)
     # In place of this process: signals then reach the worker itself.
     os.execve(command[0], command, environment)  # noqa: S606  # our own command

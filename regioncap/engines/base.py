@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 from regioncap.errors import EngineDeadError, RequestError
+from regioncap.records import Prompt
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,29 +24,6 @@ class Sampling:
     top_p: float = 0.9
     max_tokens: int = 512
     seed: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Prompt:
-    """What is said to the model around one picture.
-
-    `system` and `before` are the same for every record of a job, so that an engine with a prefix
-    cache computes them once; what differs from record to record stands in `after`.
-    """
-
-    #: System message; empty for none.
-    system: str = ""
-    #: User text before the picture.
-    before: str = ""
-    #: User text after the picture.
-    after: str = ""
-    #: JSON schema that the answer must follow; None for free text.
-    schema: dict[str, Any] | None = None
-
-    @property
-    def text(self) -> str:
-        """The user's words in one line, as recorded in the results."""
-        return " ".join(part for part in (self.before, self.after) if part)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from regioncap import marks
 from regioncap.engines.base import Answer, CaptionRequest, RegionView
+from regioncap.engines.looks import Picture, PixelBox, describe
 from regioncap.errors import RequestError, UsageError
-from regioncap.looks import Picture, PixelBox, describe
+from regioncap.views import marks
 
 if TYPE_CHECKING:
     import numpy as np
@@ -66,8 +66,8 @@ def _answer(request: CaptionRequest) -> Answer | RequestError:
 
 def _text(request: CaptionRequest) -> str:
     picture = _picture(request)
-    if request.prompt.schema is not None:
-        return _json_text(picture, request, request.prompt.schema)
+    if request.prompt.answer_schema is not None:
+        return _json_text(picture, request, request.prompt.answer_schema)
     if not request.regions:
         return _sentence(describe(picture))
     return "\n".join(

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from regioncap.engines.base import Answer, CaptionRequest, Prompt, Sampling, answer_all
+from regioncap.engines.base import Answer, CaptionRequest, Sampling, answer_all
 from regioncap.errors import EngineDeadError, EngineStartError, RequestError
-from regioncap.images import PATCH
+from regioncap.records import Prompt
 from regioncap.settings import Settings
+from regioncap.views.pixels import PATCH
 
 if TYPE_CHECKING:
     from openai import APIError, AsyncOpenAI
@@ -184,10 +185,10 @@ class OpenAIEngine:
         }
         if sampling.seed is not None:
             body["seed"] = sampling.seed
-        if prompt.schema is not None:
+        if prompt.answer_schema is not None:
             body["response_format"] = {
                 "type": "json_schema",
-                "json_schema": {"name": "captions", "schema": prompt.schema, "strict": True},
+                "json_schema": {"name": "captions", "schema": prompt.answer_schema, "strict": True},
             }
         completion: ChatCompletion = await self._require_client().chat.completions.create(**body)
         return completion

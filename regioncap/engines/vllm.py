@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from regioncap.engines.base import Answer, CaptionRequest, Prompt, Sampling, answer_all
+from regioncap.engines.base import Answer, CaptionRequest, Sampling, answer_all
+from regioncap.engines.model import resolve_model
 from regioncap.engines.vllm_start import (
     DEFAULT_MAX_PIXELS,
     check_machine,
@@ -28,9 +29,9 @@ from regioncap.engines.vllm_start import (
     prepare_environment,
 )
 from regioncap.errors import EngineDeadError, EngineStartError, RequestError
-from regioncap.images import PATCH
-from regioncap.models import DEFAULT_MODEL, resolve_model
-from regioncap.settings import Settings
+from regioncap.records import Prompt
+from regioncap.settings import DEFAULT_MODEL, Settings
+from regioncap.views.pixels import PATCH
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -272,7 +273,7 @@ def _decode(request_id: str, data: bytes) -> Image.Image:
 def _sampling_params(request: CaptionRequest, device_type: str) -> SamplingParams:
     from vllm.sampling_params import RequestOutputKind, SamplingParams, StructuredOutputsParams
 
-    sampling, schema = request.sampling, request.prompt.schema
+    sampling, schema = request.sampling, request.prompt.answer_schema
     greedy = sampling.temperature == 0
     if sampling.seed is not None and not greedy and device_type == "cpu":
         raise RequestError(

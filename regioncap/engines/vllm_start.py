@@ -8,11 +8,11 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from regioncap.checkpoint import weights_bytes
-from regioncap.cuda_libs import prefer_wheel_libraries
+from regioncap.engines.cuda_libraries import prefer_wheel_libraries
+from regioncap.engines.gpu import check_memory, visible_gpus
+from regioncap.engines.model_files import weights_bytes
 from regioncap.errors import EngineStartError
-from regioncap.gpu import check_memory, visible_gpus
-from regioncap.images import PATCH
+from regioncap.views.pixels import PATCH
 
 if TYPE_CHECKING:
     from vllm.v1.engine.async_llm import AsyncLLM

@@ -8,8 +8,8 @@ from typing import Any
 
 from PIL import Image
 
-from regioncap import examples
-from regioncap.images import decode
+from regioncap.inputs import examples
+from regioncap.views.pixels import decode
 
 #: Photograph, what its record calls the thing, and words of which one names it. No two things
 #: share a word, and each can still be known when it is cut to another shape.

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from regioncap import marks
 from regioncap.evaluation.scenes import Scene
 from regioncap.evaluation.scores import Judged, Result
 from regioncap.evaluation.truth import OUTCOMES, Outcome
-from regioncap.gallery import data_url
-from regioncap.images import decode, encode_jpeg
+from regioncap.outputs.gallery.page import data_url
+from regioncap.views import marks
+from regioncap.views.pixels import decode, encode_jpeg
 
 #: Scenes shown, and the size of their pictures; at least one scene of each kind that has faults.
 _SHOWN = 12
@@ -59,7 +59,7 @@ def html(results: Sequence[Result], scenes: Mapping[str, Scene], facts: Mapping[
         facts: What else is to be said, such as the engine and the seed.
     """
     environment = Environment(
-        loader=PackageLoader("regioncap", "templates"),
+        loader=PackageLoader("regioncap.evaluation", "."),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -16,14 +16,14 @@ from typing import Any
 
 from PIL import Image
 
-from regioncap import examples
-from regioncap.boxes import Size
 from regioncap.errors import RecordError, UsageError
 from regioncap.evaluation.contents import CONTENTS, Content, things_of
-from regioncap.evaluation.layouts import LAYOUTS, Layout, place
+from regioncap.evaluation.placing import LAYOUTS, Layout, place
 from regioncap.evaluation.truth import Truth
-from regioncap.images import decode, encode_jpeg
-from regioncap.marks.base import Rect
+from regioncap.inputs import examples
+from regioncap.views.boxes import Size
+from regioncap.views.marks.base import Rect
+from regioncap.views.pixels import decode, encode_jpeg
 
 #: Larger than what a model sees, so that a crop has more to show.
 SIZE_WH: Size = (1792, 1344)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from regioncap.texts import words
+from regioncap.captions.texts import words
 
 #: right: says what the region holds. mixed-up: says what another region of the picture holds.
 #: wrong: says neither. The rest is without a caption.

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from regioncap.inputs import coco, hf, parquet, wds
+from regioncap.inputs import coco, imagefolder, parquet, webdataset
 from regioncap.records import InputRecord
 
 #: Reads records of the files named.
@@ -47,7 +47,7 @@ def find_input(path: Path) -> Input | None:
     readers: dict[str, _Reader] = {
         ".json": coco.read,
         ".parquet": parquet.read,
-        ".tar": wds.read,
+        ".tar": webdataset.read,
     }
     reader = readers.get(path.suffix.lower())
     return Input(path.parent, reader([path])) if reader else None
@@ -56,13 +56,13 @@ def find_input(path: Path) -> Input | None:
 def _find_in_folder(folder: Path) -> Input | None:
     tables = sorted(
         table
-        for name in hf.TABLES
+        for name in imagefolder.TABLES
         for pattern in (name, f"*/{name}")
         for table in folder.glob(pattern)
     )
     if tables:
-        return Input(folder, hf.read(folder, tables))
-    for suffix, reader in ((".tar", wds.read), (".parquet", parquet.read)):
+        return Input(folder, imagefolder.read(folder, tables))
+    for suffix, reader in ((".tar", webdataset.read), (".parquet", parquet.read)):
         files = sorted(folder.glob(f"*{suffix}"))
         if files:
             return Input(folder, reader(files))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from regioncap.local.process import Child, Command, Supervisor
-from regioncap.local.stack import LocalStack, RunningStack, find_stack
+from regioncap.local.stack import LocalStack
+from regioncap.running_stack import RunningStack, find_stack
 
 __all__ = ["Child", "Command", "LocalStack", "RunningStack", "Supervisor", "find_stack"]

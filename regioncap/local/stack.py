@@ -18,9 +18,10 @@ from typing import Self
 
 from regioncap.errors import ServiceError, UsageError
 from regioncap.local import seaweed, valkey
-from regioncap.local.files import free_ports, is_port_free, try_lock, write_private
+from regioncap.local.files import free_ports, is_port_free, write_private
 from regioncap.local.guard import Guard
 from regioncap.local.process import Child, Supervisor
+from regioncap.running_stack import RunningStack, find_stack, try_lock
 
 BUCKET = "regioncap"
 REGION = "us-east-1"
@@ -45,16 +46,6 @@ class _Private:
 
     def has_free_ports(self) -> bool:
         return bool(self.ports) and all(map(is_port_free, self.ports.values()))
-
-
-@dataclass(frozen=True, slots=True)
-class RunningStack:
-    """A stack that some process runs in a folder."""
-
-    #: The process that runs it: SIGTERM ends the stack.
-    pid: int
-    #: As `LocalStack.settings`.
-    settings: dict[str, str] = field(repr=False)
 
 
 class LocalStack:
@@ -185,19 +176,6 @@ class LocalStack:
     def _write_info(self) -> None:
         info = {"pid": os.getpid(), "settings": self.settings()}
         write_private(self.folder / "stack.json", json.dumps(info, indent=1) + "\n")
-
-
-def find_stack(folder: Path) -> RunningStack | None:
-    """The stack that is up in a folder, started by whatever process; None if there is none."""
-    try:
-        info = json.loads((folder / "stack.json").read_text())
-    except FileNotFoundError:
-        return None
-    lock = try_lock(folder / "stack.lock", shared=True)
-    if lock is not None:  # left behind by a killed process
-        os.close(lock)
-        return None
-    return RunningStack(pid=info["pid"], settings=info["settings"])
 
 
 def _take_lock(folder: Path) -> int:

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from regioncap.errors import ServiceError
 from regioncap.local.process import Command
 from regioncap.local.stack import LocalStack
-from regioncap.presence import workers
-from regioncap.progress import connect
+from regioncap.services.broker import connect
+from regioncap.services.presence import workers
 from regioncap.settings import Settings
 
 #: A model of tens of gigabytes loads in minutes.

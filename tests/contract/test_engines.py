@@ -10,17 +10,11 @@ from typing import get_args
 import pytest
 from PIL import Image
 
-from regioncap.engines.base import (
-    Answer,
-    CaptionRequest,
-    Engine,
-    Prompt,
-    RegionView,
-    Sampling,
-)
+from regioncap.engines.base import Answer, CaptionRequest, Engine, RegionView, Sampling
 from regioncap.engines.baseline import BaselineEngine
 from regioncap.engines.openai import OpenAIEngine
 from regioncap.errors import RequestError
+from regioncap.records import Prompt
 from regioncap.settings import EngineName
 from tests.support.chat_server import Behaviour, serve_chat
 

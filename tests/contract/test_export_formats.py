@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from regioncap.errors import StoreError, UsageError
-from regioncap.exports import FORMATS, export, get, parquet
-from regioncap.exports.base import Format, Item
+from regioncap.outputs.exports import FORMATS, export, get, parquet
+from regioncap.outputs.exports.base import Format, Item
 from tests.support.exported import ABOUT, READERS, Caption, failed, item, region, result
 from tests.support.system import ROOT
 
@@ -185,7 +185,7 @@ def test_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_parquet_leaves_pandas_alone(tmp_path: Path) -> None:
     write_one = (
-        "import sys; from pathlib import Path; from regioncap.exports import export, get; "
+        "import sys; from pathlib import Path; from regioncap.outputs.exports import export, get; "
         "from tests.support.exported import ABOUT, item, region, result; "
         "records = [item(result(0, [region(1, [1, 2, 3, 4], 'x')]))]; "
         "export(get('parquet'), records, Path(sys.argv[1]), ABOUT); print('pandas' in sys.modules)"

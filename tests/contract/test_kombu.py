@@ -15,11 +15,11 @@ from celery.worker.request import Request
 from kombu import Connection, Consumer
 from kombu.transport import redis as kombu_redis
 
-from regioncap.backlog import UNACKED, read_backlog
-from regioncap.jobs import Job
-from regioncap.lease import UNACKED_INDEX, Leases, ServerTimeQoS, server_time
-from regioncap.progress import connect
-from regioncap.queue import Sender, make_app
+from regioncap.job import Job
+from regioncap.services.backlog import UNACKED, read_backlog
+from regioncap.services.broker import connect
+from regioncap.services.leases import UNACKED_INDEX, Leases, ServerTimeQoS, server_time
+from regioncap.services.queue import Sender, make_app
 from regioncap.settings import Settings
 
 

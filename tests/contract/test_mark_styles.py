@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from regioncap.boxes import Box, Size
 from regioncap.errors import UsageError
-from regioncap.marks import DEFAULT, STYLES, MarkStyle, get
-from regioncap.marks.base import Pixels, Rect
+from regioncap.views.boxes import Box, Size
+from regioncap.views.marks import DEFAULT, STYLES, MarkStyle, get
+from regioncap.views.marks.base import Pixels, Rect
 
 styles = pytest.mark.parametrize("style", STYLES.values(), ids=STYLES.keys())
 

@@ -24,7 +24,7 @@ from tests.support.rig import wait_until
 from tests.support.system import read_jsonl, run_command
 
 WORKERS = ("render", "caption", "janitor")
-PHOTOS = ROOT / "regioncap/examples/photos.jsonl"
+PHOTOS = ROOT / "regioncap/inputs/examples/photos.jsonl"
 
 
 def test_everything_is_confined(compose: Compose) -> None:

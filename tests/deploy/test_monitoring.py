@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import yaml
 
-from regioncap.depth import Depth
-from regioncap.exporter import Exporter, Gauges
+from regioncap.services.depth import Depth
 from tests.support.compose import ROOT, tool
+from workers.exporter import Exporter, Gauges
 
 PROMETHEUS = ROOT / "deploy/prometheus"
 DASHBOARD = ROOT / "deploy/grafana/dashboards/regioncap.json"

@@ -16,8 +16,8 @@ from minio.error import S3Error
 
 from regioncap.errors import StoreError
 from regioncap.local import seaweed
+from regioncap.services.store import Store
 from regioncap.settings import load_settings
-from regioncap.store import Store
 from tests.support.compose import ROOT, read_compose
 from tests.support.rig import wait_until
 

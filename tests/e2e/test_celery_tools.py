@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 from kombu import Consumer
 
-from regioncap.lease import server_time
 from regioncap.local import LocalStack
 from regioncap.local.files import free_ports
-from regioncap.progress import connect
-from regioncap.queue import Sender, make_app
+from regioncap.services.broker import connect
+from regioncap.services.leases import server_time
+from regioncap.services.queue import Sender, make_app
 from regioncap.settings import Settings, load_settings
 from tests.support.rig import ROOT, Rig, wait_until
 

@@ -279,8 +279,8 @@ def test_resume_queues_what_is_missing(system: System, folder: Path) -> None:
 
 def _unqueued_job(system: System, file: Path) -> str:
     """A job whose submission broke off before anything was queued."""
-    from regioncap.sources import open_source
-    from regioncap.submit import submit
+    from regioncap.inputs.source import open_source
+    from regioncap.jobs.submit import submit
 
     with open_source(str(file), sys.stdin.buffer) as source:
         settings = system.services.with_flags(shard_size=2).settings
@@ -393,7 +393,7 @@ def test_tables_are_coloured_on_a_terminal_only(system: System, folder: Path) ->
     [["status", "JOB"], ["audit", "JOB"], ["prompts", "show", "default"], ["top", "--once"]],
 )
 def test_one_object_of_json_has_a_version(system: System, arguments: list[str]) -> None:
-    photos = ROOT / "regioncap/examples/photos.jsonl"
+    photos = ROOT / "regioncap/inputs/examples/photos.jsonl"
     job = system.command("submit", photos).stdout.decode().strip()
 
     found = system.command(*(job if each == "JOB" else each for each in arguments), "--json")

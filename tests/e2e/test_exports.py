@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from regioncap.exports import FORMATS
+from regioncap.outputs.exports import FORMATS
 from tests.support.exported import READERS
 from tests.support.system import System, read_jsonl, write_jsonl
 

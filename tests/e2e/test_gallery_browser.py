@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
-from regioncap.examples import examples_dir
-from regioncap.gallery import GalleryRecord, GallerySummary, file_url, write_gallery
+from regioncap.inputs.examples import examples_dir
+from regioncap.outputs.gallery.page import GalleryRecord, GallerySummary, file_url, write_gallery
 
 HOSTILE = "</script><img src=x onerror=\"document.title='owned'\"><b>bold</b>"
 FLAGS = [

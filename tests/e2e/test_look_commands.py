@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from regioncap import examples
-from regioncap.images import probe
+from regioncap.inputs import examples
+from regioncap.views.pixels import probe
 from tests.support.records import coloured
 from tests.support.system import run_command, write_jsonl
 

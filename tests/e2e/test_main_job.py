@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from regioncap import examples
-from regioncap.jobs import Success
-from regioncap.layout import results_key, success_key
+from regioncap.inputs import examples
+from regioncap.job import Success
+from regioncap.keys import results_key, success_key
 from tests.support.system import System, read_jsonl, write_jsonl
 
 

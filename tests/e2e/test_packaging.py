@@ -46,9 +46,9 @@ def test_wheel_holds_the_product_and_nothing_else(built: Path) -> None:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
 
     assert names == in_checkout("regioncap", "workers", "producer")
-    assert {"regioncap/py.typed", "regioncap/prompt_templates/regions-1.toml"} <= names
-    assert "regioncap/templates/gallery.html.j2" in names
-    assert "regioncap/examples/photos/cat.jpg" in names
+    assert {"regioncap/py.typed", "regioncap/views/prompt_templates/regions-1.toml"} <= names
+    assert "regioncap/outputs/gallery/gallery.html.j2" in names
+    assert "regioncap/inputs/examples/photos/cat.jpg" in names
 
 
 def test_sdist_can_be_built_and_tested_from(built: Path) -> None:

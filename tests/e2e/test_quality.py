@@ -7,18 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from regioncap import jobs
-from regioncap.cancel import cancel
 from regioncap.client import Client
 from regioncap.errors import UsageError
-from regioncap.evaluation.fleet import run_job
-from regioncap.evaluation.runner import Variant
+from regioncap.evaluation.as_job import run_job
+from regioncap.evaluation.in_process import Variant
 from regioncap.evaluation.scenes import make_scene
-from regioncap.images import probe
-from regioncap.layout import results_key
+from regioncap.jobs import catalogue
+from regioncap.jobs.cancel import cancel
+from regioncap.jobs.status import JobStatus
+from regioncap.keys import results_key
 from regioncap.records import dump_lines
-from regioncap.status import JobStatus
-from regioncap.store import parse_s3_uri
+from regioncap.services.store import parse_s3_uri
+from regioncap.views.pixels import probe
 from tests.support.records import coloured
 from tests.support.system import System, write_jsonl
 
@@ -164,7 +164,7 @@ def test_eval_whose_job_is_cancelled_says_so(system: System) -> None:
     scene = make_scene("colours", "large", 2, seed=1)
 
     def stop(status: JobStatus) -> None:
-        cancel(client.store, jobs.load(client.store, status.job))
+        cancel(client.store, catalogue.load(client.store, status.job))
 
     with pytest.raises(UsageError, match="was cancelled"):
         run_job(Variant("marks", "v1", 10, "default"), [scene] * 300, client, stop)

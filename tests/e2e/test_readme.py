@@ -55,7 +55,7 @@ def folder(system: System, tmp_path_factory: pytest.TempPathFactory) -> Path:
     record = {"image": "photos/cat.jpg", "bbox": [[133, 82, 80, 64], [296, 106, 50, 60]]}
     for name in ("my.jsonl", "more.jsonl", "boxes.jsonl"):
         write_jsonl(folder / name, [record] * 4)
-    shown = ROOT / "regioncap" / "prompt_templates" / "regions-1.toml"
+    shown = ROOT / "regioncap" / "views" / "prompt_templates" / "regions-1.toml"
     shutil.copy(shown, folder / "own.toml")
     write_jsonl(folder / "own.jsonl", [record | {"captions": ["an eye", "the other eye"]}])
     done = system.command("submit", "my.jsonl", "--wait", cwd=folder)

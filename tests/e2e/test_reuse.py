@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from regioncap import jobs
+from regioncap.jobs import catalogue
 from tests.support.system import System, write_jsonl
 
 
@@ -47,7 +47,7 @@ def test_same_records_are_captioned_once(system: System, folder: Path) -> None:
     assert second[1]["meta"] == {"new": 1}
     assert job not in second[1]["image_with_bbox"]
 
-    success = jobs.find_success(system.services.store, second[0]["result_file"].split("/")[4])
+    success = catalogue.find_success(system.services.store, second[0]["result_file"].split("/")[4])
     assert success is not None
     assert success.sums is not None
     assert success.sums.reused == 2

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests.support.system import ROOT, System
 
-PHOTOS = ROOT / "regioncap/examples/photos.jsonl"
+PHOTOS = ROOT / "regioncap/inputs/examples/photos.jsonl"
 
 
 def test_one_look_tells_workers_queues_and_jobs(system: System) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from regioncap import layout
+from regioncap import keys
 from regioncap.local import LocalStack
 from tests.support.rig import Rig, write_input
 
@@ -47,7 +47,7 @@ def expected(
 @pytest.fixture
 def rig(fault_stack: LocalStack, expected: bytes, tmp_path: Path) -> Iterator[Rig]:
     rig = Rig(fault_stack, tmp_path)
-    for key in rig.store.list_keys(layout.OPEN):  # what a failed test left would be gone on with
+    for key in rig.store.list_keys(keys.OPEN):  # what a failed test left would be gone on with
         rig.store.delete(key)
     rig.redis.flushall()
     yield rig

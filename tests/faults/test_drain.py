@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from regioncap.jobs import Job
+from regioncap.job import Job
 from tests.support.rig import Rig, Worker, wait_until
 
 #: Far longer than any limit here: what ends earlier did not wait for it.

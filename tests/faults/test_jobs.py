@@ -7,16 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from regioncap import jobs, layout, retry
-from regioncap.cancel import cancel
-from regioncap.progress import Progress
+from regioncap import keys
+from regioncap.jobs import catalogue, retry
+from regioncap.jobs.cancel import cancel
+from regioncap.services.progress import Progress
 from tests.support.rig import Rig, wait_until, write_input
 
 
 def test_two_producers_of_one_job(
     rig: Rig, input_file: Path, expected: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(layout, "new_job_id", lambda: "20261124-000000-aaaaaa")
+    monkeypatch.setattr(keys, "new_job_id", lambda: "20261124-000000-aaaaaa")
     rig.start("render")
     rig.start("caption")
     first = rig.submit(input_file)
@@ -70,8 +71,8 @@ def test_cancel_takes_running_requests_out(rig: Rig, input_file: Path) -> None:
     wait_until(lambda: "-" in starts.read_text(), worker=caption)
     wait_until(lambda: not rig.redis.hlen("unacked") and not rig.redis.llen("caption"))
     assert rig.done(job) == 0
-    assert not rig.store.exists(layout.open_key(job.job))
-    assert jobs.find_success(rig.store, job.job) is None
+    assert not rig.store.exists(keys.open_key(job.job))
+    assert catalogue.find_success(rig.store, job.job) is None
 
 
 def test_retry_runs_failed_records_and_nothing_else(
@@ -107,7 +108,7 @@ def test_retry_runs_failed_records_and_nothing_else(
     assert [r for r in after if r["index"] not in (0, 9)] == [
         r for r in before if r["index"] not in (0, 9)
     ]
-    assert not list(rig.store.list_keys(layout.retry_prefix(job.job)))
+    assert not list(rig.store.list_keys(keys.retry_prefix(job.job)))
 
 
 def test_retry_survives_kills(rig: Rig, input_file: Path, expected: bytes) -> None:
@@ -118,7 +119,7 @@ def test_retry_survives_kills(rig: Rig, input_file: Path, expected: bytes) -> No
     caption.end()
     again = retry.begin(rig.store, Progress(rig.redis, job.job), job)
     assert again
-    assert jobs.find_success(rig.store, job.job) is None
+    assert catalogue.find_success(rig.store, job.job) is None
     # The producer dies here: nothing is queued, and what Redis knew is gone as well.
     rig.redis.flushall()
     rig.start("janitor")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from regioncap import layout
+from regioncap import keys
 from tests.support.rig import Rig, wait_until
 
 
@@ -89,8 +89,8 @@ def test_last_part_without_its_finaliser(rig: Rig, input_file: Path, expected: b
     rig.check(job, expected)
     caption.kill()
     # As if the worker had died between the last part and `_SUCCESS`.
-    rig.store.put(layout.open_key(job.job), b"")
-    rig.store.delete(layout.success_key(job.job))
+    rig.store.put(keys.open_key(job.job), b"")
+    rig.store.delete(keys.success_key(job.job))
     rig.start("janitor")
-    wait_until(lambda: rig.store.exists(layout.success_key(job.job)))
+    wait_until(lambda: rig.store.exists(keys.success_key(job.job)))
     rig.check(job, expected)

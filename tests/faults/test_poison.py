@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from regioncap.attempts import RECORD_DEATHS, SHARD_DEATHS
+from regioncap.services.attempts import RECORD_DEATHS, SHARD_DEATHS
 from tests.support.rig import Rig, wait_until, write_input
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from producer.context import Services
-from regioncap import jobs
 from regioncap.errors import QueueError
+from regioncap.jobs import catalogue
 from tests.support.rig import Rig, wait_until
 
 
@@ -47,7 +47,7 @@ def test_submitted_while_redis_is_away(rig: Rig, input_file: Path, expected: byt
     job = rig.submit(input_file, queue=False)
     with pytest.raises(QueueError, match="cannot be reached"):
         away.sender.render(job, range(job.shards))
-    assert jobs.load(rig.store, job.job) == job
+    assert catalogue.load(rig.store, job.job) == job
     rig.check(job, expected)  # by itself
 
 

@@ -15,9 +15,9 @@ import redis
 from regioncap.errors import StoreError
 from regioncap.local import seaweed
 from regioncap.local.files import free_ports
-from regioncap.progress import connect
+from regioncap.services.broker import connect
+from regioncap.services.store import Store
 from regioncap.settings import Settings
-from regioncap.store import Store
 from tests.support.rig import Rig, wait_until
 
 _MAIN = "from producer.cli import main; main()"

@@ -13,8 +13,8 @@ import pytest
 
 from regioncap.errors import StoreError
 from regioncap.local import LocalStack
+from regioncap.services.store import Store
 from regioncap.settings import Settings
-from regioncap.store import Store
 from tests.support.proxy import proxied
 from tests.support.rig import Rig, wait_until
 from tests.support.small_disk import fill, mounted

@@ -6,20 +6,22 @@ import json
 from pathlib import Path
 from typing import Any
 
-from regioncap import formats, jobs, layout
-from regioncap.jobs import Job
+from regioncap import keys
+from regioncap.job import Job
+from regioncap.jobs import catalogue
+from regioncap.records import SCHEMA_VERSION
 from tests.support.rig import Rig, wait_until, write_input
 
-NEWER = formats.SCHEMA_VERSION + 1
+NEWER = SCHEMA_VERSION + 1
 
 
 def _submit_newer(rig: Rig, file: Path) -> Job:
     """A job as a producer of the next version stores it."""
     job = rig.submit(file, queue=False)
-    fields = json.loads(rig.store.get(layout.job_key(job.job)))
-    assert fields["schema_version"] == formats.SCHEMA_VERSION
+    fields = json.loads(rig.store.get(keys.job_key(job.job)))
+    assert fields["schema_version"] == SCHEMA_VERSION
     fields["schema_version"] = NEWER
-    rig.store.put(layout.job_key(job.job), json.dumps(fields).encode())
+    rig.store.put(keys.job_key(job.job), json.dumps(fields).encode())
     rig.queue(job)
     return job
 
@@ -60,6 +62,6 @@ def test_workers_of_two_versions_side_by_side(
     assert codes == {"image-missing", "no-usable-box"}  # as submitted; none is poison
     wait_until(lambda: not list(rig.redis.scan_iter("regioncap:*:attempts:*")))
     assert all(worker.process.poll() is None for worker in rig.workers)
-    success = json.loads(rig.store.get(layout.success_key(newer_job.job)))
+    success = json.loads(rig.store.get(keys.success_key(newer_job.job)))
     assert success["schema_version"] == NEWER
-    assert jobs.load(rig.store, job.job).job == job.job
+    assert catalogue.load(rig.store, job.job).job == job.job

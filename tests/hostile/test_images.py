@@ -12,7 +12,7 @@ import pytest
 from PIL import Image, features
 
 from regioncap.errors import RecordError
-from regioncap.images import FORMATS, decode, fit_size, probe
+from regioncap.views.pixels import FORMATS, decode, fit_size, probe
 
 WIDTH, HEIGHT = 60, 40
 

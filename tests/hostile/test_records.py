@@ -11,16 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regioncap import regions
-from regioncap.records import (
-    MAX_LINE_BYTES,
-    InputRecord,
-    dump_lines,
-    load_lines,
-    parse_line,
-)
+from regioncap.inputs.source import read_lines
+from regioncap.records import MAX_LINE_BYTES, InputRecord, dump_lines, load_lines, parse_line
 from regioncap.settings import BoxFormat
-from regioncap.sources import read_lines
+from regioncap.views import regions
 
 IMAGE = b'{"image": "a.png"}'
 

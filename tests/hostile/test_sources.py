@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from regioncap.jobs.render import RenderStage
+from regioncap.jobs.submit import Tally, Uploader
 from regioncap.records import InputRecord
-from regioncap.render import RenderStage
+from regioncap.services.store import Store
 from regioncap.settings import Settings
-from regioncap.store import Store
-from regioncap.submit import Tally, Uploader
 
 SECRET = "s3cret"
 

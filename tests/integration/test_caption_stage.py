@@ -8,18 +8,20 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from regioncap import jobs, layout
-from regioncap.caption import CaptionStage
+from regioncap import keys
 from regioncap.engines.baseline import BaselineEngine
 from regioncap.engines.thread import EngineThread
-from regioncap.jobs import Job
-from regioncap.progress import Progress, connect
-from regioncap.render import RenderStage
-from regioncap.results import parse_part
+from regioncap.inputs.source import open_source
+from regioncap.job import Job
+from regioncap.jobs import catalogue
+from regioncap.jobs.caption import CaptionStage
+from regioncap.jobs.render import RenderStage
+from regioncap.jobs.results import parse_part
+from regioncap.jobs.submit import submit
+from regioncap.services.broker import connect
+from regioncap.services.progress import Progress
+from regioncap.services.store import Store
 from regioncap.settings import Settings, load_settings
-from regioncap.sources import open_source
-from regioncap.store import Store
-from regioncap.submit import submit
 
 
 class Silent:
@@ -63,7 +65,7 @@ def stages(stack_settings: dict[str, str]) -> Iterator[Stages]:
 def test_of_two_workers_the_first_ones_part_stays(stages: Stages, tmp_path: Path) -> None:
     job = stages.job(tmp_path)
     stages.render.run(job.job, 0)
-    key = layout.results_key(job.job, 0)
+    key = keys.results_key(job.job, 0)
     stages.caption.run(job.job, 0)
     first = stages.store.get(key)
     other = first.replace(b"red", b"RED")
@@ -76,15 +78,15 @@ def test_of_two_workers_the_first_ones_part_stays(stages: Stages, tmp_path: Path
 
 def test_lost_input_comes_out_as_error_records(stages: Stages, tmp_path: Path) -> None:
     job = stages.job(tmp_path)
-    stages.store.delete(layout.input_key(job.job, 0))
+    stages.store.delete(keys.input_key(job.job, 0))
 
     stages.render.run(job.job, 0)
     stages.caption.run(job.job, 0)
 
-    records = parse_part(stages.store.get(layout.results_key(job.job, 0)))
+    records = parse_part(stages.store.get(keys.results_key(job.job, 0)))
     assert [record["error"]["code"] for record in records] == ["input-lost"] * 2
     assert [record["index"] for record in records] == [0, 1]
-    success = jobs.find_success(stages.store, job.job)
+    success = catalogue.find_success(stages.store, job.job)
     assert success is not None
     assert success.counts["failed"] == 2
-    assert json.loads(stages.store.get(layout.job_key(job.job)))["records"] == 2
+    assert json.loads(stages.store.get(keys.job_key(job.job)))["records"] == 2

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from regioncap.attempts import Attempts
 from regioncap.local import LocalStack
+from regioncap.services.attempts import Attempts
 from tests.support.rig import Rig, write_input
 
 

@@ -20,7 +20,8 @@ from minio import Minio
 from minio.error import S3Error
 
 from regioncap.errors import UsageError
-from regioncap.local import LocalStack, find_stack, seaweed, valkey
+from regioncap.local import LocalStack, seaweed, valkey
+from regioncap.running_stack import find_stack
 
 BUCKET = "regioncap"
 

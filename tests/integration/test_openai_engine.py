@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from regioncap.engines.base import Answer, CaptionRequest, Prompt, Sampling
+from regioncap.engines.base import Answer, CaptionRequest, Sampling
 from regioncap.engines.openai import OpenAIEngine
 from regioncap.errors import EngineDeadError, EngineStartError, RequestError
+from regioncap.records import Prompt
 from tests.support.chat_server import Behaviour, serve_chat
 
 KEY = "sk-secret-of-this-test"
@@ -90,7 +91,7 @@ def test_asks_and_answers_in_order(does: Behaviour, url: str) -> None:
 
 
 def test_asks_for_json(does: Behaviour, url: str) -> None:
-    asked = request(1, prompt=Prompt(after="JSON", schema=SCHEMA), sampling=Sampling(0.0))
+    asked = request(1, prompt=Prompt(after="JSON", answer_schema=SCHEMA), sampling=Sampling(0.0))
     caption(OpenAIEngine("tiny", base_url=url), [asked])
     body = does.bodies[-1]
     assert body["response_format"]["json_schema"]["schema"] == SCHEMA

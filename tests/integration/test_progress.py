@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from regioncap.errors import QueueError
-from regioncap.progress import Progress, connect
+from regioncap.services.broker import connect
+from regioncap.services.progress import Progress
 from regioncap.settings import load_settings
 
 JOB = "20260101-000000-aaaaaa"

@@ -10,16 +10,18 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from regioncap import jobs, layout, rubbish
-from regioncap.cancel import cancel
+from regioncap import keys
 from regioncap.errors import StoreError
-from regioncap.jobs import Job, Success
-from regioncap.progress import Progress, connect
+from regioncap.job import Job, Success, now
+from regioncap.jobs import catalogue, garbage
+from regioncap.jobs.cancel import cancel
+from regioncap.jobs.garbage import Rubbish, Search
+from regioncap.jobs.submit import submit
 from regioncap.records import InputRecord
-from regioncap.rubbish import Rubbish, Search
+from regioncap.services.broker import connect
+from regioncap.services.progress import Progress
+from regioncap.services.store import Store, Stored
 from regioncap.settings import Settings, load_settings
-from regioncap.store import Store, Stored
-from regioncap.submit import submit
 from tests.support.rig import wait_until
 from tests.support.system import run_command
 
@@ -55,17 +57,17 @@ class Jobs:
             for index, shade in enumerate(shades)
         ]
         job, _ = submit(records, store=self._store, settings=self._settings, root=self._folder)
-        self._store.put(layout.marked_key(job.job, 0), b"jpeg")
-        self._store.put(layout.rendered_key(job.job, 0), b"{}\n")
-        self._store.put(layout.results_key(job.job, 0), b"{}\n")
+        self._store.put(keys.marked_key(job.job, 0), b"jpeg")
+        self._store.put(keys.rendered_key(job.job, 0), b"{}\n")
+        self._store.put(keys.results_key(job.job, 0), b"{}\n")
         return job
 
     def ended(self, *shades: int) -> Job:
         """A job that is done."""
         job = self.submitted(*shades)
-        success = Success(job=job.job, finished=jobs.now(), counts={}, parts=[])
-        self._store.put(layout.success_key(job.job), success.model_dump_json().encode())
-        self._store.delete(layout.open_key(job.job))
+        success = Success(job=job.job, finished=now(), counts={}, parts=[])
+        self._store.put(keys.success_key(job.job), success.model_dump_json().encode())
+        self._store.delete(keys.open_key(job.job))
         return job
 
 
@@ -78,7 +80,7 @@ def search(
     store: Store, *, marked_only: bool = False, later: timedelta = MONTH
 ) -> Iterator[Rubbish]:
     """Looks for what is older than a week, some time from now."""
-    return Search(store, jobs.now() + later, WEEK, marked_only=marked_only).run()
+    return Search(store, now() + later, WEEK, marked_only=marked_only).run()
 
 
 def found(store: Store, *, marked_only: bool = False) -> list[tuple[str, str, int]]:
@@ -89,7 +91,7 @@ def test_a_job_that_ended_goes_with_the_pictures_that_only_it_had(store: Store, 
     old, running = make.ended(1, 2), make.submitted(2, 3)
     cancelled = make.submitted(4)
     cancel(store, cancelled)
-    shared = set(store.list_keys(layout.IMAGES))
+    shared = set(store.list_keys(keys.IMAGES))
     before = set(store.list_keys(""))
 
     # A dry run tells what a real one does, and touches nothing.
@@ -100,10 +102,10 @@ def test_a_job_that_ended_goes_with_the_pictures_that_only_it_had(store: Store, 
     assert sum(each.remove() for each in search(store)) == 6 + 6 + 2 + 2  # job.json is named twice
     left = set(store.list_keys(""))
     assert {key for key in left if key.startswith("jobs/")} == set(
-        store.list_keys(layout.job_prefix(running.job))
+        store.list_keys(keys.job_prefix(running.job))
     )
-    named = store.get(layout.input_key(running.job, 0)).decode()
-    kept = {key for key in left if key.startswith(layout.IMAGES)}
+    named = store.get(keys.input_key(running.job, 0)).decode()
+    kept = {key for key in left if key.startswith(keys.IMAGES)}
     assert kept == {key for key in shared if key in named}
     assert len(kept) == 2
     assert list(search(store)) == []
@@ -111,20 +113,20 @@ def test_a_job_that_ended_goes_with_the_pictures_that_only_it_had(store: Store, 
 
 def test_what_is_young_stays(store: Store, make: Jobs) -> None:
     make.ended(1)
-    store.put(layout.captions_key("ab" * 32), b"{}")
+    store.put(keys.captions_key("ab" * 32), b"{}")
     assert list(search(store, later=timedelta(days=6))) == []
     # Jobs may go at once, pictures never do.
-    now = jobs.now() + timedelta(minutes=1)
-    kinds = [each.kind for each in Search(store, now, timedelta(0)).run()]
+    moment = now() + timedelta(minutes=1)
+    kinds = [each.kind for each in Search(store, moment, timedelta(0)).run()]
     assert kinds == ["job", "captions"]
 
 
 def test_what_counts_is_the_end(store: Store, make: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
     ids = iter(["20200101-000000-aaaaaa", "20200101-000000-bbbbbb"])
-    monkeypatch.setattr(layout, "new_job_id", lambda: next(ids))
+    monkeypatch.setattr(keys, "new_job_id", lambda: next(ids))
     make.ended(1)
     broken_off = make.submitted(2)
-    for key in (layout.job_key(broken_off.job), layout.open_key(broken_off.job)):
+    for key in (keys.job_key(broken_off.job), keys.open_key(broken_off.job)):
         store.delete(key)
     assert list(search(store, later=timedelta(days=6))) == []
     assert [kind for kind, *_ in found(store)] == ["job", "broken-off", "pictures"]
@@ -135,23 +137,23 @@ def test_marked_pictures_alone(store: Store, make: Jobs) -> None:
     assert found(store, marked_only=True) == [("marked", old.job, 2)]
     for each in search(store, marked_only=True):
         each.remove()
-    assert not store.exists(layout.marked_key(old.job, 0))
-    assert not store.exists(layout.rendered_key(old.job, 0))
-    assert store.exists(layout.results_key(old.job, 0))
-    assert store.exists(layout.marked_key(running.job, 0))
-    assert jobs.find_success(store, old.job)
+    assert not store.exists(keys.marked_key(old.job, 0))
+    assert not store.exists(keys.rendered_key(old.job, 0))
+    assert store.exists(keys.results_key(old.job, 0))
+    assert store.exists(keys.marked_key(running.job, 0))
+    assert catalogue.find_success(store, old.job)
     assert found(store, marked_only=True) == []
 
 
 def test_a_job_that_is_to_be_done_again_stays(store: Store, make: Jobs) -> None:
     job = make.ended(1)
-    store.put(layout.open_key(job.job), b"")
+    store.put(keys.open_key(job.job), b"")
     assert list(search(store)) == []
 
 
 def test_a_submission_that_broke_off_goes_once_nothing_more_comes(store: Store, make: Jobs) -> None:
     job = make.ended(1)
-    for key in (layout.job_key(job.job), layout.success_key(job.job)):
+    for key in (keys.job_key(job.job), keys.success_key(job.job)):
         store.delete(key)
     assert [kind for kind, *_ in found(store)] == ["broken-off", "pictures"]
     assert list(search(store, later=timedelta(days=6))) == []
@@ -169,12 +171,12 @@ def test_a_removal_that_broke_off_goes_on(
 
     (first, *_) = search(store)
     monkeypatch.setattr(store, "list_stored", breaks)
-    monkeypatch.setattr("regioncap.store._MOST_DELETED", 1)
+    monkeypatch.setattr("regioncap.services.store._MOST_DELETED", 1)
     with pytest.raises(StoreError):
         first.remove()
     monkeypatch.undo()
-    assert not store.exists(layout.job_key(job.job))
-    assert store.exists(layout.results_key(job.job, 0))
+    assert not store.exists(keys.job_key(job.job))
+    assert store.exists(keys.results_key(job.job, 0))
     for each in search(store):
         each.remove()
     assert list(store.list_keys("")) == []
@@ -186,9 +188,9 @@ def test_a_job_of_another_version_keeps_its_pictures(store: Store, make: Jobs) -
         "schema_version": 99,
         "unheard": {"of": store.uri(next(iter(store.list_keys("images/"))))},
     }
-    store.put(layout.input_key(job.job, 0), json.dumps(line).encode())
-    store.put(layout.job_key(job.job), b'{"schema_version": 99}')
-    store.delete(layout.open_key(job.job))
+    store.put(keys.input_key(job.job, 0), json.dumps(line).encode())
+    store.put(keys.job_key(job.job), b'{"schema_version": 99}')
+    store.delete(keys.open_key(job.job))
     assert list(search(store)) == []
 
 
@@ -196,17 +198,17 @@ def test_a_picture_that_a_submission_takes_up_again_stays(
     store: Store, make: Jobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make.ended(1)
-    (key,) = store.list_keys(layout.IMAGES)
+    (key,) = store.list_keys(keys.IMAGES)
     written = store.modified(key)
     assert written is not None
-    wait_until(lambda: jobs.now() - written > timedelta(seconds=3))
-    monkeypatch.setattr(rubbish, "PICTURES_KEPT", timedelta(0))
+    wait_until(lambda: now() - written > timedelta(seconds=3))
+    monkeypatch.setattr(garbage, "PICTURES_KEPT", timedelta(0))
     (_, pictures) = Search(store, written + timedelta(seconds=2), timedelta(0)).run()
     assert (pictures.kind, pictures.objects) == ("pictures", 1)
 
     make.submitted(1)  # finds the picture fresh, and leaves it as it is
     assert store.modified(key) == written
-    monkeypatch.setattr(rubbish, "FRESH", timedelta(0))
+    monkeypatch.setattr("regioncap.jobs.submit.FRESH", timedelta(0))
     make.submitted(1)
     assert store.modified(key) > written  # type: ignore[operator]
     # The search was before, the removal is now: it looks once more.
@@ -221,7 +223,7 @@ def test_the_command(
     job = make.ended(1)
     progress = Progress(connect(settings), job.job)
     progress.note_part(0, {"sha256": "", "counts": {"records": 1}})
-    wait_until(lambda: jobs.now() - layout.submitted_at(job.job) > timedelta(seconds=2))
+    wait_until(lambda: now() - keys.submitted_at(job.job) > timedelta(seconds=2))
 
     kept = run_command("gc", "--older-than", "1h", env=env)
     assert (kept.returncode, kept.stdout) == (0, b"")
@@ -229,13 +231,13 @@ def test_the_command(
     assert told.returncode == 0, told.stderr.decode()
     (line,) = map(json.loads, told.stdout.splitlines())
     assert (line["kind"], line["name"], line["objects"]) == ("job", job.job, 6)
-    assert store.exists(layout.job_key(job.job))
+    assert store.exists(keys.job_key(job.job))
     assert b"--delete removes it" in told.stderr
 
     done = run_command("gc", "--older-than", "0h", "--delete", env=env)
     assert done.returncode == 0, done.stderr.decode()
     assert job.job in done.stdout.decode()
-    assert list(store.list_keys(layout.JOBS)) == []
+    assert list(store.list_keys(keys.JOBS)) == []
     assert progress.counts() == {"shards": 0}
 
     wrong = run_command("gc", "--older-than", "soon", env=env)

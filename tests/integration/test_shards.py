@@ -12,8 +12,8 @@ import redis
 from celery import Celery, Task
 from celery.exceptions import Reject
 
-from regioncap.attempts import Attempts
 from regioncap.errors import EngineDeadError, QueueError, StoppedError
+from regioncap.services.attempts import Attempts
 from regioncap.settings import load_settings
 from workers.shards import Shards, Work
 

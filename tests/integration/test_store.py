@@ -5,8 +5,8 @@ import os
 import pytest
 
 from regioncap.errors import NotFoundError, StoreError, UsageError
+from regioncap.services.store import Store, parse_s3_uri
 from regioncap.settings import Settings, load_settings
-from regioncap.store import Store, parse_s3_uri
 
 
 @pytest.fixture(scope="module")

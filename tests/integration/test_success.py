@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from regioncap import jobs, layout
-from regioncap.jobs import Success, Summary
+from regioncap import keys
+from regioncap.job import Success, Summary, now
+from regioncap.jobs import catalogue
+from regioncap.jobs.success import SuccessWriter
+from regioncap.services.store import Store
 from regioncap.settings import load_settings
-from regioncap.store import Store
-from regioncap.success import SuccessWriter
 
 COUNTS = {"records": 32, "failed": 1, "regions_no_answer": 0}
 
@@ -25,14 +26,13 @@ def store(stack_settings: dict[str, str]) -> Store:
 
 def write(store: Store, shards: int) -> tuple[Summary, list[dict[str, Any]]]:
     """A `_SUCCESS` as workers write it, and the parts that it should name."""
-    job, writer = layout.new_job_id(), SuccessWriter()
+    job, writer = keys.new_job_id(), SuccessWriter()
     parts = [
-        {"key": layout.results_key(job, shard), "sha256": f"{shard:064x}"}
-        for shard in range(shards)
+        {"key": keys.results_key(job, shard), "sha256": f"{shard:064x}"} for shard in range(shards)
     ]
     for part in parts:
         writer.add(part["key"], {"sha256": part["sha256"], "counts": COUNTS})
-    summary = Summary(job=job, finished=jobs.now(), counts=dict(writer.counts), version=3)
+    summary = Summary(job=job, finished=now(), counts=dict(writer.counts), version=3)
     writer.write(store, summary)
     return summary, [part | COUNTS for part in parts]
 
@@ -41,7 +41,7 @@ def write(store: Store, shards: int) -> tuple[Summary, list[dict[str, Any]]]:
 def test_all_parts_are_in_it(store: Store, shards: int) -> None:
     summary, parts = write(store, shards)
 
-    text = store.get(layout.success_key(summary.job))
+    text = store.get(keys.success_key(summary.job))
 
     assert json.loads(text)["parts"] == parts
     assert Success.model_validate_json(text).model_dump(exclude={"parts"}) == summary.model_dump()
@@ -57,16 +57,16 @@ def test_summary_is_read_without_the_parts(store: Store, monkeypatch: pytest.Mon
         return read[-1]
 
     monkeypatch.setattr(store, "get", noted)
-    assert jobs.find_success(store, summary.job) == summary
+    assert catalogue.find_success(store, summary.job) == summary
     assert sum(map(len, read)) < 20_000
 
 
 @pytest.mark.parametrize("indent", [None, 2])
 def test_summary_is_read_however_it_is_indented(store: Store, indent: int | None) -> None:
     parts = [{"key": f"part-{number}", "sha256": "0" * 64} for number in range(1000)]
-    whole = Success(job=layout.new_job_id(), finished=jobs.now(), counts={}, parts=parts)
-    store.put(layout.success_key(whole.job), whole.model_dump_json(indent=indent).encode())
+    whole = Success(job=keys.new_job_id(), finished=now(), counts={}, parts=parts)
+    store.put(keys.success_key(whole.job), whole.model_dump_json(indent=indent).encode())
 
-    found = jobs.find_success(store, whole.job)
+    found = catalogue.find_success(store, whole.job)
 
     assert found == Summary.model_validate(whole.model_dump(exclude={"parts"}))

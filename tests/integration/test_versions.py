@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from regioncap import jobs, layout
-from regioncap.edits import Edit
+from regioncap import keys
 from regioncap.errors import StoreError, UsageError
-from regioncap.jobs import Job, Success
+from regioncap.job import Job, Success, now
+from regioncap.jobs.results import parse_part, summarize
+from regioncap.outputs.edits import Edit
+from regioncap.outputs.versions import apply_edits
 from regioncap.records import dump_lines
-from regioncap.results import parse_part, summarize
+from regioncap.services.store import Store
 from regioncap.settings import JobSettings, load_settings
-from regioncap.store import Store
-from regioncap.versions import apply_edits
 from tests.support.exported import region, result
 
 SHARD = 2
@@ -31,8 +31,8 @@ def job(store: Store) -> Job:
     """A finished job of three records in two shards; the last has no caption."""
     store.ensure_bucket()
     made = Job(
-        job=layout.new_job_id(),
-        created=jobs.now(),
+        job=keys.new_job_id(),
+        created=now(),
         records=3,
         shards=2,
         settings=JobSettings(shard_size=SHARD),
@@ -47,11 +47,11 @@ def job(store: Store) -> Job:
     parts = []
     for shard in range(2):
         part = dump_lines(records[shard * SHARD : shard * SHARD + SHARD])
-        key = layout.results_key(made.job, shard)
+        key = keys.results_key(made.job, shard)
         store.put(key, part)
         parts.append({"key": key, "sha256": summarize(part)["sha256"]})
-    success = Success(job=made.job, finished=jobs.now(), counts={"records": 3}, parts=parts)
-    store.put(layout.success_key(made.job), success.model_dump_json().encode())
+    success = Success(job=made.job, finished=now(), counts={"records": 3}, parts=parts)
+    store.put(keys.success_key(made.job), success.model_dump_json().encode())
     return made
 
 
@@ -64,7 +64,7 @@ def records_at(store: Store, prefix: str) -> list[dict[str, Any]]:
 
 
 def current(store: Store, job: Job) -> list[dict[str, Any]]:
-    return records_at(store, layout.results_prefix(job.job))
+    return records_at(store, keys.results_prefix(job.job))
 
 
 def test_corrected_captions_become_the_results(store: Store, job: Job) -> None:
@@ -76,20 +76,20 @@ def test_corrected_captions_become_the_results(store: Store, job: Job) -> None:
     assert first["edited"]["regions"] == [2]
     assert second["edited"] is None
     assert (outcome.records, outcome.captions) == (1, 1)
-    assert outcome.kept_as == store.uri(layout.version_prefix(job.job, 1))
+    assert outcome.kept_as == store.uri(keys.version_prefix(job.job, 1))
 
 
 def test_old_version_is_kept_whole(store: Store, job: Job) -> None:
     before = current(store, job)
-    success_before = store.get(layout.success_key(job.job))
+    success_before = store.get(keys.success_key(job.job))
 
     apply_edits(store, job, {0: Edit({1: "x"})})
     once = current(store, job)
     apply_edits(store, job, {0: Edit({2: "y"}), 1: Edit({1: "z"})})
 
-    assert records_at(store, layout.version_prefix(job.job, 1)) == before
-    assert store.get(layout.version_prefix(job.job, 1) + "_SUCCESS") == success_before
-    assert records_at(store, layout.version_prefix(job.job, 2)) == once
+    assert records_at(store, keys.version_prefix(job.job, 1)) == before
+    assert store.get(keys.version_prefix(job.job, 1) + "_SUCCESS") == success_before
+    assert records_at(store, keys.version_prefix(job.job, 2)) == once
     assert [each["caption"] for each in current(store, job)[0]["regions"]] == ["x", "y"]
     assert current(store, job)[0]["edited"]["regions"] == [1, 2]
 
@@ -97,7 +97,7 @@ def test_old_version_is_kept_whole(store: Store, job: Job) -> None:
 def test_success_tells_version_and_hashes_of_the_new_parts(store: Store, job: Job) -> None:
     apply_edits(store, job, {2: Edit({1: "seen by a person"})})
 
-    success = Success.model_validate_json(store.get(layout.success_key(job.job)))
+    success = Success.model_validate_json(store.get(keys.success_key(job.job)))
     assert success.version == 2
     for part in success.parts:
         assert part["sha256"] == hashlib.sha256(store.get(part["key"])).hexdigest()
@@ -111,7 +111,7 @@ def test_captions_as_they_were_change_nothing(store: Store, job: Job) -> None:
     outcome = apply_edits(store, job, {0: Edit({1: "a", 2: "b"}, "ada")})
 
     assert outcome.kept_as is None
-    assert store.find(layout.version_prefix(job.job, 1) + "_SUCCESS") is None
+    assert store.find(keys.version_prefix(job.job, 1) + "_SUCCESS") is None
 
 
 def test_import_that_broke_off_is_done_again_from_the_kept_copy(
@@ -119,7 +119,7 @@ def test_import_that_broke_off_is_done_again_from_the_kept_copy(
 ) -> None:
     before = current(store, job)
     edits = {0: Edit({1: "x"}), 2: Edit({1: "y"})}
-    put, second_part = store.put, layout.results_key(job.job, 1)
+    put, second_part = store.put, keys.results_key(job.job, 1)
 
     def failing(key: str, *rest: Any) -> None:
         if key == second_part:
@@ -133,8 +133,8 @@ def test_import_that_broke_off_is_done_again_from_the_kept_copy(
     outcome = apply_edits(store, job, edits)
 
     assert outcome.captions == 2
-    assert records_at(store, layout.version_prefix(job.job, 1)) == before
-    assert store.find(layout.version_prefix(job.job, 2) + "_SUCCESS") is None
+    assert records_at(store, keys.version_prefix(job.job, 1)) == before
+    assert store.find(keys.version_prefix(job.job, 2) + "_SUCCESS") is None
     assert current(store, job)[0]["regions"][0]["caption"] == "x"
     assert current(store, job)[2]["regions"][0]["caption"] == "y"
 
@@ -152,7 +152,7 @@ def test_edits_of_what_is_not_there_change_nothing(
 
 
 def test_unfinished_job_is_refused(store: Store, job: Job) -> None:
-    store.delete(layout.success_key(job.job))
+    store.delete(keys.success_key(job.job))
 
     with pytest.raises(UsageError) as caught:
         apply_edits(store, job, {0: Edit({1: "x"})})

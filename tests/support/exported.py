@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from PIL import Image
 
-from regioncap.exports.base import About, Item, Picture
+from regioncap.outputs.exports.base import About, Item, Picture
 
 JOB = "20261124-031522-k3v7qa"
 ABOUT = About(job=JOB, title='Käfer: "red" & blue', created=datetime(2026, 11, 24, tzinfo=UTC))

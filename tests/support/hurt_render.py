@@ -11,15 +11,16 @@ import threading
 from pathlib import Path
 from typing import Any
 
-import regioncap.render as stage
-from regioncap.jobs import Job
+import regioncap.jobs.render as stage
+from regioncap.job import Job
 from regioncap.records import InputRecord
-from regioncap.views import Limits
+from regioncap.views.render import Rendered, render_record
+from regioncap.views.view import Limits
 
-_real = stage.render_record
+_real = render_record
 
 
-def _hurt(record: InputRecord, data: bytes, job: Job, limits: Limits) -> stage.Rendered:
+def _hurt(record: InputRecord, data: bytes, job: Job, limits: Limits) -> Rendered:
     with Path(os.environ["HURT_STARTS"]).open("a") as starts:
         starts.write(f"{record.index}\n")
     # time.sleep does not work under libfaketime.
@@ -37,6 +38,6 @@ def _hurt(record: InputRecord, data: bytes, job: Job, limits: Limits) -> stage.R
     return _real(record, data, job, limits)
 
 
-stage.render_record = _hurt
+stage.render_record = _hurt  # type: ignore[attr-defined]
 
 from workers.render import app  # noqa: E402, F401  # the worker, hurt as above

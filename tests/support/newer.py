@@ -8,8 +8,8 @@ from __future__ import annotations
 import importlib
 import os
 
-from regioncap import formats
+from regioncap import records
 
-formats.SCHEMA_VERSION += 1
+records.SCHEMA_VERSION += 1
 
 app = importlib.import_module(f"workers.{os.environ['NEWER_KIND']}").app

@@ -7,11 +7,10 @@ from typing import Any
 
 from PIL import Image
 
-from regioncap import jobs
-from regioncap.jobs import Job
+from regioncap.job import Job, now
 from regioncap.records import InputRecord
 from regioncap.settings import JobSettings
-from regioncap.views import Limits
+from regioncap.views.view import Limits
 
 LIMITS = Limits(max_pixels=1_003_520, max_image_bytes=10_000_000, max_image_pixels=100_000_000)
 
@@ -20,7 +19,7 @@ def make_job(prompt_template: str = "", **settings: Any) -> Job:
     """A job that lies in no store."""
     return Job(
         job="20261124-000000-aaaaaa",
-        created=jobs.now(),
+        created=now(),
         records=1,
         shards=1,
         settings=JobSettings.model_validate(settings),

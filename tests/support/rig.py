@@ -20,15 +20,15 @@ from typing import Any
 import psutil
 from PIL import Image, ImageDraw
 
-from regioncap import layout
-from regioncap.jobs import Job, Success
+from regioncap import keys
+from regioncap.inputs.source import read_lines
+from regioncap.job import Job, Success
+from regioncap.jobs.submit import submit
 from regioncap.local import LocalStack
-from regioncap.progress import connect
-from regioncap.queue import Sender, make_app
+from regioncap.services.broker import connect
+from regioncap.services.queue import Sender, make_app
+from regioncap.services.store import Store
 from regioncap.settings import Settings
-from regioncap.sources import read_lines
-from regioncap.store import Store
-from regioncap.submit import submit
 
 ROOT = Path(__file__).resolve().parents[2]
 #: The shortest that is allowed: recovery is to be waited for.
@@ -194,18 +194,18 @@ class Rig:
 
     def done(self, job: Job) -> int:
         """How many results parts there are."""
-        return sum(1 for _ in self.store.list_keys(layout.results_prefix(job.job)))
+        return sum(1 for _ in self.store.list_keys(keys.results_prefix(job.job)))
 
     def wait_for_parts(self, job: Job, count: int = 1) -> None:
         wait_until(lambda: self.done(job) >= count)
 
     def wait_finished(self, job: Job, timeout_s: float = 200.0) -> None:
-        wait_until(lambda: self.store.exists(layout.success_key(job.job)), timeout_s)
+        wait_until(lambda: self.store.exists(keys.success_key(job.job)), timeout_s)
 
     def results(self, job: Job) -> bytes:
         """All results, with the job's id taken out."""
-        keys = [layout.results_key(job.job, shard) for shard in range(job.shards)]
-        return b"".join(map(self.store.get, keys)).replace(job.job.encode(), b"JOB")
+        part_keys = [keys.results_key(job.job, shard) for shard in range(job.shards)]
+        return b"".join(map(self.store.get, part_keys)).replace(job.job.encode(), b"JOB")
 
     def check(self, job: Job, expected: bytes | None = None) -> list[dict[str, Any]]:
         """Waits for a job's end and checks that nothing is lost, doubled or out of order."""
@@ -219,11 +219,11 @@ class Rig:
         return records
 
     def _check_success(self, job: Job) -> None:
-        success = Success.model_validate_json(self.store.get(layout.success_key(job.job)))
+        success = Success.model_validate_json(self.store.get(keys.success_key(job.job)))
         assert success.counts["records"] == job.records
         for part in success.parts:
             assert hashlib.sha256(self.store.get(part["key"])).hexdigest() == part["sha256"]
-        wait_until(lambda: not self.store.exists(layout.open_key(job.job)))  # goes after _SUCCESS
+        wait_until(lambda: not self.store.exists(keys.open_key(job.job)))  # goes after _SUCCESS
 
     def stop(self) -> None:
         self._stopped.set()

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from regioncap.engines.base import CaptionRequest, Prompt, Sampling
+from regioncap.engines.base import CaptionRequest, Sampling
+from regioncap.records import Prompt
 
 #: What all the questions share; long enough to fill blocks of the prefix cache.
 SHARED = (
@@ -49,7 +50,7 @@ def endless(number: int) -> CaptionRequest:
     """A question with a long answer: noise may end at any word, a list of this length may not."""
     asked = question(number, Sampling(max_tokens=3500), "endless")
     schema = {"type": "array", "items": {"type": "integer"}, "minItems": 3000}
-    return replace(asked, prompt=replace(asked.prompt, schema=schema))
+    return replace(asked, prompt=replace(asked.prompt, answer_schema=schema))
 
 
 def write_scenes(folder: Path, count: int) -> list[Path]:

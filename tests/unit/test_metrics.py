@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from regioncap import metrics
-from regioncap.exporter import Exporter, Gauges
 from regioncap.metrics import Funnel
+from workers.exporter import Exporter, Gauges
 
 
 @pytest.fixture

@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 
 from regioncap.errors import UsageError
-from regioncap.models import SMALL_MAX_PIXELS
-from regioncap.settings import load_settings
+from regioncap.settings import SMALL_MAX_PIXELS, load_settings
 
 
 @pytest.fixture(autouse=True)

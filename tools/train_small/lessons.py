@@ -14,15 +14,15 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from regioncap import crops, marks, prompts
-from regioncap.boxes import Size, scale_xyxy, xyxy_from_xywh
 from regioncap.engines.vllm import chat_text
 from regioncap.evaluation.contents import Content
-from regioncap.evaluation.layouts import Layout
+from regioncap.evaluation.placing import Layout
 from regioncap.evaluation.scenes import make_scene
-from regioncap.images import decode, encode_jpeg, fit, fit_size, size_of
-from regioncap.marks.base import Rect, pixel_rect
-from regioncap.models import SMALL_MAX_PIXELS
+from regioncap.settings import SMALL_MAX_PIXELS
+from regioncap.views import crops, marks, prompts
+from regioncap.views.boxes import Size, scale_xyxy, xyxy_from_xywh
+from regioncap.views.marks.base import Rect, pixel_rect
+from regioncap.views.pixels import decode, encode_jpeg, fit, fit_size, size_of
 from tools.train_small.words import (
     COLOURS,
     REGIONS,

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from regioncap import prompts
-from regioncap.marks.palette import PALETTE
+from regioncap.views import prompts
+from regioncap.views.marks.palette import PALETTE
 from tools.qwen import as_qwen, train_bytes
 from tools.train_small.words import COLOURS, REGIONS, SHAPES, answer_json, answer_text, lone_caption
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from regioncap.answers import parse
+from regioncap.captions.answers import parse
 from tools.train_small.lessons import SOURCES_WH, Batch, Teacher, make_canvas, mark
 from tools.train_small.net import look, think
 from tools.train_small.words import REGIONS

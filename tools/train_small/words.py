@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 
 from regioncap.evaluation.truth import Truth
-from regioncap.prompts import key
+from regioncap.views.prompts import key
 
 #: Most regions in a picture of the lessons.
 REGIONS = 5

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from regioncap import prompts
 from regioncap.engines.thread import EngineThread
-from regioncap.evaluation.runner import Variant, run
+from regioncap.evaluation.in_process import Variant, run
 from regioncap.evaluation.scenes import make_scene
 from regioncap.settings import JobSettings
+from regioncap.views import prompts
 from tests.support.records import LIMITS
 
 

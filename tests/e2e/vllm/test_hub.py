@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from regioncap.engines.model import resolve_model
 from regioncap.errors import EngineStartError
-from regioncap.models import resolve_model
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 NAME = "tiny/Qwen2.5-VL-Tiny"

@@ -16,10 +16,11 @@ from pathlib import Path
 
 import pytest
 
-from regioncap.engines.base import Answer, Prompt
+from regioncap.engines.base import Answer
 from regioncap.engines.openai import OpenAIEngine
 from regioncap.engines.thread import EngineThread
 from regioncap.errors import EngineDeadError, RequestError
+from regioncap.records import Prompt
 from tests.e2e.vllm.conftest import ENGINE_ARGS, Ask
 from tests.e2e.vllm.test_requests import SCHEMA
 from tests.support.scenes import question
@@ -80,7 +81,7 @@ def test_answers_in_json(remote: EngineThread) -> None:
     asked = [
         replace(
             q,
-            prompt=replace(q.prompt, schema=SCHEMA),
+            prompt=replace(q.prompt, answer_schema=SCHEMA),
             sampling=replace(q.sampling, max_tokens=200),
         )
         for q in asked

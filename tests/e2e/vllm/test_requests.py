@@ -10,13 +10,14 @@ from dataclasses import replace
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from regioncap.engines.base import Answer, Prompt, Sampling
+from regioncap.engines.base import Answer, Sampling
 from regioncap.engines.thread import EngineThread
 from regioncap.engines.vllm import VllmEngine
 from regioncap.errors import RequestError
-from regioncap.exporter import Foreign
+from regioncap.records import Prompt
 from tests.e2e.vllm.conftest import Ask
 from tests.support.scenes import endless, question, scene
+from workers.exporter import Foreign
 
 SCHEMA = {
     "type": "object",
@@ -35,7 +36,7 @@ SCHEMA = {
         ({"sampling": Sampling(temperature=0.7, seed=1)}, "seed-unsupported", "seed"),
         ({"sampling": Sampling(temperature=-1.0)}, "engine-request", "temperature"),
         (
-            {"prompt": Prompt(before="Hi.", schema={"type": "no such type"})},
+            {"prompt": Prompt(before="Hi.", answer_schema={"type": "no such type"})},
             "engine-request",
             "no such type",
         ),
@@ -63,7 +64,7 @@ def test_a_seed_means_nothing_to_greedy_decoding(ask: Ask) -> None:
 def test_json_is_whole_or_ends_by_length(ask: Ask) -> None:
     noise = Sampling(temperature=1.0, top_p=1.0, max_tokens=120)
     requests = [
-        replace(q, prompt=replace(q.prompt, schema=SCHEMA))
+        replace(q, prompt=replace(q.prompt, answer_schema=SCHEMA))
         for q in (question(number, noise, "json") for number in range(24))
     ]
     short = [replace(q, sampling=replace(q.sampling, max_tokens=6)) for q in requests[:4]]

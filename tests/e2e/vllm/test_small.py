@@ -1,7 +1,7 @@
 """The small model that comes with RegionCap, in the real vLLM, on scenes that no lesson showed.
 
 It reads what it is shown: a break anywhere between the boxes and the captions shows as a drop of
-the score. regioncap/small_model/README.md says how it was made.
+the score. regioncap/engines/small_model/README.md says how it was made.
 """
 
 from __future__ import annotations
@@ -18,18 +18,19 @@ from random import Random
 import pytest
 from PIL import Image
 
-from regioncap import answers, engines
-from regioncap.answers import RegionAnswer
-from regioncap.boxes import Box, Size
+from regioncap import engines
+from regioncap.captions import answers
+from regioncap.captions.answers import RegionAnswer
 from regioncap.engines.thread import EngineThread
-from regioncap.evaluation.layouts import Layout
-from regioncap.evaluation.runner import Variant, run
+from regioncap.evaluation.in_process import Variant, run
+from regioncap.evaluation.placing import Layout
 from regioncap.evaluation.scenes import Scene, make_scene
 from regioncap.evaluation.scores import Score
-from regioncap.marks.base import Mark
-from regioncap.marks.v1 import V1Style
 from regioncap.settings import JobSettings, load_settings
-from regioncap.views import Limits
+from regioncap.views.boxes import Box, Size
+from regioncap.views.marks.base import Mark
+from regioncap.views.marks.v1 import V1Style
+from regioncap.views.view import Limits
 from tests.e2e.vllm.conftest import ENGINE_ARGS
 from tests.support.system import running_system
 

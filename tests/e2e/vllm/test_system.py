@@ -16,11 +16,11 @@ from typing import Any
 import psutil
 import pytest
 
-from regioncap import layout
-from regioncap.attempts import Attempts
-from regioncap.jobs import Job
+from regioncap import keys
+from regioncap.job import Job
 from regioncap.local import LocalStack
 from regioncap.records import RenderedRecord, load_lines
+from regioncap.services.attempts import Attempts
 from tests.e2e.vllm.conftest import ENGINE_ARGS
 from tests.support.plain_vllm import PlainAnswer, PlainModel, PlainQuestion
 from tests.support.rig import Rig, Worker, wait_until
@@ -105,9 +105,11 @@ def job(rig: Rig, worker: Worker, tmp_path_factory: pytest.TempPathFactory) -> J
 @pytest.fixture(scope="module")
 def rendered(rig: Rig, job: Job) -> list[RenderedRecord]:
     """What the worker has to go by, as it stands in the store."""
-    keys = [layout.rendered_key(job.job, shard) for shard in range(job.shards)]
-    wait_until(lambda: all(map(rig.store.exists, keys)), START_TIMEOUT_S)
-    return [record for key in keys for record in load_lines(RenderedRecord, rig.store.get(key))]
+    part_keys = [keys.rendered_key(job.job, shard) for shard in range(job.shards)]
+    wait_until(lambda: all(map(rig.store.exists, part_keys)), START_TIMEOUT_S)
+    return [
+        record for key in part_keys for record in load_lines(RenderedRecord, rig.store.get(key))
+    ]
 
 
 @pytest.fixture(scope="module")

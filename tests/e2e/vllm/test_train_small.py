@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-from regioncap.checkpoint import check_checkpoint
+from regioncap.engines.model_files import check_checkpoint
 from tools.train_small.lessons import Batch, Teacher
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from regioncap import marks, prompts
-from regioncap.engines.base import Answer, CaptionRequest, Prompt, RegionView, Sampling
+from regioncap.engines.base import Answer, CaptionRequest, RegionView, Sampling
 from regioncap.engines.baseline import BaselineEngine
 from regioncap.errors import RequestError
+from regioncap.records import Prompt
+from regioncap.views import marks, prompts
 
 GREY_AND_RED = Image.new("RGB", (320, 240), (128, 128, 128))
 GREY_AND_RED.paste((190, 20, 20), (0, 0, 100, 100))
@@ -34,7 +35,7 @@ def ask(
     request = CaptionRequest(
         request_id="r1",
         image=image or jpeg(GREY_AND_RED),
-        prompt=Prompt(schema=schema),
+        prompt=Prompt(answer_schema=schema),
         sampling=Sampling(),
         regions=regions,
         mark_style=mark_style,

@@ -9,11 +9,11 @@ from PIL import Image, ImageOps
 
 from regioncap.errors import UsageError
 from regioncap.evaluation.contents import Content
-from regioncap.evaluation.layouts import Layout
 from regioncap.evaluation.patches import patches
+from regioncap.evaluation.placing import Layout
 from regioncap.evaluation.scenes import kinds, make_scene, own_data, photographs
 from regioncap.evaluation.truth import judge
-from regioncap.images import decode
+from regioncap.views.pixels import decode
 
 
 @pytest.mark.parametrize(("content", "layout"), kinds())

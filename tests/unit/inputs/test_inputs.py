@@ -9,7 +9,7 @@ import pytest
 from regioncap.errors import UsageError
 from regioncap.inputs import find_input
 from regioncap.inputs.fields import plain
-from regioncap.locate import Locator
+from regioncap.inputs.locate import Locator
 from regioncap.records import InputRecord
 from regioncap.settings import Settings
 from tests.support.datasets import BLUE, BOXES, DATASETS, RED

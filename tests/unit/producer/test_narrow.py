@@ -9,11 +9,11 @@ from rich.console import Console
 
 from producer.board import Board
 from producer.commands import status, top
+from producer.fleet import Fleet, JobView, QueueView, WorkerView
 from producer.tables import show_table
-from regioncap.fleet import Fleet, JobView, QueueView, WorkerView
-from regioncap.jobs import Job
+from regioncap.job import Job
+from regioncap.jobs.status import JobStatus
 from regioncap.settings import JobSettings
-from regioncap.status import JobStatus
 
 JOB = "20261124-192418-6yylv2"
 NAME = "photographs of all the birds of the second expedition"

@@ -1,0 +1,158 @@
+"""Checks of what RegionCap needs: Redis, the store, workers; for `regioncap doctor`.
+
+Each check looks at one thing and says what it found and, if that is not well, what to do.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any, Literal, NamedTuple
+
+import PIL
+import redis
+from PIL import features
+
+from regioncap.errors import RegionCapError
+from regioncap.services import presence
+from regioncap.services.broker import connect, queue_errors
+from regioncap.services.store import Store
+from regioncap.settings import Settings
+
+_MIN_REDIS = (6, 2)
+_MAX_SKEW_S = 5.0
+
+
+class Check(NamedTuple):
+    """One finding."""
+
+    name: str
+    status: Literal["ok", "warn", "fail", "skip"]
+    #: What was found.
+    what: str
+    #: What to do; empty if it is fine.
+    remedy: str = ""
+
+
+_Checks = list[tuple[str, Callable[[], Check]]]
+
+
+def run_checks(settings: Settings) -> Iterator[Check]:
+    """All checks that fit the settings, one after the other; none raises."""
+    client = connect(settings, patient=False)
+    redis_ = _run("redis", lambda: _redis(client))
+    yield redis_
+    behind_redis: _Checks = [
+        ("redis persistence", lambda: _persistence(client)),
+        ("redis memory", lambda: _memory(client)),
+        ("clock", lambda: _clock(client)),
+        ("render workers", lambda: _workers(client, "render", "render")),
+        ("caption workers", lambda: _workers(client, "caption", settings.queue)),
+        ("queues", lambda: _queues(client, settings)),
+    ]
+    if redis_.status != "fail":
+        yield from (_run(name, check) for name, check in behind_redis)
+    else:
+        yield Check("workers, queues", "skip", "Redis, which tells of them, is away")
+    yield _run("store", lambda: _store(settings))
+    yield _run("pictures", _pictures)
+
+
+def _run(name: str, check: Callable[[], Check]) -> Check:
+    try:
+        with queue_errors():
+            return check()._replace(name=name)
+    except RegionCapError as error:
+        return Check(name, "fail", error.message, error.hint)
+
+
+def _info(client: redis.Redis, section: str) -> dict[str, Any]:
+    info: dict[str, Any] = client.info(section)
+    return info
+
+
+def _redis(client: redis.Redis) -> Check:
+    info = _info(client, "server")
+    name = "Valkey" if "valkey_version" in info else "Redis"
+    version = str(info.get("valkey_version") or info["redis_version"])
+    numbers = tuple(int(part) for part in version.split(".")[:2])
+    if numbers < _MIN_REDIS:
+        return Check("", "fail", f"{name} {version} is too old", "use 6.2 or newer")
+    return Check("", "ok", f"{name} {version}")
+
+
+def _persistence(client: redis.Redis) -> Check:
+    if _info(client, "persistence").get("aof_enabled"):
+        return Check("", "ok", "append-only file on")
+    return Check(
+        "",
+        "warn",
+        "append-only file off: a crash of Redis loses queued work until it is reconciled",
+        "set appendonly yes and appendfsync everysec",
+    )
+
+
+def _memory(client: redis.Redis) -> Check:
+    info = _info(client, "memory")
+    used, limit = int(info["used_memory"]), int(info.get("maxmemory", 0))
+    policy = str(info.get("maxmemory_policy", "noeviction"))
+    what = f"{used / 1e6:.0f} MB used" + (f" of {limit / 1e6:.0f} MB" if limit else "")
+    if policy != "noeviction":
+        return Check(
+            "", "fail", f"policy {policy} may drop queued work", "set maxmemory-policy noeviction"
+        )
+    if limit and used > 0.7 * limit:
+        return Check("", "warn", what, "raise maxmemory")
+    return Check("", "ok", f"{what}, policy {policy}")
+
+
+def _clock(client: redis.Redis) -> Check:
+    seconds, micros = client.time()
+    skew_s = time.time() - (int(seconds) + int(micros) / 1e6)
+    what = f"{abs(skew_s):.1f} s apart from Redis"
+    if abs(skew_s) > _MAX_SKEW_S:
+        return Check("", "warn", what, "let NTP set the clocks: leases are kept by time")
+    return Check("", "ok", what)
+
+
+def _store(settings: Settings) -> Check:
+    store = Store(settings, attempts=1)
+    store.reach()
+    store.check()
+    key, data = f"doctor/{secrets.token_hex(8)}", datetime.now(UTC).isoformat().encode()
+    try:
+        store.put(key, data)
+        found, overwrites = store.get(key), store.put_new(key, b"")
+    finally:
+        store.delete(key)
+    if found != data:
+        return Check("", "fail", "an object read back differs from what was written", "")
+    if store.exists(key):
+        return Check("", "fail", "a deleted object is still there", "use a consistent store")
+    conditional = "conditional put is ignored" if overwrites else "conditional put holds"
+    where = f"bucket {store.bucket} at {store.endpoint}"
+    return Check("", "ok", f"{where}: put, get and delete work, {conditional}")
+
+
+def _pictures() -> Check:
+    missing = [name for name in ("jpg", "zlib", "webp", "freetype2") if not features.check(name)]
+    if missing:
+        return Check("", "fail", f"Pillow is built without {', '.join(missing)}", "reinstall it")
+    return Check("", "ok", f"Pillow {PIL.__version__} reads JPEG, PNG and WebP")
+
+
+def _workers(client: redis.Redis, kind: str, queue: str) -> Check:
+    alive = presence.serving(client, kind, queue)
+    if not alive:
+        command = presence.start_command(kind, queue)
+        return Check("", "fail", f"none on queue {queue}", f"start one: {command}")
+    engines = sorted({f"{w['engine']} ({w['model']})" for w in alive if "engine" in w})
+    return Check("", "ok", f"{len(alive)} on queue {queue}" + "".join(f", {e}" for e in engines))
+
+
+def _queues(client: redis.Redis, settings: Settings) -> Check:
+    names = dict.fromkeys(["render", settings.queue])
+    depths = ", ".join(f"{name} {client.llen(name)}" for name in names)
+    return Check("", "ok", f"waiting shards: {depths}; in hand: {client.hlen('unacked')}")

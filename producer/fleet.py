@@ -1,0 +1,114 @@
+"""The fleet at a glance: workers and what they are at, queues, and the jobs under way."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import redis
+from pydantic import BaseModel, Field
+
+from regioncap import keys
+from regioncap.errors import NewerFormatError, NotFoundError
+from regioncap.jobs import catalogue
+from regioncap.jobs.status import JobStatus, job_status
+from regioncap.records import SCHEMA_VERSION
+from regioncap.services import presence
+from regioncap.services.depth import read_depths
+from regioncap.services.queue import CAPTION, RENDER
+from regioncap.services.store import Store
+
+#: Jobs shown: the newest ones that are not finished.
+_MOST_JOBS = 20
+
+
+class WorkerView(BaseModel):
+    """One worker, by its own words, at most a few seconds old."""
+
+    kind: str
+    host: str
+    pid: int
+    queue: str
+    up_s: float
+    engine: str = ""
+    model: str = ""
+    #: Shards in hand, each with job, shard and seconds; and how many there can be.
+    in_hand: list[dict[str, Any]] = Field(default_factory=list)
+    room: int = 0
+    #: Since its start, and by the second over the last minute: shards, records, regions, tokens.
+    totals: dict[str, int] = Field(default_factory=dict)
+    per_s: dict[str, float] = Field(default_factory=dict)
+
+
+class QueueView(BaseModel):
+    """One queue."""
+
+    name: str
+    queued: int
+    unacked: int
+    oldest_s: float
+    workers: int
+
+
+class JobView(BaseModel):
+    """A job under way."""
+
+    status: JobStatus
+    #: Records by the second since it was submitted, and the time left at that pace.
+    per_s: float
+    eta_s: float | None
+
+
+class Fleet(BaseModel):
+    """All of it, at one moment."""
+
+    schema_version: int = SCHEMA_VERSION
+    at: float
+    workers: list[WorkerView]
+    queues: list[QueueView]
+    jobs: list[JobView]
+
+
+def look(store: Store, client: redis.Redis) -> Fleet:
+    """Looks at the whole fleet once.
+
+    Raises:
+        ServiceError: Redis or the store cannot be reached.
+    """
+    now = time.time()
+    workers = [
+        WorkerView(up_s=max(0.0, now - told.pop("since")), **told)
+        for told in presence.workers(client)
+    ]
+    return Fleet(
+        at=now,
+        workers=workers,
+        queues=_queues(client, workers),
+        jobs=_jobs(store, client, now),
+    )
+
+
+def _queues(client: redis.Redis, workers: list[WorkerView]) -> list[QueueView]:
+    served = [worker.queue for worker in workers]
+    depths = read_depths(client, [RENDER, CAPTION, *served])
+    order = sorted(depths, key=lambda name: (name != RENDER, name))
+    return [
+        QueueView(name=name, workers=served.count(name), **depths[name]._asdict()) for name in order
+    ]
+
+
+def _jobs(store: Store, client: redis.Redis, now: float) -> list[JobView]:
+    ids = [key.removeprefix(keys.OPEN) for key in store.list_keys(keys.OPEN)]
+    views = []
+    for job_id in sorted(ids, reverse=True)[:_MOST_JOBS]:
+        try:
+            status = job_status(store, client, catalogue.load(store, job_id))
+        except (NotFoundError, NewerFormatError):
+            continue  # being submitted, or not ours to read
+        passed_s = max(1e-3, now - status.created.timestamp())
+        per_s = status.done / passed_s
+        left = status.records - status.done
+        views.append(
+            JobView(status=status, per_s=per_s, eta_s=left / per_s if status.done else None)
+        )
+    return views

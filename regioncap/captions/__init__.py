@@ -1,0 +1,1 @@
+"""Captions: from what an engine wrote to one caption for each region."""

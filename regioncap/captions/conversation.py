@@ -1,0 +1,213 @@
+"""From rendered records to captions: asks the engine, reads its answers, asks again where needed.
+
+A region that an answer leaves out or spoils is asked for again twice at most, alone each time:
+first in the same picture, which an engine with a prefix cache knows already, and last by a crop of
+it, in which it cannot be mistaken for another.
+
+No I/O but the engine's and the caller's. Each record goes its own way and waits for none of its
+neighbours; all requests of all records are in the engine together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from regioncap.captions import answers
+from regioncap.engines.base import Answer, CaptionRequest, Engine, RegionView, Sampling
+from regioncap.errors import RecordError, RequestError
+from regioncap.job import Job
+from regioncap.records import Problem, Prompt, Region, RenderedRecord, View, Way
+from regioncap.views import prompts
+from regioncap.views.view import Shown
+
+#: Makes a crop of each of some regions of a record; blocks, and may raise RecordError.
+CropMaker = Callable[[RenderedRecord, Sequence[Region]], list[Shown]]
+
+
+@dataclass(slots=True)
+class Captioned:
+    """A record and what the engine said of it."""
+
+    record: RenderedRecord
+    #: The engine's texts, one per request, as they came.
+    texts: list[str] = field(default_factory=list)
+    #: Why the first text ended.
+    finish_reason: str | None = None
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    requests: int = 0
+    #: Time of GPUs that the record took, its share of what was in the engine with it.
+    gpu_ms: int = 0
+    #: The earlier record that the captions were taken over from: its job and index.
+    reused: dict[str, Any] | None = None
+    #: The last request that failed on its own.
+    failure: RequestError | None = None
+
+
+async def caption_records(
+    records: Sequence[RenderedRecord],
+    pictures: Mapping[str, bytes],
+    engine: Engine,
+    job: Job,
+    crop: CropMaker,
+) -> list[Captioned]:
+    """Captions records; those with an error stay as they are.
+
+    Args:
+        records: A shard's records.
+        pictures: The JPEG of each view, by its key.
+        engine: A started engine.
+        job: The job that they belong to.
+        crop: Called in a thread for the regions that are still open in the end.
+
+    Returns:
+        In the order given, each record with its regions filled, and its answer.
+
+    Raises:
+        EngineDeadError: The engine is gone.
+    """
+    talks = [_Conversation(record, pictures, engine, job, crop) for record in records]
+    return list(await asyncio.gather(*(talk.run() for talk in talks)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """One request: some regions of one view."""
+
+    view: View
+    picture: bytes
+    numbers: tuple[int, ...]
+    prompt: Prompt
+    #: How often the regions have been asked for before.
+    attempt: int = 0
+
+
+class _Conversation:
+    """All that is asked about one record."""
+
+    def __init__(
+        self,
+        record: RenderedRecord,
+        pictures: Mapping[str, bytes],
+        engine: Engine,
+        job: Job,
+        crop: CropMaker,
+    ) -> None:
+        self._record = record
+        self._pictures = pictures
+        self._engine = engine
+        self._job = job
+        self._crop = crop
+        self._done = Captioned(record)
+
+    async def run(self) -> Captioned:
+        """Asks about all regions, and again about those without a caption."""
+        if self._record.error is not None:
+            return self._done
+        views = self._record.views
+        await self._ask([self._question(view, self._pictures[view.key]) for view in views])
+        await self._ask([self._alone(view, number) for view, number in self._open("marks")])
+        await self._ask(await self._by_crop())
+        if all(region.status != "ok" for region in self._record.regions):
+            self._record.error = self._no_caption()
+        return self._done
+
+    def _question(self, view: View, picture: bytes) -> _Question:
+        return _Question(view, picture, tuple(view.numbers), view.prompt)
+
+    async def _ask(self, questions: Sequence[_Question]) -> None:
+        if not questions:
+            return
+        requests = [
+            self._request(question, self._done.requests + i) for i, question in enumerate(questions)
+        ]
+        replies = await self._engine.caption(requests)
+        self._done.requests += len(requests)
+        for question, reply in zip(questions, replies, strict=True):
+            if isinstance(reply, RequestError):
+                self._fail(question, reply)
+            else:
+                self._take(question, reply)
+
+    def _request(self, question: _Question, nth: int) -> CaptionRequest:
+        view, settings = question.view, self._job.settings
+        boxes = dict(zip(view.numbers, view.boxes_xyxy, strict=True))
+        return CaptionRequest(
+            request_id=f"{self._job.job}-{self._record.index}-{nth}",
+            image=question.picture,
+            prompt=question.prompt,
+            # The same seed would give the same words again.
+            sampling=Sampling(
+                settings.temperature,
+                settings.top_p,
+                settings.max_tokens,
+                None if settings.seed is None else settings.seed + question.attempt,
+            ),
+            regions=tuple(RegionView(number, boxes[number]) for number in question.numbers),
+            mark_style=view.mark_style,
+        )
+
+    def _take(self, question: _Question, reply: Answer) -> None:
+        done = self._done
+        done.texts.append(reply.text)
+        done.finish_reason = done.finish_reason or reply.finish_reason
+        done.prompt_tokens += reply.prompt_tokens
+        done.completion_tokens += reply.completion_tokens
+        found = answers.parse(
+            reply.text,
+            question.numbers,
+            finish_reason=reply.finish_reason,
+            json=question.prompt.answer_schema is not None,
+        )
+        for number, answer in found.items():
+            region = self._record.regions[number - 1]
+            region.status, region.caption, region.why = answer.status, answer.caption, answer.why
+            region.view = question.view.way
+
+    def _fail(self, question: _Question, failure: RequestError) -> None:
+        self._done.failure = failure
+        for number in question.numbers:
+            region = self._record.regions[number - 1]
+            region.why, region.view = str(failure), question.view.way
+
+    def _open(self, way: Way) -> list[tuple[View, int]]:
+        """Regions without a caption that the first questions showed in this way."""
+        return [
+            (view, number)
+            for view in self._record.views
+            for number in view.numbers
+            if view.way == way and self._record.regions[number - 1].status in {"missing", "invalid"}
+        ]
+
+    def _alone(self, view: View, number: int) -> _Question:
+        """About one region of a marked picture."""
+        at = view.numbers.index(number)
+        label = prompts.RegionLabel(number, view.colours[at], view.boxes_xyxy[at])
+        prompt = prompts.build(
+            prompts.template_of(self._job.settings.prompt, self._job.prompt_template),
+            [label],
+            ask="again",
+            size_wh=view.size_wh,
+        )
+        return _Question(view, self._pictures[view.key], (number,), prompt, attempt=1)
+
+    async def _by_crop(self) -> list[_Question]:
+        """About each region that is still open, by a crop of it."""
+        shown = [(view, self._pictures[view.key]) for view, _ in self._open("crop")]
+        if wanted := [self._record.regions[number - 1] for _, number in self._open("marks")]:
+            # The source may have gone since; then what is known of these regions stays.
+            with suppress(RecordError):
+                shown += await asyncio.to_thread(self._crop, self._record, wanted)
+        return [replace(self._question(view, picture), attempt=2) for view, picture in shown]
+
+    def _no_caption(self) -> Problem:
+        if self._done.failure is not None:
+            return Problem.of(self._done.failure, "caption")
+        first = next((region for region in self._record.regions if region.why), None)
+        why = f"region {first.region}: {first.why}" if first else "the answer is empty"
+        message = f"no region has a caption ({why})"
+        return Problem(code="no-caption", message=message, stage="caption")

@@ -1,0 +1,155 @@
+"""Runs scenes through the product's own render and caption steps, in this process."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice, product
+from typing import Any
+
+from regioncap.captions.conversation import Captioned, caption_records
+from regioncap.engines.base import Engine
+from regioncap.evaluation.scenes import Scene
+from regioncap.evaluation.scores import Result, judge_scene
+from regioncap.job import Job, now
+from regioncap.records import InputRecord, Region, RenderedRecord
+from regioncap.settings import JobSettings, RegionMode
+from regioncap.views.render import render_record
+from regioncap.views.view import Limits, Shown, crop_regions
+
+#: Scenes in the engine at a time, as many as records in a shard.
+_AT_A_TIME = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One way of showing regions."""
+
+    mode: RegionMode
+    #: Mark style and most regions in a picture; not used by mode `crop`.
+    style: str
+    per_call: int
+    prompt: str
+    #: Text of the prompt template, if it is the user's own.
+    prompt_text: str = ""
+
+    @property
+    def name(self) -> str:
+        """What tables call it."""
+        if self.mode == "crop":
+            return f"{self.mode} {self.prompt}"
+        return f"{self.mode} {self.style} {self.prompt} x{self.per_call}"
+
+    @property
+    def job_settings(self) -> dict[str, Any]:
+        """The settings of a job that shows regions so."""
+        return {
+            "region_mode": self.mode,
+            "mark_style": self.style,
+            "max_boxes": self.per_call,
+            "prompt": self.prompt,
+            "box_format": "xywh",
+            "overflow": "rounds",
+        }
+
+
+def variants(
+    modes: Sequence[RegionMode],
+    styles: Sequence[str],
+    prompts: Sequence[tuple[str, str]],
+    per_call: Sequence[int],
+) -> Iterator[Variant]:
+    """All combinations that differ in what the engine gets.
+
+    Args:
+        modes: Region modes.
+        styles: Names of mark styles.
+        prompts: Names of prompt templates, each with its text if it is the user's own.
+        per_call: Numbers of regions in one picture.
+    """
+    for mode, (prompt, text) in product(modes, prompts):
+        if mode == "crop":
+            yield Variant(mode, styles[0], per_call[0], prompt, text)
+            continue
+        for style, count in product(styles, per_call):
+            yield Variant(mode, style, count, prompt, text)
+
+
+async def run(
+    variant: Variant,
+    scenes: Iterable[Scene],
+    engine: Engine,
+    settings: JobSettings,
+    limits: Limits,
+) -> Result:
+    """Captions scenes in one way and judges what comes.
+
+    Only the time in which the engine is asked counts.
+
+    Args:
+        variant: How regions are shown.
+        scenes: The scenes.
+        engine: A started engine, on this event loop.
+        settings: Sampling; the variant's own settings replace those here.
+        limits: How large the model sees pictures.
+
+    Raises:
+        EngineDeadError: The engine is gone.
+    """
+    job = _job(variant, settings)
+    result = Result(variant.name)
+    waiting = iter(scenes)
+    while batch := list(islice(waiting, _AT_A_TIME)):
+        rendered, pictures = await asyncio.to_thread(_render, batch, job, limits)
+        sources = {record.index: scene.image for record, scene in zip(rendered, batch, strict=True)}
+
+        def crop(
+            record: RenderedRecord,
+            chosen: Sequence[Region],
+            sources: dict[int, bytes] = sources,
+        ) -> list[Shown]:
+            return crop_regions(record, chosen, sources[record.index], job, limits)
+
+        started = time.monotonic()
+        done = await caption_records(rendered, pictures, engine, job, crop)
+        result.seconds += time.monotonic() - started
+        for scene, captioned in zip(batch, done, strict=True):
+            _add(result, scene, captioned)
+    return result
+
+
+def _job(variant: Variant, settings: JobSettings) -> Job:
+    return Job(
+        job="eval",
+        created=now(),
+        records=1,
+        shards=1,
+        settings=settings.model_copy(update=variant.job_settings),
+        prompt_template=variant.prompt_text,
+    )
+
+
+def _render(
+    scenes: Sequence[Scene], job: Job, limits: Limits
+) -> tuple[list[RenderedRecord], dict[str, bytes]]:
+    records: list[RenderedRecord] = []
+    pictures: dict[str, bytes] = {}
+    for index, scene in enumerate(scenes):
+        record, drawn = render_record(scene_record(scene, index), scene.image, job, limits)
+        records.append(record)
+        pictures.update(drawn)
+    return records, pictures
+
+
+def scene_record(scene: Scene, index: int) -> InputRecord:
+    """A scene as an input names it; its picture is not in it."""
+    return InputRecord(index=index, line=index + 1, image=scene.name, bbox=scene.boxes_xywh)
+
+
+def _add(result: Result, scene: Scene, captioned: Captioned) -> None:
+    result.requests += captioned.requests
+    result.prompt_tokens += captioned.prompt_tokens
+    result.completion_tokens += captioned.completion_tokens
+    result.judged += judge_scene(scene, captioned.record.regions)

@@ -1,0 +1,118 @@
+"""A job: what job.json holds, what _SUCCESS says of it as a whole, and what it came to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, get_args
+
+from pydantic import BaseModel, Field
+
+from regioncap.records import SCHEMA_VERSION, FormatVersion, Status
+from regioncap.settings import JobSettings
+
+STATUSES: tuple[str, ...] = get_args(Status)
+
+
+class Sums(BaseModel):
+    """The sums of a job so far."""
+
+    regions_by_status: dict[str, int]
+    #: Records whose captions were taken over from an earlier job.
+    reused: int
+    prompt_tokens: int
+    completion_tokens: int
+    #: Time in which engines were busy with the job, times their GPUs; 0 for engines without.
+    gpu_seconds: float
+    #: Regions with a caption per second since the job was submitted, waiting included.
+    valid_regions_per_s: float
+    #: Of regions with a caption; None without a price per GPU hour, GPU time or captions.
+    price_per_1000_regions: float | None = None
+
+
+def sum_up(counts: Mapping[str, int], elapsed: timedelta, price_per_gpu_hour: float | None) -> Sums:
+    """Sums from a job's counts.
+
+    Args:
+        counts: Counts of parts, added up; see `results.summarize`.
+        elapsed: From submission until now, or until the job's end.
+        price_per_gpu_hour: In any currency.
+    """
+    ok = counts.get("regions_ok", 0)
+    gpu_s = counts.get("gpu_ms", 0) / 1000
+    elapsed_s = elapsed.total_seconds()
+    price = None
+    if price_per_gpu_hour is not None and ok and gpu_s:
+        price = round(gpu_s / 3600 * price_per_gpu_hour / ok * 1000, 6)
+    return Sums(
+        regions_by_status={status: counts.get(f"regions_{status}", 0) for status in STATUSES},
+        reused=counts.get("reused", 0),
+        prompt_tokens=counts.get("prompt_tokens", 0),
+        completion_tokens=counts.get("completion_tokens", 0),
+        gpu_seconds=gpu_s,
+        valid_regions_per_s=round(ok / elapsed_s, 3) if elapsed_s > 0 else 0.0,
+        price_per_1000_regions=price,
+    )
+
+
+_PARTS = b'"parts":'
+
+
+class Job(BaseModel):
+    """One submission. Written once, before anything is queued, and never changed."""
+
+    schema_version: FormatVersion = SCHEMA_VERSION
+    job: str
+    created: datetime
+    name: str = ""
+    labels: dict[str, str] = Field(default_factory=dict)
+    #: Where the records came from, as the user wrote it.
+    source: str = ""
+    records: int
+    shards: int
+    #: Records that could not be read or whose image could not be uploaded.
+    rejected: int = 0
+    settings: JobSettings
+    #: Text of the prompt template if it is the user's own; empty for one that is built in.
+    prompt_template: str = ""
+
+    def shard_records(self, shard: int) -> range:
+        """Indices of the records in a shard."""
+        size = self.settings.shard_size
+        return range(shard * size, min((shard + 1) * size, self.records))
+
+
+def sums(job: Job, counts: Mapping[str, int], until: datetime) -> Sums:
+    """What a job came to, by its counts, from its submission until a moment."""
+    return sum_up(counts, until - job.created, job.settings.price_per_gpu_hour)
+
+
+class Summary(BaseModel):
+    """What `_SUCCESS` says of a finished job as a whole; it stands before the parts."""
+
+    schema_version: FormatVersion = SCHEMA_VERSION
+    job: str
+    finished: datetime
+    #: Of the results: 1 as captioned, and one more with each import of edits.
+    version: int = 1
+    counts: dict[str, int]
+    sums: Sums | None = None
+
+
+class Success(Summary):
+    """The whole `_SUCCESS` object: says that the results are complete, and sums them up."""
+
+    #: One a shard, in order: key, sha256 and counts. Last in the object, and most of it.
+    parts: list[dict[str, Any]]
+
+
+def now() -> datetime:
+    """The time, in UTC, to the millisecond."""
+    moment = datetime.now(UTC)
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+
+
+def parse_summary(text: bytes) -> Summary:
+    """What stands before the parts in the text of a `_SUCCESS`, whole or cut off among them."""
+    end = text.find(_PARTS)
+    return Summary.model_validate_json(text if end < 0 else text[:end] + _PARTS + b"[]}")

@@ -1,0 +1,1 @@
+"""Jobs: submitted, carried shard by shard to their end, and looked after."""

@@ -1,0 +1,94 @@
+"""Jobs: what job.json holds, and whether a job is finished or cancelled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import islice
+
+from pydantic import ValidationError
+
+from regioncap import keys
+from regioncap.errors import (
+    NewerFormatError,
+    NotFoundError,
+    RegionCapError,
+    ServiceError,
+    UsageError,
+)
+from regioncap.job import Job, Summary, parse_summary
+from regioncap.services.store import Store
+
+#: More than what stands before the parts in `_SUCCESS` takes: that is under two kilobytes.
+_HEAD_BYTES = 16 * 1024
+
+
+def save(store: Store, job: Job) -> None:
+    """Writes a job; the marker first, so that a job that is there is always found again."""
+    store.put(keys.open_key(job.job), b"")
+    store.put(keys.job_key(job.job), job.model_dump_json(indent=2).encode(), "application/json")
+
+
+def load(store: Store, job_id: str) -> Job:
+    """Reads a job.
+
+    Raises:
+        NotFoundError: There is no such job.
+        NewerFormatError: It was written by a newer version.
+        RegionCapError: It cannot be read (`bad-job`).
+    """
+    try:
+        text = store.get(keys.job_key(keys.check_job_id(job_id)))
+    except NotFoundError:
+        raise NotFoundError(
+            f"there is no job {job_id}",
+            code="no-such-job",
+            hint="`regioncap status` lists the recent ones",
+        ) from None
+    try:
+        return Job.model_validate_json(text)
+    except NewerFormatError as error:
+        raise NewerFormatError(f"job {job_id} is {error.message}", hint=error.hint) from None
+    except ValidationError as error:
+        raise RegionCapError(
+            f"job.json of {job_id} cannot be read: {error.error_count()} fields do not fit",
+            code="bad-job",
+            hint="was it submitted by another version of RegionCap?",
+        ) from error
+
+
+def find_success(store: Store, job_id: str) -> Summary | None:
+    """The summary of a finished job; None while it is unfinished.
+
+    Reads no more than the head of the object: a job of a million records has megabytes of parts.
+    """
+    try:
+        return parse_summary(store.get(keys.success_key(job_id), limit_bytes=_HEAD_BYTES))
+    except NotFoundError:
+        return None
+
+
+def recent(
+    store: Store, limit: int, left_out: Callable[[RegionCapError], None] = lambda _: None
+) -> list[Job]:
+    """The newest jobs, newest first.
+
+    Args:
+        store: Where they lie.
+        limit: How many.
+        left_out: Told of each job that cannot be read.
+    """
+    prefixes = store.list_keys(keys.JOBS, recursive=False)
+    ids = sorted((prefix.removeprefix(keys.JOBS).rstrip("/") for prefix in prefixes), reverse=True)
+    return list(islice(filter(None, (_find(store, each, left_out) for each in ids)), limit))
+
+
+def _find(store: Store, job_id: str, left_out: Callable[[RegionCapError], None]) -> Job | None:
+    try:
+        return load(store, job_id)
+    except (NotFoundError, UsageError):
+        return None  # of a submission that broke off there are parts, but no job.json
+    except ServiceError:
+        raise
+    except RegionCapError as error:
+        left_out(error)
+        return None

@@ -1,0 +1,190 @@
+"""What nobody needs any more, found in the store and removed: for `regioncap gc`.
+
+    jobs        that ended long ago, or whose submission broke off
+    marked      of jobs that ended long ago only the marked pictures and what belongs to them
+    pictures    sources that no job names any more
+    captions    kept for later jobs with `--reuse`
+
+A job that has not ended is never touched, however old it is. A source may be shared by many jobs:
+it goes only if no remaining job's input names it, and it is looked for in the text of the input
+parts, so that the form of a line does not matter. A submission that finds its picture in the store
+writes no new one, and names it only later; it makes a picture that is not fresh as new, and only
+what has been old for days is removed here, looked at once more right before. What is left is a
+submission that touches a picture between these two requests: its record ends as `image-missing`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from itertools import islice
+from typing import Literal
+
+from regioncap import keys
+from regioncap.errors import UsageError
+from regioncap.parallel import map_ahead
+from regioncap.services.store import Store, Stored
+
+Kind = Literal["job", "broken-off", "marked", "pictures", "captions"]
+
+#: No source is removed that is younger, whatever is asked for: the time between is what a
+#: submission has to name a picture that it has found.
+PICTURES_KEPT = timedelta(days=7)
+
+#: Sources looked after at a time: each costs some 200 bytes of memory.
+_LOT = 2_000_000
+
+_SOURCE = re.compile(rb"images/[0-9a-f]{64}\.[a-z0-9]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Rubbish:
+    """Objects that can be removed together."""
+
+    kind: Kind
+    #: The job, or what all keys start with.
+    name: str
+    objects: int
+    size_bytes: int
+    #: When the job ended; None for what is no job's.
+    since: datetime | None
+    #: Removes them and returns how many there were. Raises StoreError; doing it again goes on.
+    remove: Callable[[], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What is looked for.
+
+    Args:
+        store: Where.
+        now: The time.
+        older_than: Age that all must have that is to go.
+        marked_only: Whether jobs keep everything but their marked pictures.
+    """
+
+    store: Store
+    now: datetime
+    older_than: timedelta
+    marked_only: bool = False
+
+    def run(self) -> Iterator[Rubbish]:
+        """Finds one thing after the other; what is removed meanwhile counts as gone.
+
+        Raises:
+            StoreError: The store cannot be reached; nothing is found on half a look.
+        """
+        gone = set()
+        for job in self._job_ids():
+            found = self._of_job(job)
+            if found is not None:
+                gone.add(job)
+                yield found
+        if not self.marked_only:
+            yield from self._pictures(gone)
+            yield from self._captions()
+
+    def _job_ids(self) -> list[str]:
+        """All that is under `jobs/` and bears a job's name."""
+        ids = []
+        for prefix in self.store.list_keys(keys.JOBS, recursive=False):
+            with suppress(UsageError):
+                ids.append(keys.check_job_id(prefix.removeprefix(keys.JOBS).rstrip("/")))
+        return ids
+
+    def _of_job(self, job: str) -> Rubbish | None:
+        if keys.submitted_at(job) > self._cutoff or self.store.exists(keys.open_key(job)):
+            return None
+        if not self.store.exists(keys.job_key(job)):
+            return self._broken_off(job)
+        ends = (keys.success_key(job), keys.cancelled_key(job))
+        times = [time for time in map(self.store.modified, ends) if time is not None]
+        if not times or max(times) > self._cutoff:
+            return None
+        prefixes = [keys.job_prefix(job)]
+        if self.marked_only:
+            # Without its rendered part a shard that is to be retried is drawn again.
+            prefixes = [keys.rendered_prefix(job), keys.marked_prefix(job)]
+        return self._rubbish("marked" if self.marked_only else "job", job, prefixes, max(times))
+
+    def _broken_off(self, job: str) -> Rubbish | None:
+        """Parts without a job.json, unless they may still be coming in."""
+        stored = self.store.list_stored(keys.job_prefix(job))
+        newest = max((each.modified for each in stored), default=None)
+        if self.marked_only or newest is None or newest > self._cutoff:
+            return None
+        return self._rubbish("broken-off", job, [keys.job_prefix(job)], newest)
+
+    def _rubbish(
+        self, kind: Kind, job: str, prefixes: list[str], since: datetime
+    ) -> Rubbish | None:
+        def stored() -> Iterator[Stored]:
+            for prefix in prefixes:
+                yield from self.store.list_stored(prefix)
+
+        def found() -> Iterator[str]:
+            # What is left of a job without it counts as broken off, and goes the next time.
+            if kind == "job":
+                yield keys.job_key(job)
+            yield from (each.key for each in stored())
+
+        sizes = [each.size_bytes for each in stored()]
+        if not sizes:
+            return None
+        remove = partial(self._delete, found)
+        return Rubbish(kind, job, len(sizes), sum(sizes), since, remove)
+
+    def _pictures(self, gone: set[str]) -> Iterator[Rubbish]:
+        """Sources that no remaining job names, in lots that memory can hold."""
+        cutoff = min(self._cutoff, self.now - PICTURES_KEPT)
+        old = (s for s in self.store.list_stored(keys.IMAGES) if s.modified <= cutoff)
+        while lot := {stored.key: stored.size_bytes for stored in islice(old, _LOT)}:
+            # Listed after the pictures: a job that came meanwhile is among them.
+            for names in map_ahead(self._named_in, self._input_keys(gone)):
+                for name in names:
+                    lot.pop(name, None)
+            if lot:
+                remove = partial(self._delete_old, sorted(lot), cutoff)
+                size_bytes = sum(lot.values())
+                yield Rubbish("pictures", keys.IMAGES, len(lot), size_bytes, None, remove)
+
+    def _delete_old(self, found: list[str], cutoff: datetime) -> int:
+        def delete(key: str) -> bool:
+            modified = self.store.modified(key)
+            if modified is None or modified > cutoff:
+                return False
+            self.store.delete(key)
+            return True
+
+        return sum(map_ahead(delete, found))
+
+    def _input_keys(self, gone: set[str]) -> Iterator[str]:
+        for job in self._job_ids():
+            if job not in gone:
+                yield from self.store.list_keys(keys.input_prefix(job))
+
+    def _named_in(self, key: str) -> set[str]:
+        """Sources that an input part names; none if it has been removed meanwhile."""
+        part = self.store.find(key) or b""
+        return {name.decode() for name in _SOURCE.findall(part)}
+
+    def _captions(self) -> Iterator[Rubbish]:
+        def old() -> Iterator[Stored]:
+            found = self.store.list_stored(keys.CAPTIONS)
+            return (stored for stored in found if stored.modified <= self._cutoff)
+
+        sizes = [stored.size_bytes for stored in old()]
+        if sizes:
+            remove = partial(self._delete, lambda: (stored.key for stored in old()))
+            yield Rubbish("captions", keys.CAPTIONS, len(sizes), sum(sizes), None, remove)
+
+    def _delete(self, found: Callable[[], Iterator[str]]) -> int:
+        return self.store.delete_all(found())
+
+    @property
+    def _cutoff(self) -> datetime:
+        return self.now - self.older_than

@@ -1,0 +1,133 @@
+"""The janitor: reconciles jobs that make no progress, by itself.
+
+Any number may run; a lock in Redis lets one of them at a time make its round. What they know of a
+job they keep in Redis together, so that it does not matter who makes it.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+
+import redis
+import structlog
+
+from regioncap import keys
+from regioncap.errors import NotFoundError, RegionCapError, ServiceError
+from regioncap.job import Job
+from regioncap.jobs import catalogue
+from regioncap.jobs.reconcile import reconcile
+from regioncap.services.backlog import read_backlog
+from regioncap.services.broker import queue_errors
+from regioncap.services.leases import server_time
+from regioncap.services.progress import Progress
+from regioncap.services.queue import Sender
+from regioncap.services.store import Store
+
+_LOCK = "regioncap:janitor"
+_SEEN = "regioncap:janitor:seen"
+#: A janitor that has looked at nothing for this long is stuck.
+_STUCK_S = 600.0
+
+_log = structlog.get_logger("regioncap")
+
+
+class Janitor:
+    """Looks after the unfinished jobs.
+
+    Args:
+        store: Where they lie.
+        client: The Redis that carries the queue.
+        sender: Sends what is missing.
+        patience_s: A job that has made no progress for this long is reconciled.
+    """
+
+    def __init__(
+        self, store: Store, client: redis.Redis, sender: Sender, patience_s: float
+    ) -> None:
+        self._store = store
+        self._redis = client
+        self._sender = sender
+        self._patience_s = patience_s
+        self.period_s = max(1.0, patience_s / 4)
+        self._stopped = threading.Event()
+        self._looked_s = time.monotonic()
+
+    def run(self) -> None:
+        """Makes rounds until `stop`; a service that is away is waited for."""
+        while not self._stopped.wait(self.period_s):
+            self._looked_s = time.monotonic()
+            try:
+                if self._take_lock():
+                    self.round()
+            except ServiceError as error:
+                _log.warning("the janitor waits", error=str(error))
+            except Exception:
+                _log.exception("the janitor stumbled")
+
+    def start(self) -> None:
+        """Makes rounds in a thread of its own."""
+        threading.Thread(target=self.run, name="janitor", daemon=True).start()
+
+    def stop(self) -> None:
+        """Ends `run` soon."""
+        self._stopped.set()
+
+    def check(self) -> str:
+        """What is wrong; empty if nothing is. A service that is away is no fault of the janitor."""
+        silent_s = time.monotonic() - self._looked_s
+        if silent_s > self.period_s + _STUCK_S:
+            return f"has looked at no job for {silent_s:.0f} s"
+        return ""
+
+    def round(self) -> None:
+        """Looks at all unfinished jobs once."""
+        ids = [key.removeprefix(keys.OPEN) for key in self._store.list_keys(keys.OPEN)]
+        stalled = [job for job in map(self._load, ids) if job and self._is_stalled(job)]
+        if not stalled:
+            return
+        backlog = read_backlog(self._redis, {job.settings.queue for job in stalled})
+        for job in stalled:
+            self._looked_s = time.monotonic()
+            done = reconcile(
+                self._store, Progress(self._redis, job.job), self._sender, job, backlog
+            )
+            with queue_errors():
+                self._redis.hdel(_SEEN, job.job)
+            if done.state != "open" or done.render or done.caption:
+                _log.warning(
+                    "reconciled", job=job.job, state=done.state,
+                    render=len(done.render), caption=len(done.caption),
+                )  # fmt: skip
+
+    def _load(self, job_id: str) -> Job | None:
+        self._looked_s = time.monotonic()
+        try:
+            return catalogue.load(self._store, job_id)
+        except NotFoundError:
+            return None  # its submission broke off, or is about to write it
+        except ServiceError:
+            raise
+        except RegionCapError as error:
+            _log.warning("a job cannot be read", job=job_id, error=str(error))
+            return None
+
+    def _is_stalled(self, job: Job) -> bool:
+        """Whether the job looks as it did `patience_s` ago."""
+        progress = Progress(self._redis, job.job)
+        look = [progress.counts()["shards"], progress.rendered()]
+        with queue_errors():
+            now = server_time(self._redis)
+            seen = self._redis.hget(_SEEN, job.job)
+            if seen is not None:
+                before = json.loads(str(seen))
+                if before["look"] == look:
+                    return bool(now - before["since"] >= self._patience_s)
+            self._redis.hset(_SEEN, job.job, json.dumps({"look": look, "since": now}))
+        return False
+
+    def _take_lock(self) -> bool:
+        with queue_errors():
+            held_ms = int(self.period_s * 900)
+            return bool(self._redis.set(_LOCK, "1", nx=True, px=held_ms))

@@ -1,0 +1,55 @@
+"""Output: one line of the results."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from regioncap import records
+from regioncap.captions.conversation import Captioned
+from regioncap.job import Job
+from regioncap.services.store import Store
+from regioncap.views import prompts
+
+
+def output_record(
+    captioned: Captioned, job: Job, store: Store, *, result_file: str, engine: str, model: str
+) -> dict[str, Any]:
+    """One line of the results: the reference's nine fields by the same names, then ours."""
+    record = captioned.record
+    failed = record.error is not None
+    pictures = [(view, store.uri(view.key)) for view in record.views]
+    return {
+        "image": record.image,
+        "type": "with_bbox" if record.bbox and record.type == "with_bbox" else "without_bbox",
+        "bbox": record.bbox,
+        "normalized_bbox": record.normalized_bbox,
+        "result_file": result_file,
+        "image_with_bbox": next((uri for view, uri in pictures if view.way == "marks"), None),
+        "valid_bboxes_num": sum(len(view.numbers) for view in record.views),
+        "prompt": record.views[0].prompt.text if record.views else None,
+        "answer": "\n".join(captioned.texts) if captioned.texts and not failed else None,
+        "id": record.id,
+        "index": record.index,
+        "line": record.line,
+        "width": record.width,
+        "height": record.height,
+        "regions": [region.model_dump() for region in record.regions],
+        "pictures": [uri for _, uri in pictures],
+        "engine": engine,
+        "model": model,
+        "prompt_version": prompts.template_of(job.settings.prompt, job.prompt_template).version,
+        "mark_style": job.settings.mark_style,
+        "region_mode": job.settings.region_mode,
+        "usage": {
+            "prompt_tokens": captioned.prompt_tokens,
+            "completion_tokens": captioned.completion_tokens,
+            "requests": captioned.requests,
+            "gpu_ms": captioned.gpu_ms,
+        },
+        "finish_reason": captioned.finish_reason,
+        "reused": captioned.reused,
+        "edited": None,
+        "meta": record.meta,
+        "error": record.error.model_dump() if record.error else None,
+        "schema_version": records.SCHEMA_VERSION,
+    }

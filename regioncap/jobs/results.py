@@ -1,0 +1,89 @@
+"""Results: the output's form, and reading them while a job runs or afterwards."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from regioncap import keys, records
+from regioncap.job import STATUSES, Job
+from regioncap.parallel import map_ahead
+from regioncap.services.store import Store
+
+#: What of a record's usage is added up.
+_USAGE = ("prompt_tokens", "completion_tokens", "gpu_ms")
+
+
+def summarize(part: bytes) -> dict[str, Any]:
+    """What is noted of a results part: its hash, and counts that add up over parts."""
+    names = ["records", "failed", "reused", "regions", *(f"regions_{s}" for s in STATUSES)]
+    counts = dict.fromkeys([*names, *_USAGE], 0)
+    for record in parse_part(part):
+        counts["records"] += 1
+        counts["failed"] += record["error"] is not None
+        counts["regions"] += len(record["regions"])
+        counts["reused"] += record.get("reused") is not None
+        for region in record["regions"]:
+            counts[f"regions_{region['status']}"] += 1
+        for name in _USAGE:
+            counts[name] += record["usage"].get(name, 0)
+    return {"sha256": hashlib.sha256(part).hexdigest(), "counts": counts}
+
+
+def parse_part(part: bytes) -> list[dict[str, Any]]:
+    """Records of a results part.
+
+    Raises:
+        NewerFormatError: A newer version wrote them.
+    """
+    return [records.check_fields(json.loads(line)) for line in part.split(b"\n") if line]
+
+
+def read_parts(store: Store, job: Job, *, threads: int = 8) -> Iterator[tuple[int, bytes]]:
+    """Results parts in order, fetched ahead; those not there yet are left out.
+
+    Args:
+        store: Where they lie.
+        job: The job.
+        threads: Requests at a time.
+
+    Yields:
+        Shard number and the part's bytes.
+    """
+    window = threads * 2
+    with ThreadPoolExecutor(threads, thread_name_prefix="results") as pool:
+        for start in range(0, job.shards, window):
+            shards = range(start, min(start + window, job.shards))
+            part_keys = [keys.results_key(job.job, shard) for shard in shards]
+            for shard, part in zip(shards, pool.map(store.find, part_keys), strict=True):
+                if part is not None:
+                    yield shard, part
+
+
+def follow_parts(
+    store: Store, job: Job, *, ended: Callable[[], bool], pause: Callable[[], None]
+) -> Iterator[tuple[int, bytes]]:
+    """Results parts in order of arrival, until the job ends.
+
+    Args:
+        store: Where they lie.
+        job: The job.
+        ended: Whether the job has ended, and no more parts will come.
+        pause: Called when nothing new is there.
+
+    Yields:
+        Shard number and the part's bytes, each part once.
+    """
+    part_keys = {keys.results_key(job.job, shard): shard for shard in range(job.shards)}
+    while True:
+        last = ended()  # asked first: what is there when it ended is then listed for certain
+        fresh = [key for key in store.list_keys(keys.results_prefix(job.job)) if key in part_keys]
+        for key, part in zip(fresh, map_ahead(store.get, fresh), strict=True):
+            yield part_keys.pop(key), part
+        if last or not part_keys:
+            return
+        if not fresh:
+            pause()

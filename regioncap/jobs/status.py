@@ -1,0 +1,117 @@
+"""How far a job is: from `_SUCCESS` if it is finished, else from the progress kept in Redis.
+
+Where Redis is away the store alone tells how many shards are done.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+import redis
+from pydantic import BaseModel, Field
+
+from regioncap import keys
+from regioncap.errors import QueueError
+from regioncap.job import Job, Sums, now
+from regioncap.job import sums as job_sums
+from regioncap.jobs import catalogue
+from regioncap.records import SCHEMA_VERSION
+from regioncap.services.progress import Progress
+from regioncap.services.store import Store
+
+#: Who watches looks again after this share of the time that has passed, within these limits: a
+#: job of seconds is seen to end at once, and one of hours costs two looks a second.
+_LOOK_SHARE, _SOONEST_S, _LATEST_S = 0.1, 0.05, 0.5
+
+State = Literal["waiting", "running", "done", "cancelled"]
+
+
+class JobStatus(BaseModel):
+    """How far a job is."""
+
+    schema_version: int = SCHEMA_VERSION
+    job: str
+    name: str = ""
+    labels: dict[str, str] = Field(default_factory=dict)
+    state: State
+    created: datetime
+    finished: datetime | None = None
+    records: int
+    #: Records that have a result, with failed ones.
+    done: int = 0
+    failed: int = 0
+    shards: int
+    shards_rendered: int | None = None
+    shards_done: int = 0
+    regions: int = 0
+    regions_ok: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    sums: Sums | None = None
+    #: Where the results are, to read without this program.
+    results: str = ""
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will happen."""
+        return self.state in {"done", "cancelled"}
+
+
+def pause_s(watched_s: float, latest_s: float = _LATEST_S) -> float:
+    """How long to wait before looking at a job again, watched for so long already."""
+    return min(latest_s, max(_SOONEST_S, _LOOK_SHARE * watched_s))
+
+
+def job_status(store: Store, client: redis.Redis, job: Job) -> JobStatus:
+    """Reads how far a job is.
+
+    Raises:
+        StoreError: The store cannot be reached.
+    """
+    status = JobStatus(
+        job=job.job,
+        name=job.name,
+        labels=job.labels,
+        state="waiting",
+        created=job.created,
+        records=job.records,
+        shards=job.shards,
+        results=store.uri(keys.results_prefix(job.job)),
+    )
+    success = catalogue.find_success(store, job.job)
+    if success is not None:
+        status.state, status.finished = "done", success.finished
+        status.shards_done = status.shards_rendered = job.shards
+        _take_counts(status, success.counts)
+        status.sums = job_sums(job, success.counts, success.finished)
+        return status
+    _take_progress(status, store, client, job)
+    if store.exists(keys.cancelled_key(job.job)):
+        status.state = "cancelled"
+    elif status.shards_done or status.shards_rendered:
+        status.state = "running"
+    return status
+
+
+def _take_progress(status: JobStatus, store: Store, client: redis.Redis, job: Job) -> None:
+    progress = Progress(client, job.job)
+    try:
+        counts = progress.counts()
+        status.shards_rendered = progress.rendered()
+        status.shards_done = counts.pop("shards")
+        _take_counts(status, counts)
+        status.sums = job_sums(job, counts, now())
+    except QueueError:
+        part_keys = store.list_keys(keys.results_prefix(job.job))
+        status.shards_done = sum(1 for _ in part_keys)
+        status.done = min(job.records, status.shards_done * job.settings.shard_size)
+
+
+def _take_counts(status: JobStatus, counts: dict[str, int]) -> None:
+    status.done = counts.get("records", 0)
+    status.failed = counts.get("failed", 0)
+    status.regions = counts.get("regions", 0)
+    status.regions_ok = counts.get("regions_ok", 0)
+    status.prompt_tokens = counts.get("prompt_tokens", 0)
+    status.completion_tokens = counts.get("completion_tokens", 0)

@@ -1,0 +1,231 @@
+"""Submitting: from input lines to a job in the store and messages in the queue.
+
+Sources are uploaded under the hash of their bytes, so that no picture is sent twice. All of a job
+is in the store before its first message is sent: if Redis is away then, nothing is lost.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+from regioncap import keys
+from regioncap.errors import NotFoundError, RecordError, UsageError
+from regioncap.inputs.locate import Locator
+from regioncap.inputs.source import no_records
+from regioncap.job import Job, now
+from regioncap.jobs import catalogue
+from regioncap.keys import FRESH
+from regioncap.parallel import map_ahead
+from regioncap.records import InputRecord, Problem, dump_lines
+from regioncap.services.store import Store
+from regioncap.settings import Settings
+from regioncap.views.pixels import image_extension, probe
+from regioncap.views.prompts import built_in, parse_template
+from regioncap.views.regions import check_box
+
+#: Rejected records that are kept to be shown.
+SAMPLES = 5
+#: Input parts that are being written, and those taken and not yet written.
+_PARTS_AT_A_TIME = 4
+_PARTS_AHEAD = 8
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a submission has done so far."""
+
+    records: int = 0
+    rejected: int = 0
+    uploaded: int = 0
+    uploaded_bytes: int = 0
+    #: Pictures that were in the store already.
+    known: int = 0
+    #: Records without boxes: theirs will be proposed.
+    unboxed: int = 0
+    #: Records with a box that cannot be used, or that the picture's edge cuts.
+    doubtful: int = 0
+    #: The first few rejected records, to show.
+    samples: list[InputRecord] = field(default_factory=list)
+
+
+class Uploader:
+    """Brings the pictures of records into the store.
+
+    Args:
+        store: Where they go.
+        settings: Limits, and the buckets that may be named.
+        root: Folder that paths are read relative to and may not leave.
+        tally: Counted up as pictures are dealt with.
+    """
+
+    def __init__(self, store: Store, settings: Settings, root: Path, tally: Tally) -> None:
+        self._store = store
+        self._max_pixels = settings.max_image_pixels
+        self._box_format = settings.box_format
+        self._locator = Locator(settings, root)
+        self._tally = tally
+        self._turns = threading.Condition()
+        #: Keys that a thread is bringing.
+        self._in_hand: set[str] = set()
+
+    def upload(self, record: InputRecord) -> InputRecord:
+        """Sets the record's source, or its error."""
+        if record.error is None and record.image is not None:
+            try:
+                record.source = self._source(record)
+            except RecordError as error:
+                record.error = Problem.of(error, "submit")
+        return record
+
+    def _source(self, record: InputRecord) -> str:
+        place = self._locator.find(record)
+        record.picture = None  # not needed any more, and perhaps large
+        if isinstance(place, str):
+            return place
+        data = place.read()
+        size_wh = probe(data, self._max_pixels)
+        if any(check_box(box, self._box_format, size_wh) for box in record.bbox or []):
+            with self._turns:
+                self._tally.doubtful += 1
+        return self._store.uri(self._put(data))
+
+    def _is_known(self, key: str) -> bool:
+        """Whether a picture is there, and stays until the job says that it needs it."""
+        written = self._store.modified(key)
+        if written is None:
+            return False
+        if now() - written > FRESH:
+            try:
+                self._store.touch(key)
+            except NotFoundError:
+                return False  # removed just now
+        return True
+
+    def _put(self, data: bytes) -> str:
+        key = keys.image_key(hashlib.sha256(data).hexdigest(), image_extension(data))
+        with self._turn(key):
+            known = self._is_known(key)
+            if not known:
+                self._store.put(key, data)
+        with self._turns:
+            self._tally.known += known
+            self._tally.uploaded += not known
+            self._tally.uploaded_bytes += 0 if known else len(data)
+        return key
+
+    @contextmanager
+    def _turn(self, key: str) -> Iterator[None]:
+        """One thread at a time for each key: neighbours often name the same picture."""
+        with self._turns:
+            self._turns.wait_for(lambda: key not in self._in_hand)
+            self._in_hand.add(key)
+        try:
+            yield
+        finally:
+            with self._turns:
+                self._in_hand.remove(key)
+                self._turns.notify_all()
+
+
+def template_text(prompt: str) -> str:
+    """Text of the user's own prompt template, checked; empty for one that is built in.
+
+    Raises:
+        UsageError: The file cannot be read or is no template, or there is no such template.
+    """
+    if not prompt.endswith(".toml"):
+        built_in(prompt)
+        return ""
+    try:
+        text = Path(prompt).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{prompt} cannot be read: {error}", code="no-prompt-file") from error
+    parse_template(text, prompt)
+    return text
+
+
+def submit(
+    records: Iterable[InputRecord],
+    *,
+    store: Store,
+    settings: Settings,
+    root: Path,
+    source: str = "",
+    name: str = "",
+    labels: dict[str, str] | None = None,
+    prompt_template: str = "",
+    on_progress: Callable[[Tally], None] = lambda _: None,
+    threads: int = 8,
+) -> tuple[Job, Tally]:
+    """Uploads pictures, writes the input parts and then job.json; queues nothing.
+
+    Args:
+        records: The records, from 0 on, in order.
+        store: Where all goes.
+        settings: The job's settings are taken from here.
+        root: Folder that image paths are relative to.
+        source: Where the records came from, for people to read.
+        name: The user's name for the job.
+        labels: The user's labels.
+        prompt_template: Text of the prompt template, if it is the user's own.
+        on_progress: Called from the caller's thread after each record.
+        threads: Uploads at a time.
+
+    Returns:
+        The job and what was done.
+
+    Raises:
+        UsageError: There are no records.
+        StoreError: The store cannot be reached; there is no job then.
+    """
+    tally = Tally()
+    uploader = Uploader(store, settings, root, tally)
+    job_id = keys.new_job_id()
+
+    def put(part: tuple[int, list[InputRecord]]) -> None:
+        shard, held = part
+        store.put(keys.input_key(job_id, shard), dump_lines(held), "application/x-ndjson")
+
+    uploaded = map_ahead(uploader.upload, records, threads=threads)
+    with closing(uploaded):
+        counted = (_count(tally, record, on_progress) for record in uploaded)
+        parts = enumerate(_batches(counted, settings.shard_size))
+        shards = sum(1 for _ in map_ahead(put, parts, threads=_PARTS_AT_A_TIME, ahead=_PARTS_AHEAD))
+    if not shards:
+        raise no_records(source)
+    job = Job(
+        job=job_id,
+        created=now(),
+        name=name,
+        labels=labels or {},
+        source=source,
+        records=tally.records,
+        shards=shards,
+        rejected=tally.rejected,
+        settings=settings.job_settings(),
+        prompt_template=prompt_template,
+    )
+    catalogue.save(store, job)
+    return job, tally
+
+
+def _batches(records: Iterator[InputRecord], size: int) -> Iterator[list[InputRecord]]:
+    while batch := list(islice(records, size)):
+        yield batch
+
+
+def _count(tally: Tally, record: InputRecord, on_progress: Callable[[Tally], None]) -> InputRecord:
+    tally.records += 1
+    tally.unboxed += record.error is None and not record.bbox
+    if record.error is not None:
+        tally.rejected += 1
+        if len(tally.samples) < SAMPLES:
+            tally.samples.append(record)
+    on_progress(tally)
+    return record

@@ -1,0 +1,160 @@
+"""Where everything lies in the bucket: one function per kind of object, no I/O.
+
+    images/<sha256>.<ext>                    sources, content-addressed, shared by jobs
+    captions/<2 digits>/<fingerprint>.json   captions of a record, for `submit --reuse`
+    open/<job>                               empty; there while the job is unfinished
+    jobs/<job>/job.json                      options, counts, number of shards
+    jobs/<job>/input/part-00000.jsonl
+    jobs/<job>/marked/00000000.jpg           by record number; further pictures of the same
+                                             record as 00000000-r2.jpg
+    jobs/<job>/rendered/part-00000.jsonl
+    jobs/<job>/results/part-00000.jsonl      what users poll
+    jobs/<job>/retry/part-00000.json         records of the part that are to be done again
+    jobs/<job>/_SUCCESS                      written last
+    jobs/<job>/_CANCELLED
+    jobs/<job>/versions/0001/                results before the first edit: part-*.jsonl, _SUCCESS
+
+Names are fixed in advance, so that readers never need to list, and doing a shard twice writes the
+same object again.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from datetime import UTC, datetime, timedelta
+
+from regioncap.errors import UsageError
+
+#: A submission takes a picture that is younger than this as it is.
+FRESH = timedelta(days=3)
+
+
+JOBS = "jobs/"
+OPEN = "open/"
+IMAGES = "images/"
+CAPTIONS = "captions/"
+
+_JOB_ID = re.compile(r"\d{8}-\d{6}-[a-z2-7]{6}")
+
+
+def new_job_id(now: datetime | None = None) -> str:
+    """A fresh job id: sorts by time of creation (UTC) and is safe in a path."""
+    stamp = (now or datetime.now(UTC)).strftime("%Y%m%d-%H%M%S")
+    suffix = "".join(secrets.choice("abcdefghijklmnopqrstuvwxyz234567") for _ in range(6))
+    return f"{stamp}-{suffix}"
+
+
+def check_job_id(text: str) -> str:
+    """Returns a job id that has the form of one.
+
+    Raises:
+        UsageError: It has not; nothing that a user types reaches a key unchecked.
+    """
+    if not _JOB_ID.fullmatch(text):
+        raise UsageError(
+            f"{text!r} is not a job id",
+            code="bad-job-id",
+            hint="ids look like 20261124-031522-k3v7qa; `regioncap status` lists the recent ones",
+        )
+    return text
+
+
+def submitted_at(job: str) -> datetime:
+    """When the submission of a job began, by its id."""
+    return datetime.strptime(job[:15], "%Y%m%d-%H%M%S").replace(tzinfo=UTC)
+
+
+def image_key(sha256: str, extension: str) -> str:
+    """Key of a source image, from the hash of its bytes and its file extension."""
+    return f"{IMAGES}{sha256}.{extension}"
+
+
+def captions_key(fingerprint: str) -> str:
+    """Captions of a record, by what they were made from."""
+    return f"{CAPTIONS}{fingerprint[:2]}/{fingerprint}.json"
+
+
+def open_key(job: str) -> str:
+    """Marker of an unfinished job."""
+    return f"{OPEN}{job}"
+
+
+def job_key(job: str) -> str:
+    """What the job is: options and counts."""
+    return f"{JOBS}{job}/job.json"
+
+
+def input_key(job: str, shard: int) -> str:
+    """The shard's records as submitted."""
+    return f"{JOBS}{job}/input/part-{shard:05d}.jsonl"
+
+
+def rendered_key(job: str, shard: int) -> str:
+    """The shard's records with pictures drawn and prompts made."""
+    return f"{JOBS}{job}/rendered/part-{shard:05d}.jsonl"
+
+
+def job_prefix(job: str) -> str:
+    """What all objects of a job start with."""
+    return f"{JOBS}{job}/"
+
+
+def input_prefix(job: str) -> str:
+    """What all parts of a job as submitted start with."""
+    return f"{JOBS}{job}/input/"
+
+
+def marked_prefix(job: str) -> str:
+    """What all marked pictures of a job start with."""
+    return f"{JOBS}{job}/marked/"
+
+
+def results_key(job: str, shard: int) -> str:
+    """The shard's results."""
+    return f"{JOBS}{job}/results/part-{shard:05d}.jsonl"
+
+
+def results_prefix(job: str) -> str:
+    """What all results of a job start with."""
+    return f"{JOBS}{job}/results/"
+
+
+def marked_key(job: str, index: int, suffix: str = "") -> str:
+    """A marked picture of record `index`; `suffix` tells apart several of one record."""
+    return f"{JOBS}{job}/marked/{index:08d}{suffix}.jpg"
+
+
+def rendered_prefix(job: str) -> str:
+    """What all rendered parts of a job start with."""
+    return f"{JOBS}{job}/rendered/"
+
+
+def retry_key(job: str, shard: int) -> str:
+    """Which records of the shard are to be done again."""
+    return f"{JOBS}{job}/retry/part-{shard:05d}.json"
+
+
+def retry_prefix(job: str) -> str:
+    """What all retry objects of a job start with."""
+    return f"{JOBS}{job}/retry/"
+
+
+def part_number(key: str) -> int:
+    """The shard of a part's key."""
+    return int(key.rpartition("/part-")[2].partition(".")[0])
+
+
+def success_key(job: str) -> str:
+    """Says that the results are complete."""
+    return f"{JOBS}{job}/_SUCCESS"
+
+
+def cancelled_key(job: str) -> str:
+    """Says that the job is to be left alone."""
+    return f"{JOBS}{job}/_CANCELLED"
+
+
+def version_prefix(job: str, version: int) -> str:
+    """What an earlier version of the results starts with."""
+    return f"{JOBS}{job}/versions/{version:04d}/"

@@ -1,0 +1,1 @@
+"""Outputs: what users take: exports, galleries, audits and corrected captions."""

@@ -1,0 +1,182 @@
+"""The audit of a job: flags by region, summed up, with near duplicates over all of its captions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from regioncap.job import Job
+from regioncap.jobs.results import parse_part, read_parts
+from regioncap.outputs.audit.flags import Captioned, Flag, Summary, flags
+from regioncap.outputs.audit.near_duplicates import NearDuplicates
+from regioncap.records import SCHEMA_VERSION
+from regioncap.services.store import Store
+from regioncap.views import prompts
+
+_EXAMPLES = 3
+_GROUPS = 10
+
+
+class Finding(BaseModel):
+    """A flagged region."""
+
+    index: int
+    id: str | int | None = None
+    image: str | None = None
+    region: int
+    flag: str
+    detail: str = ""
+    caption: str | None = None
+
+
+class DuplicateGroup(BaseModel):
+    """Captions that are nearly the same."""
+
+    #: The first that has it, as record index and region: `12/3`.
+    first: str
+    count: int
+    caption: str
+
+
+class JobAudit(BaseModel):
+    """What the audit says of a job so far."""
+
+    schema_version: int = SCHEMA_VERSION
+    job: str
+    records: int = 0
+    #: Records without any caption; what their regions lack is not counted below.
+    failed: int = 0
+    records_flagged: int = 0
+    #: Regions that a caption was asked for.
+    regions: int = 0
+    regions_flagged: int = 0
+    #: Regions by flag, the most frequent first.
+    flags: dict[str, int] = Field(default_factory=dict)
+    #: Captions that nearly repeat an earlier one; a lower bound in very large jobs.
+    near_duplicates: int = 0
+    duplicate_groups: list[DuplicateGroup] = Field(default_factory=list)
+    #: The first few regions of each flag.
+    examples: list[Finding] = Field(default_factory=list)
+
+
+def record_flags(record: Mapping[str, Any], language: str = "") -> list[Flag]:
+    """What looks wrong with the captions of one result.
+
+    Regions that no caption was asked for have no flags: their box or the record is at fault.
+
+    Args:
+        record: A result in the output's form.
+        language: ISO 639-1 code of the language asked for; empty if any will do.
+    """
+    return flags(_asked(record), language=language)
+
+
+def _asked(record: Mapping[str, Any]) -> list[Captioned]:
+    if record["error"] is not None:
+        return []
+    return [
+        Captioned(
+            region=region["region"],
+            status=region["status"],
+            caption=region["caption"],
+            why=region["why"],
+            colour=region.get("colour", ""),
+        )
+        for region in record["regions"]
+        if region["view"] is not None
+    ]
+
+
+class Auditor:
+    """Goes through the results of a job in order, each once.
+
+    Args:
+        job: The job.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self._language = prompts.template_of(job.settings.prompt, job.prompt_template).language
+        self._job = job.job
+        self._summary = Summary()
+        self._failed = 0
+        self._duplicates = NearDuplicates()
+        self._examples: dict[str, list[Finding]] = {}
+
+    def look(self, record: Mapping[str, Any]) -> list[Finding]:
+        """Counts a result, and says what was found in it."""
+        asked = _asked(record)
+        found = flags(asked, language=self._language)
+        self._failed += record["error"] is not None
+        self._summary.add(asked, found)
+        findings = [_finding(record, flag) for flag in found]
+        for finding in findings:
+            examples = self._examples.setdefault(finding.flag, [])
+            if len(examples) < _EXAMPLES:
+                examples.append(finding)
+        return findings + list(self._repeats(record, asked))
+
+    def _repeats(self, record: Mapping[str, Any], asked: list[Captioned]) -> Iterator[Finding]:
+        for region in asked:
+            if region.caption:
+                key = f"{record['index']}/{region.region}"
+                first = self._duplicates.add(key, region.caption)
+                if first is not None:
+                    yield _finding(record, Flag(region.region, "near-duplicate", first))
+
+    def annotated(self, record: dict[str, Any]) -> dict[str, Any]:
+        """The result with the names of its flags in `regions[].flags`, as the gallery takes it."""
+        names: dict[int, list[str]] = {}
+        for finding in self.look(record):
+            names.setdefault(finding.region, []).append(finding.flag)
+        regions = [
+            {**region, "flags": names.get(region["region"], [])} for region in record["regions"]
+        ]
+        return {**record, "regions": regions}
+
+    def report(self) -> JobAudit:
+        """The sums so far."""
+        total = self._summary
+        return JobAudit(
+            job=self._job,
+            records=total.records,
+            failed=self._failed,
+            records_flagged=total.records_flagged,
+            regions=total.regions,
+            regions_flagged=total.regions_flagged,
+            flags=dict(total.by_flag.most_common()),
+            near_duplicates=self._duplicates.duplicates,
+            duplicate_groups=[
+                DuplicateGroup(first=group.key, count=group.count, caption=group.caption)
+                for group in self._duplicates.largest(_GROUPS)
+            ],
+            examples=[finding for found in self._examples.values() for finding in found],
+        )
+
+
+def _finding(record: Mapping[str, Any], flag: Flag) -> Finding:
+    region = record["regions"][flag.region - 1]
+    return Finding(
+        index=record["index"],
+        id=record["id"],
+        image=record["image"],
+        region=flag.region,
+        flag=flag.name,
+        detail=flag.detail,
+        caption=region["caption"],
+    )
+
+
+def read_results(store: Store, job: Job) -> Iterator[dict[str, Any]]:
+    """The results so far, in order."""
+    for _, part in read_parts(store, job):
+        yield from parse_part(part)
+
+
+def flagged_indices(store: Store, job: Job) -> set[int]:
+    """Records, by index, in which a caption has a flag of its own; near duplicates are none."""
+    language = prompts.template_of(job.settings.prompt, job.prompt_template).language
+    return {
+        record["index"] for record in read_results(store, job) if record_flags(record, language)
+    }

@@ -1,0 +1,117 @@
+"""Corrected captions, read from what people edit: Label Studio's export, or results as JSON Lines.
+
+Only captions are taken: boxes that were moved, added or removed there change nothing here.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from regioncap.errors import UsageError
+from regioncap.outputs.exports.labelstudio import REGION_ID
+
+
+@dataclass(slots=True)
+class Edit:
+    """What a person made of one record's captions."""
+
+    #: Captions by region number, changed ones and others.
+    captions: dict[int, str] = field(default_factory=dict)
+    #: Who, as far as known.
+    by: str | None = None
+
+
+#: Edits by the record's index.
+Edits = dict[int, Edit]
+
+
+def read_edits(path: Path, job_id: str, *, by: str | None = None) -> Edits:
+    """Reads a file of corrected captions.
+
+    Args:
+        path: A JSON list of Label Studio's tasks with annotations, or edited results, one a line.
+        job_id: The job that they must belong to.
+        by: Who edited, where the file does not say.
+
+    Raises:
+        UsageError: It cannot be read (`no-input-file`), holds something else (`bad-edits`), or
+            belongs to another job (`other-job`).
+    """
+    try:
+        text = path.read_text("utf-8")
+        if text.lstrip().startswith("["):
+            return dict(_from_tasks(json.loads(text), job_id, by))
+        return dict(_from_results(text, job_id, by))
+    except OSError as error:
+        raise UsageError(
+            f"{path} cannot be read: {error.strerror}", code="no-input-file"
+        ) from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UsageError(
+            f"{path} holds no edits: {type(error).__name__}: {error}",
+            code="bad-edits",
+            hint="give Label Studio's export in its JSON format, or edited results as JSON Lines",
+        ) from error
+
+
+def _from_tasks(tasks: list[Any], job_id: str, by: str | None) -> Iterator[tuple[int, Edit]]:
+    """Of several annotations of a task the one updated last counts."""
+    for task in tasks:
+        _check_job(task["data"].get("regioncap_job"), job_id)
+        done = [each for each in task.get("annotations", []) if not each.get("was_cancelled")]
+        if done:
+            last = max(done, key=lambda each: str(each.get("updated_at", "")))
+            yield (
+                int(task["data"]["regioncap_index"]),
+                Edit(_texts(last["result"]), _annotator(last) or by),
+            )
+
+
+def _texts(results: list[Mapping[str, Any]]) -> dict[int, str]:
+    captions = {}
+    for result in results:
+        known = re.fullmatch(REGION_ID.format(r"(\d+)"), result.get("id", ""))
+        if known and result.get("type") == "textarea":
+            text = "\n".join(result["value"]["text"]).strip()
+            if text:
+                captions[int(known[1])] = text
+    return captions
+
+
+def _annotator(annotation: Mapping[str, Any]) -> str | None:
+    who = annotation.get("completed_by")
+    if isinstance(who, Mapping):
+        who = who.get("email") or who.get("id")
+    return None if who is None else str(who)
+
+
+def _from_results(text: str, job_id: str, by: str | None) -> Iterator[tuple[int, Edit]]:
+    for line in text.splitlines():
+        if line.strip():
+            record = json.loads(line)
+            _check_job(_job_of(record["result_file"]), job_id)
+            captions = {
+                int(region["region"]): region["caption"].strip()
+                for region in record["regions"]
+                if region["caption"] and region["caption"].strip()
+            }
+            yield int(record["index"]), Edit(captions, by)
+
+
+def _job_of(result_file: str) -> str | None:
+    found = re.search(r"jobs/([^/]+)/results/", result_file)
+    return found[1] if found else None
+
+
+def _check_job(found: str | None, wanted: str) -> None:
+    if found != wanted:
+        raise UsageError(
+            f"the edits belong to {found or 'no job'}, not to {wanted}",
+            code="other-job",
+            hint=f"regioncap import-edits {found} FILE" if found else "was it exported by us?",
+        )

@@ -1,0 +1,98 @@
+"""Exports: results in the forms that other tools read.
+
+To add a format: one module with a class as `base.Format` describes, imported here, and one line in
+`_ALL`.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+from regioncap.errors import UsageError
+from regioncap.outputs.exports.base import About, Format, Item
+from regioncap.outputs.exports.coco import Coco
+from regioncap.outputs.exports.csv import Csv
+from regioncap.outputs.exports.imagefolder import HuggingFace
+from regioncap.outputs.exports.jsonl import Jsonl
+from regioncap.outputs.exports.labelstudio import LabelStudio
+from regioncap.outputs.exports.parquet import Parquet
+from regioncap.outputs.exports.webdataset import WebDataset
+from regioncap.packages import require
+
+_ALL: tuple[Format, ...] = (
+    Jsonl(),
+    Csv(),
+    Coco(),
+    Parquet(),
+    WebDataset(),
+    HuggingFace(),
+    LabelStudio(),
+)
+FORMATS: dict[str, Format] = {each.name: each for each in _ALL}
+
+
+def get(name: str) -> Format:
+    """The format of a name, ready to use.
+
+    Raises:
+        UsageError: There is none (`unknown-format`), or its packages are not installed
+            (`missing-extra`).
+    """
+    if name not in FORMATS:
+        raise UsageError(
+            f"there is no export format {name!r}",
+            code="unknown-format",
+            hint=f"formats: {', '.join(FORMATS)}",
+        )
+    for package in FORMATS[name].packages:
+        require(package, f"the format {name}")
+    return FORMATS[name]
+
+
+def export(format_: Format, items: Iterable[Item], path: Path, about: About) -> None:
+    """Writes an export; what lies at `path` is whole or not there.
+
+    Args:
+        format_: From `get`.
+        items: The results; with pictures, if the format takes them.
+        path: The file or folder to make. A file is replaced; a folder with something in it is not.
+        about: What to say of the whole.
+
+    Raises:
+        UsageError: The path cannot be written (`output-exists`, `bad-output`).
+    """
+    temporary = path.with_name(path.name + ".part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if format_.makes_folder:
+            _make_folder(format_, items, path, temporary, about)
+        else:
+            _refuse_folder(path)
+            format_.write(items, temporary, about)
+            temporary.replace(path)
+    except OSError as error:
+        raise UsageError(
+            f"{path} cannot be written: {error.strerror or error}", code="bad-output"
+        ) from error
+
+
+def _make_folder(
+    format_: Format, items: Iterable[Item], path: Path, temporary: Path, about: About
+) -> None:
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise UsageError(
+            f"{path} exists and is no empty folder",
+            code="output-exists",
+            hint="name a new folder with -o, or remove it",
+        )
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    format_.write(items, temporary, about)
+    temporary.replace(path)
+
+
+def _refuse_folder(path: Path) -> None:
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder", code="output-exists", hint="name a file with -o")

@@ -1,0 +1,98 @@
+"""What an export format is: results in, files that other tools read out.
+
+A format is one module with one class and one line in `regioncap.outputs.exports`. It gets the
+results as a stream and holds a few of them at a time, so that a job of any size fits. How boxes are
+meant is said in what it writes, in words of the format's own.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+#: How boxes are meant in all formats but Label Studio's.
+BOX_CONVENTION = (
+    "[x, y, width, height] in pixels of the image as shown (EXIF orientation applied), "
+    "origin at the top left"
+)
+#: The same in the word that `--box-format` takes.
+BOX_FORMAT = "xywh"
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """An encoded picture that lies the right way up without EXIF."""
+
+    data: bytes
+    #: File extension without the dot.
+    extension: str
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One result and what belongs to it."""
+
+    #: The result in its output form.
+    record: Mapping[str, Any]
+    #: s3:// URI of the picture without marks; None if it never came into the store.
+    source: str | None = None
+    #: The picture without marks; None unless the format takes pictures and there is one.
+    picture: Picture | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a format says of the whole."""
+
+    job: str
+    title: str
+    created: datetime
+
+
+class Format(Protocol):
+    """One export format."""
+
+    #: As in `--format`.
+    name: str
+    #: Whether it writes a folder rather than one file.
+    makes_folder: bool
+    #: Whether it needs the pictures themselves.
+    takes_pictures: bool
+    #: Packages that it imports beyond what RegionCap itself needs.
+    packages: tuple[str, ...]
+
+    def write(self, items: Iterable[Item], path: Path, about: About) -> None:
+        """Writes everything.
+
+        Args:
+            items: The results in order; to be read once, as a stream.
+            path: File to write, or an empty folder to fill.
+            about: What to say of the whole.
+        """
+
+
+def captioned_regions(record: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """The regions of a result that have a box and a caption."""
+    for region in record["regions"]:
+        if region["status"] == "ok" and region["bbox"] is not None:
+            yield region
+
+
+def record_id(record: Mapping[str, Any]) -> str | None:
+    """The user's own id as text: columns hold one type, ids may be numbers or text."""
+    return None if record["id"] is None else str(record["id"])
+
+
+def compact_json(value: Any) -> str:
+    """JSON in one line; a lone surrogate, which UTF-8 has no form for, becomes a question mark."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    return text.encode("utf-8", "replace").decode()
+
+
+def clean_text(text: str | None) -> str | None:
+    """Text that every encoder takes: without lone surrogates."""
+    return None if text is None else text.encode("utf-8", "replace").decode()

@@ -1,0 +1,103 @@
+"""Label Studio: tasks to import, with boxes and a text field per region, and the labelling config.
+
+    tasks.json              one task per picture; the captions are predictions, ready to correct
+    labelling-config.xml    to paste into the project's settings
+
+Boxes are percent of the picture's sides. Results of one region (its box and its text) share an id,
+and the id survives annotation, which is how corrected captions find their way back
+(`regioncap import-edits`).
+Format: https://labelstud.io/guide/predictions
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from regioncap.outputs.exports.base import About, Item, compact_json
+
+#: The id under which Label Studio keeps a region's box and text.
+REGION_ID = "region-{}"
+
+_CONFIG = """\
+<View>
+  <!-- Boxes in tasks.json: x, y, width and height in percent of the picture's sides. -->
+  <Image name="image" value="$image" zoom="true"/>
+  <RectangleLabels name="label" toName="image">
+    <Label value="region"/>
+  </RectangleLabels>
+  <TextArea name="caption" toName="image" perRegion="true" editable="true" required="true"
+            maxSubmissions="1" rows="3" displayMode="region-list"/>
+</View>
+"""
+
+
+class LabelStudio:
+    """Every record whose picture could be read, those without captions too: someone writes them."""
+
+    name = "labelstudio"
+    makes_folder = True
+    takes_pictures = False
+    packages: tuple[str, ...] = ()
+
+    def write(self, items: Iterable[Item], path: Path, about: About) -> None:
+        """Fills a folder; see `Format.write`."""
+        (path / "labelling-config.xml").write_text(_CONFIG, encoding="utf-8")
+        with (path / "tasks.json").open("w", encoding="utf-8") as file:
+            between = "[\n"
+            for item in items:
+                if item.source is not None and item.record["width"]:
+                    file.write(between + compact_json(_task(item, about)))
+                    between = ",\n"
+            file.write("\n]\n" if between != "[\n" else "[]\n")
+
+
+def _task(item: Item, about: About) -> dict[str, Any]:
+    record = item.record
+    result = [
+        part for region in record["regions"] if region["bbox"] for part in _results(record, region)
+    ]
+    return {
+        "data": {
+            "image": item.source,
+            "regioncap_job": about.job,
+            "regioncap_index": record["index"],
+            "name": record["image"],
+        },
+        "predictions": [{"model_version": record["model"], "result": result}],
+    }
+
+
+def _results(record: Mapping[str, Any], region: Mapping[str, Any]) -> list[dict[str, Any]]:
+    width, height = record["width"], record["height"]
+    x, y, w, h = region["bbox"]
+    place = {
+        "x": 100 * x / width,
+        "y": 100 * y / height,
+        "width": 100 * w / width,
+        "height": 100 * h / height,
+        "rotation": 0,
+    }
+    shared = {
+        "id": REGION_ID.format(region["region"]),
+        "to_name": "image",
+        "original_width": width,
+        "original_height": height,
+        "image_rotation": 0,
+    }
+    box = {
+        **shared,
+        "type": "rectanglelabels",
+        "from_name": "label",
+        "value": {**place, "rectanglelabels": ["region"]},
+    }
+    if region["caption"] is None:
+        return [box]
+    text = {
+        **shared,
+        "type": "textarea",
+        "from_name": "caption",
+        "value": {**place, "text": [region["caption"]]},
+    }
+    return [box, text]

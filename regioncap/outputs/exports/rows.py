@@ -1,0 +1,50 @@
+"""Results as a table: one row a region, for CSV and Parquet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from regioncap.outputs.exports.base import Item, clean_text, compact_json, record_id
+
+#: Columns in order; `bbox` is left to the format, which may have no lists.
+COLUMNS = (
+    "index", "id", "image", "source", "type", "width", "height", "region", "bbox", "status",
+    "caption", "why", "error_code", "error_message", "engine", "model", "prompt_version",
+    "mark_style", "meta",
+)  # fmt: skip
+
+
+def region_rows(items: Iterable[Item]) -> Iterator[dict[str, Any]]:
+    """One row per region; a record without regions, as one that failed, has one row without."""
+    for item in items:
+        shared = _shared(item)
+        for region in item.record["regions"] or [{}]:
+            yield shared | {
+                "region": region.get("region"),
+                "bbox": region.get("bbox"),
+                "status": region.get("status"),
+                "caption": clean_text(region.get("caption")),
+                "why": clean_text(region.get("why")),
+            }
+
+
+def _shared(item: Item) -> dict[str, Any]:
+    record = item.record
+    error = record["error"] or {}
+    return {
+        "index": record["index"],
+        "id": clean_text(record_id(record)),
+        "image": clean_text(record["image"]),
+        "source": item.source,
+        "type": record["type"],
+        "width": record["width"],
+        "height": record["height"],
+        "error_code": error.get("code"),
+        "error_message": clean_text(error.get("message")),
+        "engine": record["engine"],
+        "model": record["model"],
+        "prompt_version": record["prompt_version"],
+        "mark_style": record["mark_style"],
+        "meta": compact_json(record["meta"]),
+    }

@@ -1,0 +1,134 @@
+"""The gallery of a job: brings its pictures and writes the page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from regioncap import keys
+from regioncap.errors import NotFoundError, RecordError
+from regioncap.job import Job
+from regioncap.jobs.results import parse_part, read_parts
+from regioncap.outputs.audit import Auditor
+from regioncap.outputs.gallery.page import (
+    GalleryRecord,
+    GallerySummary,
+    data_url,
+    file_url,
+    write_gallery,
+)
+from regioncap.records import InputRecord, load_lines
+from regioncap.services.store import Store, parse_s3_uri
+from regioncap.views.pixels import decode, encode_jpeg
+
+#: Pictures are shown at this size at most, in pixels.
+_SHOWN_SIDE = 1280
+_SHOWN_QUALITY = 85
+
+#: Takes a file name and a JPEG, and says where the page finds the picture.
+_Place = Callable[[str, bytes], str]
+
+
+def write_view(
+    store: Store,
+    job: Job,
+    page: Path,
+    *,
+    embed: bool = False,
+    on_record: Callable[[], None] = lambda: None,
+) -> int:
+    """Writes the gallery of the results so far.
+
+    Args:
+        store: Where the results and pictures lie.
+        job: The job.
+        page: The HTML file to write; pictures go into a folder beside it.
+        embed: Whether the page holds its pictures in itself.
+        on_record: Called for each record.
+
+    Returns:
+        How many records it shows.
+    """
+    page.parent.mkdir(parents=True, exist_ok=True)
+    pictures = page.with_name(f"{page.stem}_files")
+    count = 0
+
+    def counted() -> Iterator[GalleryRecord]:
+        nonlocal count
+        for record in _records(store, job, _embedded if embed else _saved(pictures, page.parent)):
+            count += 1
+            on_record()
+            yield record
+
+    temporary = page.with_name(page.name + ".part")
+    with temporary.open("w", encoding="utf-8") as out:
+        write_gallery(out, counted(), _summary(job))
+    temporary.replace(page)
+    return count
+
+
+def _embedded(_: str, jpeg: bytes) -> str:
+    return data_url(jpeg)
+
+
+def _saved(folder: Path, page_dir: Path) -> _Place:
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def save(name: str, jpeg: bytes) -> str:
+        (folder / name).write_bytes(jpeg)
+        return file_url(folder / name, page_dir)
+
+    return save
+
+
+def _summary(job: Job) -> GallerySummary:
+    facts = {"job": job.job, "submitted": f"{job.created:%Y-%m-%d %H:%M} UTC", "from": job.source}
+    return GallerySummary(title=job.name or job.job, facts=facts)
+
+
+def _records(store: Store, job: Job, place: _Place) -> Iterator[GalleryRecord]:
+    auditor = Auditor(job)
+    with ThreadPoolExecutor(8, thread_name_prefix="view") as pool:
+        for shard, part in read_parts(store, job):
+            inputs = load_lines(InputRecord, store.get(keys.input_key(job.job, shard)))
+            results = map(auditor.annotated, parse_part(part))
+            pairs = list(zip(inputs, results, strict=True))
+            yield from pool.map(lambda pair: _record(store, pair[0], pair[1], place), pairs)
+
+
+def _record(
+    store: Store, given: InputRecord, result: dict[str, Any], place: _Place
+) -> GalleryRecord:
+    marked = result["image_with_bbox"]
+    clean_jpeg, marked_jpeg = _clean(store, given), _object(store, marked) if marked else None
+    name = f"{given.index:08d}"
+    return GalleryRecord(
+        result,
+        clean=place(f"{name}.jpg", clean_jpeg) if clean_jpeg else None,
+        marked=place(f"{name}-marked.jpg", marked_jpeg) if marked_jpeg else None,
+    )
+
+
+def _clean(store: Store, given: InputRecord) -> bytes | None:
+    """The source, upright and at the size in which it is shown; None where there is none."""
+    if given.source is None:
+        return None
+    data = _object(store, given.source)
+    if data is None:
+        return None
+    try:
+        image = decode(data, budget_pixels=_SHOWN_SIDE**2).image
+    except RecordError:
+        return None
+    image.thumbnail((_SHOWN_SIDE, _SHOWN_SIDE))
+    return encode_jpeg(image, _SHOWN_QUALITY)
+
+
+def _object(store: Store, uri: str) -> bytes | None:
+    bucket, key = parse_s3_uri(uri)
+    try:
+        return store.get(key, bucket=bucket)
+    except NotFoundError:
+        return None

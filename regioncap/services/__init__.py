@@ -1,0 +1,1 @@
+"""Services: S3 and Redis, a module for each use of them."""

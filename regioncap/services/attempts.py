@@ -1,0 +1,114 @@
+"""Attempts: starts that never came to an end, and what becomes of the records behind them.
+
+A start is counted before the work and taken back after it, whatever its end. What stays counted
+are the starts whose process died. A shard that did so twice is run in quarantine: its records one
+at a time, and each start of a record counted in the same way. A record whose process died three
+times while it was alone there gets an error record, and its neighbours their captions.
+
+The counts live in Redis and can be lost: then they begin again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import redis
+import structlog
+
+from regioncap.errors import ServiceError, StoppedError
+from regioncap.records import Problem, Stage
+from regioncap.services.broker import queue_errors
+
+#: A shard whose worker died this often is run in quarantine.
+SHARD_DEATHS = 2
+#: A record whose worker died this often while it was alone is given up.
+RECORD_DEATHS = 3
+#: Counts that nobody touches are dropped.
+_KEPT_S = 7 * 24 * 3600
+
+_SHARD = "shard"
+
+T = TypeVar("T")
+
+_log = structlog.get_logger("regioncap")
+
+
+class Attempts:
+    """Starts of one shard at one stage.
+
+    Args:
+        client: The Redis that carries the queue.
+        job: The job.
+        stage: `render` or `caption`.
+        shard: The shard.
+    """
+
+    def __init__(self, client: redis.Redis, job: str, stage: Stage, shard: int) -> None:
+        self._redis = client
+        self._key = f"regioncap:{job}:attempts:{stage}:{shard}"
+        self.stage = stage
+
+    def deaths(self) -> int:
+        """How many starts of the shard have not come to an end."""
+        with queue_errors():
+            return max(0, int(self._redis.hget(self._key, _SHARD) or 0))
+
+    def start(self, what: str = _SHARD) -> int:
+        """Counts a start of the shard or of a record; returns how many died before."""
+        return self._add(what, 1) - 1
+
+    def forgive(self, what: str = _SHARD) -> None:
+        """Takes a start back: its process lives."""
+        self._add(what, -1)
+
+    def clear(self) -> None:
+        """Forgets all starts: the shard is done."""
+        with queue_errors():
+            self._redis.delete(self._key)
+
+    def _add(self, what: str, number: int) -> int:
+        with queue_errors(), self._redis.pipeline() as pipe:
+            pipe.hincrby(self._key, what, number)
+            pipe.expire(self._key, _KEPT_S)
+            return int(pipe.execute()[0])
+
+
+class Quarantine:
+    """Runs the records of a suspect shard one at a time.
+
+    Args:
+        attempts: Counts the starts of the shard's records.
+    """
+
+    def __init__(self, attempts: Attempts) -> None:
+        self._attempts = attempts
+
+    def alone(self, index: int, work: Callable[[], T], give_up: Callable[[Problem], T]) -> T:
+        """Runs one record while nothing else runs in the process.
+
+        Args:
+            index: The record.
+            work: Does it. A process that dies in it, and an error that is no service's, count
+                against the record.
+            give_up: Makes the error record of one that has been counted against too often.
+        """
+        deaths = self._attempts.start(str(index))
+        if deaths >= RECORD_DEATHS:
+            _log.warning("record given up", record=index, deaths=deaths)
+            self._attempts.forgive(str(index))
+            return give_up(self._problem(deaths))
+        try:
+            result = work()
+        except (ServiceError, StoppedError):
+            self._attempts.forgive(str(index))
+            raise
+        self._attempts.forgive(str(index))
+        return result
+
+    def _problem(self, deaths: int) -> Problem:
+        message = (
+            f"the worker died {deaths} times while it worked on this record alone "
+            "(the workers' logs say of what: memory, time, or a crash)"
+        )
+        return Problem(code="poison", message=message, stage=self._attempts.stage)

@@ -1,0 +1,108 @@
+"""Presence: which workers live, told by themselves in Redis every few seconds."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import redis
+
+from regioncap.services.broker import queue_errors
+
+_PREFIX = "regioncap:worker:"
+_PERIOD_S = 5
+_EXPIRES_S = 20
+
+_log = logging.getLogger(__name__)
+
+
+class Presence:
+    """Tells that this worker lives, until it stops.
+
+    Args:
+        client: The Redis that carries the queue.
+        kind: `render` or `caption`.
+        doing: Gives what the worker is at, told anew each time.
+        details: What else to tell, such as the queue and the model.
+    """
+
+    def __init__(
+        self,
+        client: redis.Redis,
+        kind: str,
+        doing: Callable[[], dict[str, Any]] = dict,
+        **details: Any,
+    ) -> None:
+        self._redis = client
+        host, pid = socket.gethostname(), os.getpid()
+        self._key = f"{_PREFIX}{kind}:{host}:{pid}"
+        self._value = {
+            "kind": kind, "host": host, "pid": pid, "since": time.time(), **details,
+        }  # fmt: skip
+        self._doing = doing
+        self._beat_s = time.monotonic()
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="presence", daemon=True)
+
+    def start(self) -> None:
+        """Starts telling."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Says goodbye."""
+        self._stopped.set()
+        try:
+            self._redis.delete(self._key)
+        except redis.exceptions.RedisError:
+            _log.debug("the farewell did not arrive; the entry expires by itself")
+
+    def check(self) -> str:
+        """What is wrong with the telling; a Redis that is away is no fault of the worker."""
+        silent_s = time.monotonic() - self._beat_s
+        return f"no heartbeat for {silent_s:.0f} s" if silent_s > 3 * _EXPIRES_S else ""
+
+    def _run(self) -> None:
+        while not self._stopped.is_set():
+            try:
+                value = self._value | self._doing()
+                self._redis.set(self._key, json.dumps(value), ex=_EXPIRES_S)
+            except redis.exceptions.RedisError as error:
+                _log.warning("Redis cannot be reached (%s)", type(error).__name__)
+            except Exception:  # whatever it is, the worker lives
+                _log.exception("what this worker does cannot be told")
+            self._beat_s = time.monotonic()
+            self._stopped.wait(_PERIOD_S)
+
+
+def workers(client: redis.Redis) -> list[dict[str, Any]]:
+    """The workers that live, by kind and host."""
+    with queue_errors():
+        keys = sorted(client.scan_iter(f"{_PREFIX}*", count=1000))
+        values = client.mget(keys) if keys else []
+    return [json.loads(value) for value in values if value]
+
+
+def serving(client: redis.Redis, kind: str, queue: str) -> list[dict[str, Any]]:
+    """Those of one kind that live and serve a queue; render workers all serve theirs."""
+    return [
+        worker
+        for worker in workers(client)
+        if worker["kind"] == kind and (kind == "render" or worker["queue"] == queue)
+    ]
+
+
+def unserved(client: redis.Redis, queue: str) -> list[str]:
+    """The kinds of workers that a job on a queue waits for, as there are none."""
+    return [kind for kind in ("render", "caption") if not serving(client, kind, queue)]
+
+
+def start_command(kind: str, queue: str) -> str:
+    """What to type to start a worker."""
+    extra = f" --queue {queue}" if kind == "caption" and queue != "caption" else ""
+    return f"regioncap worker {kind}{extra}"

@@ -1,0 +1,111 @@
+"""The queue: a Celery app without surprises, and the two messages that go through it.
+
+A message names a job and a shard and carries nothing else. There is no result backend: results are
+objects in the store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from celery import Celery
+from kombu import Queue
+
+from regioncap.job import Job
+from regioncap.services.broker import broker_errors
+from regioncap.services.leases import use_server_time
+from regioncap.settings import Settings
+
+RENDER = "render"
+CAPTION = "caption"
+
+RENDER_TASK = "regioncap.render"
+CAPTION_TASK = "regioncap.caption"
+
+
+def make_app(settings: Settings, *, name: str = "regioncap", **conf: Any) -> Celery:
+    """A Celery app on the configured Redis.
+
+    Args:
+        settings: Where Redis is, and how long a silent worker keeps its shards.
+        name: Name of the app.
+        conf: Further Celery settings.
+    """
+    use_server_time()
+    app = Celery(name, broker=settings.broker_url.get_secret_value())
+    app.conf.update(
+        task_serializer="json",
+        accept_content=["json"],
+        task_ignore_result=True,
+        task_store_errors_even_if_ignored=False,
+        task_acks_late=True,
+        task_reject_on_worker_lost=True,
+        # By default a shard that ran out of time would count as dealt with.
+        task_acks_on_timeout=False,
+        worker_prefetch_multiplier=1,
+        # Listening for commands blocks the loop that takes messages, for good at worst, when Redis
+        # comes back after a crash; and whoever reaches Redis could tell workers to stop.
+        worker_enable_remote_control=settings.remote_control,
+        worker_hijack_root_logger=False,
+        worker_redirect_stdouts=False,
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_transport_options=transport_options(settings),
+        task_queues=[Queue(RENDER), Queue(settings.queue)],
+        task_default_queue=RENDER,
+        task_publish_retry_policy={"max_retries": 3, "interval_step": 0.5, "interval_max": 2},
+    )
+    app.conf.update(conf)
+    return app
+
+
+def transport_options(settings: Settings) -> dict[str, Any]:
+    """What every client of the broker must be told; the shortest visibility timeout rules."""
+    timeout_s = settings.visibility_timeout_s
+    return {
+        "visibility_timeout": timeout_s,
+        # kombu looks for abandoned messages every interval x throttle seconds; its default of
+        # 100 s would double the time to recovery.
+        "unacked_restore_interval": max(1, int(timeout_s // 6)),
+        "unacked_restore_throttle": 1,
+        # A worker killed during the search must not block the others' for five minutes.
+        "unacked_mutex_expire": max(5, int(timeout_s // 2)),
+        # A connection that died unnoticed is found out after about twice this.
+        "health_check_interval": max(5, min(25, int(timeout_s // 6))),
+        "socket_timeout": 30,
+        "socket_connect_timeout": 5,
+        "socket_keepalive": True,
+        "retry_on_timeout": True,
+    }
+
+
+class Sender:
+    """Puts shards into the queue.
+
+    Args:
+        app: An app from `make_app`.
+    """
+
+    def __init__(self, app: Celery) -> None:
+        self._app = app
+
+    def render(self, job: Job, shards: Iterable[int]) -> None:
+        """Asks for the render stage of shards."""
+        self._send(RENDER_TASK, RENDER, job, shards)
+
+    def caption(self, job: Job, shards: Iterable[int]) -> None:
+        """Asks for the caption stage of shards, in the queue that the job names."""
+        self._send(CAPTION_TASK, job.settings.queue, job, shards)
+
+    def _send(self, task: str, queue: str, job: Job, shards: Iterable[int]) -> None:
+        with broker_errors(), self._app.producer_pool.acquire(block=True) as producer:
+            for shard in shards:
+                self._app.send_task(
+                    task,
+                    kwargs={"job": job.job, "shard": shard},
+                    queue=queue,
+                    producer=producer,
+                    ignore_result=True,
+                )

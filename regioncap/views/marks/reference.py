@@ -1,0 +1,92 @@
+"""The mark style `reference`: what the Image Region Caption pipeline of DataFlow-MM draws.
+
+Kept to compare with and to repeat older results: a green box two pixels wide, a black tag with
+white digits just inside its upper left corner, of one size for all pictures, on a picture darkened
+by a fifth. Its tags may hide each other and the box, and may lie partly outside the picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import numpy as np
+
+from regioncap.views.boxes import Box, Size
+from regioncap.views.marks.base import (
+    Mark,
+    Mask,
+    Pixels,
+    Rect,
+    blend,
+    fill,
+    grow,
+    pixel_rect,
+    sides,
+)
+from regioncap.views.marks.digits import digits_mask, digits_wh
+from regioncap.views.marks.palette import BLACK, WHITE
+
+_GREEN = (0, 255, 0)
+_LINE_PX = 2
+#: The size at which the digits are as high as the reference's, 14 px.
+_FONT_PX = 20
+#: The digits' lower left corner, from the box's upper left one.
+_TEXT_XY = (4, 20)
+
+
+class ReferenceStyle:
+    """Green boxes and black tags of fixed size on a darkened picture."""
+
+    name: ClassVar[str] = "reference"
+    shade: ClassVar[float] = 0.8
+
+    def layout(
+        self, size_wh: Size, boxes_xyxy: Sequence[Box], numbers: Sequence[int]
+    ) -> list[Mark]:
+        """Puts every tag at the same place of its box; see `MarkStyle.layout`."""
+        boxes = [pixel_rect(box, size_wh) for box in boxes_xyxy]
+        return [
+            Mark(
+                number=number,
+                box_xyxy=box,
+                tag_xyxy=_tag(box, len(str(number))),
+                line_xyxy=grow(box, 1 - _LINE_PX),
+                line_px=_LINE_PX,
+                font_px=_FONT_PX,
+                rgb=_GREEN,
+            )
+            for box, number in zip(boxes, numbers, strict=True)
+        ]
+
+    def draw(self, pixels: Pixels, marks: Sequence[Mark]) -> Pixels:
+        """Darkens the picture, then draws box and tag of one region after the other."""
+        drawn: Pixels = np.rint(self.shade * np.arange(256)).astype(np.uint8)[pixels]
+        for mark in marks:
+            for side in sides(_outline(mark), mark.line_px):
+                fill(drawn, side, mark.rgb)
+            fill(drawn, mark.tag_xyxy, BLACK)
+            digits = np.asarray(digits_mask(mark.number, mark.font_px, weight=0.4))
+            left, bottom = mark.box_xyxy[0] + _TEXT_XY[0], mark.box_xyxy[1] + _TEXT_XY[1]
+            blend(drawn, (left + 1, bottom - len(digits)), WHITE, digits)
+        return drawn
+
+    def ink(self, size_wh: Size, marks: Sequence[Mark]) -> Mask:
+        """Tells which pixels the marks may have been drawn on; see `MarkStyle.ink`."""
+        mask = np.zeros((size_wh[1], size_wh[0]), dtype=np.bool_)
+        for mark in marks:
+            for side in sides(_outline(mark), mark.line_px):
+                fill(mask, side, True)
+            fill(mask, mark.tag_xyxy, True)
+        return mask
+
+
+def _tag(box: Rect, digits: int) -> Rect:
+    width, height = digits_wh(digits, _FONT_PX)
+    left, bottom = box[0] + _TEXT_XY[0], box[1] + _TEXT_XY[1]
+    return left, bottom - height - 8, left + width + 3, bottom + 8
+
+
+def _outline(mark: Mark) -> Rect:
+    """The line's outer edge: one pixel of the line lies outside the box, the other on it."""
+    return grow(mark.line_xyxy, mark.line_px)

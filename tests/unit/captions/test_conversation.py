@@ -1,0 +1,253 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from regioncap.captions.conversation import Captioned, caption_records
+from regioncap.engines.base import Answer, CaptionRequest
+from regioncap.errors import EngineDeadError, RecordError, RequestError
+from regioncap.job import Job
+from regioncap.records import Problem, Region, RenderedRecord
+from regioncap.views.render import render_record
+from regioncap.views.view import Shown, crop_regions
+from tests.support.engines import Reply, ScriptedEngine
+from tests.support.records import LIMITS, coloured, make_job, make_record, png
+
+SOURCE = png(coloured((640, 480), {}))
+BOXES = [[10.0, 10, 200, 200], [300.0, 50, 200, 200], [50.0, 250, 200, 200]]
+
+
+def caption(
+    reply: Callable[[CaptionRequest], Reply],
+    job: Job | None = None,
+    boxes: list[list[float]] = BOXES,
+) -> tuple[Captioned, ScriptedEngine]:
+    job = job or make_job()
+    record, pictures = render_record(make_record(boxes), SOURCE, job, LIMITS)
+
+    def crop(record: RenderedRecord, chosen: Sequence[Region]) -> list[Shown]:
+        return crop_regions(record, chosen, SOURCE, job, LIMITS)
+
+    engine = ScriptedEngine(reply)
+    [done] = asyncio.run(caption_records([record], dict(pictures), engine, job, crop))
+    return done, engine
+
+
+def asked(engine: ScriptedEngine) -> list[tuple[list[int], str]]:
+    """Which regions each request was about, and the style of its marks."""
+    return [
+        ([r.number for r in request.regions], request.mark_style) for request in engine.requests
+    ]
+
+
+def lines(request: CaptionRequest, *without: int) -> str:
+    return "\n".join(
+        f"In <region{r.number}>, a thing of kind {r.number}."
+        for r in request.regions
+        if r.number not in without
+    )
+
+
+def test_one_request_where_all_is_answered() -> None:
+    done, engine = caption(lines)
+
+    assert asked(engine) == [([1, 2, 3], "v1")]
+    assert [region.status for region in done.record.regions] == ["ok"] * 3
+    assert {region.view for region in done.record.regions} == {"marks"}
+
+
+def test_region_left_out_is_asked_for_alone_in_the_same_picture() -> None:
+    done, engine = caption(lambda r: lines(r, 2) if len(r.regions) > 1 else lines(r))
+
+    assert asked(engine) == [([1, 2, 3], "v1"), ([2], "v1")]
+    assert engine.requests[1].image == engine.requests[0].image
+    assert done.record.regions[1].caption == "A thing of kind 2."
+
+
+def test_region_still_left_out_is_asked_for_by_a_crop() -> None:
+    done, engine = caption(lambda r: "" if r.mark_style and len(r.regions) == 1 else lines(r, 2))
+
+    assert asked(engine) == [([1, 2, 3], "v1"), ([2], "v1"), ([2], "")]
+    assert engine.requests[2].image != engine.requests[0].image
+    assert done.record.regions[1].view == "crop"
+    assert [region.status for region in done.record.regions] == ["ok", "missing", "ok"]
+
+
+def test_crop_gives_the_caption() -> None:
+    done, _ = caption(lambda r: lines(r, 2) if r.mark_style else "A cup.")
+
+    assert [region.caption for region in done.record.regions][1] == "A cup."
+    assert done.record.error is None
+
+
+def test_hopeless_region_is_an_error_of_its_own_only() -> None:
+    done, engine = caption(lambda r: lines(r, 3))
+
+    assert len(engine.requests) == 3
+    assert [region.status for region in done.record.regions] == ["ok", "ok", "missing"]
+    assert done.record.regions[2].why == "not in the answer"
+    assert done.record.error is None
+    assert done.requests == 3
+
+
+def test_record_without_any_caption_is_an_error() -> None:
+    done, engine = caption(lambda _: "")
+
+    assert len(engine.requests) == 1 + 3 + 3
+    assert done.record.error is not None
+    assert done.record.error.code == "no-caption"
+
+
+def test_answer_cut_off_is_asked_for_again() -> None:
+    def reply(request: CaptionRequest) -> Answer:
+        whole = len(request.regions) == 1
+        return Answer(lines(request), finish_reason="stop" if whole else "length")
+
+    done, engine = caption(reply)
+
+    assert asked(engine)[1:] == [([3], "v1")]
+    assert done.record.regions[2].status == "ok"
+    assert done.finish_reason == "length"
+
+
+def test_refusal_is_taken_at_its_word() -> None:
+    done, engine = caption(lambda _: "I'm sorry, but I can't help with that.")
+
+    assert len(engine.requests) == 1
+    assert {region.status for region in done.record.regions} == {"refused"}
+
+
+def test_request_that_fails_is_tried_in_other_ways() -> None:
+    def reply(request: CaptionRequest) -> Reply:
+        return RequestError("too large") if request.mark_style else "A cup."
+
+    done, _ = caption(reply)
+
+    assert [region.caption for region in done.record.regions] == ["A cup."] * 3
+
+
+def test_failure_is_told_where_nothing_helps() -> None:
+    done, _ = caption(lambda _: RequestError("too large", code="prompt-too-long"))
+
+    assert done.record.error is not None
+    assert done.record.error.code == "prompt-too-long"
+
+
+@pytest.mark.parametrize(("seed", "expected"), [(7, [7, 8, 9]), (None, [None] * 3)])
+def test_asking_again_takes_another_seed(seed: int | None, expected: list[int | None]) -> None:
+    _, engine = caption(lambda r: lines(r, 1), make_job(seed=seed))
+
+    assert [request.sampling.seed for request in engine.requests] == expected
+
+
+def test_rounds_are_merged_in_order() -> None:
+    boxes = [[10.0 * i, 10.0 * i, 50, 50] for i in range(25)]
+
+    done, engine = caption(lines, boxes=boxes)
+
+    assert len(engine.requests) == 3
+    assert [region.caption for region in done.record.regions] == [
+        f"A thing of kind {i}." for i in range(1, 26)
+    ]
+
+
+def test_crop_mode_asks_one_request_a_region_and_once_more() -> None:
+    done, engine = caption(
+        lambda r: "" if r.regions[0].number == 2 else "A cup.", make_job(region_mode="crop")
+    )
+
+    assert asked(engine) == [([1], ""), ([2], ""), ([3], ""), ([2], "")]
+    assert [region.status for region in done.record.regions] == ["ok", "missing", "ok"]
+    assert {region.view for region in done.record.regions} == {"crop"}
+
+
+def test_source_that_is_gone_leaves_the_region_as_it_was() -> None:
+    job = make_job()
+    record, pictures = render_record(make_record(BOXES), SOURCE, job, LIMITS)
+
+    def gone(record: RenderedRecord, chosen: Sequence[Region]) -> list[Shown]:
+        raise RecordError("there is no object")
+
+    engine = ScriptedEngine(lambda r: lines(r, 1))
+    [done] = asyncio.run(caption_records([record], dict(pictures), engine, job, gone))
+
+    assert done.record.regions[0].why == "not in the answer"
+    assert done.record.error is None
+
+
+def captioned_together(
+    reply: Callable[[CaptionRequest], Reply], *records: RenderedRecord
+) -> tuple[list[Captioned], ScriptedEngine]:
+    """Several records at once, none of whose crops can be made."""
+    job = make_job()
+    pictures: dict[str, bytes] = {}
+    rendered = []
+    for index, record in enumerate(records):
+        given = make_record(BOXES).model_copy(update={"index": index, "error": record.error})
+        if given.error is None:
+            record, drawn = render_record(given, SOURCE, job, LIMITS)  # noqa: PLW2901
+            pictures |= dict(drawn)
+        rendered.append(record)
+    engine = ScriptedEngine(reply)
+    return asyncio.run(caption_records(rendered, pictures, engine, job, lambda *_: [])), engine
+
+
+FRESH = RenderedRecord(index=0, line=1)
+
+
+def test_records_do_not_mix() -> None:
+    def reply(request: CaptionRequest) -> str:
+        return "\n".join(f"In <region{r.number}>, {request.request_id}." for r in request.regions)
+
+    done, _ = captioned_together(reply, FRESH, FRESH)
+
+    for index, each in enumerate(done):
+        for region in each.record.regions:
+            assert region.caption == f"{make_job().job}-{index}-0."
+
+
+def test_tokens_and_texts_are_summed_over_requests() -> None:
+    def reply(request: CaptionRequest) -> Answer:
+        text = lines(request, 2) if len(request.regions) > 1 else lines(request)
+        return Answer(text, prompt_tokens=10, completion_tokens=len(request.regions))
+
+    done, engine = caption(reply)
+
+    assert (done.prompt_tokens, done.completion_tokens, done.requests) == (20, 4, 2)
+    assert done.texts[1] == "In <region2>, a thing of kind 2."
+    assert len({request.request_id for request in engine.requests}) == 2
+
+
+def test_a_failed_request_spares_the_neighbours() -> None:
+    def reply(request: CaptionRequest) -> Reply:
+        if request.request_id.startswith(f"{make_job().job}-1-"):
+            return RequestError("too long", code="engine-too-long", hint="shorten it")
+        return lines(request)
+
+    [first, second, third], _ = captioned_together(reply, FRESH, FRESH, FRESH)
+
+    assert first.record.error is third.record.error is None
+    assert second.record.error == Problem(
+        code="engine-too-long", message="too long (shorten it)", stage="caption"
+    )
+    assert [region.why for region in second.record.regions] == ["too long (shorten it)"] * 3
+
+
+def test_an_error_record_is_passed_on_unasked() -> None:
+    problem = Problem(code="image-missing", message="gone", stage="submit")
+    broken = RenderedRecord(index=0, line=1, error=problem)
+
+    [done], engine = captioned_together(lines, broken)
+
+    assert done.record is broken
+    assert engine.requests == []
+
+
+def test_a_dead_engine_ends_the_shard() -> None:
+    def reply(_: CaptionRequest) -> Reply:
+        raise EngineDeadError("gone")
+
+    with pytest.raises(EngineDeadError):
+        captioned_together(reply, FRESH, FRESH)

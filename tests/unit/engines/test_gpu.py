@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from producer.checks import Check
+from producer.gpu_checks import check_all, check_vllm, driver_needed
+from regioncap.engines.gpu import check_memory, parse_gpus, visible_gpus
+from regioncap.errors import EngineStartError
+from tests.support.checkpoints import write_checkpoint
+
+TWO = (
+    "0, GPU-aaaa-1, NVIDIA H200, 143771, 143000, 580.65.06, 9.0\n"
+    "1, GPU-bbbb-2, NVIDIA H200, 143771, 14377, 580.65.06, 9.0\n"
+)
+GIB = 1 << 30
+
+
+def smi(folder: Path, text: str, status: int = 0) -> dict[str, str]:
+    """An environment whose nvidia-smi prints a text."""
+    folder.mkdir(exist_ok=True)
+    command = folder / "nvidia-smi"
+    command.write_text(f"#!/bin/sh\nprintf '%s' '{text}'\nexit {status}\n")
+    command.chmod(0o755)
+    return {"PATH": str(folder)}
+
+
+def test_no_driver_is_no_gpu(tmp_path: Path) -> None:
+    assert visible_gpus({"PATH": str(tmp_path)}) == []
+
+
+def test_reads_what_the_driver_tells(tmp_path: Path) -> None:
+    first, second = visible_gpus(smi(tmp_path, TWO))
+    assert (first.index, first.name, first.driver) == (0, "NVIDIA H200", "580.65.06")
+    assert (first.total_bytes, second.free_bytes) == (143771 << 20, 14377 << 20)
+
+
+def test_memory_that_is_not_told_counts_as_none() -> None:
+    (gpu,) = parse_gpus("0, GPU-a, NVIDIA GB10, [N/A], [N/A], 580.1, 12.1")
+    assert (gpu.total_bytes, gpu.free_bytes) == (0, 0)
+    check_memory([gpu], weights_bytes=7 * GIB, utilization=0.9, tensor_parallel_size=1)
+
+
+@pytest.mark.parametrize(
+    ("visible", "indices"),
+    [
+        ("0", [0]),
+        ("1,0", [1, 0]),
+        ("GPU-bbbb", [1]),
+        ("", []),
+        ("-1", []),
+        ("1,9,0", [1]),
+        ("MIG-cccc", [0, 1]),
+    ],
+)
+def test_only_visible_gpus_count(tmp_path: Path, visible: str, indices: list[int]) -> None:
+    environ = smi(tmp_path, TWO) | {"CUDA_VISIBLE_DEVICES": visible}
+    assert [gpu.index for gpu in visible_gpus(environ)] == indices
+
+
+def test_a_driver_that_fails_is_told(tmp_path: Path) -> None:
+    with pytest.raises(EngineStartError, match="communicate with the NVIDIA driver") as caught:
+        visible_gpus(smi(tmp_path, "it could not communicate with the NVIDIA driver", 9))
+    assert caught.value.code == "gpu-driver"
+
+
+@pytest.mark.parametrize(
+    ("weights_gib", "size", "code", "words"),
+    [
+        (7, 1, None, ""),
+        (200, 2, "memory-short", "GPU 1 (NVIDIA H200) has 14.0 GiB free"),
+        (200, 1, "memory-short", "weights take 200.0 GiB"),
+        (7, 4, "gpu-missing", "2 GPUs are visible, and tensor_parallel_size is 4"),
+    ],
+)
+def test_room_for_the_model(weights_gib: int, size: int, code: str | None, words: str) -> None:
+    def check() -> None:
+        check_memory(
+            parse_gpus(TWO),
+            weights_bytes=weights_gib * GIB,
+            utilization=0.9,
+            tensor_parallel_size=size,
+        )
+
+    if code is None:
+        check()
+        return
+    with pytest.raises(EngineStartError) as caught:
+        check()
+    assert caught.value.code == code
+    assert words in caught.value.message
+    assert caught.value.hint
+
+
+def test_the_hint_names_a_share_that_fits() -> None:
+    gpus = parse_gpus(TWO)[1:]
+    with pytest.raises(EngineStartError) as caught:
+        check_memory(gpus, weights_bytes=7 * GIB, utilization=0.9, tensor_parallel_size=1)
+    assert caught.value.hint.endswith("gpu_memory_utilization to at most 0.09")
+
+
+@pytest.mark.parametrize(
+    ("cuda", "driver"), [("12.9", (525,)), ("13.0", (580,)), (None, (525,)), ("99.1", (580,))]
+)
+def test_the_driver_must_fit_the_cuda_of_pytorch(cuda: str | None, driver: tuple[int]) -> None:
+    assert driver_needed(cuda) == driver
+
+
+def by_name(checks: list[Check]) -> dict[str, Check]:
+    assert all(check.remedy for check in checks if check.status != "ok")
+    return {check.name: check for check in checks}
+
+
+def test_a_machine_without_a_gpu_is_told_so(tmp_path: Path) -> None:
+    model = write_checkpoint(tmp_path / "model")
+    checks = by_name(check_all(str(model), environ={"PATH": str(tmp_path)}))
+    assert checks["gpu"].status == "fail"
+    assert "baseline" in checks["gpu"].remedy
+    assert checks["model"].status == "ok"
+    assert checks["cuda libraries"].status == "ok"
+
+
+@pytest.mark.parametrize(
+    ("driver", "capability", "free", "statuses"),
+    [
+        ("580.65.06", "9.0", 143000, ("ok", "ok")),
+        ("470.12", "9.0", 143000, ("fail", "ok")),
+        ("580.65.06", "7.0", 143000, ("ok", "fail")),
+        ("580.65.06", "9.0", 1000, ("ok", "warn")),
+    ],
+)
+def test_findings_on_a_gpu(
+    tmp_path: Path, driver: str, capability: str, free: int, statuses: tuple[str, str]
+) -> None:
+    line = f"0, GPU-a, NVIDIA X, 143771, {free}, {driver}, {capability}\n"
+    checks = by_name(check_all(str(tmp_path / "none"), environ=smi(tmp_path, line)))
+    assert (checks["driver"].status, checks["gpu 0"].status) == statuses
+    assert checks["model"].status == "fail"
+
+
+@pytest.mark.parametrize("text", ["nonsense", "0, GPU-a"])
+def test_a_driver_that_talks_nonsense_is_a_finding(tmp_path: Path, text: str) -> None:
+    checks = by_name(check_all(str(tmp_path / "none"), environ=smi(tmp_path, text)))
+    assert checks["driver"].status == "fail"
+
+
+@pytest.mark.parametrize(
+    ("packages", "status", "words"),
+    [
+        ({}, "fail", "not installed"),
+        ({"vllm": ("0.33.0", "2.13.0"), "torch": ("2.13.0+cu130", "")}, "ok", "vLLM 0.33.0"),
+        ({"vllm": ("0.9.1", "2.7.0"), "torch": ("2.7.0", "")}, "fail", "too old"),
+        ({"vllm": ("0.33.0", "2.13.0"), "torch": ("2.9.1", "")}, "fail", "built for PyTorch 2.13"),
+        ({"vllm": ("0.33.0", "2.13.0")}, "fail", "none is installed"),
+    ],
+)
+def test_versions_that_fit(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    packages: dict[str, tuple[str, str]],
+    status: str,
+    words: str,
+) -> None:
+    for name, (version, torch) in packages.items():
+        info = tmp_path / f"{name}-{version}.dist-info"
+        info.mkdir()
+        requires = f"Requires-Dist: torch=={torch}\n" if torch else ""
+        text = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{requires}"
+        (info / "METADATA").write_text(text)
+    monkeypatch.setattr("sys.path", [str(tmp_path)])
+    check = check_vllm()
+    assert check.status == status
+    assert words in check.what

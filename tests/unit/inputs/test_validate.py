@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import json
+import tracemalloc
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from regioncap.inputs.validate import Checker, Totals, check_records
+from regioncap.records import parse_line
+from regioncap.settings import Settings, load_settings
+
+
+@pytest.fixture
+def settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Settings:
+    monkeypatch.chdir(tmp_path)
+    return load_settings()
+
+
+@pytest.fixture
+def checker(settings: Settings, tmp_path: Path) -> Checker:
+    """Over a folder with a picture of 640x427."""
+    noise = Image.effect_noise((640, 427), 80)
+    noise.save(tmp_path / "a.png")
+    noise.save(tmp_path / "a.webp", lossless=True)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    noise.save(tmp_path / "turned.jpg", exif=exif)
+    (tmp_path / "text.jpg").write_text("no picture")
+    (tmp_path / "empty.png").touch()
+    return Checker(settings, tmp_path, "in.jsonl")
+
+
+def found(checker: Checker, record: Any) -> list[str]:
+    """Field and code of each finding."""
+    checked = checker.check(parse_line(json.dumps(record).encode(), line=7, index=3))
+    assert all((f.file, f.line) == ("in.jsonl", 7) for f in checked.findings)
+    return [f"{f.field} {f.code}" for f in checked.findings]
+
+
+@pytest.mark.parametrize(
+    ("record", "findings"),
+    [
+        ({"image": "a.png"}, []),
+        ({"image": "a.webp", "bbox": [[0, 0, 640, 427]]}, []),
+        ({"image": "a.png", "bbox": [[-0.5, 0, 641, 427]]}, []),
+        ({"image": "turned.jpg", "bbox": [[0, 0, 427, 640]]}, []),
+        ({"image": "turned.jpg", "bbox": [[0, 0, 640, 427]]}, ["bbox[0] box-cut"]),
+        ({"image": "a.png", "bbox": [[1, 1, 9, 9], [600, 1, 90, 9]]}, ["bbox[1] box-cut"]),
+        ({"image": "a.png", "bbox": [[1, 1, 9, 9], 5, [700, 1, 2, 2]]},
+         ["bbox[1] bad-box", "bbox[2] bad-box"]),
+        ({"image": "a.png", "bbox": [[0.1, 0.2, 0.3, 0.4]]}, ["bbox[0] bad-box"]),
+        ({"image": "a.png", "bbox": 5}, ["bbox bad-bbox"]),
+        ({"image": "gone.png", "bbox": [[1, 1, 0, 9]]}, ["image image-missing", "bbox[0] bad-box"]),
+        ({"image": "text.jpg"}, ["image image-unreadable"]),
+        ({"image": "empty.png"}, ["image image-unreadable"]),
+        ({"image": "."}, ["image image-missing"]),
+        ({"image": "../a.png"}, ["image image-outside"]),
+        ({"image": "http://example.com/a.png"}, ["image image-url"]),
+        ({"image": "s3://regioncap/a.png", "bbox": [[1, 1, 9999, 9]]}, []),
+        ({"image": "s3://regioncap/a.png", "bbox": [[1, 1, 0, 9]]}, ["bbox[0] bad-box"]),
+        ({"image": "s3://other/a.png"}, ["image bucket-not-allowed"]),
+        ({"image": "s3://regioncap"}, ["image bad-image-uri"]),
+        ({"image": "file:///a.png"}, ["image image-url"]),
+        ({"img": "a.png"}, ["image no-image"]),
+        ({"image": "a.png", "boxes": [[1, 1, 9, 9]]}, ["boxes bbox-misnamed"]),
+        ({"image": "a.png", "boxes": []}, []),
+        ({"image": "a.png", "bbox": [[1, 1, 9, 9]], "boxes": [[1, 1, 9, 9]]}, []),
+        (["a.png"], ["line not-an-object"]),
+    ],
+)  # fmt: skip
+def test_check(checker: Checker, record: Any, findings: list[str]) -> None:
+    assert found(checker, record) == findings
+
+
+@pytest.mark.parametrize(
+    ("box_format", "box", "hint"),
+    [
+        ("xywh", [300, 100, 600, 400], "did you mean --box-format xyxy?"),
+        ("xywh", [300, 100, 900, 400], "it is cut there"),
+        ("xywh", [0.5, 0.5, 0.9, 0.9], "did you mean --box-format xywh-normalized?"),
+        ("xyxy", [300, 100, 50, 50], "did you mean --box-format xywh?"),
+        ("xyxy", [300, 100, 700, 400], "it is cut there"),
+        ("xywh-normalized", [300, 100, 50, 50], "--box-format xywh"),
+        ("xywh-normalized", [0.5, 0.5, 0.9, 0.9], "did you mean --box-format xyxy-normalized?"),
+    ],
+)
+def test_check__names_the_usual_mix_ups(
+    checker: Checker, tmp_path: Path, box_format: str, box: list[float], hint: str
+) -> None:
+    checker = Checker(load_settings(box_format=box_format), tmp_path, "in.jsonl")
+    line = json.dumps({"image": "a.png", "bbox": [box]}).encode()
+
+    [finding] = checker.check(parse_line(line, line=1, index=0)).findings
+
+    assert finding.message.endswith(f"{hint})")
+
+
+def test_finding__reads_like_a_linter(checker: Checker) -> None:
+    [finding] = checker.check(parse_line(b'{"image": "x.jpg"}', line=7, index=3)).findings
+    assert str(finding).startswith("in.jsonl:7: image image-missing 'x.jpg' cannot be read: No ")
+    assert "paths are read relative to" in str(finding)
+
+
+def test_finding__names_the_picture(checker: Checker) -> None:
+    [finding] = checker.check(parse_line(b'{"image": "text.jpg"}', line=7, index=3)).findings
+    assert str(finding).startswith(
+        "in.jsonl:7: image image-unreadable 'text.jpg': the image is of no known format"
+    )
+
+
+def test_misnamed_boxes_fail_nothing(checker: Checker) -> None:
+    line = b'{"image": "a.png", "boxes": [[1, 1, 9, 9]]}'
+    assert not checker.check(parse_line(line, line=1, index=0)).fails
+
+
+def test_memory_does_not_grow_with_the_input(checker: Checker) -> None:
+    def peak_bytes(count: int) -> int:
+        line = b'{"image": "gone.png", "bbox": [[1, 1, 9, 9]]}'
+        records = (parse_line(line, line=i, index=i) for i in range(count))
+        totals = Totals()
+        tracemalloc.start()
+        for checked in check_records(records, checker, threads=2):
+            totals.add(checked)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert totals.records == count
+        return peak
+
+    peak_bytes(100)  # what is imported on the way
+    small, large = peak_bytes(500), peak_bytes(5_000)
+
+    assert large - small < 1_000_000  # held together they take twice that
+
+
+def test_totals(checker: Checker) -> None:
+    lines = [
+        {"image": "a.png"},
+        {"image": "a.png", "bbox": [[1, 1, 9, 9], [600, 1, 90, 9], [1, 1, 0, 0]]},
+        {"image": "a.png", "bbox": [[1, 1, 0, 0]]},
+        {"image": "gone.png", "bbox": [[1, 1, 9, 9]]},
+    ]
+    records = [parse_line(json.dumps(x).encode(), line=i, index=i) for i, x in enumerate(lines)]
+
+    totals = Totals()
+    for checked in check_records(records, checker, threads=2):
+        totals.add(checked)
+
+    size = Path("a.png").stat().st_size
+    assert totals.as_json() == {
+        "kind": "summary",
+        "schema_version": 1,
+        "records": 4,
+        "failing": 2,
+        "flawed": 3,
+        "boxes": 2,
+        "unboxed": 1,
+        "images": 2,
+        "image_bytes": 2 * size,
+        "problems": {"bad-box": 2, "box-cut": 1, "image-missing": 1},
+    }

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import io
+
+import pytest
+from PIL import Image
+
+from regioncap.errors import RecordError
+from regioncap.outputs.exports.items import upright
+
+
+def encoded(kind: str, orientation: int = 1) -> bytes:
+    image = Image.new("RGB", (40, 20), (250, 10, 10))
+    image.paste((10, 10, 250), (0, 0, 20, 20))  # the left half is blue
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    out = io.BytesIO()
+    image.save(out, kind, exif=exif)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(("kind", "extension"), [("JPEG", "jpg"), ("PNG", "png"), ("WEBP", "webp")])
+def test_upright_picture_stays_as_it_is(kind: str, extension: str) -> None:
+    data = encoded(kind)
+
+    picture = upright(data)
+
+    assert (picture.data, picture.extension) == (data, extension)
+
+
+def test_turned_picture_is_turned_for_good() -> None:
+    picture = upright(encoded("JPEG", orientation=6))
+
+    with Image.open(io.BytesIO(picture.data)) as image:
+        assert image.size == (20, 40)
+        assert not image.getexif()
+        top, bottom = image.getpixel((10, 5)), image.getpixel((10, 35))
+    assert isinstance(top, tuple)
+    assert isinstance(bottom, tuple)
+    assert top[2] > 200
+    assert bottom[0] > 200
+
+
+@pytest.mark.parametrize("data", [b"", b"no picture"])
+def test_what_is_no_picture_is_refused(data: bytes) -> None:
+    with pytest.raises(RecordError):
+        upright(data)

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from regioncap import records
+from regioncap.errors import NewerFormatError
+from regioncap.job import Job, Success
+from regioncap.jobs.results import parse_part
+from regioncap.records import InputRecord, RenderedRecord, dump_lines, load_lines, parse_line
+
+NEWER = records.SCHEMA_VERSION + 1
+
+
+def test_what_a_newer_version_wrote_is_refused() -> None:
+    line = json.dumps({"schema_version": NEWER, "index": 0, "line": 1}).encode()
+    for model in (InputRecord, RenderedRecord):
+        with pytest.raises(NewerFormatError, match=f"format {NEWER}"):
+            load_lines(model, line)
+    with pytest.raises(NewerFormatError):
+        parse_part(line)
+    # Whatever else is in it that this version knows nothing of.
+    for stored in (Job, Success):
+        with pytest.raises(NewerFormatError):
+            stored.model_validate_json(json.dumps({"schema_version": NEWER, "new": 1}))
+
+
+def test_what_was_written_without_a_version_is_read() -> None:
+    (record,) = load_lines(InputRecord, b'{"index": 0, "line": 1}\n')
+    assert record.schema_version == 1
+    assert parse_part(b'{"index": 0}\n') == [{"index": 0}]
+
+
+def test_what_is_written_has_the_version_of_the_writer(monkeypatch: pytest.MonkeyPatch) -> None:
+    record = RenderedRecord(index=0, line=1)
+    monkeypatch.setattr(records, "SCHEMA_VERSION", NEWER)
+    assert json.loads(dump_lines([record]))["schema_version"] == NEWER
+    assert RenderedRecord(**record.model_dump()).index == 0
+
+
+def test_a_field_of_that_name_in_the_input_is_the_user_s() -> None:
+    record = parse_line(b'{"image": "a.png", "schema_version": 99}', line=1, index=0)
+    assert record.meta == {"schema_version": 99}
+    assert record.schema_version == records.SCHEMA_VERSION

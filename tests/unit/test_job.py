@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from regioncap import engines
+from regioncap.job import sum_up
+from regioncap.jobs.results import summarize
+from regioncap.records import dump_lines
+from regioncap.settings import Settings
+from tests.support.exported import failed, region, result
+
+HOUR = timedelta(hours=1)
+
+
+def test_sums_of_parts() -> None:
+    usage = {"prompt_tokens": 10, "completion_tokens": 4, "requests": 1, "gpu_ms": 250}
+    box = [1, 2, 3, 4]
+    part = dump_lines(
+        [
+            result(0, [region(1, box, "a"), region(2, box, None)], usage=usage),
+            result(1, [region(1, None, None)], usage=usage, reused={"job": "j", "index": 0}),
+            failed(2),
+        ]
+    )
+
+    sums = sum_up(summarize(part)["counts"], HOUR, None)
+
+    assert sums.regions_by_status == {
+        "ok": 1, "refused": 0, "missing": 1, "invalid": 1, "skipped": 0,
+    }  # fmt: skip
+    assert (sums.prompt_tokens, sums.completion_tokens) == (21, 10)
+    assert (sums.gpu_seconds, sums.reused) == (0.5, 1)
+
+
+def test_price_per_thousand_regions() -> None:
+    counts = {"regions_ok": 2_000, "gpu_ms": 1_800_000}
+
+    sums = sum_up(counts, HOUR, 4.0)
+
+    # Half an hour at 4 an hour for 2,000 regions.
+    assert sums.price_per_1000_regions == 1.0
+    assert sums.valid_regions_per_s == pytest.approx(2_000 / 3600, abs=0.001)
+
+
+@pytest.mark.parametrize(
+    ("counts", "price"),
+    [({"regions_ok": 5, "gpu_ms": 9}, None), ({"regions_ok": 5}, 4.0), ({"gpu_ms": 9}, 4.0)],
+)
+def test_no_price_where_it_cannot_be_told(counts: dict[str, int], price: float | None) -> None:
+    assert sum_up(counts, timedelta(0), price).price_per_1000_regions is None
+
+
+@pytest.mark.parametrize(
+    ("engine", "arguments", "expected"),
+    [
+        ("baseline", {}, 0),
+        ("vllm", {}, 1),
+        ("vllm", {"tensor_parallel_size": 2, "pipeline_parallel_size": 3}, 6),
+    ],
+)
+def test_gpus(engine: str, arguments: dict[str, int], expected: int) -> None:
+    settings = Settings.model_validate({"engine": engine, "engine_args": arguments})
+    assert engines.gpus(settings) == expected

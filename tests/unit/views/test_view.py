@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import io
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from regioncap.records import Region
+from regioncap.settings import JobSettings
+from regioncap.views.boxes import iou_xyxy, xyxy_from_xywh
+from regioncap.views.pixels import encode_jpeg
+from regioncap.views.render import render_record
+from regioncap.views.view import box_of, crop_regions, plan
+from tests.support.records import LIMITS, coloured, make_job, make_record, png
+
+SIZE = (640, 480)
+SMALL, LARGE = (10.0, 10.0, 30.0, 30.0), (100.0, 100.0, 300.0, 300.0)
+MODES = ("marks", "crop", "marks+crop")
+
+
+def regions(*boxes: tuple[float, float, float, float]) -> list[Region]:
+    return [Region(region=i, bbox=box) for i, box in enumerate(boxes, start=1)]
+
+
+def numbers(shown: list[Region]) -> list[int]:
+    return [region.region for region in shown]
+
+
+@pytest.mark.parametrize(
+    ("mode", "marked", "cropped"),
+    [("marks", [[1, 2, 3]], []), ("crop", [], [1, 2, 3]), ("marks+crop", [[2]], [1, 3])],
+)
+def test_mode_decides_how_regions_are_shown(
+    mode: str, marked: list[list[int]], cropped: list[int]
+) -> None:
+    settings = JobSettings.model_validate({"region_mode": mode})
+
+    rounds, crops = plan(regions(SMALL, LARGE, SMALL), settings, SIZE)
+
+    assert [numbers(shown) for shown in rounds] == marked
+    assert numbers(crops) == cropped
+
+
+def test_share_below_which_regions_are_cropped_is_a_setting() -> None:
+    settings = JobSettings(region_mode="marks+crop", crop_below=0.5)
+
+    assert plan(regions(SMALL, LARGE), settings, SIZE)[0] == []
+
+
+box = st.tuples(st.integers(0, 500), st.integers(0, 400), st.integers(1, 139), st.integers(1, 79))
+
+
+@given(st.lists(box, min_size=1, max_size=40), st.sampled_from(MODES), st.integers(1, 12))
+def test_every_region_is_shown_once(
+    boxes: list[tuple[float, float, float, float]], mode: str, most: int
+) -> None:
+    settings = JobSettings.model_validate({"region_mode": mode, "max_boxes": most})
+
+    rounds, crops = plan(regions(*boxes), settings, SIZE)
+
+    shown = [number for chosen in rounds for number in numbers(chosen)] + numbers(crops)
+    assert sorted(shown) == list(range(1, len(boxes) + 1))
+
+
+def test_rounds_show_every_box_in_pictures_of_their_own() -> None:
+    boxes = [[20.0 * (i % 30), 40.0 * (i // 5), 18, 30] for i in range(23)]
+
+    record, pictures = render_record(
+        make_record(boxes), png(coloured(SIZE, {})), make_job(), LIMITS
+    )
+
+    assert [len(view.numbers) for view in record.views] == [8, 8, 7]
+    assert len({key for key, _ in pictures}) == 3
+    assert all(region.colour for region in record.regions)
+
+
+def test_cut_off_says_which_regions_and_why() -> None:
+    boxes = [[20.0 * i, 40, 18, 30] for i in range(12)]
+
+    record, pictures = render_record(
+        make_record(boxes), png(coloured(SIZE, {})), make_job(overflow="cut"), LIMITS
+    )
+
+    assert len(pictures) == 1
+    assert [region.status for region in record.regions] == ["missing"] * 10 + ["skipped"] * 2
+    assert record.regions[11].why == "beyond max_boxes = 10"
+
+
+@pytest.mark.parametrize("bbox", [None, []])
+def test_without_boxes_things_that_stand_out_are_proposed(bbox: list[list[float]] | None) -> None:
+    picture = coloured(
+        SIZE, {(60, 60, 200, 180): (200, 30, 30), (380, 240, 560, 420): (20, 40, 200)}
+    )
+
+    record, _ = render_record(make_record(bbox), png(picture), make_job(), LIMITS)
+
+    assert record.type == "without_bbox"
+    found = [xyxy_from_xywh(box_of(region)) for region in record.regions]
+    assert len(found) == 2
+    assert iou_xyxy(found[0], (60, 60, 200, 180)) > 0.8
+    assert iou_xyxy(found[1], (380, 240, 560, 420)) > 0.8
+
+
+def test_without_boxes_a_plain_picture_is_one_region() -> None:
+    record, _ = render_record(make_record(None), png(coloured(SIZE, {})), make_job(), LIMITS)
+
+    assert record.bbox == [[0, 0, *SIZE]]
+    assert [region.bbox for region in record.regions] == [(0, 0, *SIZE)]
+
+
+def test_crops_are_cut_from_all_pixels_of_the_source() -> None:
+    # Stripes two pixels wide: at the size of a whole picture for the model they would be grey.
+    image = coloured((4000, 4000), {})
+    for x in range(1000, 1040, 4):
+        image.paste((0, 0, 0), (x, 1000, x + 2, 1040))
+        image.paste((255, 255, 255), (x + 2, 1000, x + 4, 1040))
+    record, [(_, jpeg)] = render_record(
+        make_record([[1000, 1000, 40, 40]]),
+        encode_jpeg(image),
+        make_job(region_mode="crop"),
+        LIMITS,
+    )
+
+    [view] = record.views
+    crop = Image.open(io.BytesIO(jpeg)).convert("L").crop(view.boxes_xyxy[0])
+
+    darkest, lightest = crop.getextrema()
+    assert int(str(lightest)) - int(str(darkest)) > 150
+
+
+def test_crop_has_words_of_its_own_and_no_mark() -> None:
+    record, _ = render_record(
+        make_record([list(SMALL)]), png(coloured(SIZE, {})), make_job(region_mode="crop"), LIMITS
+    )
+
+    [view] = record.views
+    assert (view.way, view.mark_style, view.colours) == ("crop", "", [""])
+    assert "picture" in view.prompt.before
+    assert "<region" not in view.prompt.before + view.prompt.after
+    assert record.regions[0].colour == ""
+
+
+def test_crops_made_later_are_those_made_at_once() -> None:
+    data = png(coloured(SIZE, {(10, 10, 40, 40): (200, 0, 0)}))
+    job = make_job(region_mode="crop")
+    record, pictures = render_record(make_record([list(SMALL)]), data, job, LIMITS)
+
+    [(view, jpeg)] = crop_regions(record, record.regions, data, job, LIMITS)
+
+    assert (view, jpeg) == (record.views[0], pictures[0][1])
