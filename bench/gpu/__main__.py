@@ -39,11 +39,18 @@ from bench.gpu.cases import cases
 from bench.gpu.ledger import SIDES, Ledger
 from bench.gpu.session import Session
 from regioncap.engines.gpu import Gpu, visible_gpus
+from regioncap.engines.vllm_start import DEFAULT_MAX_PIXELS, MODEL_MIN_PIXELS
 from regioncap.local import LocalStack
 
 ROOT = Path(__file__).parents[2]
 #: Images of the first case in a run: some seconds beyond the filling of the batch.
 RECORDS = {"3b": 1536, "7b": 768, "toy": 24}
+#: By default vLLM looks at the largest picture that the model takes when it starts, for minutes.
+_NO_LARGER_PICTURES = {
+    "mm_processor_kwargs": {
+        "size": {"shortest_edge": MODEL_MIN_PIXELS, "longest_edge": DEFAULT_MAX_PIXELS}
+    }
+}
 _MATRIX_LIMIT_S = 90.0
 _SHAPE_LIMIT_S = 240.0
 
@@ -64,7 +71,9 @@ def main() -> None:
         ledger = Ledger(file, f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}", about | {"matrix": matrix})
         with LocalStack(Path(name) / "stack") as stack:
             Session(options, model, stack, ledger, budget).run()
-            print(f"\n{_title(gpus, model, matrix)}\n{ledger.table()}\n{file}", flush=True)
+            print(f"\n{_title(gpus, model, matrix)}\n{ledger.table()}", flush=True)
+        if file.exists():
+            print(file, flush=True)
 
 
 def _options() -> argparse.Namespace:
@@ -103,7 +112,7 @@ def _row_names(text: str) -> list[str]:
 def _on_the_processor(options: argparse.Namespace) -> None:
     path = os.pathsep.join(filter(None, (str(SHIM), os.environ.get("PYTHONPATH"))))
     os.environ.update(TINY_ENVIRONMENT | {"PYTHONPATH": path})
-    options.engine_args = TINY_ARGS | options.engine_args
+    options.engine_args = TINY_ARGS | _NO_LARGER_PICTURES | options.engine_args
 
 
 def _matrix(budget: Budget) -> dict[str, Any]:
