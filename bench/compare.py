@@ -30,8 +30,9 @@ from bench import report
 from bench.engine import SHIM, TINY_ARGS, TINY_ENVIRONMENT
 from bench.pipeline import time_system, write_input
 from producer.commands.stack import start_workers
-from producer.context import Services
+from regioncap.client import Client
 from regioncap.local import LocalStack
+from regioncap.settings import load_settings
 
 #: The reference finds the model's class by this name of the folder.
 MODEL_NAME = "Qwen2.5-VL-3B-Instruct"
@@ -91,15 +92,16 @@ def time_ours(options: argparse.Namespace, file: Path, work: Path) -> dict[str, 
     os.environ["REGIONCAP_ENGINE_ARGS"] = json.dumps(options.engine_args)
     started = time.perf_counter()
     with LocalStack(work / "stack") as stack:
-        services = Services(
+        settings = load_settings(
             **stack.settings(), engine="vllm", model=options.model, temperature=0.0,
             max_tokens=options.max_tokens, keep_captions=False,
         )  # fmt: skip
-        start_workers(stack, services, render_workers=1, caption_workers=1)
+        client = Client(settings)
+        start_workers(stack, settings, render_workers=1, caption_workers=1)
         ready_s = time.perf_counter() - started
-        time_system(services, file)
+        time_system(client, file)
         whole_s = time.perf_counter() - started
-        second_s, _, counts = time_system(services, file)
+        second_s, _, counts = time_system(client, file)
     return {
         "whole_s": whole_s,
         "start_s": ready_s,

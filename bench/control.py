@@ -26,12 +26,13 @@ import redis
 
 from bench import copies, report
 from bench.workers import caption_command
-from producer.context import Services
+from regioncap.client import Client
 from regioncap.job import Job
 from regioncap.jobs import catalogue
 from regioncap.local import LocalStack
 from regioncap.services.presence import workers
 from regioncap.services.queue import CAPTION
+from regioncap.settings import load_settings
 
 GPU_IMAGES_PER_S = 20.0
 WORKERS = (1, 2, 4, 8)
@@ -41,7 +42,7 @@ _READY_S = 120.0
 
 @contextmanager
 def waiting_workers(
-    stack: LocalStack, services: Services, count: int, **environment: float
+    stack: LocalStack, client: Client, count: int, **environment: float
 ) -> Iterator[None]:
     """Caption workers with the waiting engine, ready for work."""
     assert stack.supervisor is not None
@@ -51,7 +52,7 @@ def waiting_workers(
         for n in range(count)
     ]
     deadline = time.monotonic() + _READY_S
-    while len(workers(services.redis)) < count:
+    while len(workers(client.redis)) < count:
         if time.monotonic() > deadline:
             raise TimeoutError(children[0].log_tail())
         time.sleep(0.1)
@@ -65,31 +66,31 @@ def waiting_workers(
             stack.supervisor.children.remove(child)
 
 
-def seconds_of(services: Services, job: Job) -> float:
+def seconds_of(client: Client, job: Job) -> float:
     """Queues the caption stage of a job and waits for its end."""
     started = time.perf_counter()
-    services.sender.caption(job, range(job.shards))
-    while catalogue.find_success(services.store, job.job) is None:
+    client.sender.caption(job, range(job.shards))
+    while catalogue.find_success(client.store, job.job) is None:
         time.sleep(0.05)
     return time.perf_counter() - started
 
 
-def make_job(services: Services, folder: Path, shards: int, size: int) -> Job:
+def make_job(client: Client, folder: Path, shards: int, size: int) -> Job:
     """A job whose shards wait for captions."""
-    job = copies.submit_one_shard(services, folder, size)
-    copies.render(services, job)
-    return copies.widen(services.store, job, shards)
+    job = copies.submit_one_shard(client, folder, size)
+    copies.render(client, job)
+    return copies.widen(client.store, job, shards)
 
 
 def scaling(
-    stack: LocalStack, services: Services, folder: Path, each: int
+    stack: LocalStack, client: Client, folder: Path, each: int
 ) -> dict[str, dict[str, float]]:
     """Images/s of 1 to 8 workers, each with that many shards to do."""
     found = {}
     for count in WORKERS:
-        with waiting_workers(stack, services, count, images_per_s=GPU_IMAGES_PER_S):
-            job = make_job(services, folder, each * count, 32)
-            took_s = seconds_of(services, job)
+        with waiting_workers(stack, client, count, images_per_s=GPU_IMAGES_PER_S):
+            job = make_job(client, folder, each * count, 32)
+            took_s = seconds_of(client, job)
         rate = job.records / took_s
         found[str(count)] = {
             "images_per_s": rate,
@@ -99,17 +100,17 @@ def scaling(
     return found
 
 
-def burst(stack: LocalStack, services: Services, folder: Path, shards: int) -> dict[str, Any]:
+def burst(stack: LocalStack, client: Client, folder: Path, shards: int) -> dict[str, Any]:
     """Shards/s with nothing to wait for, and what Redis did for one."""
-    job = make_job(services, folder, shards, 1)
-    empty_bytes = _memory(services.redis)
-    services.sender.caption(job, range(shards))
-    queued_bytes = (_memory(services.redis) - empty_bytes) / shards
-    services.redis.delete(CAPTION)
-    with waiting_workers(stack, services, os.cpu_count() or 1):
-        before = _spent(services.redis)
-        took_s = seconds_of(services, job)
-        after = _spent(services.redis)
+    job = make_job(client, folder, shards, 1)
+    empty_bytes = _memory(client.redis)
+    client.sender.caption(job, range(shards))
+    queued_bytes = (_memory(client.redis) - empty_bytes) / shards
+    client.redis.delete(CAPTION)
+    with waiting_workers(stack, client, os.cpu_count() or 1):
+        before = _spent(client.redis)
+        took_s = seconds_of(client, job)
+        after = _spent(client.redis)
     return {
         "workers": os.cpu_count() or 1,
         "shards_per_s": shards / took_s,
@@ -139,9 +140,9 @@ def gpus(shards_per_s: float) -> dict[str, float]:
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     """All figures."""
     with tempfile.TemporaryDirectory() as name, LocalStack(Path(name) / "stack") as stack:
-        services, folder = Services(**stack.settings()), Path(name)
-        found = burst(stack, services, folder, options.burst)
-        scaled = scaling(stack, services, folder, options.shards)
+        client, folder = Client(load_settings(**stack.settings())), Path(name)
+        found = burst(stack, client, folder, options.burst)
+        scaled = scaling(stack, client, folder, options.shards)
     return {
         "gpu_images_per_s": GPU_IMAGES_PER_S,
         "scaling": scaled,

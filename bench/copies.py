@@ -12,8 +12,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from bench.render import make_pictures
-from producer.context import Services
 from regioncap import keys
+from regioncap.client import Client
 from regioncap.engines.baseline import BaselineEngine
 from regioncap.engines.thread import EngineThread
 from regioncap.job import Job
@@ -37,7 +37,7 @@ class NoSender:
         """Does nothing."""
 
 
-def submit_one_shard(services: Services, folder: Path, size: int, **settings: object) -> Job:
+def submit_one_shard(client: Client, folder: Path, size: int, **settings: object) -> Job:
     """Submits a shard of pictures of 640x480 with 1 to 10 boxes; queues nothing."""
     records = []
     for index, (data, boxes) in enumerate(zip(*make_pictures(size), strict=True)):
@@ -47,37 +47,37 @@ def submit_one_shard(services: Services, folder: Path, size: int, **settings: ob
     changed = {"shard_size": size, **settings}
     job, _ = submit(
         records,
-        store=services.store,
-        settings=services.settings.model_copy(update=changed),
+        store=client.store,
+        settings=client.settings.model_copy(update=changed),
         root=folder,
     )
     return job
 
 
-def render(services: Services, job: Job, shards: Iterable[int] = (0,)) -> None:
+def render(client: Client, job: Job, shards: Iterable[int] = (0,)) -> None:
     """Runs the render stage here."""
     stage = RenderStage(
-        services.store, services.settings, NoSender(), lambda job: Progress(services.redis, job)  # type: ignore[arg-type]
+        client.store, client.settings, NoSender(), lambda job: Progress(client.redis, job)  # type: ignore[arg-type]
     )  # fmt: skip
     for shard in shards:
         stage.run(job.job, shard)
 
 
-def caption(services: Services, job: Job) -> bytes:
+def caption(client: Client, job: Job) -> bytes:
     """Runs the caption stage of the first shard here, with the baseline; returns its part."""
     engine = EngineThread(BaselineEngine())
     engine.start()
-    progress = Progress(services.redis, job.job)
-    stage = CaptionStage(services.store, engine, lambda _: progress, services.settings)
+    progress = Progress(client.redis, job.job)
+    stage = CaptionStage(client.store, engine, lambda _: progress, client.settings)
     stage.run(job.job, 0)
     engine.close()
-    return services.store.get(keys.results_key(job.job, 0))
+    return client.store.get(keys.part_key(job.job, "results", 0))
 
 
 def widen(store: Store, job: Job, shards: int) -> Job:
     """Makes the job one of that many shards, all rendered as its first one is."""
     size = job.settings.shard_size
-    first = load_lines(RenderedRecord, store.get(keys.rendered_key(job.job, 0)))
+    first = load_lines(RenderedRecord, store.get(keys.part_key(job.job, "rendered", 0)))
     wide = job.model_copy(update={"shards": shards, "records": shards * size})
     catalogue.save(store, wide)
 
@@ -86,22 +86,22 @@ def widen(store: Store, job: Job, shards: int) -> Job:
             record.model_copy(update={"index": shard * size + i, "line": shard * size + i + 1})
             for i, record in enumerate(first)
         ]
-        store.put(keys.rendered_key(job.job, shard), dump_lines(moved))
+        store.put(keys.part_key(job.job, "rendered", shard), dump_lines(moved))
 
     for _ in map_ahead(write, range(1, shards)):
         pass
     return wide
 
 
-def write_results(services: Services, job: Job, part: bytes) -> None:
+def write_results(client: Client, job: Job, part: bytes) -> None:
     """Writes a finished part's copies as the results of all shards of a job, and notes them."""
-    size, progress = job.settings.shard_size, Progress(services.redis, job.job)
+    size, progress = job.settings.shard_size, Progress(client.redis, job.job)
 
     def write(shard: int) -> None:
         first = shard * size
         moved = _PLACE.sub(lambda found: _moved(found, first), part)
         moved = b"".join(moved.splitlines(keepends=True)[: len(job.shard_records(shard))])
-        services.store.put(keys.results_key(job.job, shard), moved)
+        client.store.put(keys.part_key(job.job, "results", shard), moved)
         progress.note_part(shard, summarize(moved))
 
     for _ in map_ahead(write, range(job.shards)):

@@ -32,14 +32,15 @@ from bench import occupancy, report
 from bench.occupancy import Occupancy
 from producer.commands.stack import start_workers
 from producer.commands.submit import submit_file
-from producer.context import Services
 from regioncap import keys
+from regioncap.client import Client
 from regioncap.job import Job
 from regioncap.jobs import catalogue, results
 from regioncap.local import LocalStack
 from regioncap.local.files import free_ports
 from regioncap.local.workers import complain_of_ended
 from regioncap.records import Prompt, RenderedRecord, load_lines
+from regioncap.settings import load_settings
 from tests.support.scenes import scene
 
 TINY_ARGS: dict[str, Any] = {
@@ -62,30 +63,30 @@ def write_input(folder: Path, name: str, numbers: Sequence[int]) -> Path:
     return folder / name
 
 
-def wait_for(services: Services, key: str) -> float:
+def wait_for(client: Client, key: str) -> float:
     """The moment at which an object is there."""
-    while not services.store.exists(key):
+    while not client.store.exists(key):
         time.sleep(_POLL_S)
     return time.perf_counter()
 
 
-def rendered(services: Services, job: Job) -> list[RenderedRecord]:
+def rendered(client: Client, job: Job) -> list[RenderedRecord]:
     """A job's records as the render stage left them; waits for it."""
     found = []
     for shard in range(job.shards):
-        key = keys.rendered_key(job.job, shard)
-        wait_for(services, key)
-        found += load_lines(RenderedRecord, services.store.get(key))
+        key = keys.part_key(job.job, "rendered", shard)
+        wait_for(client, key)
+        found += load_lines(RenderedRecord, client.store.get(key))
     return found
 
 
-def write_questions(services: Services, job: Job, folder: Path) -> list[dict[str, Any]]:
+def write_questions(client: Client, job: Job, folder: Path) -> list[dict[str, Any]]:
     """What the worker is going to ask, for the plain side."""
     questions = []
-    for record in rendered(services, job):
+    for record in rendered(client, job):
         view = record.views[0]
         picture = folder / f"{job.job}-{record.index}.jpg"
-        picture.write_bytes(services.store.get(view.key))
+        picture.write_bytes(client.store.get(view.key))
         words = view.prompt
         questions.append({
             "image": str(picture), "system": words.system,
@@ -97,55 +98,52 @@ def write_questions(services: Services, job: Job, folder: Path) -> list[dict[str
 def run_system(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Captions a second of a warm worker, with how full its batch was; writes the questions."""
     with LocalStack(folder / "stack") as stack:
-        services = Services(
+        settings = load_settings(
             **stack.settings(), engine="vllm", model=options.model,
             temperature=0, max_tokens=options.max_tokens, shard_size=options.shard_size,
         )  # fmt: skip
-        start_workers(stack, services, render_workers=1, caption_workers=0)
+        client = Client(settings)
+        start_workers(stack, settings, render_workers=1, caption_workers=0)
         last = WARM_UP + options.records
-        warm = submit_file(services, write_input(folder, "warm.jsonl", range(WARM_UP)))
-        timed = submit_file(services, write_input(folder, "in.jsonl", range(WARM_UP, last)))
+        warm = submit_file(client, write_input(folder, "warm.jsonl", range(WARM_UP)))
+        timed = submit_file(client, write_input(folder, "in.jsonl", range(WARM_UP, last)))
         asked = {
-            name: write_questions(services, job, folder)
+            name: write_questions(client, job, folder)
             for name, job in (("warm", warm), ("timed", timed))
         }
         (folder / "questions.json").write_text(json.dumps(asked))
-        return _caption(options, services, stack, warm, timed)
+        return _caption(options, client, stack, warm, timed)
 
 
 def _caption(
     options: argparse.Namespace,
-    services: Services,
+    client: Client,
     stack: LocalStack,
     warm: Job,
     timed: Job,
 ) -> dict[str, Any]:
     (port,) = free_ports(1)
-    _wait_for_messages(services, warm.shards + timed.shards)
-    services.redis.rename(QUEUE, HELD)
+    _wait_for_messages(client, warm.shards + timed.shards)
+    client.redis.rename(QUEUE, HELD)
     os.environ["REGIONCAP_METRICS_PORT"] = str(port)
     started = time.perf_counter()
-    start_workers(stack, services, render_workers=0, caption_workers=1)
+    start_workers(stack, client.settings, render_workers=0, caption_workers=1)
     # The list's right end is its front: the job that was submitted first.
     for _ in range(warm.shards):
-        services.redis.rpoplpush(HELD, QUEUE)
-    while catalogue.find_success(services.store, warm.job) is None:
+        client.redis.rpoplpush(HELD, QUEUE)
+    while catalogue.find_success(client.store, warm.job) is None:
         complain_of_ended(stack)
         time.sleep(_POLL_S)
     start_s = time.perf_counter() - started
-    watch = Occupancy(port, lambda: int(services.redis.llen(QUEUE)))
+    watch = Occupancy(port, lambda: int(client.redis.llen(QUEUE)))
     before = _prefix(watch)
     watch.start()
     started = time.perf_counter()
-    services.redis.rename(HELD, QUEUE)
-    while catalogue.find_success(services.store, timed.job) is None:
+    client.redis.rename(HELD, QUEUE)
+    while catalogue.find_success(client.store, timed.job) is None:
         time.sleep(_POLL_S)
     seconds = time.perf_counter() - started
-    found = [
-        record
-        for _, part in results.read_parts(services.store, timed)
-        for record in results.parse_part(part)
-    ]
+    found = list(results.read(client.store, timed))
     looked_up, hits = (b - a for a, b in zip(before, _prefix(watch), strict=True))
     return {
         "start_s": start_s,
@@ -154,12 +152,12 @@ def _caption(
         "requests_per_record": sum(r["usage"]["requests"] for r in found) / len(found),
         "prefix_hit_rate": hits / looked_up,
         "occupancy": occupancy.summary(watch.end()),
-        "first_caption_s": _time_first_caption(options, services, Path(stack.folder)),
+        "first_caption_s": _time_first_caption(options, client, Path(stack.folder)),
     }
 
 
-def _wait_for_messages(services: Services, count: int) -> None:
-    while services.redis.llen(QUEUE) < count:
+def _wait_for_messages(client: Client, count: int) -> None:
+    while client.redis.llen(QUEUE) < count:
         time.sleep(_POLL_S)
 
 
@@ -169,12 +167,12 @@ def _prefix(worker: Occupancy) -> tuple[float, float]:
     )
 
 
-def _time_first_caption(options: argparse.Namespace, services: Services, folder: Path) -> float:
+def _time_first_caption(options: argparse.Namespace, client: Client, folder: Path) -> float:
     """Seconds from `submit` of a picture that nobody has seen to its caption in the store."""
     file = write_input(folder, "first.jsonl", [WARM_UP + options.records])
     started = time.perf_counter()
-    job = submit_file(services, file)
-    return wait_for(services, keys.results_key(job.job, 0)) - started
+    job = submit_file(client, file)
+    return wait_for(client, keys.part_key(job.job, "results", 0)) - started
 
 
 def run_plain(options: argparse.Namespace, asked: dict[str, Any]) -> dict[str, Any]:

@@ -25,13 +25,14 @@ from typing import Any
 from bench import copies, report
 from bench.render import make_pictures
 from bench.requests import counted_requests
-from producer.context import Services
 from regioncap import keys
+from regioncap.client import Client
 from regioncap.jobs import catalogue, finish
 from regioncap.local import LocalStack
 from regioncap.services.progress import Progress
 from regioncap.services.queue import RENDER
 from regioncap.services.store import Store
+from regioncap.settings import load_settings
 
 ROOT = Path(__file__).parents[1]
 
@@ -73,16 +74,16 @@ def _children_s() -> float:
 
 def finish_job(job_id: str) -> None:
     """What the worker with the last shard does."""
-    services = Services()
-    job = catalogue.load(services.store, job_id)
-    if finish.finish(services.store, Progress(services.redis, job_id), job) is None:
+    client = Client()
+    job = catalogue.load(client.store, job_id)
+    if finish.finish(client.store, Progress(client.redis, job_id), job) is None:
         raise RuntimeError("a part is missing")
 
 
 def measure(stack: LocalStack, folder: Path, records: int, shard_size: int) -> dict[str, Any]:
     """All figures of one size."""
-    services = Services(**stack.settings())
-    input_ = write_input(services.store, folder, records)
+    client = Client(load_settings(**stack.settings()))
+    input_ = write_input(client.store, folder, records)
     found: dict[str, dict[str, float]] = {}
 
     def timed(name: str, *arguments: str) -> str:
@@ -93,11 +94,11 @@ def measure(stack: LocalStack, folder: Path, records: int, shard_size: int) -> d
 
     submit = ("producer", "submit", str(input_), "--shard-size", str(shard_size))
     job_id = timed("submit", *submit)
-    redis_bytes = int(services.redis.memory_usage(RENDER, samples=0) or 0)
-    services.redis.delete(RENDER)
-    job = catalogue.load(services.store, job_id)
+    redis_bytes = int(client.redis.memory_usage(RENDER, samples=0) or 0)
+    client.redis.delete(RENDER)
+    job = catalogue.load(client.store, job_id)
     timed("status, waiting", "producer", "status", job_id, "--json")
-    copies.write_results(services, job, _part(services, folder, shard_size))
+    copies.write_results(client, job, _part(client, folder, shard_size))
     timed("finish", "bench.growth", "--finish", job_id)
     timed("status, done", "producer", "status", job_id, "--json")
     timed("results", "producer", "results", job_id, "-o", str(folder / "results.jsonl"))
@@ -105,8 +106,8 @@ def measure(stack: LocalStack, folder: Path, records: int, shard_size: int) -> d
     timed("export parquet", *f"producer export {job_id} -f parquet -o {folder}/out.pq".split())
     timed("resume", "producer", "submit", "--resume", job_id)
     with counted_requests() as requests:
-        _resume(services, job_id)
-    success = services.store.get(keys.success_key(job_id))
+        _resume(client, job_id)
+    success = client.store.get(keys.success_key(job_id))
     return {
         "records": records,
         "shards": job.shards,
@@ -117,17 +118,17 @@ def measure(stack: LocalStack, folder: Path, records: int, shard_size: int) -> d
     }
 
 
-def _resume(services: Services, job_id: str) -> None:
+def _resume(client: Client, job_id: str) -> None:
     from producer.commands.submit import _resume as resume
 
-    resume(services, job_id)
+    resume(client, job_id)
 
 
-def _part(services: Services, folder: Path, size: int) -> bytes:
+def _part(client: Client, folder: Path, size: int) -> bytes:
     """One shard's results, really made."""
-    done = copies.submit_one_shard(services, folder, size)
-    copies.render(services, done)
-    return copies.caption(services, done)
+    done = copies.submit_one_shard(client, folder, size)
+    copies.render(client, done)
+    return copies.caption(client, done)
 
 
 def _told(figures: dict[str, float]) -> str:

@@ -25,12 +25,12 @@ from bench.control import waiting_workers
 from bench.render import make_pictures
 from producer.commands.stack import start_workers
 from producer.commands.watch import watch_job
-from producer.context import Services
 from regioncap import keys
 from regioncap.client import Client
 from regioncap.jobs import catalogue
 from regioncap.local import LocalStack
 from regioncap.services.store import Store
+from regioncap.settings import load_settings
 
 #: What the engine takes for a record, and for one that is watched.
 ENGINE_S = 0.05
@@ -61,24 +61,24 @@ def time_results(client: Client, records: Sequence[dict[str, Any]], root: Path) 
     for record in records:
         started = time.perf_counter()
         job = client.submit([record], image_root=root, shard_size=1)
-        took.append(wait_for(client.store, keys.results_key(job, 0)) - started - ENGINE_S)
+        took.append(wait_for(client.store, keys.part_key(job, "results", 0)) - started - ENGINE_S)
     return took[WARM_UP:]
 
 
 def time_watch(
-    services: Services, client: Client, records: Sequence[dict[str, Any]], root: Path
+    client: Client, records: Sequence[dict[str, Any]], root: Path
 ) -> dict[str, list[float]]:
     """Seconds from the last result to the end of `regioncap watch` and of `Client.wait`."""
     took: dict[str, list[float]] = {"watch": [], "client": []}
     for record in records:
         job = catalogue.load(client.store, client.submit([record], image_root=root, shard_size=1))
         waits: dict[str, Callable[[], object]] = {
-            "watch": partial(watch_job, services, job),
+            "watch": partial(watch_job, client, job),
             "client": partial(client.wait, job.job),
         }
         with ThreadPoolExecutor(len(waits)) as pool:
             ended = {name: pool.submit(_moment_after, wait) for name, wait in waits.items()}
-            there = wait_for(client.store, keys.results_key(job.job, 0))
+            there = wait_for(client.store, keys.part_key(job.job, "results", 0))
         for name, moment in ended.items():
             took[name].append(moment.result() - there)
     return took
@@ -100,15 +100,14 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     """All figures."""
     with tempfile.TemporaryDirectory() as name, LocalStack(Path(name) / "stack") as stack:
         root = Path(name)
-        services = Services(**stack.settings())
-        client = Client(services.settings)
-        start_workers(stack, services, render_workers=1, caption_workers=0)
+        client = Client(load_settings(**stack.settings()))
+        start_workers(stack, client.settings, render_workers=1, caption_workers=0)
         records = inputs(root, options.records + WARM_UP)
-        services.redis.flushall()  # who waits for workers counts those of one kind
-        with waiting_workers(stack, services, 1, latency_s=ENGINE_S):
+        client.redis.flushall()  # who waits for workers counts those of one kind
+        with waiting_workers(stack, client, 1, latency_s=ENGINE_S):
             result = time_results(client, records, root)
-        with waiting_workers(stack, services, 1, latency_s=WATCHED_ENGINE_S):
-            watched = time_watch(services, client, records[: options.watched], root)
+        with waiting_workers(stack, client, 1, latency_s=WATCHED_ENGINE_S):
+            watched = time_watch(client, records[: options.watched], root)
     return {
         "records": options.records,
         "submit_to_result": spread(result),

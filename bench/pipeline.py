@@ -34,9 +34,9 @@ from bench.render import LIMITS, job, make_pictures
 from bench.requests import counted_requests
 from producer.commands.stack import start_workers
 from producer.commands.submit import submit_file
-from producer.context import Services
 from regioncap import keys
 from regioncap.captions.conversation import caption_records
+from regioncap.client import Client
 from regioncap.engines.baseline import BaselineEngine
 from regioncap.engines.thread import EngineThread
 from regioncap.job import Job
@@ -46,6 +46,7 @@ from regioncap.local import LocalStack
 from regioncap.records import InputRecord
 from regioncap.services.progress import Progress
 from regioncap.services.store import Store
+from regioncap.settings import load_settings
 from regioncap.views.render import render_record
 
 _POLL_S = 0.05
@@ -86,12 +87,12 @@ def time_bare_loop(file: Path, processes: int) -> float:
         return time.perf_counter() - started
 
 
-def time_system(services: Services, file: Path) -> tuple[float, float, dict[str, int]]:
+def time_system(client: Client, file: Path) -> tuple[float, float, dict[str, int]]:
     """Seconds from the first upload to `_SUCCESS`, and from the first message; and its counts."""
     started = time.perf_counter()
-    submitted = submit_file(services, file)
+    submitted = submit_file(client, file)
     queued = time.perf_counter()
-    while (success := catalogue.find_success(services.store, submitted.job)) is None:
+    while (success := catalogue.find_success(client.store, submitted.job)) is None:
         time.sleep(_POLL_S)
     ended = time.perf_counter()
     return ended - started, ended - queued, success.counts
@@ -122,19 +123,19 @@ def timed(
         setattr(owner, attribute, original)
 
 
-def breakdown(services: Services, file: Path) -> tuple[dict[str, float], dict[str, Any]]:
+def breakdown(client: Client, file: Path) -> tuple[dict[str, float], dict[str, Any]]:
     """Seconds by component, each request to the store one after the other; and the requests."""
     spent: Counter[str] = Counter()
-    store = Store(services.settings)
-    progress = partial(Progress, services.redis)
+    store = Store(client.settings)
+    progress = partial(Progress, client.redis)
     engine = EngineThread(BaselineEngine())
     engine.start()
     requests: dict[str, Any] = {}
     with counted_requests() as requests["submit"]:
-        submitted = submit_file(services.with_flags(queue="caption.nobody"), file)
-    services.redis.delete("render")
-    drawing = render.RenderStage(store, services.settings, NoSender(), progress, threads=1)  # type: ignore[arg-type]
-    captioning = CaptionStage(store, engine, progress, services.settings, threads=1)
+        submitted = submit_file(client, file, queue="caption.nobody")
+    client.redis.delete("render")
+    drawing = render.RenderStage(store, client.settings, NoSender(), progress, threads=1)  # type: ignore[arg-type]
+    captioning = CaptionStage(store, engine, progress, client.settings, threads=1)
     with (
         timed(spent, "store get", store, "get"),
         timed(spent, "store put", store, "put"),
@@ -160,8 +161,10 @@ def breakdown(services: Services, file: Path) -> tuple[dict[str, float], dict[st
 def _mean_bytes(store: Store, job: Job) -> dict[str, float]:
     """Mean size of a marked picture, and of the parts' share of a record, in bytes."""
     marked = [len(store.get(keys.marked_key(job.job, index))) for index in range(job.records)]
-    kinds = (keys.input_key, keys.rendered_key, keys.results_key)
-    parts = [len(store.get(key(job.job, n))) for key in kinds for n in range(job.shards)]
+    kinds: tuple[keys.Parts, ...] = ("input", "rendered", "results")
+    parts = [
+        len(store.get(keys.part_key(job.job, kind, n))) for kind in kinds for n in range(job.shards)
+    ]
     return {"marked": sum(marked) / job.records, "parts": sum(parts) / job.records}
 
 
@@ -181,12 +184,12 @@ def measure(count: int, cores: int) -> dict[str, Any]:
         file = write_input(Path(folder), count)
         bare_s = time_bare_loop(file, cores)
         with LocalStack(Path(folder) / "stack") as stack:
-            services = Services(**stack.settings())
-            spent, objects = breakdown(services, file)
-            start_workers(stack, services, render_workers=1, caption_workers=1)
-            time_system(services, file)  # the first job of a worker pays for imports
+            client = Client(load_settings(**stack.settings()))
+            spent, objects = breakdown(client, file)
+            start_workers(stack, client.settings, render_workers=1, caption_workers=1)
+            time_system(client, file)  # the first job of a worker pays for imports
             before = processor_s(stack)
-            system_s, stages_s, counts = time_system(services, file)
+            system_s, stages_s, counts = time_system(client, file)
             after = processor_s(stack)
     return {
         "images": count,

@@ -23,10 +23,11 @@ import psutil
 from bench import report
 from bench.pipeline import timed
 from bench.render import make_pictures, ours
-from producer.context import Services
+from regioncap.client import Client
 from regioncap.jobs import render
 from regioncap.local import LocalStack
 from regioncap.services.store import Store
+from regioncap.settings import load_settings
 from regioncap.views import view
 from regioncap.views.marks.v1 import V1Style
 
@@ -61,7 +62,7 @@ def marking_ms(count: int) -> dict[str, float]:
 def request_ms(count: int) -> dict[str, dict[str, float]]:
     """Milliseconds of processor time of each kind of request, of both sides."""
     with tempfile.TemporaryDirectory() as folder, LocalStack(Path(folder)) as stack:
-        store = Services(**stack.settings()).store
+        store = Client(load_settings(**stack.settings())).store
         server = psutil.Process(stack.child("seaweed").pid)
         return {
             name: _request(server, request, count) for name, request in _requests(store).items()

@@ -1,1 +1,19 @@
-"""The `regioncap` command."""
+"""The `regioncap` command.
+
+    cli            the table of all commands, the global options, and what an end means
+    commands       the commands, a module each noun
+    options        options and arguments that several commands have
+
+    context        speaking to people (stderr) and writing data (stdout); settings and client
+    complaints     what errors look like
+    words, tables  numbers, sizes and times in words; tables for people and pipes
+    meter, board   the bar of work done here, and what `watch` shows of a job
+    files          files that are there whole or not at all
+
+    checks, gpu_checks    what `doctor` looks at
+    fleet, last_failure   what `top` and `watch` look at besides the state of a job
+    origins, starter      where settings come from, and what `init` writes
+
+It does its work through `regioncap`, most of it through `regioncap.client`. Modules are imported
+where they are needed, so that `--help` and completion are quick.
+"""

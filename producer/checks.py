@@ -17,6 +17,7 @@ from PIL import features
 
 from regioncap.errors import RegionCapError
 from regioncap.services import presence
+from regioncap.services.backlog import UNACKED
 from regioncap.services.broker import connect, queue_errors
 from regioncap.services.store import Store
 from regioncap.settings import Settings
@@ -155,4 +156,4 @@ def _workers(client: redis.Redis, kind: str, queue: str) -> Check:
 def _queues(client: redis.Redis, settings: Settings) -> Check:
     names = dict.fromkeys(["render", settings.queue])
     depths = ", ".join(f"{name} {client.llen(name)}" for name in names)
-    return Check("", "ok", f"waiting shards: {depths}; in hand: {client.hlen('unacked')}")
+    return Check("", "ok", f"waiting shards: {depths}; in hand: {client.hlen(UNACKED)}")

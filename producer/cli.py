@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
@@ -32,7 +33,8 @@ from producer.commands import (
     worker,
 )
 from producer.complaints import complain, complain_of_bug
-from producer.context import Services
+from producer.options import setting_options
+from regioncap.errors import RegionCapError
 
 app = typer.Typer(
     name="regioncap",
@@ -42,26 +44,51 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for module in (
-    init, stack, validate, submit, status, watch, results, view, audit, export, repair, marks,
-    prompts, evaluate, doctor, config, setup, top, gc, worker,
-):  # fmt: skip
-    module.register(app)
-
-#: Under which heading `--help` lists a command.
-PANELS = {
-    "Start": ("init", "demo", "up", "down", "doctor"),
-    "Jobs": ("validate", "submit", "status", "watch", "cancel", "retry"),
-    "Results": ("results", "view", "export", "import-edits", "audit"),
-    "Marks and prompts": ("marks", "prompts", "eval"),
-    "Operation": ("worker", "top", "config", "setup", "reconcile", "gc"),
+#: The commands under the headings at which `--help` lists them.
+COMMANDS: dict[str, dict[str, Callable[..., None] | typer.Typer]] = {
+    "Start": {
+        "init": init.init_command,
+        "demo": stack.demo_command,
+        "up": stack.up_command,
+        "down": stack.down_command,
+        "doctor": doctor.doctor_command,
+    },
+    "Jobs": {
+        "validate": validate.validate_command,
+        "submit": submit.submit_command,
+        "status": status.status_command,
+        "watch": watch.watch_command,
+        "cancel": repair.cancel_command,
+        "retry": repair.retry_command,
+    },
+    "Results": {
+        "results": results.results_command,
+        "view": view.view_command,
+        "audit": audit.audit_command,
+        "export": export.export_command,
+        "import-edits": export.import_edits_command,
+    },
+    "Operation": {
+        "reconcile": repair.reconcile_command,
+        "setup": setup.setup_command,
+        "top": top.top_command,
+        "gc": gc.gc_command,
+        "config": config.config,
+        "worker": worker.worker,
+    },
+    "Marks and prompts": {
+        "marks": marks.marks_command,
+        "eval": evaluate.eval_command,
+        "prompts": prompts.prompts,
+    },
 }
-_PANEL_OF = {name: panel for panel, names in PANELS.items() for name in names}
 
-for command in app.registered_commands:
-    command.rich_help_panel = _PANEL_OF[str(command.name)]
-for group in app.registered_groups:
-    group.rich_help_panel = _PANEL_OF[str(group.name)]
+for panel, commands in COMMANDS.items():
+    for name, command in commands.items():
+        if isinstance(command, typer.Typer):
+            app.add_typer(command, name=name, rich_help_panel=panel)
+        else:
+            app.command(name, rich_help_panel=panel)(command)
 
 
 def _version(wanted: bool) -> None:
@@ -71,32 +98,28 @@ def _version(wanted: bool) -> None:
 
 
 @app.callback()
+@setting_options("broker_url", "s3_endpoint", "s3_bucket")
 def _main(
     context: typer.Context,
-    broker_url: Annotated[str | None, typer.Option(help="Redis, as a URL.")] = None,
-    s3_endpoint: Annotated[str | None, typer.Option(help="S3 store, as host:port.")] = None,
-    s3_bucket: Annotated[str | None, typer.Option(help="Bucket that holds everything.")] = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
+    **flags: Any,
 ) -> None:
-    given = {"broker_url": broker_url, "s3_endpoint": s3_endpoint, "s3_bucket": s3_bucket}
-    context.ensure_object(Services).flags.update(given)
+    context.obj.update(flags)
     if debug:
         os.environ["REGIONCAP_DEBUG"] = "1"
 
 
 def main() -> None:
     """Runs the command and turns every error into a message and an exit code."""
-    from regioncap.errors import RegionCapError
-
-    services = Services()
+    flags: dict[str, Any] = {}
     try:
-        code: Any = app(prog_name="regioncap", standalone_mode=False, obj=services)
+        code: Any = app(prog_name="regioncap", standalone_mode=False, obj=flags)
         sys.stdout.flush()
     except RegionCapError as error:
-        code = complain(error, services)
+        code = complain(error, flags)
     except (KeyboardInterrupt, typer.Abort):
         code = 130
     except BrokenPipeError:

@@ -5,19 +5,19 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from producer.context import Services, say, talk
+from producer.context import say, talk
 from regioncap.errors import RegionCapError
 
 #: Errors of services that may just not have been named, and the setting that names them.
 _UNREACHABLE = {"store-unavailable": "s3_endpoint", "queue-unavailable": "broker_url"}
 
 
-def complain(error: RegionCapError, services: Services) -> int:
+def complain(error: RegionCapError, flags: dict[str, Any]) -> int:
     """Tells of an error; returns the exit code."""
     _trace()
     say(f"error: {error.message} [{error.code}]")
     setting = _UNREACHABLE.get(error.code)
-    hint = (setting and unconfigured(setting, services)) or error.hint
+    hint = (setting and unconfigured(setting, flags)) or error.hint
     if hint:
         say(f"  hint: {hint}")
     return error.exit_code
@@ -48,12 +48,12 @@ def _trace() -> None:
         talk.print_exception()
 
 
-def unconfigured(setting: str, services: Services) -> str:
+def unconfigured(setting: str, flags: dict[str, Any]) -> str:
     """The hint for a service that was never named, as most likely nothing runs yet; or nothing."""
     from producer.origins import DEFAULT, origin_of
 
     try:
-        if origin_of(setting, **services.flags) != DEFAULT:
+        if origin_of(setting, **flags) != DEFAULT:
             return ""
     except RegionCapError:
         return ""

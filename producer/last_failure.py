@@ -41,7 +41,9 @@ class LastFailure:
             fresh = self._progress.failed() - self._seen
         except QueueError:
             return None
+        if not fresh:
+            return None
         self._seen |= fresh
-        part = self._store.find(keys.results_key(self._job.job, max(fresh))) if fresh else None
+        part = self._store.find(keys.part_key(self._job.job, "results", max(fresh)))
         failed = [record for record in parse_part(part or b"") if record["error"]]
         return failed[-1] if failed else None

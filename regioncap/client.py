@@ -1,9 +1,12 @@
-"""Clients for programs: submit, wait, results and status against running services.
+"""Clients: submit, wait, results and status against running client.
 
 client = Client()                     # settings as the command finds them
 job = client.submit("my.jsonl")
 client.wait(job)
 for record in client.results(job): ...
+
+The command uses the same client. What brings Celery and Pillow is imported where it is needed, so
+that a look at a job takes no longer than it must.
 """
 
 from __future__ import annotations
@@ -15,22 +18,22 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import redis
 
-from regioncap.inputs.source import open_source
+from regioncap.inputs.source import Source, open_source
 from regioncap.job import Job
-from regioncap.jobs import catalogue
-from regioncap.jobs.results import parse_part, read_parts
+from regioncap.jobs import catalogue, results
 from regioncap.jobs.status import JobStatus, job_status, pause_s
-from regioncap.jobs.submit import submit, template_text
 from regioncap.records import InputRecord, from_fields
 from regioncap.services.broker import connect
-from regioncap.services.queue import Sender, make_app
 from regioncap.services.store import Store
 from regioncap.settings import Settings, load_settings
-from regioncap.views import marks
+
+if TYPE_CHECKING:
+    from regioncap.jobs.submit import Tally
+    from regioncap.services.queue import Sender
 
 #: Records to submit: a file or folder, or fields as on an input line, or records made by hand.
 Records = str | Path | Iterable[Mapping[str, Any] | InputRecord]
@@ -41,24 +44,35 @@ class Client:
 
     Args:
         settings: How to reach the services; by default as the command finds it.
+        patient: Whether a service that is away is tried again for a while; people at a terminal
+            are rather told within seconds.
         flags: Settings by name, stronger than the environment.
     """
 
-    def __init__(self, settings: Settings | None = None, **flags: Any) -> None:
+    def __init__(
+        self, settings: Settings | None = None, *, patient: bool = True, **flags: Any
+    ) -> None:
         self.settings = settings or load_settings(**flags)
+        self._patient = patient
 
     @cached_property
     def store(self) -> Store:
         """The object store."""
-        return Store(self.settings)
+        store = Store(self.settings)
+        if not self._patient:
+            store.reach()
+        return store
 
     @cached_property
     def redis(self) -> redis.Redis:
-        """The Redis that carries the queue."""
-        return connect(self.settings)
+        """The Redis that carries the queue; it may be away."""
+        return connect(self.settings, patient=self._patient)
 
     @cached_property
-    def _sender(self) -> Sender:
+    def sender(self) -> Sender:
+        """Puts shards into the queue."""
+        from regioncap.services.queue import Sender, make_app
+
         return Sender(make_app(self.settings))
 
     def submit(
@@ -87,27 +101,64 @@ class Client:
             UsageError: A setting or the input cannot be used.
             ServiceError: A service cannot be reached.
         """
+        job, _ = self.upload(
+            records, image_root=image_root, name=name, labels=labels, **job_settings
+        )
+        self.sender.render(job, range(job.shards))
+        return job.job
+
+    def upload(
+        self,
+        records: Records,
+        *,
+        image_root: Path | None = None,
+        name: str = "",
+        labels: dict[str, str] | None = None,
+        on_ready: Callable[[], None] = lambda: None,
+        on_progress: Callable[[Tally, float | None], None] = lambda *_: None,
+        **job_settings: Any,
+    ) -> tuple[Job, Tally]:
+        """Stores a job with its pictures and queues nothing: the first half of `submit`.
+
+        `on_ready` is called when the input is open and the store is there, `on_progress` after
+        each record, with what was done so far and how much of the input has been read (0 to 1,
+        None where that cannot be told). Arguments and errors are else those of `submit`.
+
+        Returns:
+            The job, and what was done.
+        """
+        from regioncap.jobs.submit import submit, template_text
+        from regioncap.views import marks
+
         settings = self.settings.for_job(job_settings)
         marks.get(settings.mark_style)
         template = template_text(settings.prompt)
-        self.store.ensure_bucket()
-        with _opened(records, image_root) as (stream, root, source):
-            job, _ = submit(
-                stream,
+        with _opened(records, image_root) as source:
+            self.store.ensure_bucket()
+            on_ready()
+            return submit(
+                source.records,
                 store=self.store,
                 settings=settings,
-                root=root,
-                source=source,
+                root=source.root,
+                source=source.name,
                 name=name,
                 labels=labels,
                 prompt_template=template,
+                on_progress=lambda tally: on_progress(tally, source.fraction()),
             )
-        self._sender.render(job, range(job.shards))
-        return job.job
+
+    def load(self, job_id: str) -> Job:
+        """The job of an id; raises NotFoundError if there is none."""
+        return catalogue.load(self.store, job_id)
 
     def status(self, job_id: str) -> JobStatus:
         """How far a job is; raises NotFoundError if there is none."""
-        return job_status(self.store, self.redis, self._load(job_id))
+        return self.status_of(self.load(job_id))
+
+    def status_of(self, job: Job) -> JobStatus:
+        """How far a job is that was loaded before."""
+        return job_status(self.store, self.redis, job)
 
     def wait(
         self,
@@ -128,25 +179,28 @@ class Client:
         Raises:
             TimeoutError: It still runs; it goes on doing so.
         """
-        began = time.monotonic()
-        while True:
-            status = self.status(job_id)
+        for status in self.follow(self.load(job_id), timeout_s=timeout_s, poll_s=poll_s):
             on_progress(status)
             if status.ended:
                 return status
+        raise TimeoutError(f"job {job_id} still runs after {timeout_s:g} s")
+
+    def follow(
+        self, job: Job, *, timeout_s: float | None = None, poll_s: float = 0.5
+    ) -> Iterator[JobStatus]:
+        """Looks at a job again and again, until it has ended or the time is over; once at least."""
+        began = time.monotonic()
+        while True:
+            status = self.status_of(job)
+            yield status
             waited_s = time.monotonic() - began
-            if timeout_s is not None and waited_s >= timeout_s:
-                raise TimeoutError(f"job {job_id} still runs after {timeout_s:g} s")
+            if status.ended or (timeout_s is not None and waited_s >= timeout_s):
+                return
             time.sleep(pause_s(waited_s, poll_s))
 
     def results(self, job_id: str) -> Iterator[dict[str, Any]]:
         """The results so far, in input order, as a stream; those not there yet are left out."""
-        job = self._load(job_id)
-        for _, part in read_parts(self.store, job):
-            yield from parse_part(part)
-
-    def _load(self, job_id: str) -> Job:
-        return catalogue.load(self.store, job_id)
+        yield from results.read(self.store, self.load(job_id))
 
 
 class AsyncClient:
@@ -194,15 +248,13 @@ class AsyncClient:
 
 
 @contextmanager
-def _opened(
-    records: Records, root: Path | None
-) -> Iterator[tuple[Iterable[InputRecord], Path, str]]:
+def _opened(records: Records, root: Path | None) -> Iterator[Source]:
     if isinstance(records, str | Path):
         with open_source(str(records), sys.stdin.buffer, root) as source:
-            yield source.records, source.root, source.name
+            yield source
     else:
         stream = (_record(index, record) for index, record in enumerate(records))
-        yield stream, root or Path(), "records"
+        yield Source("records", root or Path(), stream, lambda: None)
 
 
 def _record(index: int, record: Mapping[str, Any] | InputRecord) -> InputRecord:

@@ -21,16 +21,17 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Self
 
 from regioncap.client import Client
 from regioncap.errors import ServiceError, UsageError
-from regioncap.inputs.source import read_lines
+from regioncap.files import open_input, whole
+from regioncap.inputs.lines import read_lines
 from regioncap.jobs.status import JobStatus
 from regioncap.packages import is_installed
-from regioncap.records import InputRecord, dump_lines
-from regioncap.services.store import parse_s3_uri
+from regioncap.records import InputRecord, dump_lines, parse_line
 from regioncap.settings import Settings, load_settings
 
 #: The reference's fields before captioning, in its order.
@@ -116,7 +117,7 @@ class ImageRegionCaptionPipeline:
         self._cache = cache_path
         self._result_file = Path(cache_path) / f"{file_name_prefix}_step1.{cache_type}"
         self._boxes_file = Path(output_image_with_bbox_path)
-        self._image_key, self._bbox_key = input_image_key, input_bbox_key
+        self._parse = partial(parse_line, image_key=input_image_key, bbox_key=input_bbox_key)
         self._tell = _tell if show_progress else _say_nothing
         self._flags = {
             "max_boxes": max_boxes,
@@ -138,15 +139,9 @@ class ImageRegionCaptionPipeline:
             ServiceError: The stack does not start, or a service fails.
         """
         started = time.monotonic()
-        try:
-            file = self._input.open("rb")
-        except OSError as error:
-            raise UsageError(
-                f"{self._input} cannot be read: {error.strerror}", code="no-input-file"
-            ) from error
-        with file:
+        with open_input(self._input) as file:
             client = self._connect()
-            records = read_lines(file, image_key=self._image_key, bbox_key=self._bbox_key)
+            records = read_lines(file, self._parse)
             placed = (_placed(record, self._input.parent) for record in records)
             job = client.submit(placed, name=self._result_file.stem)
         status = client.wait(job, on_progress=_Progress(self._tell))
@@ -185,46 +180,28 @@ class ImageRegionCaptionPipeline:
         return settings
 
     def _write(self, client: Client, job: str) -> None:
+        for path in (self._result_file, self._boxes_file):
+            path.parent.mkdir(parents=True, exist_ok=True)
         with (
-            _Lines(self._result_file) as results,
-            _Lines(self._boxes_file) as boxes,
+            whole(self._result_file) as whole_results,
+            whole(self._boxes_file) as whole_boxes,
+            whole_results.open("wb") as results,
+            whole_boxes.open("wb") as boxes,
         ):
             for record in client.results(job):
                 record["result_file"] = self._cache
                 record["image_with_bbox"] = self._bring(client, record)
-                results.add(record)
+                results.write(dump_lines([record]))
                 if record["image_with_bbox"] is not None:
-                    boxes.add({name: record[name] for name in _BOX_FIELDS})
+                    boxes.write(dump_lines([{name: record[name] for name in _BOX_FIELDS}]))
 
     def _bring(self, client: Client, record: Mapping[str, Any]) -> str | None:
         """Brings the marked picture; returns its path as the reference writes it."""
         if record["image_with_bbox"] is None:
             return None
         path = Path(self._cache) / f"{record['index'] + 1}_bbox_vis.jpg"
-        path.write_bytes(client.store.get(parse_s3_uri(record["image_with_bbox"])[1]))
+        path.write_bytes(client.store.get_uri(record["image_with_bbox"]))
         return str(path)
-
-
-class _Lines:
-    """A JSON Lines file that is there when it is whole."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._temporary = path.with_name(path.name + ".part")
-
-    def __enter__(self) -> Self:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = self._temporary.open("wb")
-        return self
-
-    def add(self, record: dict[str, Any]) -> None:
-        """Writes one more record."""
-        self._file.write(dump_lines([record]))
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._file.close()
-        if kind is None:
-            self._temporary.replace(self._path)
 
 
 class _Progress:

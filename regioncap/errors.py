@@ -15,8 +15,7 @@
         └── EngineDeadError       the engine is gone: the worker ends, shards go back
 
 An error carries a stable `code`, a `message` that names the value, and a `hint` that names the
-remedy. Whether trying again can help is a class attribute, so that callers need no chains of
-isinstance.
+remedy.
 """
 
 from __future__ import annotations
@@ -35,7 +34,6 @@ class RegionCapError(Exception):
 
     code: str = "internal"
     exit_code: ClassVar[int] = 1
-    retryable: ClassVar[bool] = False
 
     def __init__(self, message: str, *, code: str | None = None, hint: str = "") -> None:
         super().__init__(message)
@@ -78,7 +76,6 @@ class ServiceError(RegionCapError):
 
     code = "service"
     exit_code = 4
-    retryable = True
 
 
 class StoreError(ServiceError):
@@ -97,7 +94,6 @@ class StoppedError(RegionCapError):
     """The worker is told to stop, and this work with it; it goes back to the queue."""
 
     code = "stopped"
-    retryable = True
 
 
 class NewerFormatError(RegionCapError):
@@ -105,7 +101,6 @@ class NewerFormatError(RegionCapError):
 
     code = "newer-format"
     exit_code = 2
-    retryable = True
 
 
 class NotFoundError(RegionCapError):
@@ -137,4 +132,3 @@ class EngineDeadError(EngineError):
     """The engine is gone and must be started again in a new process."""
 
     code = "engine-dead"
-    retryable = True

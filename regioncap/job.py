@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, get_args
+from typing import get_args
 
 from pydantic import BaseModel, Field
 
@@ -88,7 +88,11 @@ def sums(job: Job, counts: Mapping[str, int], until: datetime) -> Sums:
 
 
 class Summary(BaseModel):
-    """What `_SUCCESS` says of a finished job as a whole; it stands before the parts."""
+    """What `_SUCCESS` says of a finished job as a whole.
+
+    After it, last in the object and most of it, stand the `parts`: one a shard, in order, with key,
+    sha256 and counts.
+    """
 
     schema_version: FormatVersion = SCHEMA_VERSION
     job: str
@@ -97,13 +101,6 @@ class Summary(BaseModel):
     version: int = 1
     counts: dict[str, int]
     sums: Sums | None = None
-
-
-class Success(Summary):
-    """The whole `_SUCCESS` object: says that the results are complete, and sums them up."""
-
-    #: One a shard, in order: key, sha256 and counts. Last in the object, and most of it.
-    parts: list[dict[str, Any]]
 
 
 def now() -> datetime:

@@ -1,4 +1,4 @@
-"""Where everything lies in the bucket: one function per kind of object, no I/O.
+"""Where everything lies in the bucket; no I/O.
 
     images/<sha256>.<ext>                    sources, content-addressed, shared by jobs
     captions/<2 digits>/<fingerprint>.json   captions of a record, for `submit --reuse`
@@ -23,24 +23,27 @@ from __future__ import annotations
 import re
 import secrets
 from datetime import UTC, datetime, timedelta
+from typing import Literal
 
 from regioncap.errors import UsageError
 
 #: A submission takes a picture that is younger than this as it is.
 FRESH = timedelta(days=3)
 
-
 JOBS = "jobs/"
 OPEN = "open/"
 IMAGES = "images/"
 CAPTIONS = "captions/"
 
+#: What a job has a part of for each shard; the names of the folders that they lie in.
+Parts = Literal["input", "rendered", "results", "retry"]
+
 _JOB_ID = re.compile(r"\d{8}-\d{6}-[a-z2-7]{6}")
 
 
-def new_job_id(now: datetime | None = None) -> str:
+def new_job_id() -> str:
     """A fresh job id: sorts by time of creation (UTC) and is safe in a path."""
-    stamp = (now or datetime.now(UTC)).strftime("%Y%m%d-%H%M%S")
+    stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     suffix = "".join(secrets.choice("abcdefghijklmnopqrstuvwxyz234567") for _ in range(6))
     return f"{stamp}-{suffix}"
 
@@ -85,64 +88,29 @@ def job_key(job: str) -> str:
     return f"{JOBS}{job}/job.json"
 
 
-def input_key(job: str, shard: int) -> str:
-    """The shard's records as submitted."""
-    return f"{JOBS}{job}/input/part-{shard:05d}.jsonl"
+def prefix(job: str, kind: Parts | Literal["marked"] | None = None) -> str:
+    """What all objects of a job start with, or all of one kind."""
+    return f"{JOBS}{job}/{kind}/" if kind else f"{JOBS}{job}/"
 
 
-def rendered_key(job: str, shard: int) -> str:
-    """The shard's records with pictures drawn and prompts made."""
-    return f"{JOBS}{job}/rendered/part-{shard:05d}.jsonl"
+def part_name(shard: int, extension: str = "jsonl") -> str:
+    """What a part is called in its folder."""
+    return f"part-{shard:05d}.{extension}"
 
 
-def job_prefix(job: str) -> str:
-    """What all objects of a job start with."""
-    return f"{JOBS}{job}/"
-
-
-def input_prefix(job: str) -> str:
-    """What all parts of a job as submitted start with."""
-    return f"{JOBS}{job}/input/"
-
-
-def marked_prefix(job: str) -> str:
-    """What all marked pictures of a job start with."""
-    return f"{JOBS}{job}/marked/"
-
-
-def results_key(job: str, shard: int) -> str:
-    """The shard's results."""
-    return f"{JOBS}{job}/results/part-{shard:05d}.jsonl"
-
-
-def results_prefix(job: str) -> str:
-    """What all results of a job start with."""
-    return f"{JOBS}{job}/results/"
-
-
-def marked_key(job: str, index: int, suffix: str = "") -> str:
-    """A marked picture of record `index`; `suffix` tells apart several of one record."""
-    return f"{JOBS}{job}/marked/{index:08d}{suffix}.jpg"
-
-
-def rendered_prefix(job: str) -> str:
-    """What all rendered parts of a job start with."""
-    return f"{JOBS}{job}/rendered/"
-
-
-def retry_key(job: str, shard: int) -> str:
-    """Which records of the shard are to be done again."""
-    return f"{JOBS}{job}/retry/part-{shard:05d}.json"
-
-
-def retry_prefix(job: str) -> str:
-    """What all retry objects of a job start with."""
-    return f"{JOBS}{job}/retry/"
+def part_key(job: str, kind: Parts, shard: int) -> str:
+    """The shard's part of one kind."""
+    return prefix(job, kind) + part_name(shard, "json" if kind == "retry" else "jsonl")
 
 
 def part_number(key: str) -> int:
     """The shard of a part's key."""
     return int(key.rpartition("/part-")[2].partition(".")[0])
+
+
+def marked_key(job: str, index: int, suffix: str = "") -> str:
+    """A marked picture of record `index`; `suffix` tells apart several of one record."""
+    return f"{prefix(job, 'marked')}{index:08d}{suffix}.jpg"
 
 
 def success_key(job: str) -> str:

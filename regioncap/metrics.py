@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import json
 import socket
-import threading
 from collections.abc import Callable
 from typing import Any, NamedTuple
+
+from regioncap.parallel import start_thread
 
 Sink = Callable[[str, float, dict[str, str]], None]
 
@@ -92,9 +93,10 @@ class Funnel:
 
     def pour(self, sink: Sink) -> None:
         """Passes on what arrives, from a thread of its own."""
-        threading.Thread(target=self._run, args=(sink,), name="metrics", daemon=True).start()
 
-    def _run(self, sink: Sink) -> None:
-        while True:
-            name, value, labels = json.loads(self._outlet.recv(65536))
-            sink(name, value, labels)
+        def run() -> None:
+            while True:
+                name, value, labels = json.loads(self._outlet.recv(65536))
+                sink(name, value, labels)
+
+        start_thread("metrics", run)

@@ -12,13 +12,12 @@ def is_installed(package: str) -> bool:
     return importlib.util.find_spec(package) is not None
 
 
-def require(package: str, what: str, extra: str = "export") -> None:
-    """Returns if a package is installed.
+def require(package: str, what: str) -> None:
+    """Returns if a package of the extra `export` is installed.
 
     Args:
         package: Its import name.
         what: What needs it, as the subject of a sentence.
-        extra: The extra of RegionCap that brings it.
 
     Raises:
         UsageError: It is not (`missing-extra`).
@@ -27,5 +26,5 @@ def require(package: str, what: str, extra: str = "export") -> None:
         raise UsageError(
             f"{what} needs the package {package}",
             code="missing-extra",
-            hint=f"install it: pip install 'regioncap[{extra}]'",
+            hint="install it: pip install 'regioncap[export]'",
         )

@@ -1,11 +1,15 @@
-"""Doing things to a stream in threads: in order, and only a little ahead of the reader."""
+"""Threads: a stream worked on in some, one that goes on beside the others, and waiting in one."""
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
+
+#: Starts a function of a name that goes on beside the others.
+Start = Callable[[str, Callable[[], None]], None]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -37,3 +41,13 @@ def map_ahead(
             yield pending.popleft().result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def start_thread(name: str, function: Callable[[], None]) -> None:
+    """Runs a function in a thread of its own, which does not keep the process alive."""
+    threading.Thread(target=function, name=name, daemon=True).start()
+
+
+def sleep(seconds: float) -> None:
+    """As `time.sleep`, which returns at once under libfaketime, by which tests set clocks."""
+    threading.Event().wait(seconds)

@@ -297,12 +297,15 @@ M = TypeVar("M", bound=BaseModel)
 
 def dump_lines(records: Iterable[BaseModel | dict[str, Any]]) -> bytes:
     """JSON Lines of records, in UTF-8."""
-    return b"".join(_dump(record) + b"\n" for record in records)
+    return b"".join(dump_json(record) + b"\n" for record in records)
 
 
-def _dump(record: BaseModel | dict[str, Any]) -> bytes:
-    fields = record.model_dump(mode="json") if isinstance(record, BaseModel) else record
-    # A lone surrogate (legal in JSON, not in UTF-8) becomes a question mark.
+def dump_json(value: Any) -> bytes:
+    """JSON of a value, in one line of UTF-8.
+
+    A lone surrogate, which is legal in JSON and has no form in UTF-8, becomes a question mark.
+    """
+    fields = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
     return json.dumps(fields, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace")
 
 

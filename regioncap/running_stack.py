@@ -33,7 +33,7 @@ def find_stack(folder: Path) -> RunningStack | None:
 
 
 def try_lock(path: Path, *, shared: bool = False) -> int | None:
-    """Lock a file without waiting.
+    """Locks a file without waiting.
 
     Returns:
         A descriptor that holds the lock until it and all its inherited copies are closed, or None

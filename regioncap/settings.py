@@ -22,6 +22,7 @@ from pydantic_settings import (
     PydanticBaseSettingsSource,
     SecretsSettingsSource,
     SettingsConfigDict,
+    SettingsError,
     TomlConfigSettingsSource,
 )
 
@@ -50,17 +51,17 @@ class JobSettings(BaseModel):
 
     max_boxes: int = Field(10, ge=1, le=100, description="Most boxes drawn in one picture.")
     overflow: Overflow = Field(
-        "rounds", description="More boxes than max_boxes: several pictures (rounds) or cut off."
+        "rounds",
+        description="More boxes than that: rounds (several pictures) or cut (skipped).",
     )
     box_format: BoxFormat = Field(
         "xywh",
-        description="How boxes are to be read: xywh, xyxy, xywh-normalized or xyxy-normalized.",
+        description="How boxes are read: xywh, xyxy, xywh-normalized or xyxy-normalized.",
     )
     mark_style: str = Field("v1", description="How boxes and tags are drawn.")
     region_mode: RegionMode = Field(
         "marks",
-        description="How regions are shown: marks on the whole picture, a crop of each, or crops"
-        " of small ones (marks+crop).",
+        description="How regions are shown: marks, crop, or marks+crop (small ones cropped).",
     )
     crop_below: float = Field(
         0.02, ge=0, le=1, description="With marks+crop: regions of a smaller share get a crop."
@@ -77,7 +78,7 @@ class JobSettings(BaseModel):
         description="Queue of the caption workers to use: one queue per model.",
     )
     reuse: bool = Field(
-        False, description="Whether captions of earlier jobs are taken over where nothing changed."
+        False, description="Take over captions of earlier jobs where nothing changed."
     )
     price_per_gpu_hour: float | None = Field(
         None, ge=0, description="Price of one GPU for an hour, to tell what regions cost."
@@ -96,7 +97,6 @@ class Settings(BaseSettings, JobSettings):
         env_ignore_empty=True,
         extra="forbid",
         toml_file=TOML_FILE,
-        secrets_dir=os.environ.get("REGIONCAP_SECRETS_DIR"),
         env_nested_max_split=1,
     )
 
@@ -222,7 +222,10 @@ def named_sources(
     return [
         ("flag", flags or InitSettingsSource(settings_cls, {})),
         ("environment", EnvSettingsSource(settings_cls)),
-        ("secret file", SecretsSettingsSource(settings_cls)),
+        (
+            "secret file",
+            SecretsSettingsSource(settings_cls, os.environ.get("REGIONCAP_SECRETS_DIR") or None),
+        ),
         (str(TOML_FILE), TomlConfigSettingsSource(settings_cls)),
         ("regioncap up", InitSettingsSource(settings_cls, _running_stack())),
     ]
@@ -245,6 +248,8 @@ def load_settings(**flags: Any) -> Settings:
         return Settings(**given)
     except ValidationError as error:
         raise UsageError(_describe(error), code="bad-settings", hint=_HINT) from None
+    except SettingsError as error:
+        raise UsageError(str(error), code="bad-settings", hint=_HINT) from None
     except (OSError, ValueError) as error:
         raise UsageError(f"{TOML_FILE}: {error}", code="bad-settings", hint=_HINT) from None
 

@@ -1,1 +1,13 @@
-"""Celery entry points of the render and caption workers."""
+"""Workers: Celery's entry points, and what a worker process does besides the work itself.
+
+    render, caption   what `celery -A workers.render|caption` runs
+    janitor           the janitor as a process of its own
+
+    task              Celery's message as the delivery of a shard
+    shards            what both do around a shard;  turnstile  lets a suspect one run alone
+    drain             the end of a worker;  process  its process, as the drain sees it
+    monitor           what a worker tells of itself;  exporter  serves it,  health  judges it
+    logs              logging
+
+The work is that of the stages in `regioncap.jobs`.
+"""

@@ -9,101 +9,97 @@ Celery's own warm stop waits without end, and its soft one does not bound a pool
 
 from __future__ import annotations
 
-import os
-import signal
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
-from celery import signals
-from celery.worker import WorkController, state
+
+from regioncap.parallel import Start, sleep, start_thread
 
 _log = structlog.get_logger("regioncap")
 
 #: From telling the shards in hand to stop to ending the process under those that do not.
 _LAST_S = 3.0
+_LOOK_S = 0.1
 #: Exit code of a worker that a supervisor is to start again (EX_SOFTWARE of sysexits.h).
 EXIT_DEAD = 70
+
+
+class Process(Protocol):
+    """The worker process that is to end."""
+
+    def in_hand(self) -> int:
+        """How many shards it has."""
+
+    def take_no_more(self, code: int) -> None:
+        """Takes no new shards; the process is to end with a code."""
+
+    def give_back(self) -> int:
+        """Puts back whatever is not acknowledged; how many shards that was."""
+
+    def end(self, code: int) -> None:
+        """Ends the process and its children at once."""
 
 
 class Drain:
     """Ends one worker process.
 
     Args:
+        process: The process.
         grace_s: Time to finish what is in hand.
         on_stop: Called when the worker is told to stop; must not block.
         on_grace_over: Tells what still runs to stop.
+        now: Set when the grace is over.
+        start: Starts what goes on beside the shards in hand.
+        sleep: Waits so many seconds.
     """
 
     def __init__(
         self,
+        process: Process,
         grace_s: float,
         *,
         on_stop: Callable[[], None] = lambda: None,
         on_grace_over: Callable[[], None] = lambda: None,
+        now: threading.Event | None = None,
+        start: Start = start_thread,
+        sleep: Callable[[float], None] = sleep,
     ) -> None:
+        self._process = process
         self._grace_s = grace_s
         self._on_stop = on_stop
         self._on_grace_over = on_grace_over
-        self._worker: WorkController | None = None
+        self._now = now or threading.Event()
+        self._start = start
+        self._sleep = sleep
         self._begun = False
-        self._now = threading.Event()
-        signals.worker_init.connect(self._take_worker, weak=False)
-        signals.worker_shutting_down.connect(self._told, weak=False)
 
     def die(self) -> None:
         """Ends the process at once; nothing more is taken, and what is in hand goes back."""
-        # Celery's loop looks at it before it reads the next message.
-        state.should_stop = EXIT_DEAD
-        threading.Thread(target=self._end, args=(EXIT_DEAD,), name="drain", daemon=True).start()
+        self._process.take_no_more(EXIT_DEAD)
+        self._start("drain", lambda: self._end(EXIT_DEAD))
 
-    def _take_worker(self, sender: WorkController, **_: Any) -> None:
-        self._worker = sender
-
-    def _told(self, **_: Any) -> None:
-        # Runs in a signal handler: only what cannot block.
+    def stop(self, **_: Any) -> None:
+        """Ends the process in good order; told again, at once. Nothing in here blocks."""
         if self._begun:
             self._now.set()
             return
         self._begun = True
         self._on_stop()
-        threading.Thread(target=self._run, name="drain", daemon=True).start()
+        self._start("drain", self._run)
 
     def _run(self) -> None:
-        _log.info("stopping", grace_s=self._grace_s, in_hand=len(state.active_requests))
+        _log.info("stopping", grace_s=self._grace_s, in_hand=self._process.in_hand())
         self._now.wait(self._grace_s)
         self._end(0)
 
     def _end(self, code: int) -> None:
         self._on_grace_over()
-        for _ in range(int(_LAST_S * 10)):
-            if not state.active_requests:
+        for _ in range(round(_LAST_S / _LOOK_S)):
+            if not self._process.in_hand():
                 break
-            threading.Event().wait(0.1)
+            self._sleep(_LOOK_S)
         # Reached only if Celery has not ended the process itself meanwhile.
-        self._give_back()
-        self._kill_children()
-        os._exit(code)
-
-    def _give_back(self) -> None:
-        """Puts back whatever this process has not acknowledged."""
-        consumer = getattr(self._worker, "consumer", None)
-        tasks = getattr(consumer, "task_consumer", None)
-        if tasks is None:
-            return
-        qos = tasks.channel.qos
-        tags = list(qos._delivered)
-        for tag in tags:
-            try:
-                qos.restore_by_tag(tag)
-            except Exception as error:  # its lease runs out instead
-                _log.warning("a shard could not be put back", error=type(error).__name__)
-                break
-        _log.info("stopped", put_back=len(tags))
-
-    def _kill_children(self) -> None:
-        pool = getattr(self._worker, "pool", None)
-        for pid in (pool.info or {}).get("processes", []) if pool else []:
-            if isinstance(pid, int):
-                os.kill(pid, signal.SIGKILL)
+        _log.info("stopped", put_back=self._process.give_back())
+        self._process.end(code)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -15,7 +14,8 @@ from prometheus_client.registry import Collector
 
 import regioncap
 from regioncap.metrics import COUNTERS, HISTOGRAMS
-from regioncap.services.depth import Depth
+from regioncap.parallel import start_thread
+from regioncap.services.backlog import Depth
 from workers.health import Health
 
 _PREFIX = "regioncap"
@@ -74,7 +74,7 @@ class Exporter:
         """Serves from a thread of its own; returns the port, a free one if 0 was asked for."""
         self._server = ThreadingHTTPServer((host, port), _handler(self.registry, health))
         self._server.daemon_threads = True
-        threading.Thread(target=self._server.serve_forever, name="exporter", daemon=True).start()
+        start_thread("exporter", self._server.serve_forever)
         return int(self._server.server_address[1])
 
     def forked(self) -> None:
@@ -171,7 +171,7 @@ def _handler(
             if self.path == "/metrics":
                 self._answer(200, generate_latest(registry), CONTENT_TYPE_LATEST)
             elif self.path in {"/healthz", "/readyz"}:
-                wrong = health.live() if self.path == "/healthz" else health.startup()
+                wrong = health.live() if self.path == "/healthz" else health.readiness()
                 text = json.dumps({"ok": not wrong, "wrong": wrong}) + "\n"
                 self._answer(503 if wrong else 200, text.encode(), "application/json")
             else:

@@ -17,7 +17,7 @@ import urllib.request
 from collections.abc import Callable
 
 #: Returns what is wrong; empty if nothing is.
-Check = Callable[[], str]
+HealthCheck = Callable[[], str]
 
 _PROBE_TIMEOUT_S = 8.0
 
@@ -26,11 +26,11 @@ class Health:
     """The state of one worker process."""
 
     def __init__(self) -> None:
-        self._checks: dict[str, Check] = {}
+        self._checks: dict[str, HealthCheck] = {}
         self._ready = threading.Event()
         self._stopping = threading.Event()
 
-    def require(self, name: str, check: Check) -> None:
+    def require(self, name: str, check: HealthCheck) -> None:
         """Adds something that must be well."""
         self._checks[name] = check
 
@@ -47,7 +47,7 @@ class Health:
         wrong = {name: check() for name, check in self._checks.items()}
         return {name: text for name, text in wrong.items() if text}
 
-    def startup(self) -> dict[str, str]:
+    def readiness(self) -> dict[str, str]:
         """What keeps the worker from taking shards, by name."""
         if self._stopping.is_set():
             return {"worker": "is stopping"}
@@ -56,7 +56,7 @@ class Health:
         return self.live()
 
 
-class Progress:
+class Liveness:
     """Finds a worker that has work and brings nothing to an end.
 
     Args:

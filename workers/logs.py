@@ -6,9 +6,15 @@ import logging
 import sys
 
 import structlog
+from celery import signals
 
 
-def configure(level: str = "INFO") -> None:
+def connect() -> None:
+    """Sets the logs up in place of Celery, when it would do so."""
+    signals.setup_logging.connect(lambda **_: configure(), weak=False)
+
+
+def configure() -> None:
     """Sends all logs of this process, also those of libraries, to stderr in one form."""
     shared: list[structlog.types.Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -40,7 +46,7 @@ def configure(level: str = "INFO") -> None:
     )
     root = logging.getLogger()
     root.handlers = [handler]
-    root.setLevel(level)
+    root.setLevel(logging.INFO)
     # Their info lines tell of every message and connection; ours tell of every shard.
     for name in ("celery.worker.strategy", "celery.app.trace", "kombu", "urllib3", "httpx"):
         logging.getLogger(name).setLevel(logging.WARNING)

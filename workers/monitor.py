@@ -1,7 +1,4 @@
-"""What a worker tells about itself: metrics and health over HTTP, presence in Redis.
-
-It hangs on Celery's signals; a worker makes one `Monitor` and is done.
-"""
+"""What a worker tells about itself: metrics and health over HTTP, presence in Redis."""
 
 from __future__ import annotations
 
@@ -17,13 +14,13 @@ from regioncap.engines.thread import EngineThread
 from regioncap.errors import EngineDeadError, QueueError
 from regioncap.jobs.rate import Rate
 from regioncap.records import Stage
-from regioncap.services.broker import connect
-from regioncap.services.depth import Depth, memory_ratio, read_depths
+from regioncap.services.backlog import Depth, read_depths
+from regioncap.services.broker import connect, memory_ratio
 from regioncap.services.presence import Presence
 from regioncap.services.queue import RENDER
 from regioncap.settings import Settings
 from workers.exporter import Exporter, Foreign, Gauges
-from workers.health import Health, Progress
+from workers.health import Health, Liveness
 
 #: A worker with shards in hand and none ended for this many times the limit of a shard is stuck.
 _STALLED = 1.5
@@ -56,18 +53,18 @@ class Monitor:
         self._rates = {name: Rate(window_s=60.0) for name in _RATED}
         self.exporter = Exporter(stage)
         self.health = Health()
-        self._progress = Progress(
+        self._liveness = Liveness(
             lambda: len(state.active_requests),
             self._queued,
             stalled_s=_STALLED * settings.shard_timeout_s,
             idle_s=_IDLE_S,
         )
-        for signal, receiver in (
-            (signals.worker_init, self._begin),
-            (signals.worker_process_init, self._forked),
-            (signals.worker_ready, self._ready),
-        ):
-            signal.connect(receiver, weak=False)
+
+    def connect(self) -> None:
+        """Hangs the monitor on Celery's signals."""
+        signals.worker_init.connect(self._begin, weak=False)
+        signals.worker_process_init.connect(self._forked, weak=False)
+        signals.worker_ready.connect(self._ready, weak=False)
 
     def _begin(self, sender: WorkController, **_: Any) -> None:
         self._room = sender.concurrency
@@ -102,15 +99,15 @@ class Monitor:
 
         signals.worker_shutting_down.connect(stop, weak=False)
         self.health.require("heartbeat", presence.check)
-        self.health.require("progress", self._progress.check)
-        self._progress.ended()
+        self.health.require("progress", self._liveness.check)
+        self._liveness.ended()
         presence.start()
         self.health.ready()
 
     def _count(self, name: str, value: float, labels: dict[str, str]) -> None:
         self.exporter.add(name, value, labels)
         if name == "shards":
-            self._progress.ended()
+            self._liveness.ended()
 
     def _doing(self) -> dict[str, Any]:
         """What the worker is at, for whoever looks at the fleet."""
@@ -149,7 +146,7 @@ class Monitor:
 
     def _requests(self) -> tuple[int, int, int] | None:
         stats = getattr(self._engine().engine, "stats", None) if self._engine else None
-        if stats is None or self.health.startup():
+        if stats is None or self.health.readiness():
             return None
         now = stats()
         return now.running, now.waiting, now.batch

@@ -7,59 +7,88 @@ from __future__ import annotations
 
 import contextlib
 import resource
-from functools import cache
+from functools import cached_property
 from typing import Any
 
-from celery import Task, signals
+from celery import Celery, Task, signals
 
 from regioncap.jobs.render import RenderStage
+from regioncap.services.attempts import Quarantine
+from regioncap.services.broker import connect
+from regioncap.services.leases import Leases
 from regioncap.services.queue import RENDER_TASK, Sender, make_app
 from regioncap.services.store import Store
-from regioncap.settings import worker_settings
+from regioncap.settings import Settings, worker_settings
 from workers import logs
 from workers.drain import Drain
 from workers.monitor import Monitor
+from workers.process import CeleryProcess
 from workers.shards import Shards
+from workers.task import run_shard
 
-settings = worker_settings()
+
+class RenderWorker:
+    """What one worker holds; its children make what draws, with their first shard.
+
+    Connections and threads do not survive a fork.
+
+    Args:
+        settings: All that the parts need to know.
+        app: The app that the worker belongs to.
+    """
+
+    def __init__(self, settings: Settings, app: Celery) -> None:
+        self._settings = settings
+        self._app = app
+        self._process = CeleryProcess()
+        self._drain = Drain(self._process, settings.grace_s)
+        self._monitor = Monitor(settings, "render")
+
+    def connect(self) -> None:
+        """Hangs the worker on Celery's signals."""
+        logs.connect()
+        self._process.connect()
+        self._monitor.connect()
+        signals.worker_shutting_down.connect(self._drain.stop, weak=False)
+        signals.worker_process_init.connect(self._limit_memory, weak=False)
+
+    @cached_property
+    def shards(self) -> Shards:
+        """Runs a child's shards."""
+        client = connect(self._settings)
+        return Shards("render", client, Leases(client, self._settings.visibility_timeout_s))
+
+    @cached_property
+    def _stage(self) -> RenderStage:
+        store, sender = Store(self._settings), Sender(self._app)
+        return RenderStage(store, self._settings, sender, self.shards.progress)
+
+    def work(self, job: str, shard: int, quarantine: Quarantine | None) -> str:
+        """Does a shard's work; the stage is made in here, where what goes wrong is caught."""
+        return self._stage.run(job, shard, quarantine)
+
+    def _limit_memory(self, **_: Any) -> None:
+        # What the pool's own limit does not see: a single picture that takes all there is.
+        limit_bytes = self._settings.memory_limit_mb * 1_000_000
+        with contextlib.suppress(OSError, ValueError):  # a lower limit is set, or none can be
+            resource.setrlimit(resource.RLIMIT_AS, (limit_bytes, limit_bytes))
+
+
+_settings = worker_settings()
 app = make_app(
-    settings,
+    _settings,
     name="regioncap-render",
-    worker_concurrency=settings.concurrency,
+    worker_concurrency=_settings.concurrency,
     worker_max_tasks_per_child=200,
     worker_max_memory_per_child=2_000_000,  # KiB; checked between shards
     worker_lost_wait=2.0,  # seconds for a result that a dead process may have sent last
-    task_time_limit=settings.shard_timeout_s,
+    task_time_limit=_settings.shard_timeout_s,
 )
-_drain = Drain(settings.grace_s)
-_monitor = Monitor(settings, "render")
-
-
-@cache
-def _shards() -> Shards:
-    return Shards("render", settings)
-
-
-@cache
-def _stage() -> RenderStage:
-    # Made in the child: connections and threads do not survive a fork.
-    return RenderStage(Store(settings), settings, Sender(app), _shards().progress)
+worker = RenderWorker(_settings, app)
+worker.connect()
 
 
 @app.task(name=RENDER_TASK, bind=True)
 def render(self: Task, job: str, shard: int) -> None:
     """Draws the pictures of a shard."""
-    _shards().run(self, job, shard, lambda *work: _stage().run(*work))
-
-
-@signals.worker_process_init.connect
-def _limit_memory(**_: Any) -> None:
-    # What the pool's own limit does not see: a single picture that takes all there is.
-    limit_bytes = settings.memory_limit_mb * 1_000_000
-    with contextlib.suppress(OSError, ValueError):  # a lower limit is set, or none can be
-        resource.setrlimit(resource.RLIMIT_AS, (limit_bytes, limit_bytes))
-
-
-@signals.setup_logging.connect
-def _setup_logging(**_: Any) -> None:
-    logs.configure()
+    run_shard(worker.shards, self, job, shard, worker.work)

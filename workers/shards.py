@@ -1,4 +1,7 @@
-"""What both kinds of workers do around a shard: lease, attempts, log, and back to the queue."""
+"""What both kinds of workers do around a shard: lease, attempts, log, and back to the queue.
+
+Knows nothing of Celery: a shard comes as a `Delivery`, and goes back by `GoesBack`.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,11 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import NoReturn
 
 import redis
 import structlog
-from celery import Task
-from celery.exceptions import Reject
 
 from regioncap import metrics
 from regioncap.errors import (
@@ -25,10 +27,8 @@ from regioncap.errors import (
 )
 from regioncap.records import Stage
 from regioncap.services.attempts import SHARD_DEATHS, Attempts, Quarantine
-from regioncap.services.broker import broker_errors, connect
 from regioncap.services.leases import Leases
 from regioncap.services.progress import Progress
-from regioncap.settings import Settings
 from workers.turnstile import Turnstile
 
 _log = structlog.get_logger("regioncap")
@@ -43,96 +43,131 @@ _NEWER_PAUSE_S = 4.0
 Work = Callable[[str, int, Quarantine | None], str]
 
 
-@dataclass
+class GoesBack(Exception):  # noqa: N818 - no error: the shard is done later, or by another worker
+    """A shard goes back to the queue."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A message of the queue in this worker's hands."""
+
+    job: str
+    shard: int
+    #: What the queue knows the delivery by; a lease on it is renewed while the shard is in hand.
+    tag: str
+    #: Whether a worker has had the message before.
+    is_redelivered: bool
+    #: Puts the same message into the queue anew; raises QueueError.
+    send_anew: Callable[[], None]
+
+
 class Shards:
     """Runs shards of one stage in this process.
 
     Args:
         stage: `render` or `caption`.
-        settings: Where Redis is.
+        client: The Redis that carries the queue.
+        leases: Keep what is in hand from other workers.
         check: Called before a shard begins; what it raises is not charged to the shard.
         on_engine_death: Called when an engine died: this process can do nothing more.
+        stopping: Set when the worker is told to stop: nothing begins then, and nothing waits.
+        clock: Seconds, never going back, for the time that a shard takes.
     """
 
-    stage: Stage
-    settings: Settings
-    check: Callable[[], None] = lambda: None
-    on_engine_death: Callable[[], None] = lambda: None
-    #: Set when the worker is told to stop: nothing begins then, and nothing waits any longer.
-    stopping: threading.Event = field(default_factory=threading.Event)
-    _engine_died: bool = False
-    _failures: int = 0
-    #: Starts to be taken back as soon as Redis can be reached again.
-    _owed: deque[Attempts] = field(default_factory=deque)
-    _paying: threading.Lock = field(default_factory=threading.Lock)
-
-    def __post_init__(self) -> None:
-        self.redis: redis.Redis = connect(self.settings)
-        self._leases = Leases(self.redis, self.settings.visibility_timeout_s)
+    def __init__(
+        self,
+        stage: Stage,
+        client: redis.Redis,
+        leases: Leases,
+        *,
+        check: Callable[[], None] = lambda: None,
+        on_engine_death: Callable[[], None] = lambda: None,
+        stopping: threading.Event | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._stage = stage
+        self._redis = client
+        self._leases = leases
+        self._check = check
+        self._on_engine_death = on_engine_death
+        self._stopping = stopping or threading.Event()
+        self._clock = clock
         self._turnstile = Turnstile(self._check_stopping)
+        self._engine_died = False
+        #: Shards in a row that a service's absence sent back.
+        self._failures = 0
+        #: Starts to be taken back as soon as Redis can be reached again.
+        self._owed: deque[Attempts] = deque()
+        self._paying = threading.Lock()
 
     def progress(self, job_id: str) -> Progress:
         """The progress of a job."""
-        return Progress(self.redis, job_id)
+        return Progress(self._redis, job_id)
 
-    def run(self, task: Task, job: str, shard: int, work: Work) -> None:
-        """Does a shard, or puts it back into the queue."""
+    def run(self, delivery: Delivery, work: Work) -> str:
+        """Does a shard; returns what became of it.
+
+        Raises:
+            GoesBack: It is not done; its message is to be given back to the queue.
+        """
+        named = {"stage": self._stage, "job": delivery.job, "shard": delivery.shard}
         # Whatever is logged meanwhile, also by libraries, says of what.
-        with structlog.contextvars.bound_contextvars(stage=self.stage, job=job, shard=shard):
-            self._run(task, job, shard, work)
+        with structlog.contextvars.bound_contextvars(**named):
+            return self._logged(delivery, work)
 
-    def _run(self, task: Task, job: str, shard: int, work: Work) -> None:
-        started = time.monotonic()
-        if task.request.delivery_info.get("redelivered"):
-            metrics.add("shards_redelivered", stage=self.stage)
+    def _logged(self, delivery: Delivery, work: Work) -> str:
+        started = self._clock()
+        if delivery.is_redelivered:
+            metrics.add("shards_redelivered", stage=self._stage)
         try:
-            with self._leases.hold(task.request.properties["delivery_tag"]):
-                outcome = str(self._try(task, job, shard, work))
-        except Reject:
-            metrics.add("shards", stage=self.stage, outcome="returned")
+            with self._leases.hold(delivery.tag):
+                outcome = self._caught(delivery, work)
+        except GoesBack:
+            metrics.add("shards", stage=self._stage, outcome="returned")
             raise
-        seconds = time.monotonic() - started
+        seconds = self._clock() - started
         self._failures = 0
-        metrics.add("shards", stage=self.stage, outcome=outcome.replace(" ", "-"))
-        metrics.add("shard_seconds", seconds, stage=self.stage)
+        metrics.add("shards", stage=self._stage, outcome=outcome.replace(" ", "-"))
+        metrics.add("shard_seconds", seconds, stage=self._stage)
         _log.info("shard", outcome=outcome, seconds=round(seconds, 3))
+        return outcome
 
-    def _try(self, task: Task, job: str, shard: int, work: Work) -> str | None:
-        attempts = Attempts(self.redis, job, self.stage, shard)
+    def _caught(self, delivery: Delivery, work: Work) -> str:
+        attempts = Attempts(self._redis, delivery.job, self._stage, delivery.shard)
         try:
-            return self._counted(attempts, job, shard, work)
+            return self._counted(attempts, delivery, work)
         except StoppedError as error:
             _log.info("back to the queue", reason=str(error))
-            raise Reject(str(error), requeue=True) from None
+            raise GoesBack(str(error)) from None
         except EngineDeadError as error:
             _log.error("the engine died", error=str(error))
-            self.stopping.set()
-            self.on_engine_death()
-            raise Reject(str(error), requeue=True) from None
+            self._stopping.set()
+            self._on_engine_death()
+            raise GoesBack(str(error)) from None
         except ServiceError as error:
             self._failures += 1
-            self._back(error, _pause_s(self._failures))
+            self._wait_and_go_back(error, _pause_s(self._failures))
         except NewerFormatError as error:
-            return self._leave(error, task, job, shard)
+            return self._leave(error, delivery)
         except Exception as error:
             if isinstance(error, NotFoundError) and error.code == "no-such-job":
                 return "dropped"  # there is no such job
             # Not the records' fault, as those end as error records: ours, or the machine's.
             _log.exception("shard failed")
-            self._back(error, _pause_s(self._deaths(attempts)))
-        return None
+            self._wait_and_go_back(error, _pause_s(self._deaths(attempts)))
 
-    def _counted(self, attempts: Attempts, job: str, shard: int, work: Work) -> str:
+    def _counted(self, attempts: Attempts, delivery: Delivery, work: Work) -> str:
         """Does a shard, in quarantine if it is suspect; counts starts that come to no end."""
         self._pay()
         suspect = attempts.deaths() >= SHARD_DEATHS
         with self._turnstile.alone() if suspect else self._turnstile.shared():
             self._check_stopping()
-            self.check()
+            self._check()
             attempts.start()
-            metrics.add("attempts", stage=self.stage)
+            metrics.add("attempts", stage=self._stage)
             with self._forgiving(attempts):
-                outcome = work(job, shard, Quarantine(attempts) if suspect else None)
+                quarantine = Quarantine(attempts) if suspect else None
+                outcome = work(delivery.job, delivery.shard, quarantine)
         with self._debts(attempts):
             attempts.clear()
         return outcome
@@ -174,30 +209,28 @@ class Shards:
                 self._owed.popleft()
 
     def _check_stopping(self) -> None:
-        if self.stopping.is_set():
+        if self._stopping.is_set():
             raise StoppedError("the worker is told to stop")
 
-    def _leave(self, error: Exception, task: Task, job: str, shard: int) -> str:
+    def _leave(self, error: Exception, delivery: Delivery) -> str:
         """Puts a shard that only a newer worker can do into the queue anew, and then waits.
 
         Were it given back, this worker would ask for it as soon as any other, and could have it
         again and again.
         """
-        queue = task.request.delivery_info["routing_key"]
         try:
-            with broker_errors():
-                task.apply_async(kwargs={"job": job, "shard": shard}, queue=queue)
+            delivery.send_anew()
         except QueueError:
-            self._back(error, _NEWER_PAUSE_S)
+            self._wait_and_go_back(error, _NEWER_PAUSE_S)
         _log.warning("left to a newer worker", error=str(error), pause_s=_NEWER_PAUSE_S)
-        self.stopping.wait(_NEWER_PAUSE_S)
+        self._stopping.wait(_NEWER_PAUSE_S)
         return "left"
 
-    def _back(self, error: Exception, pause_s: float) -> None:
-        """Waits a little and gives the shard back: what was missing may be there again then."""
+    def _wait_and_go_back(self, error: Exception, pause_s: float) -> NoReturn:
+        """Gives the shard back a little later: what was missing may be there again then."""
         _log.warning("back to the queue", error=str(error), pause_s=pause_s)
-        self.stopping.wait(pause_s)
-        raise Reject(str(error), requeue=True)
+        self._stopping.wait(pause_s)
+        raise GoesBack(str(error))
 
 
 def _pause_s(failures: int) -> float:

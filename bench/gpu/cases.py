@@ -13,8 +13,8 @@ from typing import Any
 
 from PIL import Image
 
-from producer.context import Services
 from regioncap import keys
+from regioncap.client import Client
 from regioncap.inputs import examples
 from regioncap.job import Job
 from regioncap.jobs.submit import submit
@@ -90,7 +90,7 @@ def write_pictures(folder: Path, case: Case, count: int) -> list[Path]:
 
 
 def make_job(
-    services: Services, pictures: list[Path], case: Case, records: int, label: str, **changes: Any
+    client: Client, pictures: list[Path], case: Case, records: int, label: str, **changes: Any
 ) -> Job:
     """A job of the case, uploaded and not queued; other labels have other boxes."""
     rng = random.Random(f"{case.name} {label}")
@@ -101,8 +101,8 @@ def make_job(
             boxes = [_box(rng, case.size_wh) for _ in range(case.regions)]
             yield InputRecord(index=index, line=index + 1, image=picture.name, bbox=boxes)
 
-    settings = services.settings.for_job({"max_tokens": case.max_tokens, **changes})
-    job, _ = submit(lines(), store=services.store, settings=settings, root=pictures[0].parent)
+    settings = client.settings.for_job({"max_tokens": case.max_tokens, **changes})
+    job, _ = submit(lines(), store=client.store, settings=settings, root=pictures[0].parent)
     return job
 
 
@@ -111,21 +111,21 @@ def _box(rng: random.Random, size_wh: tuple[int, int]) -> list[float]:
     return [rng.randint(0, size_wh[0] - w), rng.randint(0, size_wh[1] - h), w, h]
 
 
-def write_questions(services: Services, job: Job, folder: Path) -> Path:
+def write_questions(client: Client, job: Job, folder: Path) -> Path:
     """What a caption worker would ask about a rendered job, pictures as files; the file's path."""
     folder.mkdir(parents=True)
-    parts = [keys.rendered_key(job.job, shard) for shard in range(job.shards)]
-    records = [r for key in parts for r in load_lines(RenderedRecord, services.store.get(key))]
-    questions = list(map_ahead(partial(_question, services, folder), records))
+    parts = [keys.part_key(job.job, "rendered", shard) for shard in range(job.shards)]
+    records = [r for key in parts for r in load_lines(RenderedRecord, client.store.get(key))]
+    questions = list(map_ahead(partial(_question, client, folder), records))
     file = folder / "questions.json"
     file.write_text(json.dumps(questions))
     return file
 
 
-def _question(services: Services, folder: Path, record: RenderedRecord) -> dict[str, str]:
+def _question(client: Client, folder: Path, record: RenderedRecord) -> dict[str, str]:
     (view,) = record.views
     picture = folder / f"{record.index}.jpg"
-    picture.write_bytes(services.store.get(view.key))
+    picture.write_bytes(client.store.get(view.key))
     words = view.prompt
     return {
         "image": str(picture),

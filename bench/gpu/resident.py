@@ -31,7 +31,7 @@ _numbers = itertools.count()
 
 
 def _engine() -> VllmEngine:
-    engine = caption._engine().engine
+    engine = caption.worker.engine.engine
     assert isinstance(engine, VllmEngine)
     return engine
 
@@ -43,7 +43,7 @@ def _answer(task: Task) -> Task:
     sampling = Sampling(**task["sampling"])
     started = time.perf_counter()
     asked = [_request(question, sampling) for question in questions]
-    answers = caption._engine().run(_engine().caption(asked)).result()
+    answers = caption.worker.engine.run(_engine().caption(asked)).result()
     seconds = time.perf_counter() - started
     for answer in answers:
         if isinstance(answer, RequestError):

@@ -26,12 +26,13 @@ from bench.gpu.work import Work
 from bench.occupancy import Occupancy
 from bench.workers import caption_command
 from producer.commands.stack import start_workers
-from producer.context import Services
+from regioncap.client import Client
 from regioncap.errors import RegionCapError
 from regioncap.job import Job
 from regioncap.local import Command, LocalStack
 from regioncap.local.files import free_ports
 from regioncap.services.queue import CAPTION, RENDER
+from regioncap.settings import load_settings
 
 #: A run whose speed cannot be guessed yet.
 _UNKNOWN_S = 20.0
@@ -70,10 +71,11 @@ class Session:
         self._ledger = ledger
         self._budget = budget
         self._config = read_config(model)
-        self._services = Services(
+        settings = load_settings(
             **stack.settings(), engine="vllm", model=str(model), temperature=options.temperature,
             shard_size=options.shard_size,
         )  # fmt: skip
+        self._client = Client(settings)
         rows = [(case, side) for case in cases(toy=options.shape == "toy") for side in SIDES]
         self._rows = [(case, side) for case, side in rows if is_wanted(options.rows, case, side)]
         self._works: dict[str, Work] = {}
@@ -110,11 +112,11 @@ class Session:
     def _prepare(self) -> None:
         """Starts the render worker and makes all jobs, the first time."""
         if not self._works:
-            start_workers(self._stack, self._services, render_workers=1, caption_workers=0)
+            start_workers(self._stack, self._client.settings, render_workers=1, caption_workers=0)
         for case in dict.fromkeys(case for case, _ in self._rows):
             if case.name not in self._works:
                 self._works[case.name] = work.prepare(
-                    self._services,
+                    self._client,
                     self._stack.folder.parent / case.name,
                     case,
                     max(1, round(self._options.records * case.weight)),
@@ -197,11 +199,11 @@ class Session:
         batch.start()
         try:
             with Watch(roots | self._itself()) as watch:
-                run = work.run_job(self._services, job, self._limit_s())
+                run = work.run_job(self._client, job, self._limit_s())
         finally:
             samples = batch.end()
         run |= {"cached_tokens": _prefix_hits(batch) - hits, "batch": occupancy.summary(samples)}
-        self._note(holder, case, "system", run | work.count(self._services, job) | watch.found)
+        self._note(holder, case, "system", run | work.count(self._client, job) | watch.found)
 
     def _note(self, holder: Holder, case: Case, side: str, run: dict[str, Any]) -> None:
         images = run["images"]
@@ -216,7 +218,7 @@ class Session:
         return sum(flops(*self._config, request).values())
 
     def _task(self, case: Case, questions: Path) -> dict[str, Any]:
-        settings = self._services.settings
+        settings = self._client.settings
         return {
             "do": "ask",
             "questions": str(questions),
@@ -231,7 +233,7 @@ class Session:
         return self._budget.limit_s(self._options.row_limit_s)
 
     def _queued(self) -> int:
-        return sum(int(self._services.redis.llen(queue)) for queue in (RENDER, CAPTION))
+        return sum(int(self._client.redis.llen(queue)) for queue in (RENDER, CAPTION))
 
     def _servers(self) -> dict[str, int]:
         names = {"render-1": "render worker", "seaweed": "object store", "valkey": "Redis"}

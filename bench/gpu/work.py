@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.gpu.cases import ASIDE, Case, make_job, write_pictures, write_questions
-from producer.context import Services
 from regioncap import keys
+from regioncap.client import Client
 from regioncap.job import Job
 from regioncap.jobs import catalogue, results
 
@@ -32,23 +32,23 @@ class Work:
     system: list[Job] = field(default_factory=list)
 
 
-def prepare(services: Services, folder: Path, case: Case, records: int, runs: int) -> Work:
+def prepare(client: Client, folder: Path, case: Case, records: int, runs: int) -> Work:
     """Uploads the jobs of a case, and has those rendered that the bench asks about itself."""
     pictures = write_pictures(folder / "pictures", case, records)
     aside = {
         label: make_job(
-            services, pictures, case, min(WARM_UP, records) if label == "warm" else records,
+            client, pictures, case, min(WARM_UP, records) if label == "warm" else records,
             label, queue=ASIDE,
         )
         for label in ("warm", *(f"{side}-{n}" for side in ("plain", "engine") for n in range(runs)))
     }  # fmt: skip
     for job in aside.values():
-        services.sender.render(job, range(job.shards))
-    system = [make_job(services, pictures, case, records, f"system-{n}") for n in range(runs)]
+        client.sender.render(job, range(job.shards))
+    system = [make_job(client, pictures, case, records, f"system-{n}") for n in range(runs)]
     files = {}
     for label, job in aside.items():
-        _wait_until_rendered(services, job)
-        files[label] = write_questions(services, job, folder / label)
+        _wait_until_rendered(client, job)
+        files[label] = write_questions(client, job, folder / label)
     return Work(
         case,
         records,
@@ -59,37 +59,33 @@ def prepare(services: Services, folder: Path, case: Case, records: int, runs: in
     )
 
 
-def _wait_until_rendered(services: Services, job: Job) -> None:
+def _wait_until_rendered(client: Client, job: Job) -> None:
     deadline = time.monotonic() + _RENDER_TIMEOUT_S
     for shard in range(job.shards):
-        while not services.store.exists(keys.rendered_key(job.job, shard)):
+        while not client.store.exists(keys.part_key(job.job, "rendered", shard)):
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{job.job} is not rendered after {_RENDER_TIMEOUT_S:.0f} s")
             time.sleep(_POLL_S)
 
 
-def run_job(services: Services, job: Job, limit_s: float) -> dict[str, Any]:
+def run_job(client: Client, job: Job, limit_s: float) -> dict[str, Any]:
     """Queues a job and waits for its end: from the first message to `_SUCCESS`.
 
     Raises:
         TimeoutError: It takes longer.
     """
     started = time.perf_counter()
-    services.sender.render(job, range(job.shards))
-    while catalogue.find_success(services.store, job.job) is None:
+    client.sender.render(job, range(job.shards))
+    while catalogue.find_success(client.store, job.job) is None:
         if time.perf_counter() - started > limit_s:
             raise TimeoutError(f"the job took longer than {limit_s:.0f} s")
         time.sleep(_POLL_S)
     return {"seconds": time.perf_counter() - started}
 
 
-def count(services: Services, job: Job) -> dict[str, int]:
+def count(client: Client, job: Job) -> dict[str, int]:
     """What came of a job: images and regions with a caption, requests and tokens."""
-    found = [
-        record
-        for _, part in results.read_parts(services.store, job)
-        for record in results.parse_part(part)
-    ]
+    found = list(results.read(client.store, job))
     return {
         "images": sum(record["error"] is None for record in found),
         "failed": sum(record["error"] is not None for record in found),

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from producer.context import Services, emit, emit_model, say
+from producer.context import client_of, emit, emit_model, say
+from producer.options import JobArgument
 
 if TYPE_CHECKING:
     from regioncap.outputs.audit import JobAudit
@@ -14,27 +15,22 @@ if TYPE_CHECKING:
 _SHOWN_CHARS = 100
 
 
-def register(app: typer.Typer) -> None:
-    """Adds the command."""
-    app.command("audit")(audit_command)
-
-
 def audit_command(
     context: typer.Context,
-    job_id: Annotated[str, typer.Argument(metavar="JOB", help="The job.")],
+    job_id: JobArgument,
     json: Annotated[bool, typer.Option("--json", help="The report as one JSON object.")] = False,
     findings: Annotated[
         bool, typer.Option("--findings", help="Every finding instead, as JSON Lines.")
     ] = False,
 ) -> None:
     """Look for captions that are cut off, repeated, refused or about the mark."""
-    from regioncap.jobs import catalogue
-    from regioncap.outputs.audit import Auditor, read_results
+    from regioncap.jobs import results
+    from regioncap.outputs.audit import Auditor
 
-    services: Services = context.obj
-    job = catalogue.load(services.store, job_id)
+    client = client_of(context)
+    job = client.load(job_id)
     auditor = Auditor(job)
-    for record in read_results(services.store, job):
+    for record in results.read(client.store, job):
         for finding in auditor.look(record):
             if findings:
                 emit_model(finding)

@@ -7,15 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
-from producer.context import Services, emit_json
+from producer.context import emit_json
 from producer.tables import show_table
 
 config = typer.Typer(help="Look at the settings.", no_args_is_help=True)
-
-
-def register(app: typer.Typer) -> None:
-    """Adds the commands."""
-    app.add_typer(config, name="config")
 
 
 @config.callback()
@@ -34,8 +29,7 @@ def show_command(
     """Show every setting as it is in force here; secrets are masked."""
     from producer.origins import origins
 
-    services: Services = context.obj
-    found = origins(**services.flags)
+    found = origins(**context.obj)
     if json:
         for each in found:
             emit_json(each._asdict())

@@ -9,7 +9,7 @@ import typer
 
 from producer import words
 from producer.complaints import unconfigured
-from producer.context import Services, emit_json, say
+from producer.context import emit_json, say, settings_of
 from producer.tables import show_line
 
 if TYPE_CHECKING:
@@ -22,24 +22,18 @@ _NAMED_BY = {"redis": "broker_url", "store": "s3_endpoint"}
 _EXIT_SERVICE = 4
 
 
-def register(app: typer.Typer) -> None:
-    """Adds the command."""
-    app.command("doctor")(doctor_command)
-
-
 def doctor_command(
     context: typer.Context,
     json: Annotated[bool, typer.Option("--json", help="JSON, one object a check.")] = False,
 ) -> None:
     """Check everything that this configuration needs, and say what to do."""
-    services: Services = context.obj
     failed = 0
-    for check in _checks(services.settings):
+    for check in _checks(settings_of(context)):
         remedy = check.remedy
         if check.status == "fail":
             failed += 1
             setting = _NAMED_BY.get(check.name)
-            remedy = (setting and unconfigured(setting, services)) or remedy
+            remedy = (setting and unconfigured(setting, context.obj)) or remedy
         if json:
             emit_json(check._replace(remedy=remedy)._asdict())
         else:

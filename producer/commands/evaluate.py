@@ -7,12 +7,13 @@ import re
 from functools import partial
 from itertools import cycle, product
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, get_args
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
 from producer import words
-from producer.context import Services, emit, say, talk
+from producer.context import client_of, emit, say, talk
+from producer.options import setting_options
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
     from rich.table import Table
 
+    from regioncap.client import Client
     from regioncap.evaluation.in_process import Variant
     from regioncap.evaluation.scenes import Scene
     from regioncap.evaluation.scores import Result
@@ -28,11 +30,7 @@ if TYPE_CHECKING:
     from regioncap.views.boxes import Size
 
 
-def register(app: typer.Typer) -> None:
-    """Adds the command."""
-    app.command("eval")(eval_command)
-
-
+@setting_options("engine", "model")
 def eval_command(
     context: typer.Context,
     data: Annotated[
@@ -53,10 +51,6 @@ def eval_command(
     kinds: Annotated[str, typer.Option(help="Only kinds with this in their name: colours.")] = "",
     seed: Annotated[int, typer.Option(min=0, help="Seed of the scenes and of the sampling.")] = 0,
     temperature: Annotated[float, typer.Option(help="0 is greedy.")] = 0.0,
-    engine: Annotated[
-        str | None, typer.Option(help="What captions; baseline needs no model.")
-    ] = None,
-    model: Annotated[str | None, typer.Option(help="Model folder or name.")] = None,
     as_jobs: Annotated[
         bool,
         typer.Option("--as-jobs", help="As jobs on the running system, with its workers' engine."),
@@ -65,19 +59,18 @@ def eval_command(
         Path | None, typer.Option("--report", "-o", help="HTML page to write.")
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="JSON, one object a way.")] = False,
+    **flags: Any,
 ) -> None:
     """Measure which way of showing regions works, on an engine in this process or as jobs.
 
     Several values, separated by commas, are tried in all combinations.
     """
-    if as_jobs and (engine or model):
+    if as_jobs and any(flags.values()):
         raise typer.BadParameter(
             "the workers of the running system have an engine (leave out --engine and --model)",
             param_hint="--as-jobs",
         )
-    services: Services = context.obj.with_flags(
-        engine=engine, model=model, seed=seed, temperature=temperature
-    )
+    client = client_of(context, seed=seed, temperature=temperature, **flags)
     variants = _variants(modes, styles, prompts, per_call)
     turns = list(product(_numbers(regions, "--regions", most=50), _sizes(sizes)))
     chosen = _scenes(data, scenes, turns, kinds, seed)
@@ -85,7 +78,7 @@ def eval_command(
     ways = words.count(len(variants), "way")
     say(f"{words.count(len(chosen), 'picture')} with {count} regions, {ways} to show them")
     run = _run_as_jobs if as_jobs else _run
-    results, facts = run(services, variants, chosen)
+    results, facts = run(client, variants, chosen)
     if report is not None:
         from regioncap.evaluation.report import html
 
@@ -167,7 +160,7 @@ def _scenes(
 
 
 def _run(
-    services: Services, variants: Sequence[Variant], scenes: Sequence[Scene]
+    client: Client, variants: Sequence[Variant], scenes: Sequence[Scene]
 ) -> tuple[list[Result], dict[str, str]]:
     from rich.progress import Progress
 
@@ -176,7 +169,7 @@ def _run(
     from regioncap.evaluation.in_process import run
     from regioncap.views.view import Limits
 
-    settings = services.settings
+    settings = client.settings
     thread = EngineThread(engines.make(settings))
     results = []
     with talk.status("starting the engine"):
@@ -194,14 +187,12 @@ def _run(
 
 
 def _run_as_jobs(
-    services: Services, variants: Sequence[Variant], scenes: Sequence[Scene]
+    client: Client, variants: Sequence[Variant], scenes: Sequence[Scene]
 ) -> tuple[list[Result], dict[str, str]]:
     from rich.progress import Progress
 
-    from regioncap.client import Client
     from regioncap.evaluation.as_job import run_job
 
-    client = Client(services.settings)
     results = []
     facts: dict[str, str] = {}
     with Progress(console=talk, disable=not talk.is_terminal, transient=True) as bar:

@@ -8,22 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from producer.context import Services, emit, say, talk
+from producer.context import client_of, emit, say, talk
+from producer.options import JobArgument
 
 if TYPE_CHECKING:
     from regioncap.job import Job
     from regioncap.outputs.exports.base import Item
 
 
-def register(app: typer.Typer) -> None:
-    """Adds the commands."""
-    app.command("export")(export_command)
-    app.command("import-edits")(import_edits_command)
-
-
 def export_command(
     context: typer.Context,
-    job_id: Annotated[str, typer.Argument(metavar="JOB", help="The job.")],
+    job_id: JobArgument,
     output: Annotated[Path, typer.Option("--output", "-o", help="File or folder to write.")],
     format_: Annotated[
         str,
@@ -35,15 +30,14 @@ def export_command(
     ] = "jsonl",
 ) -> None:
     """Write the results in a form that other tools read."""
-    from regioncap.jobs import catalogue
     from regioncap.outputs import exports
     from regioncap.outputs.exports.base import About
     from regioncap.outputs.exports.items import read_items
 
-    services: Services = context.obj
+    client = client_of(context)
     chosen = exports.get(format_)
-    job = catalogue.load(services.store, job_id)
-    items = _Counted(job, read_items(services.store, job, pictures=chosen.takes_pictures))
+    job = client.load(job_id)
+    items = _Counted(job, read_items(client.store, job, pictures=chosen.takes_pictures))
     about = About(job=job.job, title=job.name or f"Job {job.job}", created=job.created)
     exports.export(chosen, items, output, about)
     say(f"{items.count:,} of {job.records:,} records, {items.failed:,} failed")
@@ -74,21 +68,20 @@ class _Counted:
 
 def import_edits_command(
     context: typer.Context,
-    job_id: Annotated[str, typer.Argument(metavar="JOB", help="The job.")],
+    job_id: JobArgument,
     file: Annotated[
         Path, typer.Argument(help="Label Studio's JSON export, or edited results as JSON Lines.")
     ],
     by: Annotated[str | None, typer.Option(help="Who edited, where the file does not say.")] = None,
 ) -> None:
     """Bring corrected captions back as a new version of the results; the old one is kept."""
-    from regioncap.jobs import catalogue
     from regioncap.outputs import versions
     from regioncap.outputs.edits import read_edits
 
-    services: Services = context.obj
-    job = catalogue.load(services.store, job_id)
+    client = client_of(context)
+    job = client.load(job_id)
     edits = read_edits(file, job.job, by=by)
-    outcome = versions.apply_edits(services.store, job, edits)
+    outcome = versions.apply_edits(client.store, job, edits)
     if outcome.kept_as is None:
         say("every caption is as it was; nothing changed")
         return

@@ -9,19 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from producer import words
-from producer.context import Services, emit_json, say
+from producer.context import client_of, emit_json, say
 from producer.tables import show_table
 from regioncap.errors import UsageError
 
 if TYPE_CHECKING:
+    from regioncap.client import Client
     from regioncap.jobs.garbage import Rubbish
 
 _UNITS_S = {"h": 3600, "d": 86_400, "w": 7 * 86_400}
-
-
-def register(app: typer.Typer) -> None:
-    """Adds the command."""
-    app.command("gc")(gc_command)
 
 
 def gc_command(
@@ -37,15 +33,15 @@ def gc_command(
     from regioncap.job import now
     from regioncap.jobs.garbage import Search
 
-    services: Services = context.obj
-    search = Search(services.store, now(), _age(older_than), marked_only=marked)
+    client = client_of(context)
+    search = Search(client.store, now(), _age(older_than), marked_only=marked)
     found: list[Rubbish] = []
     for rubbish in search.run():
         found.append(rubbish)
         if as_json:
             emit_json(_fields(rubbish))
         if delete:
-            _delete(services, rubbish)
+            _delete(client, rubbish)
     if found and not as_json:
         show_table(("WHAT", "NAME", "OBJECTS", "SIZE", "SINCE"), map(_row, found))
     size = words.size(sum(rubbish.size_bytes for rubbish in found))
@@ -59,14 +55,14 @@ def _age(text: str) -> timedelta:
     return timedelta(seconds=int(match[1]) * _UNITS_S[match[2]])
 
 
-def _delete(services: Services, rubbish: Rubbish) -> None:
+def _delete(client: Client, rubbish: Rubbish) -> None:
     from regioncap.errors import QueueError
     from regioncap.services.progress import Progress
 
     rubbish.remove()
     if rubbish.kind == "job":
         try:
-            Progress(services.redis, rubbish.name).drop()
+            Progress(client.redis, rubbish.name).drop()
         except QueueError as error:
             say(f"the progress of {rubbish.name} stays in Redis: {error.message}")
 

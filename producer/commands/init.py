@@ -10,11 +10,6 @@ import typer
 from producer.context import emit, say
 
 
-def register(app: typer.Typer) -> None:
-    """Adds the command."""
-    app.command("init")(init_command)
-
-
 def init_command(
     folder: Annotated[Path, typer.Argument(help="Folder to start in; made if missing.")] = Path(),
 ) -> None:

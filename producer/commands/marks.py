@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from producer.context import Services, emit, say
+from producer.context import emit, say, settings_of
+from producer.options import setting_options
+from regioncap.files import open_input
 
 if TYPE_CHECKING:
     from PIL import Image
 
     from regioncap.records import InputRecord
+    from regioncap.settings import Settings
 
 _GAP_PX = 8
 
 
-def register(app: typer.Typer) -> None:
-    """Adds the command."""
-    app.command("marks")(marks_command)
-
-
+@setting_options("region_mode", "max_boxes", "box_format", mark_style="--style")
 def marks_command(
     context: typer.Context,
     file: Annotated[Path, typer.Argument(help="An image, or JSON Lines with --record.")],
@@ -33,21 +32,12 @@ def marks_command(
     record: Annotated[
         int | None, typer.Option(min=1, help="Line of FILE whose image is to be drawn.")
     ] = None,
-    style: Annotated[str | None, typer.Option("--style", help="How marks are drawn.")] = None,
-    region_mode: Annotated[
-        str | None, typer.Option(help="How regions are shown: marks, crop or marks+crop.")
-    ] = None,
-    max_boxes: Annotated[int | None, typer.Option(help="Most boxes in one picture.")] = None,
-    box_format: Annotated[
-        str | None, typer.Option(help="xywh, xyxy, xywh-normalized or xyxy-normalized.")
-    ] = None,
+    **flags: Any,
 ) -> None:
     """Draw what an engine would see of one image; several pictures come out side by side."""
-    services: Services = context.obj.with_flags(
-        mark_style=style, region_mode=region_mode, max_boxes=max_boxes, box_format=box_format
-    )
+    settings = settings_of(context, **flags)
     given = _record_of_line(file, record) if record else _record_of_image(file, boxes)
-    picture, prompts = _draw(services, given, file.parent)
+    picture, prompts = _draw(settings, given, file.parent)
     picture.save(output)
     for prompt in prompts:
         say(prompt)
@@ -67,16 +57,16 @@ def _record_of_image(file: Path, boxes: str | None) -> InputRecord:
 
 
 def _record_of_line(file: Path, line: int) -> InputRecord:
-    from regioncap.inputs.source import read_lines
+    from regioncap.inputs.lines import read_lines
 
-    with _open(file) as stream:
+    with open_input(file) as stream:
         for record in read_lines(stream):
             if record.line == line:
                 return record
     raise typer.BadParameter(f"{file} has no record in line {line}", param_hint="--record")
 
 
-def _draw(services: Services, record: InputRecord, root: Path) -> tuple[Image.Image, list[str]]:
+def _draw(settings: Settings, record: InputRecord, root: Path) -> tuple[Image.Image, list[str]]:
     """The pictures of a record in one, and their prompts."""
     from regioncap.errors import RecordError
     from regioncap.job import Job, now
@@ -84,10 +74,9 @@ def _draw(services: Services, record: InputRecord, root: Path) -> tuple[Image.Im
     from regioncap.views.render import render_record
     from regioncap.views.view import Limits
 
-    settings = services.settings
     if record.error is not None:
         raise RecordError(record.error.message, code=record.error.code)
-    with _open(root / (record.image or "")) as stream:
+    with open_input(root / (record.image or "")) as stream:
         data = stream.read()
     job = Job(
         job="preview",
@@ -121,14 +110,3 @@ def _side_by_side(jpegs: list[bytes]) -> Image.Image:
         sheet.paste(picture, (left, 0))
         left += picture.width + _GAP_PX
     return sheet
-
-
-def _open(file: Path) -> BinaryIO:
-    from regioncap.errors import UsageError
-
-    try:
-        return file.open("rb")
-    except OSError as error:
-        raise UsageError(
-            f"{file} cannot be read: {error.strerror}", code="no-input-file"
-        ) from error

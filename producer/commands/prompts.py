@@ -12,15 +12,10 @@ from producer.context import emit
 if TYPE_CHECKING:
     from regioncap.views.prompts import Template
 
-app = typer.Typer(help="Show the prompt templates.", no_args_is_help=True)
+prompts = typer.Typer(help="Show the prompt templates.", no_args_is_help=True)
 
 
-def register(parent: typer.Typer) -> None:
-    """Adds the commands."""
-    parent.add_typer(app, name="prompts")
-
-
-@app.command("list")
+@prompts.command("list")
 def list_command(
     json: Annotated[bool, typer.Option("--json", help="JSON, one object a template.")] = False,
 ) -> None:
@@ -36,7 +31,7 @@ def list_command(
             emit(f"{name + default:22} {template.answer:5} {template.description}")
 
 
-@app.command("show")
+@prompts.command("show")
 def show_command(
     name: Annotated[str, typer.Argument(help="A template's name, or a TOML file of your own.")],
     count: Annotated[int, typer.Option(min=1, max=100, help="Regions in the example.")] = 3,

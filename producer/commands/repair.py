@@ -7,30 +7,22 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from producer import words
-from producer.context import Services, emit, say
+from producer.context import client_of, emit, say
+from producer.options import JobArgument
 
 if TYPE_CHECKING:
+    from regioncap.client import Client
     from regioncap.job import Job
     from regioncap.services.progress import Progress
-
-JobArgument = Annotated[str, typer.Argument(metavar="JOB", help="The job.")]
-
-
-def register(app: typer.Typer) -> None:
-    """Adds the commands."""
-    app.command("cancel")(cancel_command)
-    app.command("retry")(retry_command)
-    app.command("reconcile")(reconcile_command)
 
 
 def cancel_command(context: typer.Context, job_id: JobArgument) -> None:
     """Stop a job; what is done stays."""
-    from regioncap.jobs import catalogue
     from regioncap.jobs.cancel import cancel
 
-    services: Services = context.obj
-    job = catalogue.load(services.store, job_id)
-    say("cancelled" if cancel(services.store, job) else "it is finished already")
+    client = client_of(context)
+    job = client.load(job_id)
+    say("cancelled" if cancel(client.store, job) else "it is finished already")
 
 
 def retry_command(
@@ -44,12 +36,12 @@ def retry_command(
     from regioncap.jobs import catalogue, retry
     from regioncap.outputs.audit import flagged_indices
 
-    services: Services = context.obj
-    job = catalogue.load(services.store, job_id)
-    chosen = flagged_indices(services.store, job) if flagged else set()
-    before = catalogue.find_success(services.store, job.job)
-    again = retry.begin(services.store, _progress(services, job), job, chosen)
-    services.sender.render(job, sorted(again))
+    client = client_of(context)
+    job = client.load(job_id)
+    chosen = flagged_indices(client.store, job) if flagged else set()
+    before = catalogue.find_success(client.store, job.job)
+    again = retry.begin(client.store, _progress(client, job), job, chosen)
+    client.sender.render(job, sorted(again))
     failed = sum(len(shard.indices) for shard in again.values())
     if before and before.counts["failed"] > failed:
         stay = words.count(before.counts["failed"] - failed, "failed record")
@@ -66,30 +58,24 @@ def reconcile_command(
     job_id: Annotated[str | None, typer.Argument(metavar="JOB", help="One job.")] = None,
 ) -> None:
     """Rebuild the queue and the progress from the object store alone."""
-    from regioncap import keys
-    from regioncap.errors import NewerFormatError, NotFoundError
     from regioncap.jobs import catalogue
     from regioncap.jobs.reconcile import reconcile
 
-    services: Services = context.obj
-    open_keys = services.store.list_keys(keys.OPEN)
-    ids = [job_id] if job_id else [key.removeprefix(keys.OPEN) for key in open_keys]
-    for each in ids:
-        try:
-            job = catalogue.load(services.store, each)
-        except (NotFoundError, NewerFormatError) as error:
-            if job_id:
-                raise
-            say(f"left out: {error}")  # being submitted, perhaps, or not ours to read
-            continue
-        done = reconcile(services.store, _progress(services, job), services.sender, job)
+    client = client_of(context)
+    if job_id:
+        jobs = iter([client.load(job_id)])
+    else:  # those left out are being submitted, perhaps, or not ours to read
+        ids = catalogue.open_ids(client.store)
+        jobs = catalogue.load_each(client.store, ids, lambda _, error: say(f"left out: {error}"))
+    for job in jobs:
+        done = reconcile(client.store, _progress(client, job), client.sender, job)
         emit(
-            f"{each}  {done.state}  {len(done.render)} shards to render, "
+            f"{job.job}  {done.state}  {len(done.render)} shards to render, "
             f"{len(done.caption)} to caption"
         )
 
 
-def _progress(services: Services, job: Job) -> Progress:
+def _progress(client: Client, job: Job) -> Progress:
     from regioncap.services.progress import Progress
 
-    return Progress(services.redis, job.job)
+    return Progress(client.redis, job.job)

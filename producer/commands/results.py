@@ -12,27 +12,23 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 
-from producer.context import Services, on_terminal, say
+from producer.context import client_of, on_terminal, say
 from producer.files import atomic_file
+from producer.options import JobArgument
 from producer.tables import show_table
 
 if TYPE_CHECKING:
+    from regioncap.client import Client
     from regioncap.job import Job
-    from regioncap.jobs.status import JobStatus
 
 _POLL_S = 1.0
 #: Rows that a terminal is given; files and pipes get all.
 _ROWS = 30
 
 
-def register(app: typer.Typer) -> None:
-    """Adds the command."""
-    app.command("results")(results_command)
-
-
 def results_command(
     context: typer.Context,
-    job_id: Annotated[str, typer.Argument(metavar="JOB", help="The job.")],
+    job_id: JobArgument,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="File to write [stdout].")
     ] = None,
@@ -48,21 +44,19 @@ def results_command(
     ] = False,
 ) -> None:
     """Bring the results so far: a table on a terminal, else JSON Lines in input order."""
-    from regioncap.jobs import catalogue
-
-    services: Services = context.obj
-    job = catalogue.load(services.store, job_id)
+    client = client_of(context)
+    job = client.load(job_id)
     code = 0
     if output is None and not json and not follow and on_terminal():
-        done, bad = _show(services, job, only_failed=failed)
+        done, bad = _show(client, job, only_failed=failed)
     else:
-        done, bad = fetch_results(services, job, output, only_failed=failed, follow=follow)
+        done, bad = fetch_results(client, job, output, only_failed=failed, follow=follow)
     if follow:
         from producer.commands.watch import exit_code
 
-        code = exit_code(_status(services, job))
+        code = exit_code(client.status_of(job))
     if images is not None:
-        fetch_images(services, job, images)
+        fetch_images(client, job, images)
     say(f"{done:,} of {job.records:,} records, {bad:,} failed")
     if done < job.records and not follow:
         say(f"the job is not finished; watch it: regioncap watch {job.job}")
@@ -70,7 +64,7 @@ def results_command(
 
 
 def fetch_results(
-    services: Services,
+    client: Client,
     job: Job,
     output: Path | None,
     *,
@@ -82,7 +76,7 @@ def fetch_results(
 
     done = failed = 0
     with _stream(output) as stream:
-        for part in _parts(services, job, follow=follow):
+        for part in _parts(client, job, follow=follow):
             stream.write(_failed_lines(part) if only_failed else part)
             stream.flush()
             counts = summarize(part)["counts"]
@@ -99,25 +93,19 @@ def _stream(output: Path | None) -> Iterator[BinaryIO]:
             yield file
 
 
-def _parts(services: Services, job: Job, *, follow: bool) -> Iterator[bytes]:
+def _parts(client: Client, job: Job, *, follow: bool) -> Iterator[bytes]:
     from regioncap.jobs.results import follow_parts, read_parts
 
     if follow:
         found = follow_parts(
-            services.store,
+            client.store,
             job,
-            ended=lambda: _status(services, job).ended,
+            ended=lambda: client.status_of(job).ended,
             pause=lambda: time.sleep(_POLL_S),
         )
     else:
-        found = read_parts(services.store, job)
+        found = read_parts(client.store, job)
     return (part for _, part in found)
-
-
-def _status(services: Services, job: Job) -> JobStatus:
-    from regioncap.jobs.status import job_status
-
-    return job_status(services.store, services.redis, job)
 
 
 def _failed_lines(part: bytes) -> bytes:
@@ -127,17 +115,16 @@ def _failed_lines(part: bytes) -> bytes:
     return b"".join(line for line in lines if json.loads(line)["error"] is not None)
 
 
-def _show(services: Services, job: Job, *, only_failed: bool) -> tuple[int, int]:
+def _show(client: Client, job: Job, *, only_failed: bool) -> tuple[int, int]:
     """Shows the first records as a table; returns what was found, as `fetch_results`."""
-    from regioncap.jobs.results import parse_part, read_parts
+    from regioncap.jobs import results
 
     rows: list[tuple[str, ...]] = []
     done = failed = 0
-    for _, part in read_parts(services.store, job):
-        for record in parse_part(part):
-            done, failed = done + 1, failed + (record["error"] is not None)
-            if len(rows) <= _ROWS and (record["error"] or not only_failed):
-                rows += _rows(record)
+    for record in results.read(client.store, job):
+        done, failed = done + 1, failed + (record["error"] is not None)
+        if len(rows) <= _ROWS and (record["error"] or not only_failed):
+            rows += _rows(record)
     if rows:
         show_table(("LINE", "IMAGE", "REGION", "CAPTION"), rows[:_ROWS])
     if len(rows) > _ROWS:
@@ -160,28 +147,24 @@ def _tail(text: str, longest: int = 32) -> str:
     return text if len(text) <= longest else "…" + text[1 - longest :]
 
 
-def fetch_images(services: Services, job: Job, folder: Path) -> int:
+def fetch_images(client: Client, job: Job, folder: Path) -> int:
     """Brings the pictures that the engine saw in the results so far; returns how many."""
-    from regioncap.jobs.results import parse_part, read_parts
+    from regioncap.errors import NotFoundError
+    from regioncap.jobs import results
     from regioncap.parallel import map_ahead
-    from regioncap.services.store import parse_s3_uri
 
     folder.mkdir(parents=True, exist_ok=True)
 
     def bring(uri: str) -> bool:
-        key = parse_s3_uri(uri)[1]
-        data = services.store.find(key)
-        if data is not None:
-            with atomic_file(folder / Path(key).name) as file:
-                file.write(data)
-        return data is not None
+        try:
+            data = client.store.get_uri(uri)
+        except NotFoundError:
+            return False
+        with atomic_file(folder / Path(uri).name) as file:
+            file.write(data)
+        return True
 
-    uris = (
-        uri
-        for _, part in read_parts(services.store, job)
-        for record in parse_part(part)
-        for uri in record["pictures"]
-    )
+    uris = (uri for record in results.read(client.store, job) for uri in record["pictures"])
     brought = Counter(map_ahead(bring, uris))
     if gone := brought[False]:
         say(f"{gone:,} marked pictures are not in the store any more")

@@ -3,37 +3,35 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from producer.context import Services, say
+from producer.context import client_of, say
+
+if TYPE_CHECKING:
+    from regioncap.client import Client
 
 
-def register(app: typer.Typer) -> None:
-    """Adds the command."""
-    app.command("setup")(setup)
-
-
-def setup(
+def setup_command(
     context: typer.Context,
     timeout: Annotated[float, typer.Option(help="Seconds to wait for the store.")] = 60.0,
 ) -> None:
     """Make the bucket, once the store takes objects; does nothing that is done already."""
-    services: Services = context.obj
-    _wait(services, time.monotonic() + timeout)
-    say(f"bucket {services.store.bucket} at {services.store.endpoint} is ready")
+    client = client_of(context)
+    _wait(client, time.monotonic() + timeout)
+    say(f"bucket {client.store.bucket} at {client.store.endpoint} is ready")
 
 
-def _wait(services: Services, deadline: float) -> None:
+def _wait(client: Client, deadline: float) -> None:
     from regioncap.errors import StoreError
 
     while True:
         try:
-            services.store.ensure_bucket()
+            client.store.ensure_bucket()
             # A gateway answers before the servers behind it have room; only a write tells.
-            services.store.put(_PROBE_KEY, b"ready")
-            services.store.delete(_PROBE_KEY)
+            client.store.put(_PROBE_KEY, b"ready")
+            client.store.delete(_PROBE_KEY)
         except StoreError:
             if time.monotonic() > deadline:
                 raise

@@ -10,39 +10,31 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from producer.context import Services, emit, say, talk
+from producer.context import client_of, emit, say, settings_of, talk
+from producer.options import setting_options
 
 if TYPE_CHECKING:
     from regioncap.local.stack import LocalStack
+    from regioncap.settings import Settings
 
 
-def register(app: typer.Typer) -> None:
-    """Adds the commands."""
-    app.command("demo")(demo_command)
-    app.command("up")(up_command)
-    app.command("down")(down_command)
-
-
+@setting_options("engine", "model")
 def up_command(
     context: typer.Context,
     render_workers: Annotated[int, typer.Option(help="Render workers.", min=0)] = 1,
     caption_workers: Annotated[int, typer.Option(help="Caption workers.", min=0)] = 1,
-    engine: Annotated[
-        str | None, typer.Option(help="What captions; baseline needs no model.")
-    ] = None,
-    model: Annotated[str | None, typer.Option(help="Model folder or hub name.")] = None,
+    **flags: Any,
 ) -> None:
     """Run Redis, the S3 store and workers here, until Ctrl-C."""
     from regioncap.settings import STACK_FOLDER
 
-    services: Services = context.obj
     with _stack(STACK_FOLDER) as stack:
-        services = services.with_flags(engine=engine, model=model, **stack.settings())
-        start_workers(stack, services, render_workers, caption_workers)
+        settings = settings_of(context, **flags, **stack.settings())
+        start_workers(stack, settings, render_workers, caption_workers)
         say(f"up; data and logs in {STACK_FOLDER}/; in another terminal of this folder:")
         say("  regioncap submit my.jsonl")
         _wait_until_stopped(stack)
@@ -66,15 +58,13 @@ def down_command() -> None:
     say("down")
 
 
+@setting_options("engine", "model")
 def demo_command(
     context: typer.Context,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write.")] = Path(
         "demo-out"
     ),
-    engine: Annotated[
-        str | None, typer.Option(help="What captions; baseline needs no model.")
-    ] = None,
-    model: Annotated[str | None, typer.Option(help="Model folder or hub name.")] = None,
+    **flags: Any,
 ) -> None:
     """Caption the example photographs with a stack of its own, and leave what comes out."""
     from producer.commands.results import fetch_images, fetch_results
@@ -86,13 +76,13 @@ def demo_command(
     started = time.monotonic()
     output.mkdir(parents=True, exist_ok=True)
     with _scratch() as folder, _stack(folder) as stack:
-        services = context.obj.with_flags(engine=engine, model=model, **stack.settings())
-        start_workers(stack, services, render_workers=1, caption_workers=1)
-        job = submit_file(services, examples.photos_jsonl(), name="demo")
-        status = follow_job(services, job)
-        fetch_results(services, job, output / "results.jsonl")
-        fetch_images(services, job, output / "marked")
-        write_page(services, job.job, output / "gallery.html")
+        client = client_of(context, **flags, **stack.settings())
+        start_workers(stack, client.settings, render_workers=1, caption_workers=1)
+        job = submit_file(client, examples.photos_jsonl(), name="demo")
+        status = follow_job(client, job)
+        fetch_results(client, job, output / "results.jsonl")
+        fetch_images(client, job, output / "marked")
+        write_page(client, job.job, output / "gallery.html")
     say(f"done in {time.monotonic() - started:.0f} s; open {output / 'gallery.html'} in a browser:")
     for name in ("gallery.html", "results.jsonl", "marked"):
         emit(str(output / name))
@@ -152,13 +142,13 @@ def _stack(folder: Path) -> Iterator[LocalStack]:
 
 
 def start_workers(
-    stack: LocalStack, services: Services, render_workers: int, caption_workers: int
+    stack: LocalStack, settings: Settings, render_workers: int, caption_workers: int
 ) -> None:
     """Starts workers as children of the stack and waits until they serve."""
     from regioncap.local import workers
 
     with talk.status("starting workers"):
-        workers.start_workers(stack, services.settings, render_workers, caption_workers)
+        workers.start_workers(stack, settings, render_workers, caption_workers)
 
 
 def _wait_until_stopped(stack: LocalStack) -> None:

@@ -7,17 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from producer import words
-from producer.context import Services, emit_model, say
+from producer.context import client_of, emit_model, say
 from producer.tables import show_facts, show_table
 
 if TYPE_CHECKING:
     from regioncap.job import Job
     from regioncap.jobs.status import JobStatus
-
-
-def register(app: typer.Typer) -> None:
-    """Adds the command."""
-    app.command("status")(status_command)
 
 
 def status_command(
@@ -29,12 +24,12 @@ def status_command(
     """Show how far a job is, or the recent jobs."""
     from regioncap.jobs import catalogue
 
-    services: Services = context.obj
+    client = client_of(context)
     if job_id:
-        found = [catalogue.load(services.store, job_id)]
+        found = [client.load(job_id)]
     else:
-        found = catalogue.recent(services.store, limit, lambda error: say(f"left out: {error}"))
-    statuses = [_status(services, job) for job in found]
+        found = catalogue.recent(client.store, limit, lambda error: say(f"left out: {error}"))
+    statuses = [client.status_of(job) for job in found]
     if json:
         for status in statuses:
             emit_model(status)
@@ -44,12 +39,6 @@ def status_command(
         show_table(_COLUMNS, [_row(status) for status in statuses])
     else:
         say("no jobs yet; submit one: regioncap submit my.jsonl")
-
-
-def _status(services: Services, job: Job) -> JobStatus:
-    from regioncap.jobs.status import job_status
-
-    return job_status(services.store, services.redis, job)
 
 
 _COLUMNS = ("JOB", "STATE", "RECORDS", "DONE", "FAILED", "CREATED", "NAME")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from producer.context import Services, emit_model
+from producer.context import client_of, emit_model
 from producer.words import count, span
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from producer.fleet import Fleet, WorkerView
+    from regioncap.client import Client
 
 #: Characters in a line that goes to a file or a pipe.
 _WIDE = 160
@@ -23,12 +24,7 @@ _WIDE = 160
 _ROOMY = 100
 
 
-def register(app: typer.Typer) -> None:
-    """Adds the command."""
-    app.command("top")(top)
-
-
-def top(
+def top_command(
     context: typer.Context,
     once: Annotated[bool, typer.Option("--once", help="Look once and end.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="A JSON object for each look.")] = False,
@@ -37,12 +33,12 @@ def top(
     """Show the workers, the queues and the jobs under way, until Ctrl-C."""
     from producer.fleet import look
 
-    services: Services = context.obj
+    client = client_of(context)
     if as_json:
-        emit_model(look(services.store, services.redis))
+        emit_model(look(client.store, client.redis))
         while not once:
             time.sleep(interval)
-            emit_model(look(services.store, services.redis))
+            emit_model(look(client.store, client.redis))
         return
     if once or not sys.stdout.isatty():
         from rich.console import Console
@@ -50,12 +46,12 @@ def top(
         # Without a terminal there is no width to keep to.
         width = None if sys.stdout.isatty() else _WIDE
         console = Console(highlight=False, width=width)
-        console.print(_board(look(services.store, services.redis), console.width))
+        console.print(_board(look(client.store, client.redis), console.width))
         return
-    _live(services, interval)
+    _live(client, interval)
 
 
-def _live(services: Services, interval: float) -> None:
+def _live(client: Client, interval: float) -> None:
     from rich.console import Console
     from rich.live import Live
 
@@ -63,12 +59,12 @@ def _live(services: Services, interval: float) -> None:
     from regioncap.errors import ServiceError
 
     console = Console(highlight=False)
-    shown = _board(look(services.store, services.redis), console.width)
+    shown = _board(look(client.store, client.redis), console.width)
     with Live(shown, console=console, screen=True, auto_refresh=False) as live:
         while True:
             time.sleep(interval)
             try:
-                shown = _board(look(services.store, services.redis), console.width)
+                shown = _board(look(client.store, client.redis), console.width)
             except ServiceError as error:
                 # What was seen last stays, with a word on why it is old.
                 live.update(_aside(shown, f"{error.message}; trying again"), refresh=True)

@@ -6,13 +6,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from producer import words
-from producer.context import Services, emit, emit_json, say
+from producer.context import emit, emit_json, say, settings_of
 from producer.meter import meter
+from producer.options import ImageRoot, setting_options
 
 if TYPE_CHECKING:
     from regioncap.inputs.validate import Checked, Totals
@@ -22,22 +23,13 @@ _EXIT_INVALID = 2
 _SHOWN = 20
 
 
-def register(app: typer.Typer) -> None:
-    """Adds the command."""
-    app.command("validate")(validate_command)
-
-
+@setting_options("box_format")
 def validate_command(
     context: typer.Context,
     files: Annotated[
         list[str], typer.Argument(metavar="FILE...", help="JSON Lines, pictures, folders, or -.")
     ],
-    image_root: Annotated[
-        Path | None, typer.Option(help="Folder that image paths are relative to [FILE's folder].")
-    ] = None,
-    box_format: Annotated[
-        str | None, typer.Option(help="xywh, xyxy, xywh-normalized or xyxy-normalized.")
-    ] = None,
+    image_root: ImageRoot = None,
     limit: Annotated[
         int | None,
         typer.Option(
@@ -47,10 +39,11 @@ def validate_command(
     json: Annotated[
         bool, typer.Option("--json", help="JSON, one object a problem, and last the totals.")
     ] = False,
+    **flags: Any,
 ) -> None:
     """Find every mistake in an input before it is submitted; needs no services."""
-    services: Services = context.obj.with_flags(box_format=box_format)
-    totals = check_files(files, services.settings, root=image_root, limit=limit, json=json)
+    settings = settings_of(context, **flags)
+    totals = check_files(files, settings, root=image_root, limit=limit, json=json)
     tell_totals(totals)
     if totals.problems:
         raise typer.Exit(_EXIT_INVALID)
@@ -92,12 +85,13 @@ def _checked(
     target: str, settings: Settings, root: Path | None, totals: Totals
 ) -> Iterator[Checked]:
     from regioncap.inputs.source import no_records, open_source
-    from regioncap.inputs.validate import Checker, check_records
+    from regioncap.inputs.validate import Checker
+    from regioncap.parallel import map_ahead
 
     before = totals.records
     with open_source(target, sys.stdin.buffer, root) as source, meter("checking", "records") as bar:
         checker = Checker(settings, source.root, source.name)
-        with closing(check_records(source.records, checker)) as stream:
+        with closing(map_ahead(checker.check, source.records)) as stream:
             for checked in stream:
                 totals.add(checked)
                 bar.show(source.fraction(), totals.records)

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from producer.context import Services, emit, say, talk
+from producer.context import client_of, emit, say, talk
+from producer.options import JobArgument
 
-
-def register(app: typer.Typer) -> None:
-    """Adds the command."""
-    app.command("view")(view_command)
+if TYPE_CHECKING:
+    from regioncap.client import Client
 
 
 def view_command(
     context: typer.Context,
-    job_id: Annotated[str, typer.Argument(metavar="JOB", help="The job.")],
+    job_id: JobArgument,
     output: Annotated[Path, typer.Option("--output", "-o", help="The page to write.")] = Path(
         "gallery.html"
     ),
@@ -27,26 +26,23 @@ def view_command(
     open_: Annotated[bool, typer.Option("--open", help="Show it in the browser.")] = False,
 ) -> None:
     """Make a page to look at the results: pictures, boxes and captions."""
-    count, records = write_page(context.obj, job_id, output, embed=embed)
+    count, records = write_page(client_of(context), job_id, output, embed=embed)
     say(f"{count:,} of {records:,} records")
     if open_ and typer.launch(output.absolute().as_uri()):
         say("there is no browser to show it in; open the page yourself")
     emit(str(output))
 
 
-def write_page(
-    services: Services, job_id: str, page: Path, *, embed: bool = False
-) -> tuple[int, int]:
+def write_page(client: Client, job_id: str, page: Path, *, embed: bool = False) -> tuple[int, int]:
     """Writes the gallery with a progress bar; returns how many records it has, and the job."""
     from rich.progress import Progress
 
-    from regioncap.jobs import catalogue
     from regioncap.outputs.gallery import write_view
 
-    job = catalogue.load(services.store, job_id)
+    job = client.load(job_id)
     with Progress(console=talk, disable=not talk.is_terminal, transient=True) as bar:
         task = bar.add_task("pictures", total=job.records)
         count = write_view(
-            services.store, job, page, embed=embed, on_record=lambda: bar.advance(task)
+            client.store, job, page, embed=embed, on_record=lambda: bar.advance(task)
         )
     return count, job.records

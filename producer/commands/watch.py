@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from producer.commands.status import summary_line
-from producer.context import Services, say, talk
+from producer.context import client_of, say, talk
+from producer.options import JobArgument
 
 if TYPE_CHECKING:
+    from regioncap.client import Client
     from regioncap.job import Job
     from regioncap.jobs.status import JobStatus
 
@@ -21,31 +23,24 @@ _EXIT_TIMED_OUT = 5
 _EXIT_CANCELLED = 7
 
 
-def register(app: typer.Typer) -> None:
-    """Adds the command."""
-    app.command("watch")(watch_command)
-
-
 def watch_command(
     context: typer.Context,
-    job_id: Annotated[str, typer.Argument(metavar="JOB", help="The job.")],
+    job_id: JobArgument,
     timeout: Annotated[
         float | None, typer.Option(help="Give up watching after so many seconds.", min=0)
     ] = None,
 ) -> None:
     """Watch a job until it ends; Ctrl-C leaves it running."""
-    from regioncap.jobs import catalogue
-
-    services: Services = context.obj
-    raise typer.Exit(watch_job(services, catalogue.load(services.store, job_id), timeout_s=timeout))
+    client = client_of(context)
+    raise typer.Exit(watch_job(client, client.load(job_id), timeout_s=timeout))
 
 
-def watch_job(services: Services, job: Job, timeout_s: float | None = None) -> int:
+def watch_job(client: Client, job: Job, timeout_s: float | None = None) -> int:
     """Shows progress until the job ends; returns the exit code that says how."""
-    tell_of_missing_workers(services, job)
+    tell_of_missing_workers(client, job)
     come_back = f"still running; come back with: regioncap watch {job.job}"
     try:
-        status = follow_job(services, job, timeout_s)
+        status = follow_job(client, job, timeout_s)
     except KeyboardInterrupt:
         say(come_back)
         raise
@@ -57,17 +52,16 @@ def watch_job(services: Services, job: Job, timeout_s: float | None = None) -> i
     return exit_code(status)
 
 
-def tell_of_missing_workers(services: Services, job: Job) -> None:
+def tell_of_missing_workers(client: Client, job: Job) -> None:
     """Says whom an unfinished job waits for, where nobody serves its queue."""
     from regioncap.errors import ServiceError
-    from regioncap.jobs.status import job_status
     from regioncap.services import presence
 
     queue = job.settings.queue
     try:
-        if job_status(services.store, services.redis, job).ended:
+        if client.status_of(job).ended:
             return
-        missing = presence.unserved(services.redis, queue)
+        missing = presence.unserved(client.redis, queue)
     except ServiceError:
         return  # what comes next says so
     for kind in missing:
@@ -83,9 +77,9 @@ def _say_next(status: JobStatus) -> None:
     say(f"gallery: regioncap view {status.job} --open")
 
 
-def follow_job(services: Services, job: Job, timeout_s: float | None = None) -> JobStatus:
+def follow_job(client: Client, job: Job, timeout_s: float | None = None) -> JobStatus:
     """Shows progress until the job ends or the time is over, and how far it came."""
-    status = _follow(services, job, timeout_s)
+    status = _follow(client, job, timeout_s)
     say(summary_line(status))
     return status
 
@@ -97,30 +91,23 @@ def exit_code(status: JobStatus) -> int:
     return _EXIT_FAILED_RECORDS if status.failed else 0
 
 
-def _follow(services: Services, job: Job, timeout_s: float | None) -> JobStatus:
+def _follow(client: Client, job: Job, timeout_s: float | None) -> JobStatus:
     from rich.live import Live
 
     from producer.board import Board
     from producer.last_failure import LastFailure
-    from regioncap.jobs.status import job_status, pause_s
     from regioncap.services.progress import Progress
 
     board = Board(job)
-    failure = LastFailure(services.store, Progress(services.redis, job.job), job)
-    began = time.monotonic()
-    deadline = None if timeout_s is None else began + timeout_s
-    next_line = began + _LINE_EVERY_S
-    terminal = talk.is_terminal
+    failure = LastFailure(client.store, Progress(client.redis, job.job), job)
+    next_line = time.monotonic() + _LINE_EVERY_S
     with Live(console=talk, transient=True, auto_refresh=False) as live:
-        while True:
+        for status in client.follow(job, timeout_s=timeout_s):
             now = time.monotonic()
-            status = job_status(services.store, services.redis, job)
             board.see(now, status, failure.look(status.failed))
-            if status.ended or (deadline is not None and now >= deadline):
-                return status
-            if terminal:
+            if talk.is_terminal:
                 live.update(board.view(), refresh=True)
-            elif now >= next_line:
+            elif now >= next_line and not status.ended:
                 say("  ".join([summary_line(status), *board.speeds(), board.left()]).rstrip())
                 next_line = now + _LINE_EVERY_S
-            time.sleep(pause_s(now - began))
+    return status

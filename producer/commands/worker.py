@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from producer.context import Services
+from producer.options import setting_options
 
 worker = typer.Typer(help="Run a worker.", no_args_is_help=True)
-
-
-def register(app: typer.Typer) -> None:
-    """Adds the commands."""
-    app.add_typer(worker, name="worker")
 
 
 @worker.command("render")
@@ -27,27 +22,24 @@ def render_command(
     from regioncap.local.workers import celery_command
 
     command = celery_command("render", ["-Q", "render"])
-    _run(command, context.obj.with_flags(concurrency=concurrency))
+    _run(command, context.obj | {"concurrency": concurrency})
 
 
 @worker.command("caption")
+@setting_options("engine", "model")
 def caption_command(
     context: typer.Context,
     queue: Annotated[str | None, typer.Option(help="Queue to serve.")] = None,
-    engine: Annotated[
-        str | None, typer.Option(help="What captions; baseline needs no model.")
-    ] = None,
-    model: Annotated[str | None, typer.Option(help="Model folder or hub name.")] = None,
     concurrency: Annotated[int | None, typer.Option(help="Shards in hand.")] = None,
+    **flags: Any,
 ) -> None:
     """Caption regions: one process per GPU."""
     from regioncap.local.workers import celery_command
+    from regioncap.settings import load_settings
 
-    services: Services = context.obj.with_flags(
-        queue=queue, engine=engine, model=model, concurrency=concurrency
-    )
-    queues = ["-Q", services.settings.queue]
-    _run(celery_command("caption", [*queues, "-P", "threads"]), services)
+    flags |= context.obj | {"queue": queue, "concurrency": concurrency}
+    queues = ["-Q", load_settings(**flags).queue]
+    _run(celery_command("caption", [*queues, "-P", "threads"]), flags)
 
 
 @worker.command("janitor")
@@ -56,10 +48,11 @@ def janitor_command(context: typer.Context) -> None:
     _run([sys.executable, "-m", "workers.janitor"], context.obj)
 
 
-def _run(command: list[str], services: Services) -> None:
-    given = {name: value for name, value in services.flags.items() if value is not None}
+def _run(command: list[str], flags: dict[str, Any]) -> None:
     environment = os.environ | {
-        f"REGIONCAP_{name.upper()}": str(value) for name, value in given.items()
+        f"REGIONCAP_{name.upper()}": str(value)
+        for name, value in flags.items()
+        if value is not None
     }
     # In place of this process: signals then reach the worker itself.
     os.execve(command[0], command, environment)  # noqa: S606  # our own command

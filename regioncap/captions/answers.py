@@ -10,23 +10,32 @@ Rules where an answer leaves room:
 - Text is never given to a region by its position alone: an answer that names no region is no
   caption unless one region was asked for. A wrong caption costs more than asking again.
 - Remarks before the first region, and from a line like "Overall, ..." after the last, go.
-- Where the text was cut off, the last region in it has no caption; those before it have.
+- Where the text was cut off, the last region in it has no caption; those before it have. A text
+  of more than `MAX_CHARS` is cut off there.
+
+A model that runs wild may write anything, as often as its longest answer allows: reading takes time
+linear in the length of the text, whatever it is. To that end the text is squeezed first, and no
+pattern has two pieces that may share a run of characters.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from regioncap.captions.json_answers import json_captions
 from regioncap.captions.markdown import BULLET, without_markdown
 from regioncap.captions.refusals import is_refusal
-from regioncap.captions.region_names import segments
-from regioncap.captions.texts import fold, printable
+from regioncap.captions.region_names import Segment, segments
+from regioncap.captions.texts import fold, printable, squeeze
 
 Status = Literal["ok", "refused", "missing", "invalid"]
+
+#: As much as the longest answer that can be asked for has, 32,768 tokens of English; white space
+#: beyond a character between two words does not count.
+MAX_CHARS = 131_072
 
 CUT_OFF = "cut off"
 EMPTY = "empty"
@@ -53,29 +62,31 @@ class _Found:
     cut: set[int] = field(default_factory=set)
 
 
-_THOUGHT = re.compile(r"<think>.*?(?:</think>|\Z)|\A(?:(?!<think>).)*?</think>", re.DOTALL)
-_JSON_START = re.compile(r"\s*(?:```\w*\s*)?(?:\{|\[\s*[\[{\"])")
+_JSON_START = re.compile(r"(?:```\w*+\s?)?(?:\{|\[\s?[\[{\"])")
 _CHATTER = re.compile(
-    r"\A\W*(?:sure|certainly|of course|okay|ok|here(?:'s| is| are)|the following|below"
+    r"\W*+(?:sure|certainly|of course|okay|ok|here(?:'s| is| are)|the following|below"
     r"|好的|当然|以下|natürlich|hier ist|bien sûr|voici|claro|aquí)\b"
-    r"[^\n]{0,200}[:：]\s*\n\s*(?=\S)",
+    r"[^\n]{0,200}[:：]\n",
     re.IGNORECASE,
 )
 _CLOSING = re.compile(
-    r"\n\s*(?:overall\b|in (?:summary|conclusion|total)\b|to summari[sz]e|together,|both regions"
+    r"\n ?(?:overall\b|in (?:summary|conclusion|total)\b|to summari[sz]e|together,|both regions"
     r"|all (?:of )?(?:the|these) (?:marked )?regions|(?:these|the above) (?:descriptions|regions)"
     r"|(?:please )?note\b[: ]|please\b|let me know|i hope|hope this|feel free"
     r"|if you (?:need|have|want)|the (?:overall|entire|whole) (?:image|picture|scene)"
     r"|总的来说|总体|总之|综上|整体|请注意|如果您|insgesamt"
-    r"|zusammenfassend|dans l'ensemble|en résumé|en resumen|en general|в целом|全体的に)"
-    r"[\s\S]*\Z",
+    r"|zusammenfassend|dans l'ensemble|en résumé|en resumen|en general|в целом|全体的に)",
     re.IGNORECASE,
 )
-_TITLE = re.compile(r"\A([^\n.!?。:;,]{1,40})\n+(?=[A-Z\u00c0-\u00de])")
-_LABEL = re.compile(r"\A(?:caption|description|answer|描述|内容|beschreibung)\s*[:：]\s*", re.I)
+_TITLE = re.compile(r"\A([^\n.!?。:;,]{1,40})\n(?=[A-Z\u00c0-\u00de])")
+_LABEL = re.compile(r"\A(?:caption|description|answer|描述|内容|beschreibung)\s?[:：]\s?", re.I)
 _LOOSE_START = re.compile(r"\A[\s:：,，、;；.\-–—=|*•>)\]]+(?<!\.\.\.)")
-_LOOSE_END = re.compile(r"(?:\n\s*(?:•|\(?\d{1,3}[.):])\s*|[\s,，、;；:：\-–—=|*•<(\[]+)\Z")
-_LIST_NUMBER = re.compile(r"\A\(?\d{1,3}[.):、]\s+")
+_LOOSE_END = " \n,，、;；:：-–—=|*•<(["
+_LIST_NUMBER = re.compile(r"\A\(?\d{1,3}[.):、]\s")
+_EMPTY_ITEM = re.compile(r"\(?\d{1,3}[.):]")
+_TAG_AT_END = re.compile(r"\s?[<\[(](?:/\s?)?region\s?(\d{1,4})\s?[>\])]\s?\Z", re.I)
+_TAG_CHARS = 20
+_ITEMS = re.compile(rf"([.!?;:,。；：，]?)\n{BULLET}")
 _QUOTED = re.compile(r"\A([\"“«「『])(.*)([\"”»」』][.。]?)\Z", re.DOTALL)
 _PLACEHOLDER = re.compile(
     r"n/?a|none|null|nil|unknown|empty|tbd|<?caption>?|无|暂无", re.IGNORECASE
@@ -97,8 +108,9 @@ def parse(
         An entry for each region asked for, in the order asked, and for no other.
     """
     wanted = list(dict.fromkeys(numbers))
-    cut = finish_reason != "stop"
-    body = _THOUGHT.sub("", printable(text)).strip()
+    text = squeeze(text)
+    cut = finish_reason != "stop" or len(text) > MAX_CHARS
+    body = squeeze(_without_thoughts(printable(text[:MAX_CHARS])))
     readers = [_from_text, _from_json]
     if json or _JSON_START.match(body):
         readers.reverse()
@@ -108,14 +120,28 @@ def parse(
         if found.texts or found.cut:
             break
     refused = is_refusal(body)
-    return {number: _verdict(number, found, refused) for number in wanted}
+    texts = {number: _without_own_tag(text, number) for number, text in found.texts.items()}
+    # Regions may share a text; it is read once.
+    verdicts = {text: _verdict(text) for text in set(texts.values())}
+    return {
+        number: verdicts[texts[number]]
+        if number in texts
+        else _without_text(number, found, refused)
+        for number in wanted
+    }
 
 
-def _verdict(number: int, found: _Found, refused: bool) -> RegionAnswer:
-    text = found.texts.get(number)
-    if text is None:
-        return _without_text(number, found, refused)
-    caption = _caption(text, number)
+def _without_thoughts(text: str) -> str:
+    """Without what stands between think tags, also where the first or the last one is missing."""
+    before, closing, after = text.partition("</think>")
+    if closing and "<think>" not in before:
+        text = after
+    said, *thoughts = text.split("<think>")
+    return said + "".join(thought.partition("</think>")[2] for thought in thoughts)
+
+
+def _verdict(text: str) -> RegionAnswer:
+    caption = _caption(text)
     if is_refusal(text):
         return RegionAnswer("refused", why=REFUSED)
     if not caption:
@@ -144,43 +170,41 @@ def _from_json(body: str, wanted: list[int], cut: bool) -> _Found:
 
 def _own(text: str, number: int) -> str:
     """A value's text without the name of its region, if it begins with that."""
-    text = without_markdown(printable(text))
+    text = squeeze(without_markdown(text))
     parts = segments(text, [number])
-    if parts and parts[0].numbers == (number,) and text.strip().endswith(parts[0].text.strip()):
+    if parts and parts[0].numbers == (number,) and text.endswith(parts[0].text):
         return parts[0].text
     return text
 
 
 def _from_text(body: str, wanted: list[int], cut: bool) -> _Found:
-    text = without_markdown(body).strip()
+    text = squeeze(without_markdown(body))
     parts = segments(text, wanted)
     numbers = {number for part in parts for number in part.numbers}
     named = any(not part.listed for part in parts)
     if len(wanted) == 1 and not named and wanted[0] not in numbers:
         return _lone(text, wanted[0], cut)
-    found = _Found()
-    previous: tuple[int, ...] = ()
-    for i, part in enumerate(parts):
-        last = i == len(parts) - 1
-        if last and cut:
-            found.cut.update(part.numbers)
-            break
-        own = _CLOSING.sub("", part.text) if last else part.text
-        for number in part.numbers:
-            _add(found.texts, number, own, follows=number in previous)
-        previous = part.numbers or previous
-    found.cut -= {number for number, own in found.texts.items() if own.strip()}
-    found.texts = {n: found.texts[n] for n in wanted if n in found.texts and n not in found.cut}
-    return found
+    if parts and not cut:
+        parts[-1] = replace(parts[-1], text=_without_closing(parts[-1].text))
+    texts = _by_region(parts[:-1] if cut else parts, set(wanted))
+    broken = {*parts[-1].numbers} if parts and cut else set()
+    broken -= {number for number, own in texts.items() if own}
+    return _Found({n: texts[n] for n in wanted if n in texts and n not in broken}, broken)
 
 
-def _add(texts: dict[int, str], number: int, own: str, *, follows: bool) -> None:
-    """Keeps a region's first words, and those that follow them at once and say more."""
-    known = texts.get(number, "").strip()
-    if not known:
-        texts[number] = own
-    elif follows and fold(own) not in fold(known):
-        texts[number] = f"{known}\n{_caption(own, number)}"
+def _by_region(parts: Sequence[Segment], wanted: set[int]) -> dict[int, str]:
+    """Each region's first words, and those that follow them at once and say more."""
+    said: dict[int, dict[str, str]] = {}
+    previous: frozenset[int] = frozenset()
+    for part in parts:
+        own = fold(part.text)
+        for number in wanted.intersection(part.numbers):
+            known = said.setdefault(number, {})
+            last = next(reversed(known), "")
+            if own not in known and own not in last and (not known or number in previous):
+                known[own] = _caption(part.text) if known else part.text.strip()
+        previous = frozenset(part.numbers) or previous
+    return {number: "\n".join(known.values()) for number, known in said.items()}
 
 
 def _lone(text: str, number: int, cut: bool) -> _Found:
@@ -189,20 +213,38 @@ def _lone(text: str, number: int, cut: bool) -> _Found:
         return _Found()
     if cut:
         return _Found(cut={number})
-    own = _CLOSING.sub("", _CHATTER.sub("", text))
-    return _Found({number: _LIST_NUMBER.sub("", own.removeprefix(BULLET))})
+    chatter = _CHATTER.match(text)
+    own = _without_closing(text[chatter.end() :] if chatter else text)
+    return _Found({number: _LIST_NUMBER.sub("", own.strip().removeprefix(BULLET))})
 
 
-def _caption(text: str, number: int) -> str:
+def _without_closing(text: str) -> str:
+    closing = _CLOSING.search(text)
+    return text[: closing.start()] if closing else text
+
+
+def _without_own_tag(text: str, number: int) -> str:
+    """Without the region's own tag at the end: "A cat (region1)"."""
+    tag = _TAG_AT_END.search(text, max(0, len(text) - _TAG_CHARS))
+    return text[: tag.start()] if tag and int(tag[1]) == number else text
+
+
+def _caption(text: str) -> str:
     """One clean line of a region's text."""
     text = _LABEL.sub("", _LOOSE_START.sub("", text.strip()))
-    text = re.sub(rf"\s*[<\[(]/?\s*region\s*{number}\s*[>\])]\s*\Z", "", text, flags=re.I)
-    text = _LOOSE_END.sub("", text)
-    text = _TITLE.sub(r"\1. ", text)
-    text = re.sub(rf"([.!?;:,。；：，]?)\s*\n\s*{BULLET}", _joint, text)
+    text = _TITLE.sub(r"\1. ", _without_loose_end(text))
+    text = _ITEMS.sub(_joint, text)
     if quoted := _QUOTED.match(text):
         text = quoted[2]
     return _capitalized(fold(text))
+
+
+def _without_loose_end(text: str) -> str:
+    """Without separators at the end, and without a list item that says nothing."""
+    before, line_end, last = text.rstrip().rpartition("\n")
+    if line_end and _EMPTY_ITEM.fullmatch(last.strip()):
+        text = before
+    return text.rstrip(_LOOSE_END)
 
 
 def _joint(match: re.Match[str]) -> str:

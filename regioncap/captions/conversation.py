@@ -5,7 +5,7 @@ first in the same picture, which an engine with a prefix cache knows already, an
 it, in which it cannot be mistaken for another.
 
 No I/O but the engine's and the caller's. Each record goes its own way and waits for none of its
-neighbours; all requests of all records are in the engine together.
+neighbours; all requests of all records are in the engine together, and its loop is kept free.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from regioncap.captions import answers
+from regioncap.captions.answers import RegionAnswer
 from regioncap.engines.base import Answer, CaptionRequest, Engine, RegionView, Sampling
 from regioncap.errors import RecordError, RequestError
 from regioncap.job import Job
@@ -86,6 +87,18 @@ class _Question:
     attempt: int = 0
 
 
+def _read(question: _Question, reply: Answer | RequestError) -> dict[int, RegionAnswer]:
+    """What a reply says of the regions asked for; nothing if it is an error."""
+    if isinstance(reply, RequestError):
+        return {}
+    return answers.parse(
+        reply.text,
+        question.numbers,
+        finish_reason=reply.finish_reason,
+        json=question.prompt.answer_schema is not None,
+    )
+
+
 class _Conversation:
     """All that is asked about one record."""
 
@@ -127,11 +140,13 @@ class _Conversation:
         ]
         replies = await self._engine.caption(requests)
         self._done.requests += len(requests)
-        for question, reply in zip(questions, replies, strict=True):
+        # A long answer takes a while to read, and the engine's loop waits for nobody.
+        read = await asyncio.to_thread(list, map(_read, questions, replies))
+        for question, reply, found in zip(questions, replies, read, strict=True):
             if isinstance(reply, RequestError):
                 self._fail(question, reply)
             else:
-                self._take(question, reply)
+                self._take(question, reply, found)
 
     def _request(self, question: _Question, nth: int) -> CaptionRequest:
         view, settings = question.view, self._job.settings
@@ -151,18 +166,12 @@ class _Conversation:
             mark_style=view.mark_style,
         )
 
-    def _take(self, question: _Question, reply: Answer) -> None:
+    def _take(self, question: _Question, reply: Answer, found: Mapping[int, RegionAnswer]) -> None:
         done = self._done
         done.texts.append(reply.text)
         done.finish_reason = done.finish_reason or reply.finish_reason
         done.prompt_tokens += reply.prompt_tokens
         done.completion_tokens += reply.completion_tokens
-        found = answers.parse(
-            reply.text,
-            question.numbers,
-            finish_reason=reply.finish_reason,
-            json=question.prompt.answer_schema is not None,
-        )
         for number, answer in found.items():
             region = self._record.regions[number - 1]
             region.status, region.caption, region.why = answer.status, answer.caption, answer.why

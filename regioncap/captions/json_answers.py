@@ -8,12 +8,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-_KEY = r"<?\s*(?:[^\W\d]{2,12}[\s_\-#]*)?(\d{1,4})\s*>?"
+from regioncap.captions.texts import fold, squeeze
+
+_KEY = r"<?\s?(?:[^\W\d]{2,12}[\s_\-#]{0,3})?(\d{1,4})\s?>?"
 _NUMBER_KEY = re.compile(_KEY)
 #: `"region1": "..."`, whole or running to the end of the text.
-_PAIR = re.compile(rf'["\']{_KEY}["\']\s*:\s*"((?:[^"\\]|\\.)*)("|\\?$)', re.DOTALL)
-_BARE_PAIR = re.compile(rf'[{{,]\s*{_KEY}\s*:\s*("(?:[^"\\]|\\.)*")', re.DOTALL)
-_PYTHON_PAIR = re.compile(rf"'{_KEY}'\s*:\s*('(?:[^'\\]|\\.|'(?!\s*[,}}]))*')\s*[,}}]", re.DOTALL)
+_PAIR = re.compile(rf'["\']{_KEY}["\']\s?:\s?"((?:[^"\\]|\\.)*)("|\\?$)', re.DOTALL)
+_BARE_PAIR = re.compile(rf'[{{,]\s?{_KEY}\s?:\s?"((?:[^"\\]|\\.)*)"', re.DOTALL)
+#: `'region1': '...'` in two steps, as the words may hold the sign that ends them.
+_PYTHON_HEAD = re.compile(rf"'{_KEY}'\s?:\s?'")
+_PYTHON_TAIL = re.compile(r"((?:[^'\\]|\\.|'(?!\s?[,}]))*)'\s?[,}]", re.DOTALL)
+_START = re.compile(r"[{\[]")
 _ID_KEYS = (
     "region",
     "region_id",
@@ -37,8 +42,10 @@ _TEXT_KEYS = (
     "内容",
     "label",
 )
-#: Attempts at decoding, and depth of nesting: far above any answer, far below any harm.
+#: Attempts at decoding, how often all of them together may read the text, and depth of nesting:
+#: far above any answer, far below any harm.
 _MAX_STARTS = 200
+_MAX_READINGS = 10
 _MAX_DEPTH = 8
 
 
@@ -55,7 +62,7 @@ class JsonCaptions:
 
 
 def json_captions(text: str) -> JsonCaptions:
-    """Finds captions in JSON anywhere in a text; of a region named twice, the first counts.
+    """Finds captions in JSON anywhere in a text; of two for a region, the first counts.
 
     Reads `{"region1": "..."}`, `{"1": {"caption": "..."}}`, `[{"region": 1, "caption": "..."}]` and
     these wrapped in other objects, with or without other text around. From JSON that is broken or
@@ -64,32 +71,51 @@ def json_captions(text: str) -> JsonCaptions:
     found = JsonCaptions()
     for value in _values(text):
         _walk(value, found, _MAX_DEPTH)
+    text = squeeze(text).replace("\n ", "\n")  # between two words one character, line feeds stay
     for match in _PAIR.finditer(text):
         if match[3] != '"':
             if int(match[1]) not in found.texts:
                 found.cut.add(int(match[1]))
         else:
             found.texts.setdefault(int(match[1]), _unescaped(match[2]))
-    for match in _PYTHON_PAIR.finditer(text):
-        found.texts.setdefault(int(match[1]), match[2][1:-1].replace("\\'", "'"))
+    for number, words in _python_pairs(text):
+        found.texts.setdefault(number, words)
     for match in _BARE_PAIR.finditer(text):
-        found.texts.setdefault(int(match[1]), _unescaped(match[2][1:-1]))
+        found.texts.setdefault(int(match[1]), _unescaped(match[2]))
     return found
+
+
+def _python_pairs(text: str) -> Iterator[tuple[int, str]]:
+    position = 0
+    while (head := _PYTHON_HEAD.search(text, position)) and (
+        # Where this one has no end, none after it has.
+        tail := _PYTHON_TAIL.match(text, head.end())
+    ):
+        yield int(head[1]), tail[1].replace("\\'", "'")
+        position = tail.end()
 
 
 def _values(text: str) -> Iterator[Any]:
     decoder = json.JSONDecoder(strict=False, object_pairs_hook=_first_of_each)
-    position = 0
+    position, to_read = 0, _MAX_READINGS * len(text)
     for _ in range(_MAX_STARTS):
-        start = re.compile(r"[{\[]").search(text, position)
-        if start is None:
+        start = _START.search(text, position)
+        if start is None or to_read < 0:
             return
         try:
             value, position = decoder.raw_decode(text, start.start())
-        except (ValueError, RecursionError):
+        except (ValueError, RecursionError) as error:
             position = start.end()
+            to_read -= _last_read(text, error) - start.start()
         else:
             yield value
+
+
+def _last_read(text: str, error: Exception) -> int:
+    """How far a failed attempt at decoding has read."""
+    if isinstance(error, json.JSONDecodeError) and not error.msg.startswith("Unterminated"):
+        return error.pos
+    return len(text)  # the error of a string names its beginning
 
 
 def _first_of_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -133,7 +159,7 @@ def _walk_object(value: dict[str, Any], found: JsonCaptions, depth: int) -> None
 def _number(value: object) -> int | None:
     """The region that a key or an id names: "region1", "<region 1>", "1", 1."""
     if isinstance(value, str):
-        match = _NUMBER_KEY.fullmatch(value.strip())
+        match = _NUMBER_KEY.fullmatch(fold(value))
         return int(match[1]) if match else None
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 

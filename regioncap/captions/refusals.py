@@ -14,7 +14,7 @@ _HELP = (
 )
 #: Anchored at the start: a caption that quotes "I cannot" further on is a caption.
 _REFUSAL = re.compile(
-    r"\W*(?:"
+    r"\W*+(?:"
     r"(?:(?:i'm|i am|we're|we are) )?(?:so |very |really )?sorry\b[^.!?\n]{0,60}?"
     rf"\b(?:i|we) ?{_CANNOT}"
     rf"|(?:unfortunately|apologies|i apologi[sz]e)\b[^.!?\n]{{0,60}}?\b(?:i|we) ?{_CANNOT}"

@@ -4,13 +4,18 @@ A marker names regions: `<region3>`, `Region 3`, `区域3`, `the third region`, 
 at the head of a sentence (after at most a few words like "In the region marked") begins that
 region's segment, which goes on to the next head; one inside a sentence ("a man left of
 <region2>") is only a mention. Numbers of lists count only where no region is named otherwise.
+
+All patterns run over squeezed text. To take time linear in its length, none has two pieces that may
+share a run of characters, nor begins with a run.
 """
 
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from operator import attrgetter
 
 _WORD = (
     r"(?:regions?|regionen|regione|regioni|regi[oó]n(?:es)?|régions?|regi(?:ão|ões)|regio"
@@ -32,59 +37,59 @@ _NUMERALS = {
 }
 _DIGITS = r"\d{1,4}(?![0-9A-Za-z])"
 _SPELT = (
-    rf"(?:{'|'.join(_UNITS)})\b(?=\s*[:：,.)\-–—])|[一二三四五六七八九十](?![一二三四五六七八九十])"
+    rf"(?:{'|'.join(_UNITS)})\b(?=\s?[:：,.)\-–—])|[一二三四五六七八九十](?![一二三四五六七八九十])"
 )
 _TAG = (
-    rf"[<＜《〈\[(（【{{「]\s*(?P<close>/?)\s*{_WORD}\s*(?:id|no|number)?[\s=:#_\-.]*[\"']?"
-    rf"(?P<tagged>\d{{1,4}})[\"']?\s*[>＞》〉\])）】}}」]"
+    rf"[<＜《〈\[(（【{{「]\s?(?:(?P<close>/)\s?)?{_WORD}(?:\s?(?:id|no|number))?[\s=:#_\-.]{{0,4}}"
+    rf"[\"']?(?P<tagged>\d{{1,4}})[\"']?\s?[>＞》〉\])）】}}」]"
 )
 _NAMED = (
-    rf"(?<![A-Za-z\u00c0-\u024f]){_WORD}[\s#№_\-]*(?:(?:no|nr|number)\b\.?\s*)?"
+    rf"(?<![A-Za-z\u00c0-\u024f]){_WORD}[\s#№_\-]{{0,4}}(?:(?:no|nr|number)\b\.?\s?)?"
     rf"(?:\((?P<enclosed>\d{{1,4}})\)|(?P<named>{_DIGITS}|{_SPELT}))"
 )
 _ORDINAL = (
-    rf"(?:\b(?P<ordinal>{'|'.join(_ORDINALS)})\s+(?:marked\s+)?region\b"
+    rf"(?:\b(?P<ordinal>{'|'.join(_ORDINALS)})\s(?:marked\s)?region\b"
     r"|第(?P<counted>\d{1,4}|[一二三四五六七八九十])[个個の]?(?:标记的?)?(?:区域|區域|領域))"
 )
 _WEAK = (
-    rf"^(?:• )?{_WEAK_WORD}\s*#?\s*(?P<weak>\d{{1,4}})"
-    r"(?=\s*(?:\([^()\n]{0,80}\)\s*)?(?:[:：)\-–—]|$))"
+    rf"^(?:• )?{_WEAK_WORD}(?:\s?#)?\s?(?P<weak>\d{{1,4}})"
+    r"(?=\s?(?:\([^()\n]{0,80}\)\s?)?(?:[:：)\-–—]|$))"
 )
 _MARKER = re.compile(f"{_TAG}|{_NAMED}|{_ORDINAL}|{_WEAK}", re.IGNORECASE | re.MULTILINE)
 _LISTED = re.compile(
-    r"^(?:• )?(?:[<\[(（【#]\s*(?P<bracketed>\d{1,3})\s*[>\])）】]?"
-    r"|(?P<plain>\d{1,3})(?=\s*[.:：、．)）\-–—])|(?P<circled>[①-⑳]))(?!\d)(?![.:]\d)",
+    r"^(?:• )?(?:[<\[(（【#]\s?(?P<bracketed>\d{1,3})(?:\s?[>\])）】])?"
+    r"|(?P<plain>\d{1,3})(?=\s?[.:：、．)）\-–—])|(?P<circled>[①-⑳]))(?!\d)(?![.:]\d)",
     re.MULTILINE,
 )
 #: The next item on the same line: "1. A cat. 2. A dog."
-_RUN_ON = re.compile(r"(?<=[.!?;。；！？])[ ]*\(?(?P<run_on>\d{1,3})[.)][ ]+(?=\S)")
-_BARE_NUMBER = re.compile(rf"\s*(?P<number>{_DIGITS})")
+_RUN_ON = re.compile(r"(?<=[.!?;。；！？])[ ]?\(?(?P<run_on>\d{1,3})[.)][ ](?=\S)")
+_BARE_NUMBER = re.compile(rf"\s?(?P<number>{_DIGITS})")
 
 _JOINT = re.compile(
-    r"\s*(?:,\s*)?(?P<word>,|、|&|and|und|et|y|e|и|和|與|与|及|to|through|bis|à|到|至|-|–)\s*"
+    r"\s?(?:,\s?)?(?P<word>,|、|&|and|und|et|y|e|и|和|與|与|及|to|through|bis|à|到|至|-|–)\s?"
 )
 _RANGE_WORDS = {"to", "through", "bis", "à", "到", "至", "-", "–"}
 
-_SENTENCE_END = re.compile(r"\n|[.!?…;][\"'”’»)\]]*\s+|[。！？；]\s*|\|\s*")
+_SENTENCE_END = re.compile(r"\n|[.!?…;][\"'”’»)\]]*+\s|[。！？；]\s?|\|\s?")
 _CLAUSE_BEFORE = re.compile(
-    r"(?:(?P<mark>[,;，；、:：])\s*|(?=\s(?:and|while|und|et|y)\s))\s*"
+    r"(?:(?P<mark>[,;，；、:：])|(?=\s(?:and|while|und|et|y)\s))\s?"
     r"(?P<conjunction>(?:and|while|whereas|but|und|während|et|tandis que|y|mientras que|e"
-    r"|enquanto|а|и)\s+|而)?(?P<preposition>(?:in|within|inside|dans|en|no|в)\s+|在)?(?:the\s+)?$",
+    r"|enquanto|а|и)\s|而)?(?P<preposition>(?:in|within|inside|dans|en|no|в)\s|在)?(?:the\s)?$",
     re.IGNORECASE,
 )
 _CLAUSE_AFTER = re.compile(
-    r"\s*(?:(?P<colon>[:：])|(?P<comma>[,，、中])|(?P<verb>shows?|depicts?|contains?|features?"
+    r"\s?(?:(?P<colon>[:：])|(?P<comma>[,，、中])|(?P<verb>shows?|depicts?|contains?|features?"
     r"|displays?|presents?|captures?|portrays?|zeigt|enthält|montre|contient|muestra|contiene"
     r"|mostra|contém|показывает|содержит|显示|展示|是))",
     re.IGNORECASE,
 )
 #: "<region1> A cat <region2> A dog": a sentence begins here, whatever ended the one before.
-_SENTENCE_START = re.compile(r"\s+(?:A|An|The|Two|Three|Some|Several|This|There)\s")
+_SENTENCE_START = re.compile(r"\s(?:A|An|The|Two|Three|Some|Several|This|There)\s")
 #: What is left over before a name taken out of its sentence.
-_PLACE = re.compile(r"\s*(?:\b(?:in|inside|within|at|of)(?: the)?)?\s*$", re.IGNORECASE)
+_PLACE = re.compile(r"\s?(?:\b(?:in|inside|within|at|of)(?: the)?\s?)?$", re.IGNORECASE)
 #: How far before a name its sentence may begin, characters.
 _LEAD_CHARS = 100
-_LEAD_NUMBER = re.compile(r"^\s*(?:• )?\(?(?:\d{1,3}|[a-z])[.):、．]+\s*")
+_LEAD_NUMBER = re.compile(r"^\s?(?:• )?\(?(?:\d{1,3}|[a-z])[.):、．]+\s?")
 _LEAD_CJK = re.compile(
     r"对于|关于|關於|标记的?|標記的?|图像?中?|图片中?|画像|描述|内容|在|于|的|中|は|の|では|に"
 )
@@ -98,17 +103,17 @@ _LEADS = """
     в во на для области регионе регион содержимое trong nội dung của
 """
 _LEAD_WORDS = frozenset(_LEADS.split())
-_ASIDE = re.compile(r"\s*(?:\([^()\n]{0,80}\)|\[[^\[\]\n]{0,80}\])(?=\s*(?:[:：,，\-–—]|\n|$))")
+_ASIDE = re.compile(r"\s?(?:\([^()\n]{0,80}\)|\[[^\[\]\n]{0,80}\])(?=\s?(?:[:：,，\-–—]|\n|$))")
 _PARTICLE = re.compile(
-    r"\s*(?:的内容|中的内容|内容|の中|中(?![国國年间央心])|内|里|裡|에는|에서는|은|는)?(?:では|には|は|で|に)?"
+    r"\s?(?:的内容|中的内容|内容|の中|中(?![国國年间央心])|内|里|裡|에는|에서는|은|는)?(?:では|には|は|で|に)?"
 )
-_SEPARATOR = re.compile(r"[\s\"']*[:：,，、.)）\-–—=|>*]+[ ]*")
+_SEPARATOR = re.compile(r"[\s\"']*+[:：,，、.)）\-–—=|>*]+[ ]?")
 #: "<region1> shows a cat": what only links the name to the thing goes with the name.
 _LINK = re.compile(
-    r"\s*(?:(?:is|are|shows?|depicts?|contains?|features?|displays?|presents?|captures?|portrays?"
+    r"\s?(?:(?:is|are|shows?|depicts?|contains?|features?|displays?|presents?|captures?|portrays?"
     r"|illustrates?|includes?|ist|sind|zeigt|zeigen|enthält|est|montre|contient|représente|es"
-    r"|muestra|contiene|mostra|contém|показывает|содержит|показана?)(?=\s)\s*[:：]?"
-    r"|[都均]?(?:显示了?|展示了?|描绘了?|描述了?|包含了?|呈现了?|是|为|為)[:：，,]?)\s*",
+    r"|muestra|contiene|mostra|contém|показывает|содержит|показана?)(?=\s)(?:\s?[:：])?"
+    r"|[都均]?(?:显示了?|展示了?|描绘了?|描述了?|包含了?|呈现了?|是|为|為)[:：，,]?)\s?",
     re.IGNORECASE,
 )
 
@@ -136,7 +141,7 @@ def segments(text: str, wanted: Collection[int]) -> list[Segment]:
     """Cuts free text at the heads of regions, in the order of the text.
 
     Args:
-        text: Plain lines, as `without_markdown` leaves them.
+        text: Plain lines, as `without_markdown` leaves them, squeezed.
         wanted: Numbers of the regions asked for; others end a segment all the same.
 
     Returns:
@@ -168,7 +173,7 @@ def _names(text: str, wanted: Collection[int]) -> Iterator[_Name]:
                 numbers += [n for n in wanted if numbers[-1] < n < last]
             numbers.append(last)
             end = partner.end()
-        yield _Name(match.start(), end, tuple(dict.fromkeys(numbers)), match["close"] == "/")
+        yield _Name(match.start(), end, tuple(dict.fromkeys(numbers)), bool(match["close"]))
         position = end
 
 
@@ -232,12 +237,12 @@ def _clause_start(text: str, name: _Name) -> int | None:
     """
     if _SENTENCE_START.match(text, name.end):
         return name.start
-    before = _CLAUSE_BEFORE.search(text, max(0, name.start - 40), name.start)
     after = _CLAUSE_AFTER.match(text, name.end)
-    if after is None or not (after["colon"] or before):
+    if after is None:
         return None
+    before = _CLAUSE_BEFORE.search(text, max(0, name.start - 40), name.start)
     if before is None:
-        return name.start
+        return name.start if after["colon"] else None
     firm = before["conjunction"] or before["preposition"] or before["mark"] not in ",，、"
     return before.start() if after["colon"] or after["verb"] or firm else None
 
@@ -270,9 +275,10 @@ def _listed(text: str, wanted: Collection[int]) -> Iterator[_Name]:
 
 def _sentences_with_one_name(text: str, names: list[_Name]) -> list[Segment]:
     """For "The man in <region1> waves. The dog in <region2> barks.": a sentence a region."""
-    found, start = [], 0
+    found, start, first = [], 0, 0
     for end in [*(match.end() for match in _SENTENCE_END.finditer(text)), len(text)]:
-        inside = [name for name in names if start <= name.start < end]
+        after = bisect_left(names, end, first, key=attrgetter("start"))
+        inside, first = names[first:after], after
         numbers = {number for name in inside for number in name.numbers}
         if len(numbers) == 1:
             found.append(Segment(tuple(numbers), _without_names(text, start, end, inside)))
@@ -285,4 +291,4 @@ def _without_names(text: str, start: int, end: int, names: list[_Name]) -> str:
     for name in names:
         kept += _PLACE.sub("", text[start : name.start])
         start = name.end
-    return re.sub(r"\s*[(\[]\s*[)\]]", "", kept + text[start:end])
+    return re.sub(r"\s?[(\[]\s?[)\]]", "", kept + text[start:end])

@@ -7,6 +7,8 @@ import unicodedata
 
 #: Control tokens of chat templates: `<|im_start|>` and the like, whatever stands inside.
 _CHAT_TOKEN = re.compile(r"<[|｜][^<>\n]{0,64}[|｜]>")
+#: All that Python takes for the end of a line.
+_LINE_END = re.compile(r"\r\n|[\r\v\f\x1c-\x1e\x85\u2028\u2029]")
 #: Invisible characters that carry meaning in running text: joiners of Indic, Persian, emoji.
 _KEPT_FORMAT = {"\u200c", "\u200d"}
 #: Scripts written without spaces: a character counts as a word.
@@ -21,14 +23,23 @@ def printable(text: str) -> str:
     Line breaks stay, in the one form of a line feed; tabs become spaces.
     """
     text = _CHAT_TOKEN.sub(" ", text)
-    text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\t", " ")
-    if text.replace("\n", "").isprintable():
-        return text  # as nearly all are; what follows takes a hundred times as long
-    return "".join(c for c in text if c == "\n" or _is_readable(c))
+    text = _LINE_END.sub("\n", text).replace("\t", " ")
+    unreadable = [c for c in set(text) if c != "\n" and not _is_readable(c)]
+    return text.translate(dict.fromkeys(map(ord, unreadable)))
 
 
 def _is_readable(character: str) -> bool:
     return character in _KEPT_FORMAT or unicodedata.category(character) not in {"Cc", "Cf", "Cs"}
+
+
+def squeeze(text: str) -> str:
+    """White space in its least form, so that no run of it can cost a pattern time.
+
+    What is left of a run is a space, or a line feed, and a space after it if the next line is
+    indented. Blank lines go, and so does what stands at the ends.
+    """
+    lines = (line for line in text.splitlines() if line and not line.isspace())
+    return "\n".join(" " * line[0].isspace() + " ".join(line.split()) for line in lines).lstrip()
 
 
 def fold(text: str) -> str:

@@ -194,7 +194,7 @@ class VllmEngine:
             )
 
     async def _answer(self, request: CaptionRequest) -> Answer | RequestError:
-        from vllm.exceptions import VLLMClientError
+        from vllm.exceptions import VLLMValidationError
         from vllm.v1.engine.exceptions import EngineDeadError as VllmDeadError
         from vllm.v1.engine.exceptions import EngineGenerateError
 
@@ -206,7 +206,7 @@ class VllmEngine:
             raise _dead(error) from error
         except EngineGenerateError as error:
             return _refused(request, error.__cause__ or error)
-        except (VLLMClientError, ValueError, TypeError) as error:
+        except (VLLMValidationError, ValueError, TypeError) as error:
             return _refused(request, error)
 
     async def _generate(self, request: CaptionRequest) -> Answer:

@@ -7,12 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from regioncap.evaluation.scenes import Scene
 from regioncap.evaluation.scores import Judged, Result
 from regioncap.evaluation.truth import OUTCOMES, Outcome
-from regioncap.outputs.gallery.page import data_url
+from regioncap.outputs.gallery.page import data_url, template
 from regioncap.views import marks
 from regioncap.views.pixels import decode, encode_jpeg
 
@@ -58,15 +57,8 @@ def html(results: Sequence[Result], scenes: Mapping[str, Scene], facts: Mapping[
         scenes: The scenes by name.
         facts: What else is to be said, such as the engine and the seed.
     """
-    environment = Environment(
-        loader=PackageLoader("regioncap.evaluation", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     rows = [result.row() for result in results]
-    return environment.get_template("evaluation.html.j2").render(
+    return template("regioncap.evaluation", "evaluation.html.j2").render(
         rows=rows,
         best=_best([row["right"] for row in rows]),
         outcomes={outcome: outcome.replace("-", " ") for outcome in OUTCOMES},

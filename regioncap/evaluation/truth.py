@@ -36,7 +36,7 @@ _STOP_WORDS = frozenset(
 )
 
 #: "About 2 % of the picture" counts nothing.
-_SHARE_OF_PICTURE = re.compile(r"[\d.,]+ ?(?:%|per ?cent)")
+_SHARE_OF_PICTURE = re.compile(r"(?<![\d.,])[\d.,]++ ?(?:%|per ?cent)")
 
 Words = frozenset[str]
 

@@ -1,69 +1,12 @@
-"""Data sets of other tools, submitted as they are.
+"""Inputs: what users bring, as a stream of records.
 
-What is read by which module is told by names alone:
+source       opens what the user named: stdin, a file of lines, pictures, or a data set
+lines        JSON Lines
+pictures     pictures without boxes, one or a folder of them
+datasets     data sets of other tools: which module reads which
+coco, parquet, webdataset, imagefolder  read one each;  fields  is what they share
 
-    *.json                        COCO annotations
-    *.parquet, a folder of them   Parquet, one row a picture
-    *.tar, a folder of them       WebDataset shards
-    a folder with metadata.jsonl, metadata.csv or metadata.parquet, there or one level below
-                                  Hugging Face's imagefolder
-
-Boxes are taken as they stand and read as `--box-format` says.
+locate       where a record's picture lies;  originals  fetches it in the stages
+validate     every mistake of an input, before it is submitted
+examples     photographs with boxes that come with RegionCap
 """
-
-from __future__ import annotations
-
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
-
-from regioncap.inputs import coco, imagefolder, parquet, webdataset
-from regioncap.records import InputRecord
-
-#: Reads records of the files named.
-_Reader = Callable[[list[Path]], Iterator[InputRecord]]
-
-
-@dataclass(frozen=True, slots=True)
-class Input:
-    """A data set, to be read once."""
-
-    #: Folder that image paths are relative to.
-    root: Path
-    records: Iterator[InputRecord]
-
-
-def find_input(path: Path) -> Input | None:
-    """Opens a data set of another tool; None if it is none of those known here.
-
-    Reading it raises UsageError where its files are not what their names say (`bad-dataset`), or a
-    package is not installed (`missing-extra`).
-
-    Args:
-        path: A file or a folder.
-    """
-    if path.is_dir():
-        return _find_in_folder(path)
-    readers: dict[str, _Reader] = {
-        ".json": coco.read,
-        ".parquet": parquet.read,
-        ".tar": webdataset.read,
-    }
-    reader = readers.get(path.suffix.lower())
-    return Input(path.parent, reader([path])) if reader else None
-
-
-def _find_in_folder(folder: Path) -> Input | None:
-    tables = sorted(
-        table
-        for name in imagefolder.TABLES
-        for pattern in (name, f"*/{name}")
-        for table in folder.glob(pattern)
-    )
-    if tables:
-        return Input(folder, imagefolder.read(folder, tables))
-    for suffix, reader in ((".tar", webdataset.read), (".parquet", parquet.read)):
-        files = sorted(folder.glob(f"*{suffix}"))
-        if files:
-            return Input(folder, reader(files))
-    return None

@@ -69,8 +69,7 @@ class Locator:
 
     def __init__(self, settings: Settings, root: Path) -> None:
         self._root = root.resolve()
-        self._max_bytes = settings.max_image_bytes
-        self._buckets = {settings.s3_bucket, *settings.s3_source_buckets}
+        self._settings = settings
 
     def find(self, record: InputRecord) -> Place:
         """The picture that a record holds, or that its `image` names; raises as `locate` does."""
@@ -89,7 +88,7 @@ class Locator:
             RecordError: It is neither, may not be read, or is too large.
         """
         if image.startswith("s3://"):
-            return self._checked_uri(image)
+            return checked_uri(image, self._settings)
         if "://" in image or image.startswith("data:"):
             local = image.startswith("file://")
             raise RecordError(
@@ -100,19 +99,6 @@ class Locator:
                 else "only paths and s3:// URIs are read; download it first",
             )
         return self._checked_file(image)
-
-    def _checked_uri(self, uri: str) -> str:
-        try:
-            bucket, _ = parse_s3_uri(uri)
-        except ValueError as error:
-            raise RecordError(f"image is {error}", code="bad-image-uri") from None
-        if bucket not in self._buckets:
-            raise RecordError(
-                f"bucket {bucket!r} may not be read from",
-                code="bucket-not-allowed",
-                hint="list it in REGIONCAP_S3_SOURCE_BUCKETS, for submit and workers",
-            )
-        return uri
 
     def _checked_file(self, image: str) -> ImageFile:
         try:
@@ -136,12 +122,32 @@ class Locator:
         return ImageFile(image, path, root, size)
 
     def _check_size(self, image: str, size_bytes: int) -> None:
-        if size_bytes > self._max_bytes:
+        limit_bytes = self._settings.max_image_bytes
+        if size_bytes > limit_bytes:
             raise RecordError(
-                f"image {image!r} has {size_bytes:,} bytes, more than {self._max_bytes:,}",
+                f"image {image!r} has {size_bytes:,} bytes, more than {limit_bytes:,}",
                 code="image-too-large",
                 hint="the limit is REGIONCAP_MAX_IMAGE_BYTES",
             )
+
+
+def checked_uri(uri: str, settings: Settings) -> str:
+    """Returns the s3:// name of a picture that may be read.
+
+    Raises:
+        RecordError: It is none, or names a bucket that is not listed.
+    """
+    try:
+        bucket, _ = parse_s3_uri(uri)
+    except ValueError as error:
+        raise RecordError(f"image is {error}", code="bad-image-uri") from None
+    if bucket not in {settings.s3_bucket, *settings.s3_source_buckets}:
+        raise RecordError(
+            f"bucket {bucket!r} may not be read from",
+            code="bucket-not-allowed",
+            hint="list it in REGIONCAP_S3_SOURCE_BUCKETS, for submit and workers",
+        )
+    return uri
 
 
 def _missing(image: str, root: Path, error: Exception) -> RecordError:

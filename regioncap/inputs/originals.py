@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from regioncap.errors import NotFoundError, RecordError
+from regioncap.inputs.locate import checked_uri
 from regioncap.records import InputRecord
-from regioncap.services.store import Store, parse_s3_uri
+from regioncap.services.store import Store
 from regioncap.settings import Settings
 
 
@@ -18,8 +19,7 @@ class Originals:
 
     def __init__(self, store: Store, settings: Settings) -> None:
         self._store = store
-        self._limit_bytes = settings.max_image_bytes
-        self._buckets = {settings.s3_bucket, *settings.s3_source_buckets}
+        self._settings = settings
 
     def read(self, record: InputRecord) -> bytes:
         """The encoded source picture of a record.
@@ -28,13 +28,8 @@ class Originals:
             RecordError: There is none, or it may not be read.
             StoreError: The store is away.
         """
+        uri = checked_uri(record.source or "", self._settings)
         try:
-            bucket, key = parse_s3_uri(record.source or "")
-        except ValueError as error:
-            raise RecordError(str(error), code="bad-image-uri") from None
-        if bucket not in self._buckets:
-            raise RecordError(f"bucket {bucket!r} may not be read", code="bucket-not-allowed")
-        try:
-            return self._store.get(key, bucket=bucket, limit_bytes=self._limit_bytes)
+            return self._store.get_uri(uri, limit_bytes=self._settings.max_image_bytes)
         except NotFoundError:
-            raise RecordError(f"there is no object {record.source}", code="image-missing") from None
+            raise RecordError(f"there is no object {uri}", code="image-missing") from None

@@ -1,7 +1,4 @@
-"""Where a submission's records come from: a JSON Lines file, pictures, or stdin.
-
-Data sets of other tools are left to `regioncap.inputs`.
-"""
+"""Where a submission's records come from: stdin, JSON Lines, pictures, or a data set."""
 
 from __future__ import annotations
 
@@ -13,17 +10,14 @@ from pathlib import Path
 from typing import BinaryIO
 
 from regioncap.errors import UsageError
-from regioncap.inputs import find_input
-from regioncap.records import MAX_LINE_BYTES, InputRecord, parse_line
+from regioncap.files import open_input
+from regioncap.inputs.datasets import find_dataset
+from regioncap.inputs.lines import read_lines
+from regioncap.inputs.pictures import is_picture, pictures_of
+from regioncap.records import InputRecord
 
 #: Stands for stdin on the command line.
 STDIN = "-"
-#: Files of a folder that count as pictures. Kinds that are not read are among them, so that they
-#: come out as errors and are not missed in silence.
-SUFFIXES = {
-    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp",
-    ".gif", ".bmp", ".tif", ".tiff", ".heic", ".heif", ".avif", ".jp2",
-}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,20 +51,14 @@ def open_source(target: str, stdin: BinaryIO, root: Path | None = None) -> Itera
         raise UsageError(f"{root} is no folder", code="no-image-root")
     if target == STDIN:
         yield Source("stdin", root or Path(), read_lines(stdin), lambda: None)
-    elif found := find_input(path):
+    elif found := find_dataset(path):
         yield Source(target, root or found.root, found.records, lambda: None)
     elif path.is_dir():
-        yield _pictures_of(path, target, lambda: _pictures(path))
-    elif path.is_file() and path.suffix.lower() in SUFFIXES:
+        yield _pictures_of(path, target, lambda: pictures_of(path))
+    elif path.is_file() and is_picture(path):
         yield _pictures_of(path.parent, target, lambda: iter([path.name]))
     else:
-        try:
-            file = path.open("rb")
-        except OSError as error:
-            raise UsageError(
-                f"{target} cannot be read: {error.strerror}", code="no-input-file"
-            ) from error
-        with file:
+        with open_input(path) as file:
             size = os.fstat(file.fileno()).st_size
             yield Source(
                 target,
@@ -89,27 +77,6 @@ def no_records(name: str) -> UsageError:
     )
 
 
-def read_lines(
-    file: BinaryIO, *, image_key: str = "image", bbox_key: str = "bbox"
-) -> Iterator[InputRecord]:
-    """Records of a JSON Lines file, as a stream; blank lines are skipped."""
-    keys = {"image_key": image_key, "bbox_key": bbox_key}
-    index = 0
-    for number, raw in enumerate(_lines(file), start=1):
-        if raw.strip(b" \t\r\n\xef\xbb\xbf"):
-            yield parse_line(raw.rstrip(b"\r\n"), line=number, index=index, **keys)
-            index += 1
-
-
-def _lines(file: BinaryIO) -> Iterator[bytes]:
-    """Lines, none held in memory beyond the limit: of a longer one comes what shows that it is."""
-    while line := file.readline(MAX_LINE_BYTES + 2):
-        rest = line
-        while not rest.endswith(b"\n") and (rest := file.readline(MAX_LINE_BYTES)):
-            pass
-        yield line
-
-
 def _pictures_of(root: Path, name: str, pictures: Callable[[], Iterator[str]]) -> Source:
     total, read = sum(1 for _ in pictures()), 0
 
@@ -120,12 +87,3 @@ def _pictures_of(root: Path, name: str, pictures: Callable[[], Iterator[str]]) -
             yield InputRecord(index=index, line=read, image=path)
 
     return Source(name, root, records(), lambda: read / total if total else None)
-
-
-def _pictures(folder: Path) -> Iterator[str]:
-    """Paths of the pictures in a folder and those below it, sorted; hidden ones are left out."""
-    for parent, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
-            if Path(name).suffix.lower() in SUFFIXES and not name.startswith("."):
-                yield os.path.relpath(Path(parent) / name, folder)

@@ -6,14 +6,12 @@ Nothing but the files is needed. Pictures are opened as far as their headers.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Generator, Iterable
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from regioncap.errors import RecordError
 from regioncap.inputs.locate import ImageData, ImageFile, Locator
-from regioncap.parallel import map_ahead
 from regioncap.records import SCHEMA_VERSION, InputRecord
 from regioncap.settings import Settings
 from regioncap.views.boxes import Size
@@ -172,13 +170,6 @@ class Checker:
     def _finding(self, record: InputRecord, where: str, error: RecordError) -> Finding:
         message = _named(record, str(error)) if where == "image" else str(error)
         return Finding(self._file, record.line, where, error.code, message)
-
-
-def check_records(
-    records: Iterable[InputRecord], checker: Checker, *, threads: int = 8
-) -> Generator[Checked]:
-    """Checks records as a stream, in order."""
-    return map_ahead(checker.check, records, threads=threads, ahead=threads * 8)
 
 
 def header_size(file: ImageFile | ImageData, max_pixels: int) -> Size:

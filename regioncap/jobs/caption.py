@@ -101,7 +101,7 @@ class CaptionStage:
             future.cancel()
 
     def _run(self, job: Job, shard: int, quarantine: Quarantine | None) -> str:
-        key = keys.results_key(job.job, shard)
+        key = keys.part_key(job.job, "results", shard)
         part, outcome = self._store.find(key), "already done"
         again = retry.find(self._store, job.job, shard)
         if part is None or again is not None:
@@ -136,7 +136,7 @@ class CaptionStage:
     ) -> bytes:
         """The results part; for a retry the known one, with what is chosen done again."""
         try:
-            rendered = self._store.get(keys.rendered_key(job.job, shard))
+            rendered = self._store.get(keys.part_key(job.job, "rendered", shard))
         except NotFoundError:
             # Reconciling finds it out and has it rendered; until then the shard waits.
             raise StoreError(
@@ -221,7 +221,7 @@ class CaptionStage:
             captioned,
             job,
             self._store,
-            result_file=self._store.uri(keys.results_key(job.job, shard)),
+            result_file=self._store.uri(keys.part_key(job.job, "results", shard)),
             engine=self._engine.engine.name,
             model=self._engine.engine.model,
         )

@@ -1,8 +1,8 @@
-"""Jobs: what job.json holds, and whether a job is finished or cancelled."""
+"""The catalogue: which jobs there are, what job.json says of each, and whether it is finished."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 
 from pydantic import ValidationError
@@ -67,6 +67,36 @@ def find_success(store: Store, job_id: str) -> Summary | None:
         return None
 
 
+def open_ids(store: Store) -> list[str]:
+    """Ids of the jobs that have not ended, and of those being submitted; the oldest first."""
+    return [key.removeprefix(keys.OPEN) for key in store.list_keys(keys.OPEN)]
+
+
+def load_each(
+    store: Store, ids: Iterable[str], left_out: Callable[[str, RegionCapError], None]
+) -> Iterator[Job]:
+    """Reads jobs, and goes on where one cannot be read.
+
+    Args:
+        store: Where they lie.
+        ids: Their ids.
+        left_out: Told of each that cannot be read; a NotFoundError is that of a submission that is
+            under way or broke off: there are parts, and no job.json.
+
+    Raises:
+        ServiceError: The store is away.
+    """
+    for job_id in ids:
+        try:
+            job = load(store, job_id)
+        except ServiceError:
+            raise
+        except RegionCapError as error:
+            left_out(job_id, error)
+        else:
+            yield job
+
+
 def recent(
     store: Store, limit: int, left_out: Callable[[RegionCapError], None] = lambda _: None
 ) -> list[Job]:
@@ -77,18 +107,25 @@ def recent(
         limit: How many.
         left_out: Told of each job that cannot be read.
     """
+
+    def tell(_: str, error: RegionCapError) -> None:
+        if not isinstance(error, NotFoundError | UsageError):
+            left_out(error)
+
     prefixes = store.list_keys(keys.JOBS, recursive=False)
     ids = sorted((prefix.removeprefix(keys.JOBS).rstrip("/") for prefix in prefixes), reverse=True)
-    return list(islice(filter(None, (_find(store, each, left_out) for each in ids)), limit))
+    return list(islice(load_each(store, ids, tell), limit))
 
 
-def _find(store: Store, job_id: str, left_out: Callable[[RegionCapError], None]) -> Job | None:
-    try:
-        return load(store, job_id)
-    except (NotFoundError, UsageError):
-        return None  # of a submission that broke off there are parts, but no job.json
-    except ServiceError:
-        raise
-    except RegionCapError as error:
-        left_out(error)
-        return None
+def not_finished(job: Job) -> UsageError:
+    """Says that something needs a finished job."""
+    return UsageError(
+        f"job {job.job} is not finished",
+        code="not-finished",
+        hint=f"wait for it: regioncap watch {job.job}",
+    )
+
+
+def parts(store: Store, job_id: str, kind: keys.Parts) -> set[int]:
+    """The shards of which a job has a part of one kind."""
+    return {keys.part_number(key) for key in store.list_keys(keys.prefix(job_id, kind))}

@@ -50,7 +50,7 @@ def _summaries(
     for start in range(0, job.shards, _AT_A_TIME):
         shards = range(start, min(start + _AT_A_TIME, job.shards))
         for shard, known in zip(shards, progress.parts(shards), strict=True):
-            key = keys.results_key(job.job, shard)
+            key = keys.part_key(job.job, "results", shard)
             part = None if known else store.find(key)
             yield key, summarize(part) if part else known
 

@@ -105,19 +105,19 @@ class Search:
         times = [time for time in map(self.store.modified, ends) if time is not None]
         if not times or max(times) > self._cutoff:
             return None
-        prefixes = [keys.job_prefix(job)]
+        prefixes = [keys.prefix(job)]
         if self.marked_only:
             # Without its rendered part a shard that is to be retried is drawn again.
-            prefixes = [keys.rendered_prefix(job), keys.marked_prefix(job)]
+            prefixes = [keys.prefix(job, "rendered"), keys.prefix(job, "marked")]
         return self._rubbish("marked" if self.marked_only else "job", job, prefixes, max(times))
 
     def _broken_off(self, job: str) -> Rubbish | None:
         """Parts without a job.json, unless they may still be coming in."""
-        stored = self.store.list_stored(keys.job_prefix(job))
+        stored = self.store.list_stored(keys.prefix(job))
         newest = max((each.modified for each in stored), default=None)
         if self.marked_only or newest is None or newest > self._cutoff:
             return None
-        return self._rubbish("broken-off", job, [keys.job_prefix(job)], newest)
+        return self._rubbish("broken-off", job, [keys.prefix(job)], newest)
 
     def _rubbish(
         self, kind: Kind, job: str, prefixes: list[str], since: datetime
@@ -165,7 +165,7 @@ class Search:
     def _input_keys(self, gone: set[str]) -> Iterator[str]:
         for job in self._job_ids():
             if job not in gone:
-                yield from self.store.list_keys(keys.input_prefix(job))
+                yield from self.store.list_keys(keys.prefix(job, "input"))
 
     def _named_in(self, key: str) -> set[str]:
         """Sources that an input part names; none if it has been removed meanwhile."""

@@ -9,15 +9,16 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections.abc import Callable
 
 import redis
 import structlog
 
-from regioncap import keys
 from regioncap.errors import NotFoundError, RegionCapError, ServiceError
 from regioncap.job import Job
 from regioncap.jobs import catalogue
 from regioncap.jobs.reconcile import reconcile
+from regioncap.parallel import start_thread
 from regioncap.services.backlog import read_backlog
 from regioncap.services.broker import queue_errors
 from regioncap.services.leases import server_time
@@ -41,34 +42,46 @@ class Janitor:
         client: The Redis that carries the queue.
         sender: Sends what is missing.
         patience_s: A job that has made no progress for this long is reconciled.
+        clock: Seconds, never going back: by it `check` tells whether the janitor is stuck.
     """
 
     def __init__(
-        self, store: Store, client: redis.Redis, sender: Sender, patience_s: float
+        self,
+        store: Store,
+        client: redis.Redis,
+        sender: Sender,
+        patience_s: float,
+        *,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
         self._redis = client
         self._sender = sender
         self._patience_s = patience_s
         self.period_s = max(1.0, patience_s / 4)
+        self._clock = clock
         self._stopped = threading.Event()
-        self._looked_s = time.monotonic()
+        self._looked_s = clock()
 
     def run(self) -> None:
-        """Makes rounds until `stop`; a service that is away is waited for."""
+        """Takes its turns, every `period_s`, until `stop`."""
         while not self._stopped.wait(self.period_s):
-            self._looked_s = time.monotonic()
-            try:
-                if self._take_lock():
-                    self.round()
-            except ServiceError as error:
-                _log.warning("the janitor waits", error=str(error))
-            except Exception:
-                _log.exception("the janitor stumbled")
+            self.turn()
 
     def start(self) -> None:
-        """Makes rounds in a thread of its own."""
-        threading.Thread(target=self.run, name="janitor", daemon=True).start()
+        """Takes its turns in a thread of its own."""
+        start_thread("janitor", self.run)
+
+    def turn(self) -> None:
+        """Makes a round if no other janitor does; a service that is away is waited for."""
+        self._looked_s = self._clock()
+        try:
+            if self._take_lock():
+                self.round()
+        except ServiceError as error:
+            _log.warning("the janitor waits", error=str(error))
+        except Exception:
+            _log.exception("the janitor stumbled")
 
     def stop(self) -> None:
         """Ends `run` soon."""
@@ -76,20 +89,21 @@ class Janitor:
 
     def check(self) -> str:
         """What is wrong; empty if nothing is. A service that is away is no fault of the janitor."""
-        silent_s = time.monotonic() - self._looked_s
+        silent_s = self._clock() - self._looked_s
         if silent_s > self.period_s + _STUCK_S:
             return f"has looked at no job for {silent_s:.0f} s"
         return ""
 
     def round(self) -> None:
         """Looks at all unfinished jobs once."""
-        ids = [key.removeprefix(keys.OPEN) for key in self._store.list_keys(keys.OPEN)]
-        stalled = [job for job in map(self._load, ids) if job and self._is_stalled(job)]
+        ids = catalogue.open_ids(self._store)
+        jobs = catalogue.load_each(self._store, ids, self._leave_out)
+        stalled = [job for job in jobs if self._is_stalled(job)]
         if not stalled:
             return
         backlog = read_backlog(self._redis, {job.settings.queue for job in stalled})
         for job in stalled:
-            self._looked_s = time.monotonic()
+            self._looked_s = self._clock()
             done = reconcile(
                 self._store, Progress(self._redis, job.job), self._sender, job, backlog
             )
@@ -101,20 +115,13 @@ class Janitor:
                     render=len(done.render), caption=len(done.caption),
                 )  # fmt: skip
 
-    def _load(self, job_id: str) -> Job | None:
-        self._looked_s = time.monotonic()
-        try:
-            return catalogue.load(self._store, job_id)
-        except NotFoundError:
-            return None  # its submission broke off, or is about to write it
-        except ServiceError:
-            raise
-        except RegionCapError as error:
+    def _leave_out(self, job_id: str, error: RegionCapError) -> None:
+        if not isinstance(error, NotFoundError):
             _log.warning("a job cannot be read", job=job_id, error=str(error))
-            return None
 
     def _is_stalled(self, job: Job) -> bool:
         """Whether the job looks as it did `patience_s` ago."""
+        self._looked_s = self._clock()
         progress = Progress(self._redis, job.job)
         look = [progress.counts()["shards"], progress.rendered()]
         with queue_errors():

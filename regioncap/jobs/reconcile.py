@@ -70,19 +70,15 @@ def reconcile(
 
 def _rebuild(store: Store, progress: Progress, job: Job, again: set[int]) -> set[int]:
     """Makes the progress tell what the store holds; returns the rendered shards."""
-    known, stored = progress.done(), _parts(store, keys.results_prefix(job.job))
+    known, stored = progress.done(), catalogue.parts(store, job.job, "results")
     for shard in known - stored:
         progress.forget_part(shard)
     for shard in stored - known - again:
-        part = store.find(keys.results_key(job.job, shard))
+        part = store.find(keys.part_key(job.job, "results", shard))
         if part is not None:
             progress.note_part(shard, summarize(part))
-    rendered = _parts(store, keys.rendered_prefix(job.job))
+    rendered = catalogue.parts(store, job.job, "rendered")
     if progress.rendered() < len(rendered):
         for shard in rendered:
             progress.note_rendered(shard)
     return rendered
-
-
-def _parts(store: Store, prefix: str) -> set[int]:
-    return {keys.part_number(key) for key in store.list_keys(prefix)}

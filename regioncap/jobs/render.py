@@ -63,7 +63,7 @@ class RenderStage:
         job = catalogue.load(self._store, job_id)
         if self._store.exists(keys.cancelled_key(job_id)):
             return "cancelled"
-        key = keys.rendered_key(job_id, shard)
+        key = keys.part_key(job_id, "rendered", shard)
         again = retry.find(self._store, job_id, shard)
         outcome = "already done"
         if again is not None or not self._store.exists(key):
@@ -79,7 +79,7 @@ class RenderStage:
     ) -> list[RenderedRecord]:
         """The shard's records, rendered; for a retry, those again that failed in this stage."""
         records = self._submitted(job, shard)
-        known = self._store.find(keys.rendered_key(job.job, shard)) if again else None
+        known = self._store.find(keys.part_key(job.job, "rendered", shard)) if again else None
         if again is None or known is None:
             return self._render(records, job, quarantine)
         before = load_lines(RenderedRecord, known)
@@ -90,12 +90,13 @@ class RenderStage:
 
     def _submitted(self, job: Job, shard: int) -> list[InputRecord]:
         """The shard's records; should their part be gone, each of them says so."""
-        part = self._store.find(keys.input_key(job.job, shard))
+        key = keys.part_key(job.job, "input", shard)
+        part = self._store.find(key)
         if part is not None:
             return load_lines(InputRecord, part)
         gone = Problem(
             code="input-lost",
-            message=f"{keys.input_key(job.job, shard)} is gone from the store (submit it again)",
+            message=f"{key} is gone from the store (submit it again)",
             stage="render",
         )
         return [

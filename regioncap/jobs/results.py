@@ -5,16 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from regioncap import keys, records
+from regioncap import keys
 from regioncap.job import STATUSES, Job
 from regioncap.parallel import map_ahead
+from regioncap.records import InputRecord, check_fields, load_lines
 from regioncap.services.store import Store
 
 #: What of a record's usage is added up.
 _USAGE = ("prompt_tokens", "completion_tokens", "gpu_ms")
+#: Parts fetched and not yet read.
+_PARTS_AHEAD = 16
 
 
 def summarize(part: bytes) -> dict[str, Any]:
@@ -39,28 +41,31 @@ def parse_part(part: bytes) -> list[dict[str, Any]]:
     Raises:
         NewerFormatError: A newer version wrote them.
     """
-    return [records.check_fields(json.loads(line)) for line in part.split(b"\n") if line]
+    return [check_fields(json.loads(line)) for line in part.split(b"\n") if line]
 
 
-def read_parts(store: Store, job: Job, *, threads: int = 8) -> Iterator[tuple[int, bytes]]:
-    """Results parts in order, fetched ahead; those not there yet are left out.
+def read(store: Store, job: Job) -> Iterator[dict[str, Any]]:
+    """The results so far, in order, fetched ahead; those not there yet are left out."""
+    for _, part in read_parts(store, job):
+        yield from parse_part(part)
 
-    Args:
-        store: Where they lie.
-        job: The job.
-        threads: Requests at a time.
 
-    Yields:
-        Shard number and the part's bytes.
-    """
-    window = threads * 2
-    with ThreadPoolExecutor(threads, thread_name_prefix="results") as pool:
-        for start in range(0, job.shards, window):
-            shards = range(start, min(start + window, job.shards))
-            part_keys = [keys.results_key(job.job, shard) for shard in shards]
-            for shard, part in zip(shards, pool.map(store.find, part_keys), strict=True):
-                if part is not None:
-                    yield shard, part
+def read_with_inputs(store: Store, job: Job) -> Iterator[tuple[InputRecord, dict[str, Any]]]:
+    """As `read`, each result with its record as submitted."""
+    for shard, part in read_parts(store, job):
+        given = store.get(keys.part_key(job.job, "input", shard))
+        yield from zip(load_lines(InputRecord, given), parse_part(part), strict=True)
+
+
+def read_parts(store: Store, job: Job) -> Iterator[tuple[int, bytes]]:
+    """Shard number and bytes of the results parts, as `read`."""
+
+    def find(shard: int) -> tuple[int, bytes | None]:
+        return shard, store.find(keys.part_key(job.job, "results", shard))
+
+    for shard, part in map_ahead(find, range(job.shards), ahead=_PARTS_AHEAD):
+        if part is not None:
+            yield shard, part
 
 
 def follow_parts(
@@ -77,10 +82,12 @@ def follow_parts(
     Yields:
         Shard number and the part's bytes, each part once.
     """
-    part_keys = {keys.results_key(job.job, shard): shard for shard in range(job.shards)}
+    part_keys = {keys.part_key(job.job, "results", shard): shard for shard in range(job.shards)}
     while True:
         last = ended()  # asked first: what is there when it ended is then listed for certain
-        fresh = [key for key in store.list_keys(keys.results_prefix(job.job)) if key in part_keys]
+        fresh = [
+            key for key in store.list_keys(keys.prefix(job.job, "results")) if key in part_keys
+        ]
         for key, part in zip(fresh, map_ahead(store.get, fresh), strict=True):
             yield part_keys.pop(key), part
         if last or not part_keys:

@@ -12,7 +12,6 @@ from collections.abc import Set
 from pydantic import BaseModel
 
 from regioncap import keys
-from regioncap.errors import UsageError
 from regioncap.job import Job
 from regioncap.jobs import catalogue
 from regioncap.jobs.results import parse_part, read_parts, summarize
@@ -32,18 +31,18 @@ class Again(BaseModel):
 
 def find(store: Store, job_id: str, shard: int) -> Again | None:
     """What of a shard is to be done again; None if nothing is."""
-    text = store.find(keys.retry_key(job_id, shard))
+    text = store.find(keys.part_key(job_id, "retry", shard))
     return Again.model_validate_json(text) if text else None
 
 
 def end(store: Store, job_id: str, shard: int) -> None:
     """Says that a shard's records have been done again."""
-    store.delete(keys.retry_key(job_id, shard))
+    store.delete(keys.part_key(job_id, "retry", shard))
 
 
 def pending(store: Store, job_id: str) -> set[int]:
     """Shards that have something to be done again."""
-    return {keys.part_number(key) for key in store.list_keys(keys.retry_prefix(job_id))}
+    return catalogue.parts(store, job_id, "retry")
 
 
 def begin(
@@ -68,18 +67,14 @@ def begin(
     """
     chosen = {shard: Again(indices=set()) for shard in pending(store, job.job)}
     if catalogue.find_success(store, job.job) is None and not chosen:
-        raise UsageError(
-            f"job {job.job} is not finished",
-            code="not-finished",
-            hint=f"wait for it: regioncap watch {job.job}",
-        )
+        raise catalogue.not_finished(job)
     for shard, part in read_parts(store, job):
         progress.note_part(shard, summarize(part))
         failed, further = _failed(part), flagged & set(job.shard_records(shard))
         if failed or further:
             chosen[shard] = Again(indices=failed, flagged=further)
             text = chosen[shard].model_dump_json().encode()
-            store.put(keys.retry_key(job.job, shard), text, "application/json")
+            store.put(keys.part_key(job.job, "retry", shard), text, "application/json")
     if chosen:
         reopen(store, progress, job, set(chosen))
     return chosen

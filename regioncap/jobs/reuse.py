@@ -27,7 +27,7 @@ from regioncap.captions.conversation import Captioned
 from regioncap.engines.base import Engine
 from regioncap.errors import StoreError
 from regioncap.job import Job
-from regioncap.records import Region, RenderedRecord
+from regioncap.records import Region, RenderedRecord, dump_json
 from regioncap.services.store import Store
 from regioncap.views import prompts
 
@@ -128,12 +128,7 @@ class Captions:
             regions=captioned.record.regions,
         )
         key = keys.captions_key(names[index])
-        self._store.put(key, _json(kept), "application/json")
-
-
-def _json(kept: _Kept) -> bytes:
-    # A lone surrogate (legal in JSON, not in UTF-8) becomes a question mark, as in the results.
-    return json.dumps(kept.model_dump(), ensure_ascii=False).encode("utf-8", "replace")
+        self._store.put(key, dump_json(kept), "application/json")
 
 
 def _take_over(record: RenderedRecord, text: bytes) -> Captioned | None:

@@ -77,7 +77,7 @@ def job_status(store: Store, client: redis.Redis, job: Job) -> JobStatus:
         created=job.created,
         records=job.records,
         shards=job.shards,
-        results=store.uri(keys.results_prefix(job.job)),
+        results=store.uri(keys.prefix(job.job, "results")),
     )
     success = catalogue.find_success(store, job.job)
     if success is not None:
@@ -103,8 +103,7 @@ def _take_progress(status: JobStatus, store: Store, client: redis.Redis, job: Jo
         _take_counts(status, counts)
         status.sums = job_sums(job, counts, now())
     except QueueError:
-        part_keys = store.list_keys(keys.results_prefix(job.job))
-        status.shards_done = sum(1 for _ in part_keys)
+        status.shards_done = len(catalogue.parts(store, job.job, "results"))
         status.done = min(job.records, status.shards_done * job.settings.shard_size)
 
 

@@ -190,7 +190,7 @@ def submit(
 
     def put(part: tuple[int, list[InputRecord]]) -> None:
         shard, held = part
-        store.put(keys.input_key(job_id, shard), dump_lines(held), "application/x-ndjson")
+        store.put(keys.part_key(job_id, "input", shard), dump_lines(held), "application/x-ndjson")
 
     uploaded = map_ahead(uploader.upload, records, threads=threads)
     with closing(uploaded):

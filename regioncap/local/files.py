@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import random
 import socket
-import tempfile
 from pathlib import Path
+
+from regioncap.files import whole
 
 #: Ports are drawn from here: below the ranges that Linux and macOS give to outgoing connections,
 #: so that none of those takes a port between two starts.
@@ -14,15 +14,10 @@ PORT_RANGE = range(15000, 25000)
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner can read, whole or not at all."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mode 0600
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            stream.write(text)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    """Writes a file that only its owner can read, whole or not at all."""
+    with whole(path) as temporary:
+        temporary.touch(mode=0o600, exist_ok=False)
+        temporary.write_text(text, encoding="utf-8")
 
 
 def is_port_free(port: int) -> bool:
@@ -37,7 +32,7 @@ def is_port_free(port: int) -> bool:
 
 
 def free_ports(count: int) -> list[int]:
-    """Draw distinct ports that are free now."""
+    """Draws distinct ports that are free now."""
     drawn = random.sample(PORT_RANGE, k=len(PORT_RANGE))
     ports = [port for _, port in zip(range(count), filter(is_port_free, drawn), strict=False)]
     if len(ports) < count:

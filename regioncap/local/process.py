@@ -87,7 +87,7 @@ class Child:
         return self._watcher.is_alive()
 
     def wait_ready(self, probe: Callable[[], bool], timeout_s: float) -> None:
-        """Wait until the probe says that the child serves.
+        """Waits until the probe says that the child serves.
 
         Raises:
             ServiceError: The child ended first, or did not serve in time (`stack-start`); the
@@ -102,26 +102,26 @@ class Child:
             time.sleep(_PROBE_PAUSE_S)
 
     def join(self, timeout_s: float | None = None) -> bool:
-        """Wait until it is down for good; False if the time ran out first."""
+        """Waits until it is down for good; False if the time ran out first."""
         self._watcher.join(timeout_s)
         return not self._watcher.is_alive()
 
     def ask_to_stop(self) -> None:
-        """Send SIGTERM and start it no more."""
+        """Sends SIGTERM and starts it no more."""
         self._stopping.set()
         with self._spawn_lock:
             if self._watcher.is_alive() and self._process.poll() is None:
                 self._process.send_signal(signal.SIGTERM)
 
     def stop(self) -> None:
-        """SIGTERM, then SIGKILL to its whole group; does nothing to a child that is down."""
+        """Sends SIGTERM, then SIGKILL to its whole group; does nothing to a child that is down."""
         self.ask_to_stop()
         if not self.join(self.command.stop_timeout_s):
             self.kill()
             self.join()
 
     def kill(self) -> None:
-        """SIGKILL to its whole group, as a crash of it; the watcher starts it again."""
+        """Sends SIGKILL to its whole group, as a crash of it; the watcher starts it again."""
         signal_group(self.pid, signal.SIGKILL)
 
     def log_tail(self, lines: int = _TAIL_LINES) -> str:
@@ -212,7 +212,7 @@ class Supervisor:
         self._is_stopped = False
 
     def start(self, command: Command) -> Child:
-        """Start a command and watch it.
+        """Starts a command and watches it.
 
         Raises:
             ServiceError: It cannot be started at all (`stack-start`).
@@ -242,7 +242,7 @@ class Supervisor:
         return [child for child in self.children if not child.is_watched]
 
     def stop(self) -> None:
-        """Stop all children, the latest first, and start no more; nothing the second time."""
+        """Stops all children, the latest first, and starts no more; nothing the second time."""
         with self._starting:
             self._is_stopped = True
         while self.children:

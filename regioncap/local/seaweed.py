@@ -132,7 +132,7 @@ def client(endpoint: str, access_key: str, secret_key: str) -> Minio:
 
 
 def remove_sockets(ports: Mapping[str, int]) -> None:
-    """Remove the sockets that a killed server leaves; their place in /tmp is fixed in its code."""
+    """Removes the sockets that a killed server leaves; their place in /tmp is fixed in its code."""
     for name, port in _all_ports(ports).items():
         service, _, rest = name.partition(".")
         if rest == "port.grpc":

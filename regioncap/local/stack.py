@@ -63,7 +63,7 @@ class LocalStack:
         self._lock: int | None = None
 
     def start(self) -> Self:
-        """Start both servers and wait until both answer.
+        """Starts both servers and waits until both answer.
 
         Raises:
             UsageError: A stack is up in this folder (`already-up`), or the servers' packages are
@@ -82,7 +82,7 @@ class LocalStack:
         return self
 
     def stop(self) -> None:
-        """Stop both servers; does nothing if they are down."""
+        """Stops both servers; does nothing if they are down."""
         self._stop_servers()
         if self._lock is not None:
             (self.folder / "stack.json").unlink(missing_ok=True)

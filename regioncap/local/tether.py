@@ -41,19 +41,19 @@ class Tether:
         self._process = self._spawn()
 
     def add(self, group: int) -> None:
-        """Watch over a process group."""
+        """Watches over a process group."""
         with self._lock:
             self._groups.add(group)
             self._tell(f"+{group}\n")
 
     def remove(self, group: int) -> None:
-        """Forget a process group that has ended, before its number is used again."""
+        """Forgets a process group that has ended, before its number is used again."""
         with self._lock:
             self._groups.discard(group)
             self._tell(f"-{group}\n")
 
     def close(self) -> None:
-        """End the process; groups that are still watched over end with it."""
+        """Ends the process; groups that are still watched over end with it."""
         with self._lock:
             self._pipe().close()
         self._process.wait()
@@ -85,7 +85,7 @@ class Tether:
 
 
 def main() -> None:
-    """Watch until the parent is gone, then end what it left."""
+    """Watches until the parent is gone, then ends what it left."""
     # A service manager may signal every process of a service at once: the parent's orderly stop
     # comes first.
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -94,7 +94,7 @@ def main() -> None:
 
 
 def read_groups(descriptor: int, parent: int) -> set[int]:
-    """Follow the parent's words until it is gone; return the groups left over."""
+    """Follows the parent's words until it is gone; returns the groups left over."""
     groups: set[int] = set()
     rest = b""
     while True:
@@ -112,7 +112,7 @@ def read_groups(descriptor: int, parent: int) -> set[int]:
 
 
 def end_groups(groups: set[int], grace_s: float) -> None:
-    """SIGTERM to all groups, and SIGKILL to those that are there after the grace period."""
+    """Sends SIGTERM to all groups, and SIGKILL to those that are there after the grace period."""
     deadline = time.monotonic() + grace_s
     left = {group for group in groups if signal_group(group, signal.SIGTERM)}
     while left and time.monotonic() < deadline:
@@ -123,7 +123,7 @@ def end_groups(groups: set[int], grace_s: float) -> None:
 
 
 def signal_group(group: int, number: int) -> bool:
-    """Send a signal to a process group; False if nothing of it is left."""
+    """Sends a signal to a process group; False if nothing of it is left."""
     try:
         os.killpg(group, number)
     except (ProcessLookupError, PermissionError):  # macOS: the latter, where only zombies are left

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from regioncap.errors import UsageError
+from regioncap.files import open_input
 from regioncap.outputs.exports.labelstudio import REGION_ID
 
 
@@ -43,14 +44,11 @@ def read_edits(path: Path, job_id: str, *, by: str | None = None) -> Edits:
             belongs to another job (`other-job`).
     """
     try:
-        text = path.read_text("utf-8")
+        with open_input(path) as file:
+            text = file.read().decode("utf-8")
         if text.lstrip().startswith("["):
             return dict(_from_tasks(json.loads(text), job_id, by))
         return dict(_from_results(text, job_id, by))
-    except OSError as error:
-        raise UsageError(
-            f"{path} cannot be read: {error.strerror}", code="no-input-file"
-        ) from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UsageError(
             f"{path} holds no edits: {type(error).__name__}: {error}",

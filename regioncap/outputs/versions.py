@@ -15,25 +15,23 @@ two people importing into one job at the same moment.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import Any
 
 from regioncap import keys
 from regioncap.errors import UsageError
 from regioncap.job import Job, Summary, now, parse_summary, sums
+from regioncap.jobs import catalogue
 from regioncap.jobs.results import parse_part, summarize
 from regioncap.jobs.success import SuccessWriter
 from regioncap.outputs.edits import Edit, Edits
+from regioncap.parallel import map_ahead
 from regioncap.records import dump_lines
 from regioncap.services.store import Store
 
-_THREADS = 8
-
 
 @dataclass(slots=True)
-class Outcome:
+class Changes:
     """What an import changed."""
 
     records: int = 0
@@ -42,7 +40,7 @@ class Outcome:
     kept_as: str | None = None
 
 
-def apply_edits(store: Store, job: Job, edits: Edits) -> Outcome:
+def apply_edits(store: Store, job: Job, edits: Edits) -> Changes:
     """Makes a new version of the results with corrected captions.
 
     Args:
@@ -56,29 +54,25 @@ def apply_edits(store: Store, job: Job, edits: Edits) -> Outcome:
     """
     success = store.find(keys.success_key(job.job))
     if success is None:
-        raise UsageError(
-            f"job {job.job} is not finished",
-            code="not-finished",
-            hint=f"wait for it: regioncap watch {job.job}",
-        )
+        raise catalogue.not_finished(job)
     _check(job, edits)
     number, is_kept = _next_version(store, job.job, success)
     prefix = keys.version_prefix(job.job, number)
-    base = prefix if is_kept else keys.results_prefix(job.job)
+    base = prefix if is_kept else keys.prefix(job.job, "results")
     # First look, then touch: an edit that cannot be applied changes nothing.
-    outcome = Outcome()
-    for _ in _edited_parts(store, job, base, edits, outcome):
+    changes = Changes()
+    for _ in _edited_parts(store, job, base, edits, changes):
         pass
-    if not outcome.captions:
-        return outcome
+    if not changes.captions:
+        return changes
     if not is_kept:
         _copy(store, job, base, prefix)
         store.put(f"{prefix}_SUCCESS", success, "application/json")
     summary = parse_summary(success)
     summary.version = number + 1
     _overwrite(store, job, prefix, edits, summary)
-    outcome.kept_as = store.uri(prefix)
-    return outcome
+    changes.kept_as = store.uri(prefix)
+    return changes
 
 
 def _check(job: Job, edits: Edits) -> None:
@@ -97,24 +91,19 @@ def _next_version(store: Store, job_id: str, success: bytes) -> tuple[int, bool]
     return number, False
 
 
-def _name(job_id: str, shard: int) -> str:
-    return PurePosixPath(keys.results_key(job_id, shard)).name
-
-
 def _copy(store: Store, job: Job, base: str, prefix: str) -> None:
     def copy(shard: int) -> None:
-        name = _name(job.job, shard)
+        name = keys.part_name(shard)
         store.put(prefix + name, store.get(base + name), "application/x-ndjson")
 
-    with ThreadPoolExecutor(_THREADS, thread_name_prefix="versions") as pool:
-        for _ in pool.map(copy, range(job.shards)):
-            pass
+    for _ in map_ahead(copy, range(job.shards)):
+        pass
 
 
 def _overwrite(store: Store, job: Job, base: str, edits: Edits, summary: Summary) -> None:
     writer = SuccessWriter()
-    for shard, part in _edited_parts(store, job, base, edits, Outcome()):
-        key = keys.results_key(job.job, shard)
+    for shard, part in _edited_parts(store, job, base, edits, Changes()):
+        key = keys.part_key(job.job, "results", shard)
         store.put(key, part, "application/x-ndjson")
         writer.add(key, summarize(part))
     summary.counts |= writer.counts
@@ -123,18 +112,18 @@ def _overwrite(store: Store, job: Job, base: str, edits: Edits, summary: Summary
 
 
 def _edited_parts(
-    store: Store, job: Job, base: str, edits: Edits, outcome: Outcome
+    store: Store, job: Job, base: str, edits: Edits, changes: Changes
 ) -> Iterator[tuple[int, bytes]]:
     """All parts with the edits applied, in order; those without edits byte for byte."""
     at = now().isoformat()
     for shard in range(job.shards):
-        part = store.get(base + _name(job.job, shard))
+        part = store.get(base + keys.part_name(shard))
         if any(index in edits for index in job.shard_records(shard)):
             records = parse_part(part)
-            changes = [_edit(record, edits.get(record["index"]), at) for record in records]
-            outcome.captions += sum(changes)
-            outcome.records += sum(1 for change in changes if change)
-            if any(changes):
+            changed = [_edit(record, edits.get(record["index"]), at) for record in records]
+            changes.captions += sum(changed)
+            changes.records += sum(1 for captions in changed if captions)
+            if any(changed):
                 part = dump_lines(records)
         yield shard, part
 

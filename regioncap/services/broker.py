@@ -33,6 +33,14 @@ def connect(settings: Settings, *, patient: bool = True) -> redis.Redis:
     )
 
 
+def memory_ratio(client: redis.Redis) -> float | None:
+    """Share of Redis's memory that is used, 0 to 1; None if it has no limit."""
+    with queue_errors():
+        info: Any = client.info("memory")
+    limit = int(info.get("maxmemory", 0))
+    return int(info["used_memory"]) / limit if limit else None
+
+
 @contextmanager
 def queue_errors() -> Iterator[None]:
     """Says in our words that Redis cannot be reached or refuses."""

@@ -21,6 +21,7 @@ import redis
 from kombu.transport import redis as kombu_redis
 
 from regioncap import metrics
+from regioncap.parallel import Start, sleep, start_thread
 
 #: kombu's sorted set of unacknowledged messages: delivery tag -> time of delivery.
 UNACKED_INDEX = "unacked_index"
@@ -102,28 +103,32 @@ def use_server_time() -> None:
 
 
 class Leases:
-    """Renews the messages in hand, from one daemon thread, three times per timeout.
+    """Renews the messages in hand, beside the work, three times per timeout.
 
     Args:
         client: The Redis that carries the queue.
         timeout_s: The visibility timeout.
+        start: Starts the renewing, with the first message.
     """
 
-    def __init__(self, client: redis.Redis, timeout_s: float) -> None:
+    def __init__(
+        self, client: redis.Redis, timeout_s: float, *, start: Start = start_thread
+    ) -> None:
         self._redis = client
         self._period_s = timeout_s / 3
+        self._start = start
         self._tags: set[str] = set()
         self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
+        self._is_started = False
 
     @contextmanager
     def hold(self, tag: str) -> Iterator[None]:
         """Keeps one message for as long as the block runs."""
         with self._lock:
             self._tags.add(tag)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="leases", daemon=True)
-                self._thread.start()
+            if not self._is_started:
+                self._is_started = True
+                self._start("leases", self._run)
         try:
             yield
         finally:
@@ -141,8 +146,8 @@ class Leases:
             metrics.add("leases_lost", len(tags) - int(kept or 0))
 
     def _run(self) -> None:
-        never = threading.Event()
-        while not never.wait(self._period_s):
+        while True:
+            sleep(self._period_s)
             try:
                 self.renew()
             except redis.exceptions.RedisError as error:

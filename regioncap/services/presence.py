@@ -13,6 +13,7 @@ from typing import Any
 
 import redis
 
+from regioncap.parallel import start_thread
 from regioncap.services.broker import queue_errors
 
 _PREFIX = "regioncap:worker:"
@@ -48,11 +49,10 @@ class Presence:
         self._doing = doing
         self._beat_s = time.monotonic()
         self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="presence", daemon=True)
 
     def start(self) -> None:
         """Starts telling."""
-        self._thread.start()
+        start_thread("presence", self._run)
 
     def stop(self) -> None:
         """Says goodbye."""

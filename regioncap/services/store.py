@@ -29,7 +29,13 @@ _BINARY = "application/octet-stream"
 #: Longest key that S3 allows.
 _MAX_KEY_BYTES = 1024
 _MISSING = {"NoSuchKey", "NoSuchBucket", "NoSuchObject", "NotFound", "ResourceNotFound"}
-_THERE = {"PreconditionFailed", "ConditionalRequestConflict"}
+#: What a store says to a conditional write that it does not do: the object is another, another
+#: write of it is under way, or it is gone.
+_UNMET = {"PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey"}
+#: Connections kept open at a time.
+_CONNECTIONS = 16
+#: Longest wait for something to listen at the endpoint.
+_REACH_S = 3.0
 #: Most that one request may remove.
 _MOST_DELETED = 1000
 _DENIED = {"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch"}
@@ -43,6 +49,14 @@ class Stored(NamedTuple):
     modified: datetime
 
 
+class Found(NamedTuple):
+    """An object as it was read."""
+
+    data: bytes
+    #: Names these bytes; see `Store.put_matching`.
+    etag: str
+
+
 class Store:
     """One bucket.
 
@@ -51,11 +65,10 @@ class Store:
 
     Args:
         settings: Endpoint, credentials and bucket.
-        connections: Most connections kept open at a time.
         attempts: Tries of one request before it counts as failed.
     """
 
-    def __init__(self, settings: Settings, *, connections: int = 16, attempts: int = 4) -> None:
+    def __init__(self, settings: Settings, *, attempts: int = 4) -> None:
         if "://" in settings.s3_endpoint:
             raise UsageError(
                 f"s3_endpoint: {settings.s3_endpoint!r} is a URL",
@@ -71,10 +84,10 @@ class Store:
             secret_key=settings.s3_secret_key.get_secret_value() or None,
             secure=settings.s3_secure,
             region=settings.s3_region,
-            http_client=_http_client(connections, attempts, settings.s3_secure),
+            http_client=_http_client(attempts, settings.s3_secure),
         )
 
-    def reach(self, timeout_s: float = 3.0) -> None:
+    def reach(self) -> None:
         """Returns if something listens at the endpoint; much sooner than a request gives up.
 
         Raises:
@@ -83,7 +96,7 @@ class Store:
         parts = urlsplit(f"//{self.endpoint}")
         port = parts.port or (443 if self._secure else 80)
         with self._errors(""):
-            socket.create_connection((parts.hostname or "", port), timeout_s).close()
+            socket.create_connection((parts.hostname or "", port), _REACH_S).close()
 
     def uri(self, key: str) -> str:
         """The s3:// name of an object in this bucket."""
@@ -105,32 +118,57 @@ class Store:
         )
 
     def put_new(self, key: str, data: bytes, content_type: str = _BINARY) -> bool:
-        """Writes an object unless there is one; whether it was written.
+        """Writes an object unless there is another; whether it stands now.
 
         A store that does not know conditional requests writes it in any case.
-        """
 
+        Raises:
+            StoreError: The store is away, or others write or remove the object meanwhile.
+        """
+        if self._put_if("If-None-Match", "*", key, data, content_type):
+            return True
+        # An attempt may have been done although its answer was lost: the next finds its own object.
+        there = self.find(key)
+        if there is None:
+            raise self._refused(key, "ConditionalRequestConflict")
+        return there == data
+
+    def put_matching(self, key: str, data: bytes, etag: str, content_type: str = _BINARY) -> bool:
+        """Replaces an object if it still is what was read; whether the new one stands now.
+
+        A store that does not know conditional requests replaces it in any case.
+
+        Args:
+            key: Its name.
+            data: What is to stand there.
+            etag: Of what was read, by `find_tagged`.
+            content_type: Of the data.
+        """
+        # As in `put_new`.
+        matching = self._put_if("If-Match", f'"{etag}"', key, data, content_type)
+        return matching or self.find(key) == data
+
+    def _put_if(self, condition: str, value: str, key: str, data: bytes, content_type: str) -> bool:
         def put() -> bool:
+            headers: dict[str, str | list[str] | tuple[str]] = {"Content-Type": content_type}
             try:
                 # minio-py has no public way to send the header.
-                headers: dict[str, str | list[str] | tuple[str]] = {
-                    "If-None-Match": "*", "Content-Type": content_type,
-                }  # fmt: skip
-                self._client._put_object(self.bucket, key, data, headers)
+                self._client._put_object(self.bucket, key, data, {**headers, condition: value})
             except S3Error as error:
-                if error.code in _THERE:
+                if error.code in _UNMET:
                     return False
-                raise
+                if error.code != "NotImplemented":
+                    raise
+                self._client._put_object(self.bucket, key, data, headers)
             return True
 
         return self._call(key, put)
 
-    def get(self, key: str, *, bucket: str | None = None, limit_bytes: int | None = None) -> bytes:
+    def get(self, key: str, *, limit_bytes: int | None = None) -> bytes:
         """Reads an object.
 
         Args:
             key: Its name.
-            bucket: Another bucket than the store's own.
             limit_bytes: Stops reading after this many bytes; more than that many come back only
                 if the object is larger.
 
@@ -138,13 +176,28 @@ class Store:
             NotFoundError: There is none.
             StoreError: The store cannot be reached.
         """
+        return self._read(self.bucket, key, limit_bytes).data
 
-        def read() -> bytes:
-            response = self._client.get_object(
-                bucket or self.bucket, key, length=limit_bytes + 1 if limit_bytes else 0
-            )
+    def get_uri(self, uri: str, *, limit_bytes: int | None = None) -> bytes:
+        """Reads an object of any bucket by its s3:// name, as `get`.
+
+        Raises:
+            ValueError: It is no such name.
+        """
+        return self._read(*parse_s3_uri(uri), limit_bytes).data
+
+    def _read(self, bucket: str, key: str, limit_bytes: int | None = None) -> Found:
+        def read() -> Found:
             try:
-                return bytes(response.read())
+                response = self._client.get_object(
+                    bucket, key, length=limit_bytes + 1 if limit_bytes else 0
+                )
+            except S3Error as error:
+                if error.code == "InvalidRange":  # no part of an empty object can be asked for
+                    return Found(b"", "")
+                raise
+            try:
+                return Found(bytes(response.read()), response.headers["ETag"].strip('"'))
             finally:
                 response.close()
                 response.release_conn()
@@ -153,8 +206,13 @@ class Store:
 
     def find(self, key: str) -> bytes | None:
         """Reads an object, or None if there is none."""
+        found = self.find_tagged(key)
+        return None if found is None else found.data
+
+    def find_tagged(self, key: str) -> Found | None:
+        """Reads an object with its ETag, or None if there is none."""
         try:
-            return self.get(key)
+            return self._read(self.bucket, key)
         except NotFoundError:
             return None
 
@@ -200,9 +258,9 @@ class Store:
             count += len(batch)
         return count
 
-    def list_keys(self, prefix: str, *, recursive: bool = True, after: str = "") -> Iterator[str]:
+    def list_keys(self, prefix: str, *, recursive: bool = True) -> Iterator[str]:
         """Names under a prefix, in order; if not recursive, "folders" too, ending in a slash."""
-        for found in self._list(prefix, recursive=recursive, start_after=after or None):
+        for found in self._list(prefix, recursive=recursive):
             yield str(found.object_name)
 
     def list_stored(self, prefix: str) -> Iterator[Stored]:
@@ -211,8 +269,8 @@ class Store:
             if found.last_modified is not None:
                 yield Stored(str(found.object_name), found.size or 0, found.last_modified)
 
-    def _list(self, prefix: str, **options: Any) -> Iterator[Object]:
-        objects = self._client.list_objects(self.bucket, prefix=prefix, **options)
+    def _list(self, prefix: str, *, recursive: bool) -> Iterator[Object]:
+        objects = self._client.list_objects(self.bucket, prefix=prefix, recursive=recursive)
         with self._errors(prefix):
             yield from (found for found in objects if found.object_name)
 
@@ -304,7 +362,7 @@ class _CountedRetry(urllib3.Retry):
         return super().increment(*args, **kwargs)
 
 
-def _http_client(connections: int, attempts: int, secure: bool) -> urllib3.PoolManager:
+def _http_client(attempts: int, secure: bool) -> urllib3.PoolManager:
     retries = _CountedRetry(
         total=attempts,
         backoff_factor=0.2,
@@ -321,7 +379,7 @@ def _http_client(connections: int, attempts: int, secure: bool) -> urllib3.PoolM
         )
     return urllib3.PoolManager(
         num_pools=2,
-        maxsize=connections,
+        maxsize=_CONNECTIONS,
         timeout=urllib3.Timeout(connect=5, read=60),
         retries=retries,
         **options,

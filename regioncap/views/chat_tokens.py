@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 _PIPES_AFTER_BRACKET = re.compile(r"<[|｜]+")
-_PIPES_BEFORE_BRACKET = re.compile(r"[|｜]+>")
+#: Entered at the first pipe of a run only: from each of them, a run would take its length squared.
+_PIPES_BEFORE_BRACKET = re.compile(r"(?<![|｜])[|｜]++>")
 #: Control tokens that look like tags, of the model families that the engines serve: Gemma, Llama,
 #: LLaVA, InternVL, Mistral, and the picture marker of llama.cpp.
 _TAG_TOKEN = re.compile(

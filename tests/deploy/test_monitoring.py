@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from regioncap.services.depth import Depth
+from regioncap.services.backlog import Depth
 from tests.support.compose import ROOT, tool
 from workers.exporter import Exporter, Gauges
 

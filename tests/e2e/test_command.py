@@ -283,7 +283,7 @@ def _unqueued_job(system: System, file: Path) -> str:
     from regioncap.jobs.submit import submit
 
     with open_source(str(file), sys.stdin.buffer) as source:
-        settings = system.services.with_flags(shard_size=2).settings
+        settings = system.services.settings.for_job({"shard_size": 2})
         job, _ = submit(
             source.records, store=system.services.store, settings=settings, root=source.root
         )

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from regioncap.inputs import examples
-from regioncap.job import Success
-from regioncap.keys import results_key, success_key
+from regioncap.keys import part_key, success_key
+from tests.support.success import load_success
 from tests.support.system import System, read_jsonl, write_jsonl
 
 
@@ -139,9 +139,9 @@ def test_success_lists_every_part(system: System, folder: Path) -> None:
     job = first["result_file"].split("/")[4]
 
     store = system.services.store
-    success = Success.model_validate_json(store.get(success_key(job)))
+    success, parts = load_success(store.get(success_key(job)))
 
-    assert [part["key"] for part in success.parts] == [results_key(job, i) for i in range(3)]
+    assert [part["key"] for part in parts] == [part_key(job, "results", i) for i in range(3)]
     assert success.counts["records"] == 7
     assert not store.exists(f"open/{job}")
 

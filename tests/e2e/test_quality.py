@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from regioncap.client import Client
 from regioncap.errors import UsageError
 from regioncap.evaluation.as_job import run_job
 from regioncap.evaluation.in_process import Variant
@@ -15,7 +14,7 @@ from regioncap.evaluation.scenes import make_scene
 from regioncap.jobs import catalogue
 from regioncap.jobs.cancel import cancel
 from regioncap.jobs.status import JobStatus
-from regioncap.keys import results_key
+from regioncap.keys import part_key
 from regioncap.records import dump_lines
 from regioncap.services.store import parse_s3_uri
 from regioncap.views.pixels import probe
@@ -123,7 +122,7 @@ def test_audit_reports_and_the_gallery_shows_flags(
 def test_flagged_records_are_captioned_again(system: System, input_file: Path) -> None:
     [record] = system.captioned(input_file)
     job = record["result_file"].split("/")[4]
-    key = results_key(job, 0)
+    key = part_key(job, "results", 0)
     good = system.services.store.get(key)
     record["regions"][0]["caption"] = "The red box"
     system.services.store.put(key, dump_lines([record]))
@@ -160,7 +159,7 @@ def test_eval_as_jobs_chooses_no_engine(system: System) -> None:
 
 
 def test_eval_whose_job_is_cancelled_says_so(system: System) -> None:
-    client = Client(system.services.settings)
+    client = system.services
     scene = make_scene("colours", "large", 2, seed=1)
 
     def stop(status: JobStatus) -> None:

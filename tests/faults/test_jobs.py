@@ -108,7 +108,7 @@ def test_retry_runs_failed_records_and_nothing_else(
     assert [r for r in after if r["index"] not in (0, 9)] == [
         r for r in before if r["index"] not in (0, 9)
     ]
-    assert not list(rig.store.list_keys(keys.retry_prefix(job.job)))
+    assert not list(rig.store.list_keys(keys.prefix(job.job, "retry")))
 
 
 def test_retry_survives_kills(rig: Rig, input_file: Path, expected: bytes) -> None:

@@ -1,12 +1,8 @@
-"""Processes die at random moments, and the results are those of a run that nothing disturbed."""
+"""Processes die with work in hand, and the results are those of a run that nothing disturbed."""
 
 from __future__ import annotations
 
-import os
-import random
-import signal
-import time
-from contextlib import suppress
+from collections import Counter
 from pathlib import Path
 
 import psutil
@@ -22,59 +18,57 @@ def test_undisturbed_runs_are_equal(rig: Rig, input_file: Path, expected: bytes)
     assert {record["error"] is None for record in records} == {True, False}
 
 
-def test_render_children_die(
-    rig: Rig, input_file: Path, expected: bytes, chance: random.Random
-) -> None:
+def test_render_children_die(rig: Rig, input_file: Path, expected: bytes) -> None:
     render = rig.start_ready("render")
     rig.start("caption")
     job = rig.submit(input_file)
-    kills = 0
-    while kills < 4:
-        time.sleep(chance.uniform(0.05, 0.5))
-        with suppress(ProcessLookupError, IndexError):
-            os.kill(chance.choice(render.children()).pid, signal.SIGKILL)
-            kills += 1
+    died: Counter[int] = Counter()
+    for _ in range(3):
+        died = rig.freeze_at_work(render, job, "render", died)
+        for child in render.children():
+            child.kill()
+        render.go_on()
     rig.check(job, expected)
 
 
-def test_render_worker_dies(
-    rig: Rig, input_file: Path, expected: bytes, chance: random.Random
-) -> None:
+def test_render_worker_dies(rig: Rig, input_file: Path, expected: bytes) -> None:
     rig.start("caption")
     job = rig.submit(input_file)
+    died: Counter[int] = Counter()
     for _ in range(3):
         render = rig.start_ready("render")
+        died = rig.freeze_at_work(render, job, "render", died)
         children = render.children()
-        time.sleep(chance.uniform(0, 0.4))
         render.kill()
+        render.go_on()  # its children, if they live
         psutil.wait_procs(children, timeout=30)
         assert not any(child.is_running() for child in children)
     rig.start("render")
     rig.check(job, expected)
 
 
-def test_caption_workers_die(
-    rig: Rig, input_file: Path, expected: bytes, chance: random.Random
-) -> None:
+def test_caption_workers_die(rig: Rig, input_file: Path, expected: bytes) -> None:
     rig.start("render")
     job = rig.submit(input_file)
+    died: Counter[int] = Counter()
     for _ in range(3):
         caption = rig.start_ready("caption")
-        time.sleep(chance.uniform(0, 0.6))
+        died = rig.freeze_at_work(caption, job, "caption", died)
         caption.kill()
     rig.start("caption")
     rig.check(job, expected)
 
 
-def test_janitors_die_and_one_is_enough(
-    rig: Rig, input_file: Path, expected: bytes, chance: random.Random
-) -> None:
+def test_janitors_die_and_one_is_enough(rig: Rig, input_file: Path, expected: bytes) -> None:
     # No message at all: only janitors can bring this job to its end.
     job = rig.submit(input_file, queue=False)
-    for _ in range(2):
-        janitor = rig.start("janitor")
-        time.sleep(chance.uniform(1, 3))
-        janitor.kill()
+    watching = rig.start("janitor")
+    wait_until(lambda: bool(rig.redis.hexists("regioncap:janitor:seen", job.job)), worker=watching)
+    watching.kill()
+    queueing = rig.start("janitor")
+    wait_until(lambda: rig.redis.llen("render") > 0, worker=queueing)
+    queueing.kill()
+    rig.redis.delete("render")  # and what it did is lost
     rig.start("janitor")
     rig.start("janitor")
     rig.start("render")

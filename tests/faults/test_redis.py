@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from producer.context import Services
+from regioncap.client import Client
 from regioncap.errors import QueueError
 from regioncap.jobs import catalogue
+from regioncap.settings import load_settings
 from tests.support.rig import Rig, wait_until
 
 
@@ -23,10 +24,11 @@ def test_crash_and_restart(
     rig.start_ready("caption")
     job = rig.submit(input_file)
     valkey = rig.stack.child("valkey")
-    for _ in range(2):
-        time.sleep(chance.uniform(0.3, 1.2))
+    for parts in (chance.randrange(1, 4), chance.randrange(8, 12)):
+        rig.wait_for_parts(job, parts)
         before = valkey.pid
         os.kill(before, signal.SIGKILL)
+        assert rig.done(job) < job.shards
         wait_until(lambda before=before: valkey.pid != before)  # type: ignore[misc]
     rig.check(job, expected)
 
@@ -43,7 +45,7 @@ def test_flushall(rig: Rig, input_file: Path, expected: bytes, chance: random.Ra
 def test_submitted_while_redis_is_away(rig: Rig, input_file: Path, expected: bytes) -> None:
     rig.start("render")
     rig.start("caption")
-    away = Services(**{**rig.stack.settings(), "broker_url": "redis://127.0.0.1:1/0"})
+    away = Client(load_settings(**{**rig.stack.settings(), "broker_url": "redis://127.0.0.1:1/0"}))
     job = rig.submit(input_file, queue=False)
     with pytest.raises(QueueError, match="cannot be reached"):
         away.sender.render(job, range(job.shards))

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regioncap.inputs.source import read_lines
+from regioncap.inputs.lines import read_lines
 from regioncap.records import MAX_LINE_BYTES, InputRecord, dump_lines, load_lines, parse_line
 from regioncap.settings import BoxFormat
 from regioncap.views import regions

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from regioncap import keys
+from regioncap.engines.base import CaptionRequest
 from regioncap.engines.baseline import BaselineEngine
 from regioncap.engines.thread import EngineThread
 from regioncap.inputs.source import open_source
@@ -22,6 +23,7 @@ from regioncap.services.broker import connect
 from regioncap.services.progress import Progress
 from regioncap.services.store import Store
 from regioncap.settings import Settings, load_settings
+from tests.support.engines import ScriptedEngine
 
 
 class Silent:
@@ -36,11 +38,11 @@ class Stages:
     def __init__(self, settings: Settings) -> None:
         self.store = Store(settings)
         self.settings = settings
-        progress = partial(Progress, connect(settings))
+        self.progress = partial(Progress, connect(settings))
         self.engine = EngineThread(BaselineEngine())
         self.engine.start()
-        self.render = RenderStage(self.store, settings, Silent(), progress)  # type: ignore[arg-type]
-        self.caption = CaptionStage(self.store, self.engine, progress, settings)
+        self.render = RenderStage(self.store, settings, Silent(), self.progress)  # type: ignore[arg-type]
+        self.caption = CaptionStage(self.store, self.engine, self.progress, settings)
 
     def job(self, folder: Path) -> Job:
         """A job of one shard with two records."""
@@ -65,25 +67,38 @@ def stages(stack_settings: dict[str, str]) -> Iterator[Stages]:
 def test_of_two_workers_the_first_ones_part_stays(stages: Stages, tmp_path: Path) -> None:
     job = stages.job(tmp_path)
     stages.render.run(job.job, 0)
-    key = keys.results_key(job.job, 0)
-    stages.caption.run(job.job, 0)
-    first = stages.store.get(key)
-    other = first.replace(b"red", b"RED")
+    key = keys.part_key(job.job, "results", 0)
+    first: list[bytes] = []
 
-    # The slower worker had looked for a part before there was one.
-    stands = stages.caption._save(key, other, replace=False)
+    def overtaken(request: CaptionRequest) -> str:
+        """The slower worker has found no part; while it asks, another writes its own."""
+        if not first:
+            stages.caption.run(job.job, 0)
+            first.append(stages.store.get(key))
+        return "In <region1>, what the slower one says"
 
-    assert stands == first == stages.store.get(key)
+    slower = EngineThread(ScriptedEngine(overtaken))
+    slower.start()
+    try:
+        CaptionStage(stages.store, slower, stages.progress, stages.settings).run(job.job, 0)
+    finally:
+        slower.close()
+
+    assert first == [stages.store.get(key)]
+    assert b"slower" not in first[0]
+    success = catalogue.find_success(stages.store, job.job)
+    assert success is not None
+    assert success.counts["records"] == 2
 
 
 def test_lost_input_comes_out_as_error_records(stages: Stages, tmp_path: Path) -> None:
     job = stages.job(tmp_path)
-    stages.store.delete(keys.input_key(job.job, 0))
+    stages.store.delete(keys.part_key(job.job, "input", 0))
 
     stages.render.run(job.job, 0)
     stages.caption.run(job.job, 0)
 
-    records = parse_part(stages.store.get(keys.results_key(job.job, 0)))
+    records = parse_part(stages.store.get(keys.part_key(job.job, "results", 0)))
     assert [record["error"]["code"] for record in records] == ["input-lost"] * 2
     assert [record["index"] for record in records] == [0, 1]
     success = catalogue.find_success(stages.store, job.job)

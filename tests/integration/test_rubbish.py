@@ -12,7 +12,7 @@ from PIL import Image
 
 from regioncap import keys
 from regioncap.errors import StoreError
-from regioncap.job import Job, Success, now
+from regioncap.job import Job, Summary, now
 from regioncap.jobs import catalogue, garbage
 from regioncap.jobs.cancel import cancel
 from regioncap.jobs.garbage import Rubbish, Search
@@ -23,6 +23,7 @@ from regioncap.services.progress import Progress
 from regioncap.services.store import Store, Stored
 from regioncap.settings import Settings, load_settings
 from tests.support.rig import wait_until
+from tests.support.success import dump_success
 from tests.support.system import run_command
 
 MONTH = timedelta(days=30)
@@ -58,15 +59,15 @@ class Jobs:
         ]
         job, _ = submit(records, store=self._store, settings=self._settings, root=self._folder)
         self._store.put(keys.marked_key(job.job, 0), b"jpeg")
-        self._store.put(keys.rendered_key(job.job, 0), b"{}\n")
-        self._store.put(keys.results_key(job.job, 0), b"{}\n")
+        self._store.put(keys.part_key(job.job, "rendered", 0), b"{}\n")
+        self._store.put(keys.part_key(job.job, "results", 0), b"{}\n")
         return job
 
     def ended(self, *shades: int) -> Job:
         """A job that is done."""
         job = self.submitted(*shades)
-        success = Success(job=job.job, finished=now(), counts={}, parts=[])
-        self._store.put(keys.success_key(job.job), success.model_dump_json().encode())
+        success = Summary(job=job.job, finished=now(), counts={})
+        self._store.put(keys.success_key(job.job), dump_success(success))
         self._store.delete(keys.open_key(job.job))
         return job
 
@@ -102,9 +103,9 @@ def test_a_job_that_ended_goes_with_the_pictures_that_only_it_had(store: Store, 
     assert sum(each.remove() for each in search(store)) == 6 + 6 + 2 + 2  # job.json is named twice
     left = set(store.list_keys(""))
     assert {key for key in left if key.startswith("jobs/")} == set(
-        store.list_keys(keys.job_prefix(running.job))
+        store.list_keys(keys.prefix(running.job))
     )
-    named = store.get(keys.input_key(running.job, 0)).decode()
+    named = store.get(keys.part_key(running.job, "input", 0)).decode()
     kept = {key for key in left if key.startswith(keys.IMAGES)}
     assert kept == {key for key in shared if key in named}
     assert len(kept) == 2
@@ -138,8 +139,8 @@ def test_marked_pictures_alone(store: Store, make: Jobs) -> None:
     for each in search(store, marked_only=True):
         each.remove()
     assert not store.exists(keys.marked_key(old.job, 0))
-    assert not store.exists(keys.rendered_key(old.job, 0))
-    assert store.exists(keys.results_key(old.job, 0))
+    assert not store.exists(keys.part_key(old.job, "rendered", 0))
+    assert store.exists(keys.part_key(old.job, "results", 0))
     assert store.exists(keys.marked_key(running.job, 0))
     assert catalogue.find_success(store, old.job)
     assert found(store, marked_only=True) == []
@@ -176,7 +177,7 @@ def test_a_removal_that_broke_off_goes_on(
         first.remove()
     monkeypatch.undo()
     assert not store.exists(keys.job_key(job.job))
-    assert store.exists(keys.results_key(job.job, 0))
+    assert store.exists(keys.part_key(job.job, "results", 0))
     for each in search(store):
         each.remove()
     assert list(store.list_keys("")) == []
@@ -188,7 +189,7 @@ def test_a_job_of_another_version_keeps_its_pictures(store: Store, make: Jobs) -
         "schema_version": 99,
         "unheard": {"of": store.uri(next(iter(store.list_keys("images/"))))},
     }
-    store.put(keys.input_key(job.job, 0), json.dumps(line).encode())
+    store.put(keys.part_key(job.job, "input", 0), json.dumps(line).encode())
     store.put(keys.job_key(job.job), b'{"schema_version": 99}')
     store.delete(keys.open_key(job.job))
     assert list(search(store)) == []

@@ -6,48 +6,65 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 
 import pytest
 import redis
 from celery import Celery, Task
 from celery.exceptions import Reject
+from redis.client import Pipeline
 
-from regioncap.errors import EngineDeadError, QueueError, StoppedError
+from regioncap.errors import EngineDeadError, NewerFormatError, StoppedError
 from regioncap.services.attempts import Attempts
+from regioncap.services.broker import connect
+from regioncap.services.leases import Leases
 from regioncap.settings import load_settings
-from workers.shards import Shards, Work
+from workers.shards import Delivery, GoesBack, Shards, Work
+from workers.task import delivery_of, run_shard
 
 JOB = "20260101-000000-dddddd"
 
 
 @pytest.fixture
-def shards(stack_settings: dict[str, str]) -> Iterator[Shards]:
-    shards = Shards("caption", load_settings(**stack_settings))
-    yield shards
-    shards.redis.delete(*shards.redis.keys(f"regioncap:{JOB}:*") or ["none"])
-    shards.redis.close()
+def client(stack_settings: dict[str, str]) -> Iterator[redis.Redis]:
+    client = connect(load_settings(**stack_settings))
+    yield client
+    client.delete(*client.keys(f"regioncap:{JOB}:*") or ["none"])
+    client.close()
+
+
+@pytest.fixture
+def make(client: redis.Redis) -> Callable[..., Shards]:
+    return partial(Shards, "caption", client, Leases(client, 60))
+
+
+def delivery(shard: int, send_anew: Callable[[], None] = lambda: None) -> Delivery:
+    return Delivery(JOB, shard, f"tag-{shard}", is_redelivered=False, send_anew=send_anew)
 
 
 def go_back(shards: Shards, shard: int, work: Work) -> None:
     """Runs a shard that is to be given back to the queue."""
-    task: Task = Celery(set_as_current=False).task(die)
-    task.push_request(delivery_info={}, properties={"delivery_tag": f"tag-{shard}"})
-    with pytest.raises(Reject) as back:
-        shards.run(task, JOB, shard, work)
-    assert back.value.requeue
+    with pytest.raises(GoesBack):
+        shards.run(delivery(shard), work)
 
 
-def deaths(shards: Shards, shard: int) -> int:
-    return Attempts(shards.redis, JOB, "caption", shard).deaths()
+def deaths(client: redis.Redis, shard: int) -> int:
+    return Attempts(client, JOB, "caption", shard).deaths()
 
 
 def die(*_: object) -> str:
     raise EngineDeadError("the engine is gone")
 
 
-def test_engine_death__charges_each_shard_in_flight_once(shards: Shards) -> None:
+def stop(*_: object) -> str:
+    raise StoppedError("the worker is told to stop")
+
+
+def test_engine_death__charges_each_shard_in_flight_once(
+    make: Callable[..., Shards], client: redis.Redis
+) -> None:
     both, taken_out = threading.Barrier(2), threading.Event()
-    shards.on_engine_death = taken_out.set
+    shards = make(on_engine_death=taken_out.set)
 
     def dies(*_: object) -> str:
         both.wait(30)
@@ -56,16 +73,19 @@ def test_engine_death__charges_each_shard_in_flight_once(shards: Shards) -> None
     def is_taken_out(*_: object) -> str:
         both.wait(30)
         taken_out.wait(30)
-        raise StoppedError("the worker is told to stop")
+        return stop()
 
     works: list[Callable[..., str]] = [dies, is_taken_out]
     with ThreadPoolExecutor() as pool:
         for done in [pool.submit(go_back, shards, n, work) for n, work in enumerate(works)]:
             done.result(60)
-    assert [deaths(shards, shard) for shard in (0, 1)] == [1, 1]
+    assert [deaths(client, shard) for shard in (0, 1)] == [1, 1]
 
 
-def test_engine_death__nothing_begins_after_it(shards: Shards) -> None:
+def test_engine_death__nothing_begins_after_it(
+    make: Callable[..., Shards], client: redis.Redis
+) -> None:
+    shards = make()
     begun: list[int] = []
     go_back(shards, 0, die)
 
@@ -76,34 +96,68 @@ def test_engine_death__nothing_begins_after_it(shards: Shards) -> None:
     for shard in (0, 1):
         go_back(shards, shard, work)
     assert not begun
-    assert [deaths(shards, shard) for shard in (0, 1)] == [1, 0]
+    assert [deaths(client, shard) for shard in (0, 1)] == [1, 0]
 
 
-class Away(Attempts):
-    """Starts that cannot be taken back while Redis is away."""
+class Away(redis.Redis):
+    """Redis that can be away for what is counted, and where two payments would meet."""
 
-    away = True
+    away = False
+    twice: threading.Barrier | None = None
 
-    def __init__(self, client: redis.Redis) -> None:
-        super().__init__(client, JOB, "caption", 0)
-        self.twice = threading.Barrier(2)
-
-    def forgive(self, what: str = "shard") -> None:
+    def pipeline(self, *arguments: object, **options: object) -> Pipeline:
         if self.away:
-            raise QueueError("Redis cannot be reached")
-        with suppress(threading.BrokenBarrierError):
-            self.twice.wait(0.5)  # time for another thread to do the same
-        super().forgive(what)
+            raise redis.ConnectionError("Redis cannot be reached")
+        if self.twice is not None:
+            with suppress(threading.BrokenBarrierError):
+                self.twice.wait(0.5)  # time for another thread to do the same
+        return super().pipeline(*arguments, **options)
 
 
-def test_a_debt_is_paid_once(shards: Shards) -> None:
-    starts = Away(shards.redis)
-    starts.start()
-    starts.start()
-    with pytest.raises(StoppedError), shards._forgiving(starts):
+def test_a_debt_is_paid_once(client: redis.Redis) -> None:
+    away = Away(connection_pool=client.connection_pool)
+    shards = Shards("caption", away, Leases(client, 60))
+    Attempts(away, JOB, "caption", 0).start()  # of a worker that died
+
+    def stopped(*_: object) -> str:
+        away.away = True
         raise StoppedError("the worker is told to stop")
-    starts.away = False
+
+    go_back(shards, 0, stopped)
+    away.away = False
+    assert deaths(client, 0) == 2  # one is owed
+
+    away.twice = threading.Barrier(2)
     with ThreadPoolExecutor() as pool:
-        for payment in [pool.submit(shards._pay) for _ in range(2)]:
-            payment.result(60)
-    assert deaths(shards, 0) == 1
+        for done in [pool.submit(shards.run, delivery(n), lambda *_: "done") for n in (1, 2)]:
+            assert done.result(60) == "done"
+    assert deaths(client, 0) == 1
+
+
+def test_a_newer_worker_s_shard_is_sent_anew_and_not_charged(
+    make: Callable[..., Shards], client: redis.Redis
+) -> None:
+    sent = threading.Event()
+    stopping = threading.Event()
+    shards = make(stopping=stopping)
+
+    def work(*_: object) -> str:
+        stopping.set()  # so that it does not wait for the newer worker
+        raise NewerFormatError("written by a newer version")
+
+    assert shards.run(delivery(0, sent.set), work) == "left"
+    assert sent.is_set()
+    assert deaths(client, 0) == 0
+
+
+def test_what_goes_back_is_rejected_and_queued_again(make: Callable[..., Shards]) -> None:
+    task: Task = Celery(set_as_current=False).task(stop)
+    info = {"redelivered": True, "routing_key": "caption"}
+    task.push_request(delivery_info=info, properties={"delivery_tag": "a-tag"})
+
+    with pytest.raises(Reject) as back:
+        run_shard(make(), task, JOB, 0, stop)
+
+    assert back.value.requeue
+    found = delivery_of(task, JOB, 7)
+    assert (found.tag, found.is_redelivered, found.shard) == ("a-tag", True, 7)

@@ -1,10 +1,8 @@
 from __future__ import annotations
 
-import os
-
 import pytest
 
-from regioncap.errors import NotFoundError, StoreError, UsageError
+from regioncap.errors import StoreError, UsageError
 from regioncap.services.store import Store, parse_s3_uri
 from regioncap.settings import Settings, load_settings
 
@@ -12,58 +10,6 @@ from regioncap.settings import Settings, load_settings
 @pytest.fixture(scope="module")
 def settings(stack_settings: dict[str, str]) -> Settings:
     return load_settings(**stack_settings)
-
-
-@pytest.fixture(scope="module")
-def store(settings: Settings) -> Store:
-    return Store(settings)
-
-
-def test_put_get_find_delete(store: Store) -> None:
-    key, data = "test/a b+ü.bin", os.urandom(100_000)
-
-    store.put(key, data)
-
-    assert store.get(key) == store.find(key) == data
-    assert store.exists(key)
-    store.delete(key)
-    store.delete(key)
-    assert not store.exists(key)
-    assert store.find(key) is None
-    with pytest.raises(NotFoundError, match="a b"):
-        store.get(key)
-
-
-def test_put__replaces_the_whole_object(store: Store) -> None:
-    store.put("test/twice", b"a long first version")
-    store.put("test/twice", b"short")
-
-    assert store.get("test/twice") == b"short"
-
-
-def test_put__empty_objects_are_objects(store: Store) -> None:
-    store.put("test/empty", b"")
-
-    assert store.exists("test/empty")
-    assert store.get("test/empty") == b""
-
-
-def test_get__reads_no_more_than_needed_to_see_that_it_is_too_long(store: Store) -> None:
-    store.put("test/long", bytes(5000))
-
-    assert len(store.get("test/long", limit_bytes=1000)) == 1001
-    assert len(store.get("test/long", limit_bytes=9000)) == 5000
-
-
-def test_list_keys__in_order_and_by_folder(store: Store) -> None:
-    for key in ("test/list/b", "test/list/a/1", "test/list/a/2"):
-        store.put(key, b"x")
-
-    everything = list(store.list_keys("test/list/"))
-
-    assert everything == ["test/list/a/1", "test/list/a/2", "test/list/b"]
-    assert set(store.list_keys("test/list/", recursive=False)) == {"test/list/a/", "test/list/b"}
-    assert list(store.list_keys("test/list/", after="test/list/a/1")) == everything[1:]
 
 
 def test_check__names_a_missing_bucket(settings: Settings) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from regioncap import keys
 from regioncap.errors import StoreError, UsageError
-from regioncap.job import Job, Success, now
+from regioncap.job import Job, Summary, now
 from regioncap.jobs.results import parse_part, summarize
 from regioncap.outputs.edits import Edit
 from regioncap.outputs.versions import apply_edits
@@ -17,6 +17,7 @@ from regioncap.records import dump_lines
 from regioncap.services.store import Store
 from regioncap.settings import JobSettings, load_settings
 from tests.support.exported import region, result
+from tests.support.success import dump_success, load_success
 
 SHARD = 2
 
@@ -47,11 +48,11 @@ def job(store: Store) -> Job:
     parts = []
     for shard in range(2):
         part = dump_lines(records[shard * SHARD : shard * SHARD + SHARD])
-        key = keys.results_key(made.job, shard)
+        key = keys.part_key(made.job, "results", shard)
         store.put(key, part)
         parts.append({"key": key, "sha256": summarize(part)["sha256"]})
-    success = Success(job=made.job, finished=now(), counts={"records": 3}, parts=parts)
-    store.put(keys.success_key(made.job), success.model_dump_json().encode())
+    success = Summary(job=made.job, finished=now(), counts={"records": 3})
+    store.put(keys.success_key(made.job), dump_success(success, parts))
     return made
 
 
@@ -64,7 +65,7 @@ def records_at(store: Store, prefix: str) -> list[dict[str, Any]]:
 
 
 def current(store: Store, job: Job) -> list[dict[str, Any]]:
-    return records_at(store, keys.results_prefix(job.job))
+    return records_at(store, keys.prefix(job.job, "results"))
 
 
 def test_corrected_captions_become_the_results(store: Store, job: Job) -> None:
@@ -97,9 +98,10 @@ def test_old_version_is_kept_whole(store: Store, job: Job) -> None:
 def test_success_tells_version_and_hashes_of_the_new_parts(store: Store, job: Job) -> None:
     apply_edits(store, job, {2: Edit({1: "seen by a person"})})
 
-    success = Success.model_validate_json(store.get(keys.success_key(job.job)))
+    success, parts = load_success(store.get(keys.success_key(job.job)))
     assert success.version == 2
-    for part in success.parts:
+    assert len(parts) == job.shards
+    for part in parts:
         assert part["sha256"] == hashlib.sha256(store.get(part["key"])).hexdigest()
     assert success.counts["failed"] == 0
     assert success.counts["regions_ok"] == 4
@@ -119,7 +121,7 @@ def test_import_that_broke_off_is_done_again_from_the_kept_copy(
 ) -> None:
     before = current(store, job)
     edits = {0: Edit({1: "x"}), 2: Edit({1: "y"})}
-    put, second_part = store.put, keys.results_key(job.job, 1)
+    put, second_part = store.put, keys.part_key(job.job, "results", 1)
 
     def failing(key: str, *rest: Any) -> None:
         if key == second_part:

@@ -27,6 +27,8 @@ class Behaviour:
     #: Status for requests whose words contain "bad".
     bad_status: int = 200
     finish_reason: str = "stop"
+    #: What it says; None for the words of the question.
+    says: str | None = None
     only_new_field: bool = False
     delay_s: float = 0.0
     bodies: list[dict[str, Any]] = field(default_factory=list)
@@ -72,7 +74,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def _answer(self, body: dict[str, Any]) -> dict[str, Any]:
         words = body["messages"][-1]["content"][-1].get("text", "")
-        message = {"role": "assistant", "content": f"answer to {words}", "refusal": None}
+        says = f"answer to {words}" if self.behaviour.says is None else self.behaviour.says
+        message = {"role": "assistant", "content": says, "refusal": None}
         finish = self.behaviour.finish_reason
         return {
             "id": "1",

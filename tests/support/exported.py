@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any, NamedTuple
 
 from PIL import Image
 
-from regioncap.outputs.exports.base import About, Item, Picture
+from regioncap.outputs.exports.base import About, Encoded, Item
 
 JOB = "20261124-031522-k3v7qa"
 ABOUT = About(job=JOB, title='Käfer: "red" & blue', created=datetime(2026, 11, 24, tzinfo=UTC))
@@ -83,7 +84,7 @@ def item(record: dict[str, Any]) -> Item:
     if record["error"] is not None:
         return Item(record)
     index = record["index"]
-    picture = Picture(png((index % 256, 0, 0)), "png")
+    picture = Encoded(png((index % 256, 0, 0)), "png")
     return Item(record, f"s3://regioncap/images/{index}.png", picture)
 
 
@@ -179,4 +180,30 @@ READERS: dict[str, Callable[[Path], Iterator[Caption]]] = {
     "webdataset": _webdataset,
     "hf": _hf,
     "labelstudio": _labelstudio,
+}
+
+
+def _parquet_boxes(path: Path) -> str:
+    import pyarrow.parquet as pq
+
+    return str(pq.read_schema(path).field("bbox").metadata[b"box_convention"], "utf-8")
+
+
+def _webdataset_boxes(path: Path) -> str:
+    with tarfile.open(path / "shard-000000.tar") as shard:
+        (name,) = (name for name in shard.getnames() if name.endswith(".json"))
+        file = shard.extractfile(name)
+        assert file is not None
+        return str(json.load(file)["box_convention"])
+
+
+#: Reads what an export of one record says of how its boxes are meant.
+BOX_READERS: dict[str, Callable[[Path], str]] = {
+    "jsonl": lambda path: json.loads(path.read_bytes())["box_format"],
+    "csv": lambda path: path.read_text("utf-8").partition("\n")[0],
+    "coco": lambda path: json.loads(path.read_bytes())["info"]["description"],
+    "parquet": _parquet_boxes,
+    "webdataset": _webdataset_boxes,
+    "hf": lambda path: (path / "README.md").read_text("utf-8"),
+    "labelstudio": lambda path: (path / "labelling-config.xml").read_text("utf-8"),
 }

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -21,14 +22,17 @@ import psutil
 from PIL import Image, ImageDraw
 
 from regioncap import keys
-from regioncap.inputs.source import read_lines
-from regioncap.job import Job, Success
+from regioncap.inputs.lines import read_lines
+from regioncap.job import Job
 from regioncap.jobs.submit import submit
 from regioncap.local import LocalStack
+from regioncap.records import Stage
+from regioncap.services.attempts import Attempts
 from regioncap.services.broker import connect
 from regioncap.services.queue import Sender, make_app
 from regioncap.services.store import Store
 from regioncap.settings import Settings
+from tests.support.success import load_success
 
 ROOT = Path(__file__).resolve().parents[2]
 #: The shortest that is allowed: recovery is to be waited for.
@@ -63,6 +67,10 @@ class Worker:
         with suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGKILL)
         self.process.wait()
+
+    def go_on(self) -> None:
+        """Lets all of it run that `Rig.freeze_at_work` has stopped."""
+        os.killpg(self.pid, signal.SIGCONT)
 
     def terminate(self) -> None:
         self.process.send_signal(signal.SIGTERM)
@@ -194,7 +202,43 @@ class Rig:
 
     def done(self, job: Job) -> int:
         """How many results parts there are."""
-        return sum(1 for _ in self.store.list_keys(keys.results_prefix(job.job)))
+        return sum(1 for _ in self.store.list_keys(keys.prefix(job.job, "results")))
+
+    def starts(self, job: Job, stage: Stage) -> Counter[int]:
+        """By shard, how many starts have come to no end: those in hand, and those that died."""
+        counts = {
+            shard: Attempts(self.redis, job.job, stage, shard).deaths()
+            for shard in range(job.shards)
+        }
+        return +Counter(counts)
+
+    def freeze_at_work(
+        self, worker: Worker, job: Job, stage: Stage, died: Counter[int]
+    ) -> Counter[int]:
+        """Stops a worker, children and all, at a moment when it has shards in hand.
+
+        Args:
+            worker: The only one of its stage.
+            job: Whose shards it has.
+            stage: What it does.
+            died: The starts that had died before.
+
+        Returns:
+            The starts as they are while it is stopped.
+        """
+        found: Counter[int] = Counter()
+
+        def is_caught() -> bool:
+            os.killpg(worker.pid, signal.SIGSTOP)
+            found.update(self.starts(job, stage) - found)
+            if found - died:
+                return True
+            found.clear()
+            os.killpg(worker.pid, signal.SIGCONT)
+            return False
+
+        wait_until(is_caught, worker=worker)
+        return found
 
     def wait_for_parts(self, job: Job, count: int = 1) -> None:
         wait_until(lambda: self.done(job) >= count)
@@ -204,7 +248,7 @@ class Rig:
 
     def results(self, job: Job) -> bytes:
         """All results, with the job's id taken out."""
-        part_keys = [keys.results_key(job.job, shard) for shard in range(job.shards)]
+        part_keys = [keys.part_key(job.job, "results", shard) for shard in range(job.shards)]
         return b"".join(map(self.store.get, part_keys)).replace(job.job.encode(), b"JOB")
 
     def check(self, job: Job, expected: bytes | None = None) -> list[dict[str, Any]]:
@@ -219,9 +263,10 @@ class Rig:
         return records
 
     def _check_success(self, job: Job) -> None:
-        success = Success.model_validate_json(self.store.get(keys.success_key(job.job)))
+        success, parts = load_success(self.store.get(keys.success_key(job.job)))
         assert success.counts["records"] == job.records
-        for part in success.parts:
+        assert len(parts) == job.shards
+        for part in parts:
             assert hashlib.sha256(self.store.get(part["key"])).hexdigest() == part["sha256"]
         wait_until(lambda: not self.store.exists(keys.open_key(job.job)))  # goes after _SUCCESS
 

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from producer.commands.stack import start_workers
-from producer.context import Services
+from regioncap.client import Client
 from regioncap.local import LocalStack
+from regioncap.settings import load_settings
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -24,7 +25,7 @@ class System:
     """A running stack with workers, and the command as a user types it."""
 
     stack: LocalStack
-    services: Services
+    services: Client
 
     @property
     def env(self) -> dict[str, str]:
@@ -76,8 +77,8 @@ def running_system(
 ) -> Iterator[System]:
     """A stack of its own with workers, which have these settings."""
     with LocalStack(folder) as stack:
-        services = Services(**stack.settings(), **settings)
-        start_workers(stack, services, render, caption)
+        services = Client(load_settings(**stack.settings(), **settings))
+        start_workers(stack, services.settings, render, caption)
         yield System(stack, services)
 
 

@@ -35,7 +35,7 @@ ROOMS = {
 }  # fmt: skip
 #: What all rooms share: these modules import no room.
 TOP = {
-    "errors", "settings", "records", "job", "keys", "metrics", "parallel", "packages",
+    "errors", "settings", "records", "job", "keys", "metrics", "files", "parallel", "packages",
     "running_stack",
 }  # fmt: skip
 
@@ -99,8 +99,17 @@ def test_the_library_is_its_rooms() -> None:
 
     assert folders | (modules - TOP) == set(ROOMS)
     assert len(modules) <= 14
-    missing = [name for name in folders | modules if not re.search(rf"\b{name}\b", _map())]
+    missing = [name for name in folders | modules if not re.search(rf"\b{name}\b", _map(LIBRARY))]
     assert not missing, "the docstring of the package is the map"
+
+
+@pytest.mark.parametrize("package", ["producer", "workers", "regioncap/inputs", "regioncap/local"])
+def test_a_map_names_every_module(package: str) -> None:
+    modules = {path.stem for path in (ROOT / package).glob("*.py")} - {"__init__", "__main__"}
+
+    text = _map(ROOT / package)
+    named = {name for name in modules if re.search(rf"(?m)(^|[;,])\s*{name}(,|  )", text)}
+    assert named == modules, "the docstring of the package is the map"
 
 
 @pytest.mark.parametrize("room", ROOMS)
@@ -152,5 +161,5 @@ def test_pure_rooms_load_no_client(room: str) -> None:
     assert not {"minio", "redis", "celery", "kombu", "urllib3"} & set(done.stdout.split())
 
 
-def _map() -> str:
-    return ast.get_docstring(ast.parse((LIBRARY / "__init__.py").read_text("utf-8"))) or ""
+def _map(package: Path) -> str:
+    return ast.get_docstring(ast.parse((package / "__init__.py").read_text("utf-8"))) or ""

@@ -1,6 +1,9 @@
-"""Pages that follow from the code are as the code is."""
+"""Pages are as the code is: those that follow from it, and what others name of it."""
 
 from __future__ import annotations
+
+import re
+from pathlib import Path
 
 import pytest
 
@@ -21,3 +24,30 @@ def test_collect_errors() -> None:
     assert found["bad-json"].exit_code == 3  # a line that becomes an error record
     assert "… has no area" in found["bad-box"].messages
     assert found["no-such-job"].hints == ["`regioncap status` lists the recent ones"]
+
+
+ARCHITECTURE = (docs.ROOT / "docs/architecture.md").read_text("utf-8")
+
+
+def _file(name: str) -> Path | None:
+    """A file as the page names it: from the root, from `regioncap/`, or by its own name alone."""
+    places = (docs.ROOT / name, docs.ROOT / "regioncap" / name)
+    found = [place for place in places if place.is_file()]
+    if not found and "/" not in name:
+        found = list((docs.ROOT / "regioncap").rglob(name))
+    return found[0] if found else None
+
+
+@pytest.mark.parametrize("name", sorted(set(re.findall(r"[\w/]+\.py\b", ARCHITECTURE))))
+def test_architecture_names_files_that_are_there(name: str) -> None:
+    assert _file(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "what"), re.findall(r"`([\w/]+\.py)`:\s+`([\w.]+)`", ARCHITECTURE)
+)
+def test_the_walk_names_what_the_file_has(name: str, what: str) -> None:
+    file = _file(name)
+
+    assert file
+    assert re.search(rf"(def|class) {what.rpartition('.')[2]}\b", file.read_text("utf-8"))

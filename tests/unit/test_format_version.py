@@ -6,7 +6,7 @@ import pytest
 
 from regioncap import records
 from regioncap.errors import NewerFormatError
-from regioncap.job import Job, Success
+from regioncap.job import Job, Summary
 from regioncap.jobs.results import parse_part
 from regioncap.records import InputRecord, RenderedRecord, dump_lines, load_lines, parse_line
 
@@ -21,7 +21,7 @@ def test_what_a_newer_version_wrote_is_refused() -> None:
     with pytest.raises(NewerFormatError):
         parse_part(line)
     # Whatever else is in it that this version knows nothing of.
-    for stored in (Job, Success):
+    for stored in (Job, Summary):
         with pytest.raises(NewerFormatError):
             stored.model_validate_json(json.dumps({"schema_version": NEWER, "new": 1}))
 

@@ -45,10 +45,14 @@ def test_records_are_counted_by_outcome_code_and_status(exporter: Exporter) -> N
     assert exporter.total("tokens") == 20
 
 
-def test_without_a_sink_nothing_is_counted() -> None:
+def test_without_a_sink_nothing_is_counted(exporter: Exporter) -> None:
+    metrics.add("store_retries")
+    metrics.add_record(_record(None, "ok"))
     metrics.install(None)
     metrics.add("store_retries")
     metrics.add_record(_record(None, "ok"))
+    assert _value(exporter, "regioncap_store_retries_total") == 1
+    assert _value(exporter, "regioncap_records_total", outcome="ok") == 1
 
 
 def test_every_metric_can_be_counted(exporter: Exporter) -> None:
@@ -83,9 +87,24 @@ def test_counts_of_a_forked_process_arrive() -> None:
 
 def test_a_full_pipe_holds_nobody_up() -> None:
     funnel = Funnel()
-    for _ in range(10_000):
-        funnel.send("shards", 1.0, {"stage": "render", "outcome": "done"})
-    funnel.close()
+    arrived: list[float] = []
+    last = threading.Event()
+
+    def sink(name: str, value: float, labels: dict[str, str]) -> None:
+        arrived.append(value)
+        if value < 0:
+            last.set()
+
+    for number in range(10_000):  # nobody reads meanwhile
+        funnel.send("shards", float(number), {"stage": "render", "outcome": "done"})
+    funnel.pour(sink)
+    while not last.is_set():
+        funnel.send("shards", -1.0, {})
+        last.wait(0.1)
+
+    whole = [value for value in arrived if value >= 0]
+    assert whole == list(range(len(whole)))
+    assert 0 < len(whole) < 10_000
 
 
 def test_the_batch_is_told_of_an_engine_that_has_one(exporter: Exporter) -> None:

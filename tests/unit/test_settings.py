@@ -44,6 +44,26 @@ def test_a_secret_is_not_named(folder: Path) -> None:
     assert "12345678" not in caught.value.message
 
 
+def test_secrets_are_read_from_the_folder_named_now(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "secrets").mkdir()
+    (folder / "secrets" / "REGIONCAP_S3_SECRET_KEY").write_text("from a file")
+    monkeypatch.setenv("REGIONCAP_SECRETS_DIR", "secrets")
+
+    assert load_settings().s3_secret_key.get_secret_value() == "from a file"
+
+
+def test_a_mistake_outside_the_file_is_not_said_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REGIONCAP_S3_SOURCE_BUCKETS", "one, two")
+
+    with pytest.raises(UsageError) as caught:
+        load_settings()
+
+    assert "s3_source_buckets" in caught.value.message
+    assert "regioncap.toml" not in caught.value.message
+
+
 def test_for_job__changes_what_is_a_jobs(folder: Path) -> None:
     (folder / "regioncap.toml").write_text("max_boxes = 3\ntop_p = 0.5")
 

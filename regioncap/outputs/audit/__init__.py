@@ -8,8 +8,8 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from regioncap.job import Job
-from regioncap.jobs.results import parse_part, read_parts
-from regioncap.outputs.audit.flags import Captioned, Flag, Summary, flags
+from regioncap.jobs import results
+from regioncap.outputs.audit.flags import CaptionedRegion, Flag, FlagCounts, flags
 from regioncap.outputs.audit.near_duplicates import NearDuplicates
 from regioncap.records import SCHEMA_VERSION
 from regioncap.services.store import Store
@@ -19,7 +19,7 @@ _EXAMPLES = 3
 _GROUPS = 10
 
 
-class Finding(BaseModel):
+class FlaggedRegion(BaseModel):
     """A flagged region."""
 
     index: int
@@ -58,7 +58,7 @@ class JobAudit(BaseModel):
     near_duplicates: int = 0
     duplicate_groups: list[DuplicateGroup] = Field(default_factory=list)
     #: The first few regions of each flag.
-    examples: list[Finding] = Field(default_factory=list)
+    examples: list[FlaggedRegion] = Field(default_factory=list)
 
 
 def record_flags(record: Mapping[str, Any], language: str = "") -> list[Flag]:
@@ -73,11 +73,11 @@ def record_flags(record: Mapping[str, Any], language: str = "") -> list[Flag]:
     return flags(_asked(record), language=language)
 
 
-def _asked(record: Mapping[str, Any]) -> list[Captioned]:
+def _asked(record: Mapping[str, Any]) -> list[CaptionedRegion]:
     if record["error"] is not None:
         return []
     return [
-        Captioned(
+        CaptionedRegion(
             region=region["region"],
             status=region["status"],
             caption=region["caption"],
@@ -99,31 +99,33 @@ class Auditor:
     def __init__(self, job: Job) -> None:
         self._language = prompts.template_of(job.settings.prompt, job.prompt_template).language
         self._job = job.job
-        self._summary = Summary()
+        self._summary = FlagCounts()
         self._failed = 0
         self._duplicates = NearDuplicates()
-        self._examples: dict[str, list[Finding]] = {}
+        self._examples: dict[str, list[FlaggedRegion]] = {}
 
-    def look(self, record: Mapping[str, Any]) -> list[Finding]:
+    def look(self, record: Mapping[str, Any]) -> list[FlaggedRegion]:
         """Counts a result, and says what was found in it."""
         asked = _asked(record)
         found = flags(asked, language=self._language)
         self._failed += record["error"] is not None
         self._summary.add(asked, found)
-        findings = [_finding(record, flag) for flag in found]
+        findings = [_flagged_region(record, flag) for flag in found]
         for finding in findings:
             examples = self._examples.setdefault(finding.flag, [])
             if len(examples) < _EXAMPLES:
                 examples.append(finding)
         return findings + list(self._repeats(record, asked))
 
-    def _repeats(self, record: Mapping[str, Any], asked: list[Captioned]) -> Iterator[Finding]:
+    def _repeats(
+        self, record: Mapping[str, Any], asked: list[CaptionedRegion]
+    ) -> Iterator[FlaggedRegion]:
         for region in asked:
             if region.caption:
                 key = f"{record['index']}/{region.region}"
                 first = self._duplicates.add(key, region.caption)
                 if first is not None:
-                    yield _finding(record, Flag(region.region, "near-duplicate", first))
+                    yield _flagged_region(record, Flag(region.region, "near-duplicate", first))
 
     def annotated(self, record: dict[str, Any]) -> dict[str, Any]:
         """The result with the names of its flags in `regions[].flags`, as the gallery takes it."""
@@ -155,9 +157,9 @@ class Auditor:
         )
 
 
-def _finding(record: Mapping[str, Any], flag: Flag) -> Finding:
+def _flagged_region(record: Mapping[str, Any], flag: Flag) -> FlaggedRegion:
     region = record["regions"][flag.region - 1]
-    return Finding(
+    return FlaggedRegion(
         index=record["index"],
         id=record["id"],
         image=record["image"],
@@ -168,15 +170,9 @@ def _finding(record: Mapping[str, Any], flag: Flag) -> Finding:
     )
 
 
-def read_results(store: Store, job: Job) -> Iterator[dict[str, Any]]:
-    """The results so far, in order."""
-    for _, part in read_parts(store, job):
-        yield from parse_part(part)
-
-
 def flagged_indices(store: Store, job: Job) -> set[int]:
     """Records, by index, in which a caption has a flag of its own; near duplicates are none."""
     language = prompts.template_of(job.settings.prompt, job.prompt_template).language
     return {
-        record["index"] for record in read_results(store, job) if record_flags(record, language)
+        record["index"] for record in results.read(store, job) if record_flags(record, language)
     }

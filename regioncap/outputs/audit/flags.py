@@ -29,7 +29,7 @@ FlagName = Literal[
     "near-duplicate",  # nearly the caption of another record; found over a job only
 ]
 
-#: Words of a caption; Chinese and Japanese characters count as words.
+#: Fewest and most words of a caption that is not flagged; a Chinese or Japanese character is one.
 MIN_WORDS = 3
 MAX_WORDS = 150
 
@@ -38,7 +38,7 @@ _COLOURS = (
 )
 _FRAME = "box|rectangle|outline|frame|border|square|tag|label|marker|line"
 _MARK = re.compile(
-    r"[<\[]/?region ?\d+[>\]]|\bregion ?#?\d+\b|\bbounding[- ]box"
+    r"[<\[]/?region ?\d++[>\]]|\bregion ?#?\d++\b|\bbounding[- ]box"
     r"|\b(?:numbered|marked) (?:region|box)\b"
     r"|\b(?:outlined|highlighted|enclosed|marked|framed) (?:in|by|with) (?:an? |the )?"
     rf"(?:(?:{_COLOURS})\b|box|rectangle|number|tag)"
@@ -51,7 +51,7 @@ _COLOURED_FRAME = re.compile(
 _NUMBERED = re.compile(
     r"\b(?:number|tag|label|labell?ed|numbered|marked|no\.) (?:as |with )?[\"'“#]?(\d{1,3})\b", re.I
 )
-#: A caption that ends on one of these goes on in nobody's ears.
+#: A caption that ends on one of these was cut off.
 _DANGLING = re.compile(
     r"(?:[,;:(\-–—，、：]|\b(?:a|an|the|and|or|of|with|in|on|at|to|by|from|its|their|is|are|that|which))$",
     re.IGNORECASE,
@@ -59,7 +59,7 @@ _DANGLING = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Captioned:
+class CaptionedRegion:
     """A region with what the results say of it."""
 
     region: int
@@ -81,20 +81,12 @@ class Flag:
     detail: str = ""
 
 
-def flags(
-    regions: Sequence[Captioned],
-    *,
-    language: str = "",
-    min_words: int = MIN_WORDS,
-    max_words: int = MAX_WORDS,
-) -> list[Flag]:
+def flags(regions: Sequence[CaptionedRegion], *, language: str = "") -> list[Flag]:
     """What looks wrong with the captions of one record.
 
     Args:
         regions: All regions of the record.
         language: ISO 639-1 code of the language asked for; empty if any will do.
-        min_words: A caption of fewer is too short.
-        max_words: A caption of more is too long.
 
     Returns:
         Flags in the order of the regions, each name at most once a region.
@@ -108,7 +100,7 @@ def flags(
             found.append(_without_caption(region))
             continue
         found += _wording_flags(region, caption, numbers)
-        found += _length_flags(region.region, caption, min_words, max_words)
+        found += _length_flags(region.region, caption)
         if language and is_other_language(caption, language):
             found.append(Flag(region.region, "other-language", guess_language(caption)))
         same = first_with.setdefault(" ".join(words(caption)), region.region)
@@ -117,14 +109,14 @@ def flags(
     return found
 
 
-def _without_caption(region: Captioned) -> Flag:
+def _without_caption(region: CaptionedRegion) -> Flag:
     if region.status == "refused":
         return Flag(region.region, "refusal", region.why or "")
     name: FlagName = "cut-off" if region.why == CUT_OFF else "empty"
     return Flag(region.region, name, region.why or region.status)
 
 
-def _wording_flags(region: Captioned, caption: str, numbers: set[int]) -> Iterator[Flag]:
+def _wording_flags(region: CaptionedRegion, caption: str, numbers: set[int]) -> Iterator[Flag]:
     if region.status == "refused" or is_refusal(caption):
         yield Flag(region.region, "refusal", caption[:80])
     if mark := _speaks_of_mark(caption, region.colour, numbers):
@@ -150,16 +142,16 @@ def _speaks_of_mark(caption: str, colour: str, numbers: set[int]) -> str:
     return ""
 
 
-def _length_flags(region: int, caption: str, min_words: int, max_words: int) -> Iterator[Flag]:
+def _length_flags(region: int, caption: str) -> Iterator[Flag]:
     count = len(words(caption))
-    if count < min_words:
+    if count < MIN_WORDS:
         yield Flag(region, "too-short", f"{count} words")
-    if count > max_words:
+    if count > MAX_WORDS:
         yield Flag(region, "too-long", f"{count} words")
 
 
 @dataclass(slots=True)
-class Summary:
+class FlagCounts:
     """Counts over many records."""
 
     records: int = 0
@@ -169,19 +161,10 @@ class Summary:
     #: Regions by flag.
     by_flag: Counter[str] = field(default_factory=Counter)
 
-    def add(self, regions: Sequence[Captioned], found: Sequence[Flag]) -> None:
+    def add(self, regions: Sequence[CaptionedRegion], found: Sequence[Flag]) -> None:
         """Counts one record and its flags."""
         self.records += 1
         self.records_flagged += bool(found)
         self.regions += len(regions)
         self.regions_flagged += len({flag.region for flag in found})
         self.by_flag.update(flag.name for flag in found)
-
-    def __add__(self, other: Summary) -> Summary:
-        return Summary(
-            self.records + other.records,
-            self.records_flagged + other.records_flagged,
-            self.regions + other.regions,
-            self.regions_flagged + other.regions_flagged,
-            self.by_flag + other.by_flag,
-        )

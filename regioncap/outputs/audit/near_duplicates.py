@@ -77,11 +77,6 @@ class NearDuplicates:
         self._remember(Group(key, caption, 1, signature))
         return None
 
-    @property
-    def remembered(self) -> int:
-        """Groups in memory now."""
-        return len(self._groups)
-
     def largest(self, limit: int = 10) -> list[Group]:
         """The groups of more than one caption among those remembered, the largest first."""
         groups = [group for group in self._groups.values() if group.count > 1]

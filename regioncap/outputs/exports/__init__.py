@@ -6,11 +6,11 @@ To add a format: one module with a class as `base.Format` describes, imported he
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
 from regioncap.errors import UsageError
+from regioncap.files import whole
 from regioncap.outputs.exports.base import About, Format, Item
 from regioncap.outputs.exports.coco import Coco
 from regioncap.outputs.exports.csv import Csv
@@ -63,36 +63,25 @@ def export(format_: Format, items: Iterable[Item], path: Path, about: About) -> 
     Raises:
         UsageError: The path cannot be written (`output-exists`, `bad-output`).
     """
-    temporary = path.with_name(path.name + ".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if format_.makes_folder:
-            _make_folder(format_, items, path, temporary, about)
-        else:
-            _refuse_folder(path)
+        _check_free(path, makes_folder=format_.makes_folder)
+        with whole(path) as temporary:
+            if format_.makes_folder:
+                temporary.mkdir()
             format_.write(items, temporary, about)
-            temporary.replace(path)
     except OSError as error:
         raise UsageError(
             f"{path} cannot be written: {error.strerror or error}", code="bad-output"
         ) from error
 
 
-def _make_folder(
-    format_: Format, items: Iterable[Item], path: Path, temporary: Path, about: About
-) -> None:
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+def _check_free(path: Path, *, makes_folder: bool) -> None:
+    if not makes_folder and path.is_dir():
+        raise UsageError(f"{path} is a folder", code="output-exists", hint="name a file with -o")
+    if makes_folder and path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise UsageError(
             f"{path} exists and is no empty folder",
             code="output-exists",
             hint="name a new folder with -o, or remove it",
         )
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir()
-    format_.write(items, temporary, about)
-    temporary.replace(path)
-
-
-def _refuse_folder(path: Path) -> None:
-    if path.is_dir():
-        raise UsageError(f"{path} is a folder", code="output-exists", hint="name a file with -o")

@@ -7,12 +7,13 @@ meant is said in what it writes, in words of the format's own.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
+
+from regioncap.records import dump_json
 
 #: How boxes are meant in all formats but Label Studio's.
 BOX_CONVENTION = (
@@ -24,7 +25,7 @@ BOX_FORMAT = "xywh"
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class Encoded:
     """An encoded picture that lies the right way up without EXIF."""
 
     data: bytes
@@ -41,7 +42,7 @@ class Item:
     #: s3:// URI of the picture without marks; None if it never came into the store.
     source: str | None = None
     #: The picture without marks; None unless the format takes pictures and there is one.
-    picture: Picture | None = None
+    picture: Encoded | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +89,5 @@ def record_id(record: Mapping[str, Any]) -> str | None:
 
 
 def compact_json(value: Any) -> str:
-    """JSON in one line; a lone surrogate, which UTF-8 has no form for, becomes a question mark."""
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
-    return text.encode("utf-8", "replace").decode()
-
-
-def clean_text(text: str | None) -> str | None:
-    """Text that every encoder takes: without lone surrogates."""
-    return None if text is None else text.encode("utf-8", "replace").decode()
+    """JSON in one line that every encoder takes; see `dump_json`."""
+    return dump_json(value).decode()

@@ -24,7 +24,8 @@ class Csv:
         """Writes one file; see `Format.write`."""
         at = COLUMNS.index("bbox")
         header = (*COLUMNS[:at], *_BOX_COLUMNS, *COLUMNS[at + 1 :])
-        with path.open("w", encoding="utf-8", newline="") as file:
+        # A lone surrogate becomes a question mark, as in the results.
+        with path.open("w", encoding="utf-8", errors="replace", newline="") as file:
             writer = csv.DictWriter(file, header)
             writer.writeheader()
             for row in region_rows(items):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from regioncap.outputs.exports.base import Item, clean_text, compact_json, record_id
+from regioncap.outputs.exports.base import Item, compact_json, record_id
 
 #: Columns in order; `bbox` is left to the format, which may have no lists.
 COLUMNS = (
@@ -24,8 +24,8 @@ def region_rows(items: Iterable[Item]) -> Iterator[dict[str, Any]]:
                 "region": region.get("region"),
                 "bbox": region.get("bbox"),
                 "status": region.get("status"),
-                "caption": clean_text(region.get("caption")),
-                "why": clean_text(region.get("why")),
+                "caption": region.get("caption"),
+                "why": region.get("why"),
             }
 
 
@@ -34,14 +34,14 @@ def _shared(item: Item) -> dict[str, Any]:
     error = record["error"] or {}
     return {
         "index": record["index"],
-        "id": clean_text(record_id(record)),
-        "image": clean_text(record["image"]),
+        "id": record_id(record),
+        "image": record["image"],
         "source": item.source,
         "type": record["type"],
         "width": record["width"],
         "height": record["height"],
         "error_code": error.get("code"),
-        "error_message": clean_text(error.get("message")),
+        "error_message": error.get("message"),
         "engine": record["engine"],
         "model": record["model"],
         "prompt_version": record["prompt_version"],

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from regioncap import keys
 from regioncap.errors import NotFoundError, RecordError
+from regioncap.files import whole
 from regioncap.job import Job
-from regioncap.jobs.results import parse_part, read_parts
+from regioncap.jobs.results import read_with_inputs
 from regioncap.outputs.audit import Auditor
 from regioncap.outputs.gallery.page import (
     GalleryRecord,
@@ -19,13 +18,16 @@ from regioncap.outputs.gallery.page import (
     file_url,
     write_gallery,
 )
-from regioncap.records import InputRecord, load_lines
-from regioncap.services.store import Store, parse_s3_uri
+from regioncap.parallel import map_ahead
+from regioncap.records import InputRecord
+from regioncap.services.store import Store
 from regioncap.views.pixels import decode, encode_jpeg
 
 #: Pictures are shown at this size at most, in pixels.
 _SHOWN_SIDE = 1280
 _SHOWN_QUALITY = 85
+#: Records whose pictures are held at a time.
+_AHEAD = 32
 
 #: Takes a file name and a JPEG, and says where the page finds the picture.
 _Place = Callable[[str, bytes], str]
@@ -62,10 +64,8 @@ def write_view(
             on_record()
             yield record
 
-    temporary = page.with_name(page.name + ".part")
-    with temporary.open("w", encoding="utf-8") as out:
+    with whole(page) as temporary, temporary.open("w", encoding="utf-8") as out:
         write_gallery(out, counted(), _summary(job))
-    temporary.replace(page)
     return count
 
 
@@ -90,12 +90,8 @@ def _summary(job: Job) -> GallerySummary:
 
 def _records(store: Store, job: Job, place: _Place) -> Iterator[GalleryRecord]:
     auditor = Auditor(job)
-    with ThreadPoolExecutor(8, thread_name_prefix="view") as pool:
-        for shard, part in read_parts(store, job):
-            inputs = load_lines(InputRecord, store.get(keys.input_key(job.job, shard)))
-            results = map(auditor.annotated, parse_part(part))
-            pairs = list(zip(inputs, results, strict=True))
-            yield from pool.map(lambda pair: _record(store, pair[0], pair[1], place), pairs)
+    pairs = ((given, auditor.annotated(result)) for given, result in read_with_inputs(store, job))
+    return map_ahead(lambda pair: _record(store, *pair, place), pairs, ahead=_AHEAD)
 
 
 def _record(
@@ -127,8 +123,7 @@ def _clean(store: Store, given: InputRecord) -> bytes | None:
 
 
 def _object(store: Store, uri: str) -> bytes | None:
-    bucket, key = parse_s3_uri(uri)
     try:
-        return store.get(key, bucket=bucket)
+        return store.get_uri(uri)
     except NotFoundError:
         return None

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, TextIO
 from urllib.parse import quote
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from regioncap.views.marks.palette import PALETTE, text_rgb
@@ -61,7 +61,7 @@ def write_gallery(out: TextIO, records: Iterable[GalleryRecord], summary: Galler
         records: Results in the order to show; taken one block at a time.
         summary: The page's title and facts.
     """
-    page = _environment().get_template("gallery.html.j2")
+    page = template("regioncap.outputs.gallery", "gallery.html.j2")
     script = _asset("gallery-parts.js") + _asset("gallery.js")
     style = _asset("gallery.css")
     out.writelines(
@@ -82,9 +82,9 @@ def file_url(path: Path, page_dir: Path) -> str:
     return quote(Path(os.path.relpath(path, page_dir)).as_posix())
 
 
-def data_url(data: bytes, media_type: str = "image/jpeg") -> str:
-    """A picture's bytes as an address, for a page that carries its pictures within itself."""
-    return f"data:{media_type};base64,{base64.b64encode(data).decode('ascii')}"
+def data_url(jpeg: bytes) -> str:
+    """A JPEG as an address, for a page that carries its pictures within itself."""
+    return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode('ascii')}"
 
 
 def csp_hash(text: str) -> str:
@@ -94,14 +94,16 @@ def csp_hash(text: str) -> str:
 
 
 @cache
-def _environment() -> Environment:
-    return Environment(
-        loader=PackageLoader("regioncap.outputs.gallery", "."),
+def template(folder: str, name: str) -> Template:
+    """The template of a page that lies in the folder of a package; all that it shows is escaped."""
+    environment = Environment(
+        loader=PackageLoader(folder, "."),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    return environment.get_template(name)
 
 
 @cache

@@ -1,7 +1,7 @@
 """One real vLLM on the CPU for all tests here, with a tiny model of the real architecture.
 
-They run where vLLM is installed. Where REGIONCAP_REQUIRE_VLLM=1 says that it must be, they fail
-without it; elsewhere they are skipped.
+They run where vLLM is installed; elsewhere they are skipped. Where REGIONCAP_REQUIRE_VLLM names a
+version, it must be that one.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,18 @@ from tools import qwen
 
 HERE = Path(__file__).parent
 SHIM = Path(tiny_qwen.__file__).parent / "vllm_cpu"
-HAS_VLLM = importlib.util.find_spec("vllm") is not None
-REQUIRED = os.environ.get("REGIONCAP_REQUIRE_VLLM") == "1"
+INSTALLED = next(
+    (
+        package.version
+        for name in ("vllm", "vllm-cpu")
+        for package in metadata.distributions(name=name)
+    ),
+    "0",
+)
+HAS_VLLM = INSTALLED != "0"
+#: Its first two numbers.
+VLLM_VERSION = tuple(map(int, INSTALLED.split(".")[:2]))
+REQUIRED = os.environ.get("REGIONCAP_REQUIRE_VLLM", "")
 ENGINE_ARGS: dict[str, Any] = {
     # In bfloat16, what else is in the batch decides between words that are nearly as likely.
     "dtype": "float32",
@@ -53,8 +64,8 @@ THEIR_WARNINGS = (
     "ignore::UserWarning:transformers.*",
 )
 
-if REQUIRED and not HAS_VLLM:
-    raise pytest.UsageError("REGIONCAP_REQUIRE_VLLM=1, and vLLM is not installed: make test-vllm")
+if REQUIRED not in {"", INSTALLED}:
+    raise pytest.UsageError(f"vLLM {REQUIRED} is to be tested, and {INSTALLED} is installed")
 
 Ask = Callable[[list[CaptionRequest]], list[Answer | RequestError]]
 

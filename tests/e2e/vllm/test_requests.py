@@ -30,7 +30,7 @@ SCHEMA = {
 @pytest.mark.parametrize(
     ("fields", "code", "words"),
     [
-        ({"prompt": Prompt(before="long " * 6000)}, "prompt-too-long", "4096 tokens"),
+        ({"prompt": Prompt(before="long " * 6000)}, "prompt-too-long", "4096"),
         ({"image": b"no picture"}, "image-undecodable", "cannot identify image"),
         ({"image": scene(1)[:400]}, "image-undecodable", "Truncated"),
         ({"sampling": Sampling(temperature=0.7, seed=1)}, "seed-unsupported", "seed"),

@@ -105,7 +105,7 @@ def job(rig: Rig, worker: Worker, tmp_path_factory: pytest.TempPathFactory) -> J
 @pytest.fixture(scope="module")
 def rendered(rig: Rig, job: Job) -> list[RenderedRecord]:
     """What the worker has to go by, as it stands in the store."""
-    part_keys = [keys.rendered_key(job.job, shard) for shard in range(job.shards)]
+    part_keys = [keys.part_key(job.job, "rendered", shard) for shard in range(job.shards)]
     wait_until(lambda: all(map(rig.store.exists, part_keys)), START_TIMEOUT_S)
     return [
         record for key in part_keys for record in load_lines(RenderedRecord, rig.store.get(key))

@@ -3,7 +3,7 @@
 The image processor of Qwen2.5-VL needs torchvision for its resize, which is plain tensor code. The
 wheel's compiled operators cannot load without CUDA, and torchvision then fails while it registers
 their fake kernels. Declaring the two operators' signatures before its import is enough. A wheel
-that was built for CPUs (`+cpu`) is left alone: it declares them itself.
+that was built for CPUs (`+cpu`), or that stands beside a PyTorch with CUDA, declares them itself.
 
 With this folder on PYTHONPATH, every Python started from here does so before its first import of
 torchvision, the processes that vLLM starts among them.
@@ -33,10 +33,10 @@ class DeclareOperators(importlib.abc.MetaPathFinder):
     ) -> ModuleSpec | None:
         if fullname == "torchvision":
             sys.meta_path.remove(self)
-            if metadata.version("torchvision").endswith("+cpu"):
-                return None
             import torch
 
+            if torch.version.cuda or metadata.version("torchvision").endswith("+cpu"):
+                return None
             library = torch.library.Library("torchvision", "DEF")
             for operator in OPERATORS:
                 library.define(operator + SIGNATURE)

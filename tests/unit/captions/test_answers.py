@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regioncap.captions.answers import CUT_OFF, EMPTY, NO_WORDS, NOT_IN_ANSWER, parse
+from regioncap.captions.answers import CUT_OFF, EMPTY, MAX_CHARS, NO_WORDS, NOT_IN_ANSWER, parse
 
 BOTH = {1: "A cat.", 2: "A dog."}
 BARE = {1: "A cat", 2: "A dog"}
@@ -66,6 +66,9 @@ def captions(text: str, numbers: list[int]) -> dict[int, str | None]:
         ("1. <region1>: A cat.\n2. <region2>: A dog.", BOTH),
         ("* **<region1>**: A cat.\n* **<region2>**: A dog.", BOTH),
         ("1. A cat born 1980.\n2. A dog.", {1: "A cat born 1980.", 2: "A dog."}),
+        ("1. A shelf:\n   1. a cup\n   2. a plate\n2. A dog.",
+         {1: "A shelf: 1. a cup 2. a plate", 2: "A dog."}),
+        ("- <region1>: A cat.\n  -\n- <region2>: A dog.\n3.", BOTH),
         # Tables
         ("| Region | Text |\n|---|:-:|\n| 1 | A cat. |\n| 2 | A dog. |", BOTH),
         ("| <region1> | A cat. |\n| <region2> | A dog. |", BOTH),
@@ -111,6 +114,10 @@ def captions(text: str, numbers: list[int]) -> dict[int, str | None]:
          {1: "The man waves.", 2: "The dog barks."}),
         ("A cat (<region1>). A dog (<region2>).", BOTH),
         ("In <region1>, a cat. In <region2>, a dog. In <region3>, a cow.", BOTH),
+        ("In <region1>, a cat. <region1> is lit. <region1> shows a cat. In <region2>, a dog.",
+         {1: "A cat. Lit.", 2: "A dog."}),
+        ("The man in <region1> waves. Nobody sits. A cat sees <region1> by <region2>. "
+         "The dog in <region2> barks.", {1: "The man waves.", 2: "The dog barks."}),
         # Remarks around
         ("There are 2 regions: <region1> to <region2>.\n\nIn <region1>, a cat.\n"
          "In <region2>, a dog.", BOTH),
@@ -118,9 +125,13 @@ def captions(text: str, numbers: list[int]) -> dict[int, str | None]:
          "<region2>: a dog.\n\nLet me know if you need more!", BOTH),
         ("Region 1: A cat.\nRegion 2: A dog.\n\n---\nOverall, the image shows pets.", BOTH),
         ("<think>Is <region1> a cow?</think>In <region1>, a cat. In <region2>, a dog.", BOTH),
+        ("Is <region1> a cow?</think>In <region1>, a cat. In <region2>, a dog.", BOTH),
+        ("<think>a</think>In <region1>, a cat. In <region2>, a dog.<think>Or <region1>", BOTH),
         # Dirt
         ('<region1>: "A cat."<|im_end|>\n<region2>: A\x00 \x1bdog.', BOTH),
         ("<region1>:  A\t cat.\r\n<region2>:\u00a0A\u200b dog.", BOTH),
+        ("<region1>:\u2028\t\u3000A \u200b \n\n cat.\x0b\x85<region2>:&nbsp;&#8238;A dog.", BOTH),
+        ("In <region1>, a cat." + 9000 * "\n" + "In <region2>,  " + 9000 * " " + "a dog.", BOTH),
         ("<region1>: *A* `cat`.\n<region2>: **A** __dog__.", BOTH),
         ("<region1>:\n- A cat\n- on a mat\n<region2>: A dog.", {1: "A cat; on a mat", 2: "A dog."}),
         ("**Region 1: The Cat**\nA cat sits.\n**Region 2: The Dog**\nA dog runs.",
@@ -141,6 +152,9 @@ def captions(text: str, numbers: list[int]) -> dict[int, str | None]:
         ('{"region1": "A cat.", "region2": "A dog.",}', BOTH),
         ('{region1: "A cat.", region2: "A \\"dog\\"."}', {1: "A cat.", 2: 'A "dog".'}),
         ('{"region1": "A cat.", "region1": "A cow.", "region2": "A dog."}', BOTH),
+        ('{"region1": "- A cat\n- a mat", "region2":\n\n    "A dog."',
+         {1: "A cat; a mat", 2: "A dog."}),
+        ('{\n  region1: "A cat.",\n  region2: "A dog."\n}', BOTH),
         ('{"region1": "In <region1>, a cat.", "region2": "A \\"dog\\"\\u0000."}',
          {1: "A cat.", 2: 'A "dog".'}),
     ],
@@ -218,6 +232,22 @@ def test_one_region_needs_no_name(text: str, caption: str) -> None:
 def test_cut_off(text: str, whys: list[str | None]) -> None:
     found = parse(text, [1, 2], finish_reason="length")
     assert [found[1].why, found[2].why] == whys
+
+
+def test_a_text_beyond_all_bounds_is_cut_off_there() -> None:
+    tail = 30_000 * "word " + "\nIn <region3>, a cow.\nIn <region1>, a cat."
+    found = parse(f"In <region1>, a cat.\nIn <region2>, a dog.\nIn <region1>, {tail}", [1, 2, 3])
+    assert [answer.caption for answer in found.values()] == ["A cat.", "A dog.", None]
+    assert parse("word " * (MAX_CHARS // 5), [1])[1].status == "ok"
+    assert parse("word " * (MAX_CHARS // 5 + 1), [1])[1].why == CUT_OFF
+    # White space counts once.
+    assert parse("word \n\t  " * (MAX_CHARS // 6), [1])[1].status == "ok"
+
+
+@pytest.mark.parametrize("number", ["&#" + "9" * 5000, "&#x" + "9" * 5000, "9" * 5000])
+@pytest.mark.parametrize("text", ["<region1> a {};", '{{"region1": {}}}', '{{"{}": "a"}}', "{}. a"])
+def test_numbers_of_any_length_are_read(text: str, number: str) -> None:
+    check_contract(text.format(number), [1, 2], "stop", as_json=True)
 
 
 def test_one_unnamed_caption_cut_off() -> None:

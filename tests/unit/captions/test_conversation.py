@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Sequence
+from typing import ClassVar
 
 import pytest
 
@@ -140,6 +142,24 @@ def test_asking_again_takes_another_seed(seed: int | None, expected: list[int | 
     _, engine = caption(lambda r: lines(r, 1), make_job(seed=seed))
 
     assert [request.sampling.seed for request in engine.requests] == expected
+
+
+class Seen(str):
+    """A text that knows in which thread it was read."""
+
+    threads: ClassVar[list[str]] = []
+
+    def splitlines(self, keepends: bool = False) -> list[str]:
+        self.threads.append(threading.current_thread().name)
+        return super().splitlines(keepends)
+
+
+def test_answers_are_read_beside_the_loop() -> None:
+    done, _ = caption(lambda r: Answer(Seen(lines(r))))
+
+    assert [region.status for region in done.record.regions] == ["ok"] * 3
+    assert Seen.threads
+    assert threading.main_thread().name not in Seen.threads
 
 
 def test_rounds_are_merged_in_order() -> None:

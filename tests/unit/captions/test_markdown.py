@@ -19,6 +19,8 @@ from regioncap.captions.markdown import without_markdown
         ("| a | b | c |\n|---|:-:|---|\n| 1 | x | y |", "a: b, c\n\n1: x, y"),
         ("one<br>two<br/>three", "one\ntwo\nthree"),
         ("&lt;region1&gt; &amp; more", "<region1> & more"),
+        ("- one\n  -\n  * two\n-", "• one\n\n• two\n"),
+        ("&#9999999999; &lt &copy; &#0;", "&#9999999999; &lt © \ufffd"),
         (r"\<region1\> \*", "<region1> *"),
         ("```json\n{}\n```", "\n{}\n"),
         ("a\n---\nb", "a\n\nb"),

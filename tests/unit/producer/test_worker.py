@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from producer.cli import app
-from producer.context import Services
 
 
 @pytest.fixture
@@ -23,7 +22,7 @@ def started(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
 
 def test_flags_reach_the_worker(started: dict[str, Any]) -> None:
     flags = ["--broker-url", "redis://elsewhere:1/0", "worker", "caption", "--concurrency", "3"]
-    app(flags, standalone_mode=False, obj=Services())
+    app(flags, standalone_mode=False, obj={})
 
     assert started["env"]["REGIONCAP_BROKER_URL"] == "redis://elsewhere:1/0"
     assert started["env"]["REGIONCAP_CONCURRENCY"] == "3"
@@ -38,6 +37,6 @@ def test_queue_is_the_one_of_the_settings(
 ) -> None:
     (tmp_path / "regioncap.toml").write_text('queue = "caption.of-toml"')
 
-    app(["worker", "caption", *flags], standalone_mode=False, obj=Services())
+    app(["worker", "caption", *flags], standalone_mode=False, obj={})
 
     assert started["argv"][started["argv"].index("-Q") + 1] == queue

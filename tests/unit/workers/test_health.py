@@ -6,7 +6,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from workers.health import Health, Progress, probe
+from workers.health import Health, Liveness, probe
 
 
 @dataclass
@@ -17,8 +17,8 @@ class Worker:
     queued: int | None = 0
     now_s: float = 0.0
 
-    def progress(self) -> Progress:
-        return Progress(
+    def liveness(self) -> Liveness:
+        return Liveness(
             lambda: self.held,
             lambda: self.queued,
             stalled_s=900,
@@ -40,44 +40,44 @@ class Worker:
 )
 def test_progress(held: int, queued: int | None, after_s: float, well: bool) -> None:
     worker = Worker(held, queued)
-    progress = worker.progress()
-    progress.check()
+    liveness = worker.liveness()
+    liveness.check()
     worker.now_s = after_s
-    assert (progress.check() == "") is well
+    assert (liveness.check() == "") is well
 
 
 def test_an_end_starts_the_clock_again() -> None:
     worker = Worker(held=1)
-    progress = worker.progress()
-    progress.check()
+    liveness = worker.liveness()
+    liveness.check()
     worker.now_s = 800
-    progress.ended()
+    liveness.ended()
     worker.now_s = 1600
-    assert progress.check() == ""
+    assert liveness.check() == ""
     worker.now_s = 1701
-    assert progress.check() == "no shard has come to an end for 901 s"
+    assert liveness.check() == "no shard has come to an end for 901 s"
 
 
 def test_work_after_a_long_rest_is_no_stall() -> None:
     worker = Worker()
-    progress = worker.progress()
+    liveness = worker.liveness()
     worker.now_s = 10_000
     worker.held = 1
-    assert progress.check() == ""
+    assert liveness.check() == ""
 
 
 def test_ready_only_while_it_takes_shards() -> None:
     health, wrong = Health(), ""
     health.require("engine", lambda: wrong)
-    assert health.startup() == {"worker": "is starting"}
+    assert health.readiness() == {"worker": "is starting"}
     assert health.live() == {}
     health.ready()
-    assert health.startup() == {}
+    assert health.readiness() == {}
     wrong = "is gone"
-    assert health.startup() == health.live() == {"engine": "is gone"}
+    assert health.readiness() == health.live() == {"engine": "is gone"}
     wrong = ""
     health.stopping()
-    assert health.startup() == {"worker": "is stopping"}
+    assert health.readiness() == {"worker": "is stopping"}
     assert health.live() == {}  # nobody is to kill a worker that gives its shards back
 
 

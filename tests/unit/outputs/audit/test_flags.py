@@ -7,12 +7,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from regioncap.captions.answers import CUT_OFF, REFUSED
-from regioncap.outputs.audit.flags import Captioned, Flag, Summary, flags
+from regioncap.outputs.audit.flags import (
+    MAX_WORDS,
+    MIN_WORDS,
+    CaptionedRegion,
+    Flag,
+    FlagCounts,
+    flags,
+)
 
 GOOD = "A grey cat sleeps on a mat."
 
 
-def names(*regions: Captioned, language: str = "") -> list[tuple[int, str]]:
+def names(*regions: CaptionedRegion, language: str = "") -> list[tuple[int, str]]:
     return [(flag.region, flag.name) for flag in flags(regions, language=language)]
 
 
@@ -44,13 +51,15 @@ def names(*regions: Captioned, language: str = "") -> list[tuple[int, str]]:
     ],
 )
 def test_one_caption(caption: str, expected: list[str]) -> None:
-    other = Captioned(3, caption="Two boats lie at anchor.", colour="green")
-    found = names(Captioned(1, caption=caption, colour="yellow"), other)
+    other = CaptionedRegion(3, caption="Two boats lie at anchor.", colour="green")
+    found = names(CaptionedRegion(1, caption=caption, colour="yellow"), other)
     assert found == [(1, name) for name in expected]
 
 
 def test_any_colour_is_the_marks_where_it_is_not_known() -> None:
-    assert names(Captioned(1, caption="The red box contains a cat.")) == [(1, "speaks-of-mark")]
+    assert names(CaptionedRegion(1, caption="The red box contains a cat.")) == [
+        (1, "speaks-of-mark")
+    ]
 
 
 @pytest.mark.parametrize(
@@ -63,16 +72,18 @@ def test_any_colour_is_the_marks_where_it_is_not_known() -> None:
     ],
 )
 def test_no_caption(status: str, why: str | None, name: str) -> None:
-    assert names(Captioned(2, status, None, why)) == [(2, name)]
+    assert names(CaptionedRegion(2, status, None, why)) == [(2, name)]
 
 
 def test_repeats_whatever_case_and_signs() -> None:
-    found = flags([Captioned(4, caption=GOOD), Captioned(7, caption=GOOD.upper() + "!")])
+    found = flags(
+        [CaptionedRegion(4, caption=GOOD), CaptionedRegion(7, caption=GOOD.upper() + "!")]
+    )
     assert found == [Flag(7, "repeats-region", "4")]
 
 
 def test_two_empty_captions_do_not_repeat_each_other() -> None:
-    assert names(Captioned(1), Captioned(2)) == [(1, "empty"), (2, "empty")]
+    assert names(CaptionedRegion(1), CaptionedRegion(2)) == [(1, "empty"), (2, "empty")]
 
 
 @pytest.mark.parametrize(
@@ -89,30 +100,38 @@ def test_two_empty_captions_do_not_repeat_each_other() -> None:
 )
 def test_language(caption: str, language: str, flagged: bool) -> None:
     expected = [(1, "other-language")] if flagged else []
-    assert names(Captioned(1, caption=caption), language=language) == expected
-    assert names(Captioned(1, caption=caption)) == []
+    assert names(CaptionedRegion(1, caption=caption), language=language) == expected
+    assert names(CaptionedRegion(1, caption=caption)) == []
 
 
 def test_limits_are_inclusive() -> None:
-    region = [Captioned(1, caption="One two three")]
-    assert flags(region, min_words=3, max_words=3) == []
-    assert [f.name for f in flags(region, min_words=4, max_words=2)] == ["too-short", "too-long"]
+    for count, expected in [
+        (MIN_WORDS - 1, ["too-short"]),
+        (MIN_WORDS, []),
+        (MAX_WORDS, []),
+        (MAX_WORDS + 1, ["too-long"]),
+    ]:
+        region = [CaptionedRegion(1, caption="word " * count)]
+        assert [flag.name for flag in flags(region)] == expected
 
 
-def test_summary_counts_and_adds() -> None:
-    first, second = Summary(), Summary()
-    bad = [Captioned(1, caption="A cat, a"), Captioned(2, caption=""), Captioned(3, caption=GOOD)]
-    first.add(bad, flags(bad))
-    good = [Captioned(1, caption=GOOD)]
-    second.add(good, flags(good))
-    both = first + second
-    assert (both.records, both.records_flagged) == (2, 1)
-    assert (both.regions, both.regions_flagged) == (4, 2)
-    assert both.by_flag == {"cut-off": 1, "empty": 1}
+def test_summary_counts() -> None:
+    summary = FlagCounts()
+    bad = [
+        CaptionedRegion(1, caption="A cat, a"),
+        CaptionedRegion(2, caption=""),
+        CaptionedRegion(3, caption=GOOD),
+    ]
+    summary.add(bad, flags(bad))
+    good = [CaptionedRegion(1, caption=GOOD)]
+    summary.add(good, flags(good))
+    assert (summary.records, summary.records_flagged) == (2, 1)
+    assert (summary.regions, summary.regions_flagged) == (4, 2)
+    assert summary.by_flag == {"cut-off": 1, "empty": 1}
 
 
 CAPTIONED = st.builds(
-    Captioned,
+    CaptionedRegion,
     st.integers(1, 99),
     st.sampled_from(["ok", "refused", "missing", "invalid", "skipped"]),
     st.none() | st.text(),
@@ -122,7 +141,7 @@ CAPTIONED = st.builds(
 
 
 @given(st.lists(CAPTIONED, unique_by=lambda region: region.region), st.sampled_from(["", "en"]))
-def test_any_captions(regions: list[Captioned], language: str) -> None:
+def test_any_captions(regions: list[CaptionedRegion], language: str) -> None:
     found = flags(regions, language=language)
     pairs = [(flag.region, flag.name) for flag in found]
     assert len(pairs) == len(set(pairs))

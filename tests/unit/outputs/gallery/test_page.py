@@ -159,4 +159,4 @@ def test_file_url_of_a_name_with_a_colon_is_no_scheme() -> None:
 
 
 def test_data_url() -> None:
-    assert data_url(b"\xff\xd8", "image/jpeg") == "data:image/jpeg;base64,/9g="
+    assert data_url(b"\xff\xd8") == "data:image/jpeg;base64,/9g="

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from regioncap.errors import UsageError
-from regioncap.inputs import find_input
+from regioncap.inputs.datasets import find_dataset
 from regioncap.inputs.fields import plain
 from regioncap.inputs.locate import Locator
 from regioncap.records import InputRecord
@@ -16,7 +16,7 @@ from tests.support.datasets import BLUE, BOXES, DATASETS, RED
 
 
 def records_of(path: Path) -> list[InputRecord]:
-    found = find_input(path)
+    found = find_dataset(path)
     assert found is not None
     return list(found.records)
 
@@ -25,7 +25,7 @@ def records_of(path: Path) -> list[InputRecord]:
 def test_pictures_and_boxes_are_found(name: str, tmp_path: Path) -> None:
     path = DATASETS[name](tmp_path / "set")
 
-    found = find_input(path)
+    found = find_dataset(path)
     assert found is not None
     first, second = found.records
 
@@ -97,7 +97,7 @@ def test_file_that_is_not_what_its_name_says(name: str, content: str, tmp_path: 
 
 @pytest.mark.parametrize("name", ["in.jsonl", "gone.txt", ""])
 def test_anything_else_is_left_to_others(name: str, tmp_path: Path) -> None:
-    assert find_input(tmp_path / name) is None
+    assert find_dataset(tmp_path / name) is None
 
 
 @pytest.mark.parametrize(

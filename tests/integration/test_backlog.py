@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 import redis
 
 from regioncap import keys
+from regioncap.services.backlog import Depth, read_depths
 from regioncap.services.broker import connect
-from regioncap.services.depth import Depth, read_depths
 from regioncap.services.queue import RENDER_TASK, make_app
 from regioncap.settings import load_settings
 
@@ -16,8 +16,8 @@ def test_depths_are_what_celery_sent(stack_settings: dict[str, str]) -> None:
     settings = load_settings(**stack_settings, queue="caption.depth")
     client = connect(settings)
     app = make_app(settings)
-    old = keys.new_job_id(datetime.now(UTC) - timedelta(hours=1))
-    new = keys.new_job_id(datetime.now(UTC))
+    old = f"{datetime.now(UTC) - timedelta(hours=1):%Y%m%d-%H%M%S}-aaaaaa"
+    new = keys.new_job_id()
     for job in (old, new, new):
         app.send_task(RENDER_TASK, kwargs={"job": job, "shard": 0}, queue="caption.depth")
     with app.connection() as connection, connection.SimpleQueue("caption.depth") as queue:

@@ -1,0 +1,78 @@
+"""Options and arguments that several commands have; those of settings say what the settings say."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+JobArgument = Annotated[str, typer.Argument(metavar="JOB", help="The job.")]
+ImageRoot = Annotated[
+    Path | None, typer.Option(help="Folder that image paths are relative to [FILE's folder].")
+]
+
+#: Type and description of the settings that commands take. They stand here once more because the
+#: settings bring Pydantic, and `--help` and completion are to be quick; a test holds them equal.
+JOB_SETTINGS: dict[str, tuple[Any, str]] = {
+    "max_boxes": (int, "Most boxes drawn in one picture."),
+    "overflow": (str, "More boxes than that: rounds (several pictures) or cut (skipped)."),
+    "box_format": (str, "How boxes are read: xywh, xyxy, xywh-normalized or xyxy-normalized."),
+    "mark_style": (str, "How boxes and tags are drawn."),
+    "region_mode": (str, "How regions are shown: marks, crop, or marks+crop (small ones cropped)."),
+    "crop_below": (float, "With marks+crop: regions of a smaller share get a crop."),
+    "prompt": (str, "Name of a prompt template, or a file with one."),
+    "temperature": (float, "Sampling temperature; 0 is greedy."),
+    "top_p": (float, "Nucleus sampling threshold."),
+    "max_tokens": (int, "Longest answer, in tokens."),
+    "seed": (int, "Seed of the sampling; none by default."),
+    "shard_size": (int, "Records in a shard."),
+    "queue": (str, "Queue of the caption workers to use: one queue per model."),
+    "reuse": (bool, "Take over captions of earlier jobs where nothing changed."),
+    "price_per_gpu_hour": (float, "Price of one GPU for an hour, to tell what regions cost."),
+}
+SETTINGS = JOB_SETTINGS | {
+    "broker_url": (str, "Redis or Valkey, as a URL."),
+    "s3_endpoint": (str, "Host and port of the S3 store."),
+    "s3_bucket": (str, "Bucket that holds everything."),
+    "engine": (str, "What captions: baseline (no model), vllm or openai."),
+    "model": (str, "Model folder or hub name, or small, for vllm and openai."),
+}
+
+
+def setting_options(*names: str, **renamed: str) -> Callable[[F], F]:
+    """Gives a command an option for each of these settings.
+
+    They reach the command as `**flags`; one that is not given is None there. Whether a value is in
+    range is for the settings to say.
+
+    Args:
+        names: Settings whose options are called as they are.
+        renamed: Settings whose options have another name, with that name.
+    """
+    called = {name: f"--{name.replace('_', '-')}" for name in names} | renamed
+
+    def add(command: F) -> F:
+        signature = inspect.signature(command, eval_str=True)
+        own = [each for each in signature.parameters.values() if each.kind is not each.VAR_KEYWORD]
+        added = [_option(name, option) for name, option in called.items()]
+        signed = signature.replace(parameters=[*own, *added])
+        command.__signature__ = signed  # type: ignore[attr-defined]
+        return command
+
+    return add
+
+
+def _option(name: str, option: str) -> inspect.Parameter:
+    kind, text = SETTINGS[name]
+    return inspect.Parameter(
+        name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=None,
+        # Named, an option of yes or no gets no --no-... beside it.
+        annotation=Annotated[kind | None, typer.Option(option, help=text)],
+    )

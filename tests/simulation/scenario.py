@@ -1,0 +1,289 @@
+"""One simulated life of a system: jobs, people who change them, and what goes wrong meanwhile.
+
+All is drawn from a seed. At the end nothing goes wrong any more, and the system is given time; then
+everything that is promised must be true.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import redis
+
+from regioncap import keys
+from regioncap.errors import RegionCapError, ServiceError
+from regioncap.job import Job, Success
+from regioncap.jobs import retry
+from regioncap.jobs.cancel import cancel
+from regioncap.jobs.garbage import Search
+from regioncap.jobs.submit import submit
+from regioncap.outputs import versions
+from regioncap.outputs.edits import Edit
+from regioncap.services.progress import Progress
+from tests.simulation import s3, valkey
+from tests.simulation.faults import Fault
+from tests.simulation.gate import Gate
+from tests.simulation.schedule import Process
+from tests.simulation.world import T_S, Keeper, World, records
+
+#: After this the last fault has come.
+TROUBLE_S = 8 * T_S
+#: Time to come to rest in, afterwards.
+REST_S = 60 * T_S
+
+
+class BrokenPromiseError(AssertionError):
+    """Something that is promised is not true."""
+
+
+@dataclass
+class Person:
+    """Who submits a job and changes it; says a command again if its process died."""
+
+    scenario: Scenario
+    first: int
+    count: int
+    commands: list[str]
+    job: Job | None = None
+    #: Words given to a record that were accepted: (index, caption).
+    words: dict[int, str] = field(default_factory=dict)
+    cancelled: bool = False
+
+    def live(self) -> None:
+        """All commands, one after the other."""
+        world = self.scenario.world
+        self._say("submit", self._submit)
+        assert self.job is not None
+        for command in self.commands:
+            if command == "cancel":
+                world.schedule.wait(world.random.random() * 3)
+            else:
+                self._await_end()
+            self._say(command, getattr(self, f"_{command}"))
+
+    def _await_end(self) -> None:
+        assert self.job is not None
+        store = self.scenario.plain
+        while not any(
+            store.exists(key)
+            for key in (keys.success_key(self.job.job), keys.cancelled_key(self.job.job))
+        ):
+            self.scenario.world.schedule.wait(1.0)
+
+    def _say(self, name: str, command: Callable[[], object]) -> None:
+        """Runs a command in a process of its own, again until it comes to an end."""
+        world = self.scenario.world
+        for _ in range(5):
+            said: list[str] = []
+            process = world.schedule.process(world.name(f"{name}-"))
+            world.schedule.start(process, partial(self._run, command, said))
+            while process.alive and not said:
+                world.schedule.wait(0.5)
+            world.tell(f"{process.name}: {said[0] if said else 'died'}")
+            if said and said[0] != "again":
+                return
+            world.schedule.wait(world.random.random() * 10)
+
+    def _run(self, command: Callable[[], object], said: list[str]) -> None:
+        try:
+            said.append(f"done {command()}")
+        except ServiceError:
+            said.append("again")
+        except RegionCapError as error:
+            said.append(f"refused: {error}")
+        except redis.RedisError:
+            said.append("again")
+
+    def _submit(self) -> str:
+        world = self.scenario.world
+        if self.job is None:
+            job, _ = submit(
+                records(self.first, self.count),
+                store=world.store(),
+                settings=world.settings,
+                root=Path(),
+            )
+            self.job = job
+        world.sender(world.redis_client()).render(self.job, range(self.job.shards))
+        return self.job.job
+
+    def _retry(self) -> str:
+        world, job = self.scenario.world, self._job()
+        client = world.redis_client()
+        again = retry.begin(world.store(), Progress(client, job.job), job)
+        world.sender(client).render(job, sorted(again))
+        return f"{sorted(again)}"
+
+    def _flagged(self) -> str:
+        world, job = self.scenario.world, self._job()
+        client = world.redis_client()
+        chosen = {world.random.randrange(job.records) for _ in range(2)}
+        again = retry.begin(world.store(), Progress(client, job.job), job, chosen)
+        world.sender(client).render(job, sorted(again))
+        return f"{sorted(again)}"
+
+    def _edit(self) -> str:
+        world, job = self.scenario.world, self._job()
+        index = world.random.randrange(job.records)
+        words = f"a person's words {world.name('w')}"
+        edits = {index: Edit({1: words}, by="a person")}
+        done = versions.apply_edits(world.store(), job, edits)
+        if done.captions:
+            self.words[index] = words
+        return f"{index}: {words} {done}"
+
+    def _cancel(self) -> str:
+        done = cancel(self.scenario.world.store(), self._job())
+        self.cancelled = self.cancelled or done
+        return str(done)
+
+    def _gc(self) -> str:
+        world = self.scenario.world
+        search = Search(world.store(), world._now(), timedelta(days=30))
+        return str([rubbish.remove() for rubbish in search.run()])
+
+    def _job(self) -> Job:
+        assert self.job is not None
+        return self.job
+
+
+class Scenario:
+    """A seed's life."""
+
+    def __init__(self, seed: int, tell: Callable[[str], None] = lambda _: None) -> None:
+        self.world = World(seed, tell)
+        self.random = self.world.random
+        self.gone = 0
+        self.plain = self.world.store()
+        self.plain._client = s3.Client(self.world.s3, Gate())  # type: ignore[assignment]
+
+    def run(self) -> None:
+        """Lives it, and checks what is promised."""
+        world = self.world
+        with world.running():
+            keeper = Keeper(world, ["render", "render", "caption", "caption"])
+            self.people = [
+                Person(self, nth * 3, self.random.randint(6, 8), self._commands())
+                for nth in range(2)
+            ]
+            for nth, person in enumerate(self.people):
+                process = world.schedule.process(f"person-{nth}")
+                world.schedule.start(process, partial(self._person, person))
+            world.faults.to_come = [self._fault(keeper) for _ in range(self.random.randint(3, 6))]
+            world.schedule.run(lambda: self.gone == len(self.people), TROUBLE_S * 10)
+            world.faults.to_come.clear()
+            world.schedule.run(self._is_at_rest, REST_S)
+            self._check()
+
+    def _person(self, person: Person) -> None:
+        person.live()
+        self.gone += 1
+
+    def _commands(self) -> list[str]:
+        return self.random.choice([
+            ["retry"], ["edit"], ["cancel"], ["gc"], ["edit", "edit"], ["edit", "retry", "edit"],
+            ["edit", "flagged"], ["flagged", "edit"], ["flagged", "cancel"],
+        ])  # fmt: skip
+
+    def _fault(self, keeper: Keeper) -> Fault:
+        world, draw = self.world, self.random
+        schedule = world.schedule
+
+        def victim() -> Process:
+            assert schedule.current is not None
+            return schedule.current.process
+
+        def kill() -> None:
+            if not victim().name.startswith(("person", "keeper")):
+                schedule.kill(victim())
+
+        def pause(seconds: float) -> Callable[[], None]:
+            return lambda: schedule.pause(victim(), seconds)
+
+        def fail(error: Callable[[], Exception]) -> Callable[[], None]:
+            def strike() -> None:
+                raise error()
+
+            return strike
+
+        server = world.redis_server
+        kinds: list[tuple[str, str, Any, str]] = [
+            ("killed", "before", kill, ""),
+            ("killed", "after", kill, ""),
+            ("killed", "after", kill, "s3"),
+            ("paused", "before", pause(3 * T_S), "s3"),
+            ("paused", "after", pause(3 * T_S), "s3"),
+            ("paused", "before", pause(3 * T_S), "redis"),
+            ("answer lost", "after", fail(s3.lost), "s3"),
+            ("busy", "before", fail(lambda: s3.error(503)), "s3"),
+            ("answer lost", "after", fail(valkey.lost), "redis"),
+            ("connection lost", "before", fail(valkey.lost), "redis"),
+            ("Redis flushed", "before", server.do_flushall, ""),
+        ]
+        name, when, strike, prefix = draw.choice(kinds)
+        return Fault(
+            name, when, strike, prefix,  # type: ignore[arg-type]
+            not_before_s=draw.random() ** 3 * TROUBLE_S,
+            rate=10 ** draw.uniform(-2.5, -0.5),
+        )  # fmt: skip
+
+    def _is_at_rest(self) -> bool:
+        store = self.plain
+        for person in self.people:
+            job = person._job()
+            ends = keys.success_key(job.job), keys.cancelled_key(job.job)
+            if store.exists(keys.open_key(job.job)) or not any(map(store.exists, ends)):
+                return False
+        server = self.world.redis_server
+        return not any(server.do_exists(key) for key in ("render", "caption", "unacked"))
+
+    def _check(self) -> None:
+        for person in self.people:
+            job = person._job()
+            success = self.plain.find(keys.success_key(job.job))
+            if success is None:
+                self._promise(person.cancelled, f"{job.job} ended though nobody cancelled it")
+                continue
+            self._check_results(person, job, Success.model_validate_json(success))
+            self._promise(not retry.pending(self.plain, job.job), f"{job.job}: a retry was dropped")
+
+    def _check_results(self, person: Person, job: Job, success: Success) -> None:
+        lines = []
+        for part in success.parts:
+            text = self.plain.get(part["key"])
+            self._promise(
+                hashlib.sha256(text).hexdigest() == part["sha256"],
+                f"{part['key']}: _SUCCESS names other bytes",
+            )
+            lines += [json.loads(line) for line in text.splitlines()]
+        self._promise(
+            [line["index"] for line in lines] == list(range(job.records)),
+            f"{job.job}: lines {[line['index'] for line in lines]}",
+        )
+        for line in lines:
+            self._promise(line["error"] is None, f"{job.job}: {line['index']} {line['error']}")
+            text = line["regions"][0]["caption"]
+            self._promise(
+                line["edited"] is not None or f"about {job.job}-{line['index']}-" in text,
+                f"{job.job}: {line['index']} says {text}",
+            )
+        for index, words in person.words.items():
+            self._promise(self._is_kept(job, words), f"{job.job}: {index} {words!r} is gone")
+
+    def _is_kept(self, job: Job, words: str) -> bool:
+        prefix = keys.job_prefix(job.job)
+        places = [
+            key for key in self.plain.list_keys(prefix) if "/results/" in key or "/versions/" in key
+        ]
+        return any(words.encode() in self.plain.get(key) for key in places)
+
+    def _promise(self, holds: bool, what: str) -> None:
+        if not holds:
+            raise BrokenPromiseError(what)

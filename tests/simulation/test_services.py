@@ -1,0 +1,160 @@
+"""What clients do when a service is not well: an answer that is lost is no effect that is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pytest
+import redis
+
+from regioncap.errors import StoreError
+from regioncap.services.attempts import Attempts
+from regioncap.services.store import Store
+from regioncap.settings import Settings
+from tests.simulation import s3, valkey
+from tests.simulation.gate import Gate
+
+
+@dataclass
+class Trouble(Gate):
+    """A gate that refuses what it is told to."""
+
+    #: What is raised before a request, and after it, for the next requests.
+    before: list[Exception | None] = field(default_factory=list)
+    after: list[Exception | None] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+    #: Called while the client waits to try again.
+    meanwhile: Callable[[], None] = lambda: None
+
+    def sleep(self, seconds: float) -> None:
+        self.meanwhile()
+
+    def enter(self, request: str) -> None:
+        self.requests.append(request)
+        self._next(self.before)
+
+    def leave(self, request: str) -> None:
+        self._next(self.after)
+
+    @staticmethod
+    def _next(failures: list[Exception | None]) -> None:
+        failure = failures.pop(0) if failures else None
+        if failure is not None:
+            raise failure
+
+
+@pytest.fixture
+def gate() -> Trouble:
+    return Trouble()
+
+
+@pytest.fixture
+def store(gate: Trouble) -> Store:
+    server = s3.S3Server()
+    server.buckets["regioncap"] = {}
+    return s3.store_of(server, Settings(), gate)
+
+
+@pytest.fixture
+def client(gate: Trouble) -> redis.Redis:
+    return valkey.Client(valkey.Server(gate.now_s), gate)
+
+
+def test_put_new__lost_answer(store: Store, gate: Trouble) -> None:
+    gate.after = [s3.lost()]
+
+    assert store.put_new("jobs/j/results/part-00000.jsonl", b"mine")
+    assert gate.requests == ["s3 create results"] * 2 + ["s3 get results"]
+
+
+def test_put_new__another_came_while_the_answer_was_lost(store: Store, gate: Trouble) -> None:
+    gate.before = [s3.lost()]
+    other = s3.store_of(store._client._server, Settings())  # type: ignore[attr-defined]
+    gate.meanwhile = lambda: other.put("key", b"other")
+
+    assert not store.put_new("key", b"mine")
+    assert store.get("key") == b"other"
+
+
+def test_put_matching__lost_answer(store: Store, gate: Trouble) -> None:
+    store.put("key", b"old")
+    read = store.find_tagged("key")
+    assert read is not None
+    gate.after = [s3.lost()]
+
+    assert store.put_matching("key", b"new", read.etag)
+    assert store.get("key") == b"new"
+
+
+@pytest.mark.parametrize("there", [b"", b"other"])
+def test_put_new__another_write_is_under_way(store: Store, gate: Trouble, there: bytes) -> None:
+    if there:
+        store.put("key", there)
+    gate.before = [s3.error(409)]
+    if there:
+        assert not store.put_new("key", b"mine")
+    else:
+        with pytest.raises(StoreError, match="ConditionalRequestConflict"):
+            store.put_new("key", b"mine")
+
+
+@pytest.mark.parametrize("put", [
+    lambda store: store.put_new("key", b"mine"),
+    lambda store: store.put_matching("key", b"mine", "0" * 32),
+])  # fmt: skip
+def test_a_store_without_conditions(
+    store: Store, gate: Trouble, put: Callable[[Store], bool]
+) -> None:
+    gate.before = [s3.error(501)]
+
+    assert put(store)
+    assert store.get("key") == b"mine"
+
+
+def test_busy__passes_or_does_not(store: Store, gate: Trouble) -> None:
+    gate.before = [s3.error(503)] * 4
+    store.put("key", b"x")
+    gate.before = [s3.error(503)] * 5
+    with pytest.raises(StoreError, match="SlowDown"):
+        store.put("key", b"x")
+    gate.before = [s3.lost()] * 5
+    with pytest.raises(StoreError, match="cannot be reached"):
+        store.put("key", b"x")
+    assert len(gate.requests) == 15
+
+
+def test_refused__is_not_asked_again(store: Store, gate: Trouble) -> None:
+    store._client._server.denied.add("regioncap/secret/")  # type: ignore[attr-defined]
+    with pytest.raises(StoreError, match="AccessDenied"):
+        store.get("secret/x")
+    assert gate.requests == ["s3 get secret"]
+
+
+def test_redis__a_lost_answer_has_the_command_done_twice(
+    client: redis.Redis, gate: Trouble
+) -> None:
+    gate.after = [valkey.lost()]
+
+    assert client.hincrby("regioncap:J:attempts:render:0", "shard", 1) == 2
+    assert gate.requests == ["redis hincrby attempts"] * 2
+
+
+def test_redis__away(client: redis.Redis, gate: Trouble) -> None:
+    gate.before = [valkey.lost()] * 4
+    with pytest.raises(redis.ConnectionError):
+        client.get("x")
+    assert Attempts(client, "J", "render", 0).start() == 0
+
+
+def test_redis__as_it_was_a_second_ago(client: redis.Redis) -> None:
+    assert isinstance(client, valkey.Client)
+    client.hset("h", "a", "1")
+    then = client.server.snapshot()
+    client.hset("h", "a", "2")
+    client.set("new", "x")
+
+    client.server.restore(then)
+
+    assert client.hgetall("h") == {"a": "1"}
+    assert not client.exists("new")

@@ -1,0 +1,435 @@
+"""A whole system in one process: servers, workers, janitors and people, run by a schedule.
+
+The stages, `Shards`, leases, janitors and all that commands call are the product's own. What stands
+in for something is: Celery's loop around a message (`Worker`), the engine, and the servers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import io
+import random
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from concurrent.futures import CancelledError
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import cache, partial
+from types import SimpleNamespace
+from typing import Any, ClassVar
+
+import pytest
+import redis
+import structlog
+from celery.exceptions import Reject
+from kombu.transport import redis as kombu_redis
+from PIL import Image
+
+import regioncap.jobs.cancel
+import regioncap.jobs.caption
+import regioncap.jobs.finish
+import regioncap.jobs.gpu_time
+import regioncap.jobs.janitor
+import regioncap.jobs.render
+import regioncap.jobs.results
+import regioncap.jobs.submit
+import regioncap.outputs.versions
+import regioncap.parallel
+import regioncap.services.leases
+import workers.shards
+import workers.turnstile
+from regioncap import keys
+from regioncap.engines.base import Answer, CaptionRequest
+from regioncap.errors import RequestError
+from regioncap.job import Job
+from regioncap.jobs.caption import CaptionStage
+from regioncap.jobs.janitor import Janitor
+from regioncap.jobs.render import RenderStage
+from regioncap.records import InputRecord
+from regioncap.services.queue import RENDER
+from regioncap.services.store import Store
+from regioncap.settings import Settings
+from regioncap.views.render import render_record
+from tests.simulation import s3, valkey
+from tests.simulation.broker import Channel, Delivery, Sender
+from tests.simulation.faults import Faults
+from tests.simulation.gate import Gate
+from tests.simulation.schedule import Schedule
+from tests.simulation.threads import EPOCH_S, Event, InlineExecutor, Lock, exchanged
+
+#: The product's modules that wait, lock, or use threads.
+MODULES = (
+    regioncap.jobs.caption,
+    regioncap.jobs.gpu_time,
+    regioncap.jobs.janitor,
+    regioncap.jobs.render,
+    regioncap.jobs.results,
+    regioncap.jobs.submit,
+    regioncap.outputs.versions,
+    regioncap.parallel,
+    regioncap.services.leases,
+    workers.shards,
+    workers.turnstile,
+    regioncap.jobs.cancel,
+    regioncap.jobs.finish,
+)
+#: Silent for this long, a worker loses its shards.
+T_S = 30.0
+RECORDS_A_SHARD = 2
+HANDS = 2
+
+
+class WorldGate(Gate):
+    """Lets other threads go first, and faults happen."""
+
+    def __init__(self, schedule: Schedule, faults: Faults) -> None:
+        self._schedule = schedule
+        self._faults = faults
+
+    def now_s(self) -> float:
+        return EPOCH_S + self._schedule.now_s
+
+    def enter(self, request: str) -> None:
+        if self._schedule.current is not None:
+            self._schedule.step()
+            self._faults.meet(request, "before")
+
+    def leave(self, request: str) -> None:
+        if self._schedule.current is not None:
+            self._faults.meet(request, "after")
+
+    def sleep(self, seconds: float) -> None:
+        self._schedule.wait(seconds)
+
+
+class World:
+    """All of it.
+
+    Args:
+        seed: Chooses what happens.
+        tell: Is given what happens, in words.
+    """
+
+    def __init__(self, seed: int, tell: Callable[[str], None] = lambda _: None) -> None:
+        self.schedule = Schedule(seed)
+        self.random = random.Random(f"{seed} world")
+        self.faults = Faults(self.schedule)
+        self.gate = WorldGate(self.schedule, self.faults)
+        self.settings = Settings(
+            visibility_timeout_s=T_S, shard_size=RECORDS_A_SHARD, grace_s=5, keep_captions=True
+        )
+        self.s3 = s3.S3Server()
+        self.s3.buckets[self.settings.s3_bucket] = {}
+        self.redis_server = valkey.Server(self.gate.now_s)
+        self.redis_server.on_push = self._on_push
+        self._waiting: dict[str, list[Event]] = {}
+        self._names = 0
+        self._tell = tell
+        self.faults.tell = self.tell
+        #: Answers of the engine.
+        self.calls = 0
+        #: Coroutines given to the engine; those of processes that were killed never end.
+        self.asked: list[Coroutine[Any, Any, Any]] = []
+
+    def tell(self, what: str) -> None:
+        """Notes what happens."""
+        thread = self.schedule.current
+        who = f"{thread.process.name}/{thread.name}" if thread else "-"
+        self._tell(f"{self.schedule.now_s:9.3f}  {who:<24} {what}")
+
+    def name(self, prefix: str) -> str:
+        """A name that is used once."""
+        self._names += 1
+        return f"{prefix}{self._names}"
+
+    def store(self) -> Store:
+        """A client of the store."""
+        store = _store(self.settings)
+        store._client = s3.Client(self.s3, self.gate)  # type: ignore[assignment]
+        return store
+
+    def redis_client(self) -> valkey.Client:
+        """A client of Redis."""
+        return valkey.Client(self.redis_server, self.gate)
+
+    def sender(self, client: redis.Redis) -> Sender:
+        """What puts shards into the queue."""
+        return Sender(client, partial(self.name, "tag"))
+
+    def await_message(self, queue: str, timeout_s: float) -> None:
+        """Returns when something was put into a queue, or after a time."""
+        event = Event(self.schedule)
+        self._waiting.setdefault(queue, []).append(event)
+        event.wait(timeout_s)
+        self._waiting[queue].remove(event)
+
+    def _on_push(self, queue: str) -> None:
+        for event in self._waiting.get(queue, []):
+            event.set()
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """The product's modules run in this world for as long as the block runs."""
+        with exchanged(self.schedule, MODULES), pytest.MonkeyPatch.context() as patch:
+            patch.setattr(workers.shards, "connect", lambda _: self.redis_client())
+            patch.setattr(keys, "new_job_id", self._job_id)
+            patch.setattr(kombu_redis, "time", self.gate.now_s)
+            patch.setattr(regioncap.jobs.render, "render_record", _rendered)
+            for module in MODULES:
+                if "now" in vars(module):
+                    patch.setattr(module, "now", self._now)
+            structlog.configure(
+                processors=[structlog.contextvars.merge_contextvars, self._log],
+                cache_logger_on_first_use=False,
+            )
+            try:
+                yield
+            finally:
+                self.schedule.close()
+                for work in self.asked:
+                    work.close()
+                structlog.reset_defaults()
+
+    def _log(self, _: Any, method: str, event: Any) -> str:
+        words = " ".join(f"{k}={v}" for k, v in event.items() if k != "event")
+        self.tell(f"log {event['event']} {words}")
+        raise structlog.DropEvent
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self.gate.now_s(), UTC)
+
+    def _job_id(self) -> str:
+        self._names += 1
+        stamp = self._now().strftime("%Y%m%d-%H%M%S")
+        return f"{stamp}-" + "".join("abcdefghij"[int(d)] for d in f"{self._names:06d}")
+
+
+@cache
+def _template_store(bucket: str) -> Store:
+    return Store(Settings(s3_bucket=bucket))
+
+
+def _store(settings: Settings) -> Store:
+    store = Store.__new__(Store)
+    vars(store).update(vars(_template_store(settings.s3_bucket)))
+    return store
+
+
+@cache
+def picture(nth: int) -> bytes:
+    """A small picture."""
+    out = io.BytesIO()
+    Image.new("RGB", (32, 32), (nth * 7 % 256, nth * 31 % 256, 128)).save(out, "PNG")
+    return out.getvalue()
+
+
+def records(first: int, count: int) -> list[InputRecord]:
+    """Records with a picture and a box each."""
+    return [
+        InputRecord(
+            index=index,
+            line=index + 1,
+            id=f"r{first + index}",
+            image=f"{first + index}.png",
+            bbox=[[4, 4, 20, 20]],
+            picture=picture(first + index),
+        )
+        for index in range(count)
+    ]
+
+
+_memory: dict[Any, Any] = {}
+
+
+def _rendered(record: Any, source: bytes, job: Job, limits: Any) -> Any:
+    """`render_record`, which is pure: what was made in an earlier simulation is made already."""
+    key = (record.model_dump_json(), hashlib.sha256(source).digest(), job.job)
+    if key not in _memory:
+        _memory[key] = render_record(record, source, job, limits)
+    done, pictures = _memory[key]
+    return done.model_copy(deep=True), pictures
+
+
+class Engine:
+    """An engine whose answers say what they are about, and which answer they are."""
+
+    name = "simulated"
+    model = "simulated"
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def start(self) -> None: ...
+
+    async def health(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+    async def caption(self, requests: Sequence[CaptionRequest]) -> list[Answer | RequestError]:
+        return [await self._answer(request) for request in requests]
+
+    async def _answer(self, request: CaptionRequest) -> Answer:
+        world = self._world
+        world.gate.enter("engine caption")
+        if world.schedule.current in EngineThread.cancelled:
+            raise asyncio.CancelledError
+        world.calls += 1
+        text = "\n".join(
+            f"In <region{region.number}>, answer {world.calls} about {request.request_id}."
+            for region in request.regions
+        )
+        world.gate.leave("engine caption")
+        return Answer(text)
+
+
+class EngineThread:
+    """The product's class of this name on the schedule: a thread for each piece of work."""
+
+    #: Threads whose work was cancelled.
+    cancelled: ClassVar[set[object]] = set()
+
+    def __init__(self, world: World, engine: Engine) -> None:
+        self._world = world
+        self.engine = engine
+
+    def run(self, work: Coroutine[Any, Any, Any]) -> Pending:
+        return Pending(self._world, work)
+
+    def check(self, timeout_s: float | None = None) -> None: ...
+
+
+class Pending:
+    """As the future of a coroutine on another thread's loop."""
+
+    def __init__(self, world: World, work: Coroutine[Any, Any, Any]) -> None:
+        self._done = Event(world.schedule)
+        self._result: Any = None
+        self._error: BaseException | None = None
+        current = world.schedule.current
+        assert current is not None
+        self._work = work
+        world.asked.append(work)
+        self._thread = world.schedule.start(current.process, self._run, "engine")
+
+    def _run(self) -> None:
+        loop = asyncio.new_event_loop()
+        loop.set_default_executor(InlineExecutor())
+        try:
+            self._result = loop.run_until_complete(self._work)
+        except asyncio.CancelledError:
+            self._error = CancelledError()
+        except Exception as error:
+            self._error = error
+        finally:
+            EngineThread.cancelled.discard(self._thread)
+            loop.close()
+        self._done.set()
+
+    def cancel(self) -> None:
+        EngineThread.cancelled.add(self._thread)
+
+    def result(self, timeout: float | None = None) -> Any:
+        if not self._done.wait(timeout):
+            raise TimeoutError
+        if self._error is not None:
+            raise self._error
+        return self._result
+
+
+class Worker:
+    """A worker process: Celery's part around the product's `Shards`.
+
+    Args:
+        world: Where it runs.
+        stage: `render` or `caption`.
+    """
+
+    def __init__(self, world: World, stage: Any) -> None:
+        self.world = world
+        self.stage = stage
+        self.work: Any = None
+        self.process = world.schedule.process(world.name(f"{stage}-"))
+        self._start(self._main, "main")
+
+    def _start(self, target: Callable[[], None], name: str) -> None:
+        self.world.schedule.start(self.process, target, name)
+
+    def _main(self) -> None:
+        world = self.world
+        self.redis = world.redis_client()
+        self.channel = Channel(self.redis, world.settings)
+        self.queue = RENDER if self.stage == "render" else world.settings.queue
+        self.shards = workers.shards.Shards(
+            self.stage,
+            world.settings,
+            on_engine_death=self._die,
+            # Defaults of the class, made when it was imported.
+            stopping=Event(world.schedule),  # type: ignore[arg-type]
+            _paying=Lock(world.schedule),  # type: ignore[arg-type]
+        )
+        store, sender = world.store(), world.sender(self.redis)
+        if self.stage == "render":
+            self.work = RenderStage(store, world.settings, sender, self.shards.progress).run  # type: ignore[arg-type]
+        else:
+            engine: Any = EngineThread(world, Engine(world))
+            self.work = CaptionStage(store, engine, self.shards.progress, world.settings).run
+            janitor = Janitor(store, self.redis, sender, T_S)  # type: ignore[arg-type]
+            self._start(janitor.run, "janitor")
+        for hand in range(HANDS):
+            self._start(self._hand, f"hand-{hand}")
+        self._start(self._sweep, "sweep")
+
+    def _hand(self) -> None:
+        while not self.shards.stopping.is_set():
+            try:
+                delivery = self.channel.take(self.queue)
+                if delivery is None:
+                    self.world.await_message(self.queue, 10.0)
+                else:
+                    self._do(delivery)
+            except redis.RedisError:  # Celery connects anew
+                self.world.schedule.wait(1.0)
+
+    def _do(self, delivery: Delivery) -> None:
+        task: Any = SimpleNamespace(
+            request=SimpleNamespace(
+                delivery_info={
+                    "redelivered": delivery.redelivered, "routing_key": delivery.queue,
+                },
+                properties={"delivery_tag": delivery.tag},
+            )
+        )  # fmt: skip
+        try:
+            self.shards.run(task, delivery.job, delivery.shard, self.work)
+        except Reject:
+            delivery.give_back()
+        else:
+            delivery.ack()
+
+    def _sweep(self) -> None:
+        while True:
+            self.world.schedule.wait(self.channel.restore_every_s)
+            try:
+                self.channel.sweep()
+            except redis.RedisError:
+                continue
+
+    def _die(self) -> None:
+        self.world.schedule.kill(self.process)
+
+
+class Keeper:
+    """Starts workers again when they have ended, as a supervisor does."""
+
+    def __init__(self, world: World, stages: Sequence[str]) -> None:
+        self.world = world
+        self.workers = [Worker(world, stage) for stage in stages]
+        process = world.schedule.process("keeper")
+        world.schedule.start(process, self._watch)
+
+    def _watch(self) -> None:
+        while True:
+            self.world.schedule.wait(2.0)
+            for at, worker in enumerate(self.workers):
+                if not worker.process.alive:
+                    self.workers[at] = Worker(self.world, worker.stage)
