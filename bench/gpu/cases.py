@@ -20,7 +20,7 @@ from regioncap.job import Job
 from regioncap.jobs.submit import submit
 from regioncap.parallel import map_ahead
 from regioncap.records import InputRecord, RenderedRecord, load_lines
-from regioncap.views.pixels import PATCH, fit_size
+from regioncap.views.sizes import PATCH, fit_size
 
 #: Different pictures of a case. Their boxes differ from record to record, so that no two marked
 #: pictures are alike and no cache of pictures answers.
