@@ -1,5 +1,7 @@
 # One command each for what is done often; `make help` lists them.
 PYTHON ?= python3
+# The versions that must work, as far as they are on this machine.
+PYTHONS := 3.11 3.12 3.13 3.14
 VENV   := .venv
 BIN    := $(VENV)/bin
 # The newest vLLM that has a build for CPUs, and the oldest that the engine works with.
@@ -13,8 +15,8 @@ VLLM_BIN    := $(VLLM_VENV)/bin
 HAS_VLLM_CPU := $(filter Linux-x86_64 Linux-aarch64,$(shell uname -s)-$(shell uname -m))
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-vllm demo test test-system test-faults test-vllm test-more lint format docs \
-	lock clean bench
+.PHONY: help install install-vllm demo test test-quick test-system test-vllm test-more test-pythons \
+	lint format docs lock clean bench
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -42,13 +44,21 @@ $(VLLM_VENV)/.test: pyproject.toml Makefile
 
 install-vllm: $(if $(HAS_VLLM_CPU),$(VLLM_VENV)/.test)
 
-test: test-system test-faults test-vllm ## Run all tests
+# Four processes: half of the time a test waits for servers, workers and leases.
+test: $(VENV)/.dev ## Run all tests
+	@echo "the tests of vLLM run beside the others, and report last"
+	@log=$$(mktemp) && { $(MAKE) test-vllm >"$$log" 2>&1 & } && vllm=$$!; \
+	$(MAKE) test-system; system=$$?; \
+	wait $$vllm; vllm=$$?; cat "$$log"; rm -f "$$log"; \
+	echo "exit codes: $$system of the tests of the system, $$vllm of those of vLLM"; \
+	exit $$((system + vllm))
 
-test-system: $(VENV)/.dev
-	$(BIN)/python -m pytest --ignore tests/faults --ignore tests/e2e/vllm --durations 10
+test-quick: $(VENV)/.dev ## Run the tests that start no servers, in less than a minute
+	$(BIN)/python -m pytest tests/unit tests/contract tests/hostile tests/deploy -m 'not servers' \
+	  --numprocesses 2 --dist worksteal
 
-test-faults: $(VENV)/.dev
-	$(BIN)/python -m pytest tests/faults --numprocesses 4 --dist worksteal --durations 10 # they mostly wait
+test-system: $(VENV)/.dev ## Run all tests but those of the vLLM engine
+	$(BIN)/python -m pytest --ignore tests/e2e/vllm --numprocesses 4 --dist worksteal --durations 20
 
 ifneq ($(HAS_VLLM_CPU),)
 test-vllm: $(VLLM_VENV)/.test ## Run the tests of the vLLM engine alone; VLLM=0.26.0 takes that one
@@ -59,8 +69,19 @@ test-vllm:
 	@test -z "$$CI" # where they must run, they have not
 endif
 
-test-more: ## Run what is too long for each run: the oldest vLLM
+test-more: test-pythons ## Run what is too long for each run: the oldest vLLM, other Pythons
 	$(MAKE) test-vllm VLLM=$(VLLM_OLDEST)
+
+test-pythons: ## Run the quick tests on every version of Python that is here
+	@missing=; for version in $(PYTHONS); do \
+	  for python in python$$version $$HOME/.pyenv/versions/$$version.*/bin/python none; do \
+	    $$python -c pass 2>/dev/null && break; \
+	  done; \
+	  case $$python in none) missing="$$missing $$version"; continue; esac; \
+	  echo "=== Python $$version"; \
+	  $(MAKE) test-quick PYTHON=$$python VENV=.venv-$$version || exit 1; \
+	done; \
+	echo "not on this machine:$${missing:- none}"
 
 lint: $(VENV)/.dev ## Check style and types
 	$(BIN)/ruff format --check .
@@ -81,7 +102,7 @@ lock: $(VENV)/.dev ## Pin all that the CPU image holds, by version and hash
 	  --generate-hashes --python-version 3.11 --upgrade - --output-file deploy/docker/build.lock
 
 clean: ## Remove what was made here
-	rm -rf $(VENV) .venv-vllm* demo-out .regioncap .pytest_cache .mypy_cache .ruff_cache dist
+	rm -rf $(VENV) .venv-* demo-out .regioncap .pytest_cache .mypy_cache .ruff_cache dist
 
 bench: $(VENV)/.dev ## Measure the whole system on this machine
 	$(BIN)/python -m bench

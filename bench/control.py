@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -26,10 +25,11 @@ from typing import Any
 import redis
 
 from bench import copies, report
+from bench.workers import caption_command
 from regioncap.client import Client
 from regioncap.job import Job
 from regioncap.jobs import catalogue
-from regioncap.local import Command, LocalStack
+from regioncap.local import LocalStack
 from regioncap.services.presence import workers
 from regioncap.services.queue import CAPTION
 from regioncap.settings import load_settings
@@ -46,8 +46,10 @@ def waiting_workers(
 ) -> Iterator[None]:
     """Caption workers with the waiting engine, ready for work."""
     assert stack.supervisor is not None
+    told = {f"BENCH_{key.upper()}": str(value) for key, value in environment.items()}
     children = [
-        stack.supervisor.start(_command(stack, f"waiting-{n}", environment)) for n in range(count)
+        stack.supervisor.start(caption_command(stack, "bench.waiting", f"waiting-{n}", told))
+        for n in range(count)
     ]
     deadline = time.monotonic() + _READY_S
     while len(workers(client.redis)) < count:
@@ -62,16 +64,6 @@ def waiting_workers(
         for child in children:
             child.stop()
             stack.supervisor.children.remove(child)
-
-
-def _command(stack: LocalStack, name: str, environment: dict[str, float]) -> Command:
-    argv = (
-        sys.executable, "-m", "celery", "-A", "bench.waiting", "worker", "-Q", CAPTION,
-        "-P", "threads", "-n", f"{name}@%h", "--without-gossip", "--without-mingle",
-    )  # fmt: skip
-    reach = {f"REGIONCAP_{key.upper()}": value for key, value in stack.settings().items()}
-    told = {f"BENCH_{key.upper()}": str(value) for key, value in environment.items()}
-    return Command(name=name, argv=argv, env=os.environ | reach | told, stop_timeout_s=40)
 
 
 def seconds_of(client: Client, job: Job) -> float:

@@ -21,17 +21,15 @@ import os
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
-from prometheus_client.parser import text_string_to_metric_families
 
-from bench import report
+from bench import occupancy, report
+from bench.occupancy import Occupancy
 from producer.commands.stack import start_workers
 from producer.commands.submit import submit_file
 from regioncap import keys
@@ -51,41 +49,8 @@ TINY_ARGS: dict[str, Any] = {
 TINY_ENVIRONMENT = {"HF_HUB_OFFLINE": "1", "VLLM_CPU_KVCACHE_SPACE": "1"}
 SHIM = Path(__file__).parents[1] / "tests" / "support" / "vllm_cpu"
 WARM_UP = 8
-SAMPLE_S = 0.25
 _POLL_S = 0.01
 QUEUE, HELD = "caption", "held"
-
-
-class Occupancy(threading.Thread):
-    """Reads a worker's metrics at intervals: how many requests are in the engine's batch."""
-
-    def __init__(self, port: int) -> None:
-        super().__init__(daemon=True)
-        self._url = f"http://127.0.0.1:{port}/metrics"
-        self._ended = threading.Event()
-        self.running: list[int] = []
-
-    def run(self) -> None:
-        """Reads until told to end."""
-        while not self._ended.wait(SAMPLE_S):
-            self.running.append(int(self.read("regioncap_engine_requests", state="running")))
-
-    def end(self) -> list[int]:
-        """Ends the thread and returns what it saw."""
-        self._ended.set()
-        self.join()
-        return self.running
-
-    def read(self, name: str, **labels: str) -> float:
-        """The sum of a metric's samples, of those with these labels."""
-        with urllib.request.urlopen(self._url) as answer:
-            families = list(text_string_to_metric_families(answer.read().decode()))
-        return sum(
-            sample.value
-            for family in families
-            for sample in family.samples
-            if sample.name == name and labels.items() <= sample.labels.items()
-        )
 
 
 def write_input(folder: Path, name: str, numbers: Sequence[int]) -> Path:
@@ -170,23 +135,23 @@ def _caption(
         complain_of_ended(stack)
         time.sleep(_POLL_S)
     start_s = time.perf_counter() - started
-    occupancy = Occupancy(port)
-    before = _prefix(occupancy)
-    occupancy.start()
+    watch = Occupancy(port, lambda: int(client.redis.llen(QUEUE)))
+    before = _prefix(watch)
+    watch.start()
     started = time.perf_counter()
     client.redis.rename(HELD, QUEUE)
     while catalogue.find_success(client.store, timed.job) is None:
         time.sleep(_POLL_S)
     seconds = time.perf_counter() - started
     found = list(results.read(client.store, timed))
-    looked_up, hits = (b - a for a, b in zip(before, _prefix(occupancy), strict=True))
+    looked_up, hits = (b - a for a, b in zip(before, _prefix(watch), strict=True))
     return {
         "start_s": start_s,
         "captions_per_s": len(found) / seconds,
         "tokens_per_s": sum(r["usage"]["completion_tokens"] for r in found) / seconds,
         "requests_per_record": sum(r["usage"]["requests"] for r in found) / len(found),
         "prefix_hit_rate": hits / looked_up,
-        "occupancy": occupancy.end(),
+        "occupancy": occupancy.summary(watch.end()),
         "first_caption_s": _time_first_caption(options, client, Path(stack.folder)),
     }
 
@@ -309,7 +274,8 @@ def _print(options: argparse.Namespace, figures: dict[str, Any]) -> None:
     print(f"first caption: {system['first_caption_s']:.2f} s after submit to the warm worker,")
     print(f"  {plain['first_caption_s']:.1f} s where the model is loaded for the run")
     print(f"worker start, once: {system['start_s']:.0f} s to the end of a first job")
-    print(f"requests in the batch, every {SAMPLE_S} s: {system['occupancy']}")
+    print(f"requests in the batch, every {occupancy.SAMPLE_S} s: {system['occupancy']['running']}")
+    print(f"  {occupancy.told(system['occupancy'])}")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

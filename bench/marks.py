@@ -21,10 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from regioncap.views.boxes import Box, Size, intersection_xyxy
+from regioncap.views.boxes import Box, Size, intersection_xyxy, pixel_rect
 from regioncap.views.marks import STYLES, Mark, MarkStyle
 from regioncap.views.marks.base import Rgb, fill
-from regioncap.views.marks.vision import EYES, contrast, difference
+from regioncap.views.marks.palette import contrast
+from tests.support.vision import EYES, difference
 
 COUNTS = (1, 5, 10, 20)
 SIZES_WH: tuple[Size, ...] = ((640, 480), (1024, 768), (1920, 1080))
@@ -48,7 +49,8 @@ def random_boxes(rng: random.Random, count: int, size_wh: Size) -> list[Box]:
 
 def lay_out(style: MarkStyle, size_wh: Size, boxes: Sequence[Box]) -> list[Mark]:
     """Marks numbered from 1."""
-    return style.layout(size_wh, boxes, range(1, len(boxes) + 1))
+    rects = [pixel_rect(box, size_wh) for box in boxes]
+    return style.layout(size_wh, rects, range(1, len(rects) + 1))
 
 
 def measure_placement(style: MarkStyle, count: int, pictures: int) -> dict[str, float]:

@@ -30,7 +30,7 @@ import psutil
 
 from bench import report
 from bench.copies import NoSender
-from bench.render import LIMITS, job, make_pictures
+from bench.render import HOW, make_pictures
 from bench.requests import counted_requests
 from producer.commands.stack import start_workers
 from producer.commands.submit import submit_file
@@ -67,14 +67,14 @@ def bare_chunk(file: Path, part: int, parts: int) -> int:
     """Marks and describes every `parts`-th picture of an input."""
     import asyncio
 
-    engine, of = BaselineEngine(), job()
+    engine = BaselineEngine()
     lines = file.read_text().splitlines()[part::parts]
     for i, line in enumerate(lines):
         fields = json.loads(line)
         record = InputRecord(index=i, line=i + 1, image="x", bbox=fields["bbox"])
         data = (file.parent / fields["image"]).read_bytes()
-        rendered, pictures = render_record(record, data, of, LIMITS)
-        asyncio.run(caption_records([rendered], dict(pictures), engine, of, lambda *_: []))
+        rendered, pictures = render_record(record, data, HOW)
+        asyncio.run(caption_records([rendered], dict(pictures), engine, HOW, lambda *_: []))
     return len(lines)
 
 

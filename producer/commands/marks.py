@@ -69,31 +69,26 @@ def _record_of_line(file: Path, line: int) -> InputRecord:
 def _draw(settings: Settings, record: InputRecord, root: Path) -> tuple[Image.Image, list[str]]:
     """The pictures of a record in one, and their prompts."""
     from regioncap.errors import RecordError
-    from regioncap.job import Job, now
     from regioncap.jobs.submit import template_text
+    from regioncap.views.prompts import template_of
     from regioncap.views.render import render_record
-    from regioncap.views.view import Limits
+    from regioncap.views.view import Limits, ViewSettings
 
     if record.error is not None:
         raise RecordError(record.error.message, code=record.error.code)
     with open_input(root / (record.image or "")) as stream:
         data = stream.read()
-    job = Job(
-        job="preview",
-        created=now(),
-        records=1,
-        shards=1,
-        settings=settings.job_settings(),
-        prompt_template=template_text(settings.prompt),
-    )
-    rendered, pictures = render_record(record, data, job, Limits.of(settings))
+    template = template_of(settings.prompt, template_text(settings.prompt))
+    how = ViewSettings("preview", settings.job_settings(), template, Limits.of(settings))
+    rendered, pictures = render_record(record, data, how)
     if rendered.error is not None:
         raise RecordError(rendered.error.message, code=rendered.error.code)
     for region in rendered.regions:
         if region.why:
             say(f"region {region.region}: {region.status}: {region.why}")
     return _side_by_side([jpeg for _, jpeg in pictures]), [
-        f"{', '.join(map(str, view.numbers))}: {view.prompt.text}" for view in rendered.views
+        f"{', '.join(str(region.number) for region in view.regions)}: {view.prompt.text}"
+        for view in rendered.views
     ]
 
 

@@ -62,13 +62,14 @@ def load_template(name: str) -> Template:
 
 def _examples(template: Template, count: int) -> list[str]:
     """The words for each ask, filled in for marks as the default style would draw them."""
+    from regioncap.records import RegionInView
     from regioncap.views import marks
-    from regioncap.views.prompts import Ask, RegionLabel, build
+    from regioncap.views.prompts import Ask, build
 
     size_wh = (1148, 868)
     boxes = [(10 * i, 10 * i, 10 * i + 200, 10 * i + 150) for i in range(count)]
     drawn = marks.get(marks.DEFAULT).layout(size_wh, boxes, range(1, count + 1))
-    labels = [RegionLabel(mark.number, mark.colour, mark.box_xyxy) for mark in drawn]
+    labels = [RegionInView(mark.number, mark.box_xyxy, mark.colour) for mark in drawn]
     asks: tuple[Ask, ...] = get_args(Ask)
     lines, seen = [], set()
     for ask in asks:

@@ -18,12 +18,11 @@ from typing import Any
 
 from regioncap.captions import answers
 from regioncap.captions.answers import RegionAnswer
-from regioncap.engines.base import Answer, CaptionRequest, Engine, RegionView, Sampling
+from regioncap.engines.base import Answer, CaptionRequest, Engine, Sampling
 from regioncap.errors import RecordError, RequestError
-from regioncap.job import Job
-from regioncap.records import Problem, Prompt, Region, RenderedRecord, View, Way
+from regioncap.records import Problem, Prompt, Region, RegionInView, RenderedRecord, View, Way
 from regioncap.views import prompts
-from regioncap.views.view import Shown
+from regioncap.views.view import Shown, ViewSettings
 
 #: Makes a crop of each of some regions of a record; blocks, and may raise RecordError.
 CropMaker = Callable[[RenderedRecord, Sequence[Region]], list[Shown]]
@@ -53,7 +52,7 @@ async def caption_records(
     records: Sequence[RenderedRecord],
     pictures: Mapping[str, bytes],
     engine: Engine,
-    job: Job,
+    how: ViewSettings,
     crop: CropMaker,
 ) -> list[Captioned]:
     """Captions records; those with an error stay as they are.
@@ -62,7 +61,7 @@ async def caption_records(
         records: A shard's records.
         pictures: The JPEG of each view, by its key.
         engine: A started engine.
-        job: The job that they belong to.
+        how: How their regions are shown, and what is asked.
         crop: Called in a thread for the regions that are still open in the end.
 
     Returns:
@@ -71,7 +70,7 @@ async def caption_records(
     Raises:
         EngineDeadError: The engine is gone.
     """
-    talks = [_Conversation(record, pictures, engine, job, crop) for record in records]
+    talks = [_Conversation(record, pictures, engine, how, crop) for record in records]
     return list(await asyncio.gather(*(talk.run() for talk in talks)))
 
 
@@ -81,10 +80,15 @@ class _Question:
 
     view: View
     picture: bytes
-    numbers: tuple[int, ...]
+    regions: tuple[RegionInView, ...]
     prompt: Prompt
     #: How often the regions have been asked for before.
     attempt: int = 0
+
+
+def _question(view: View, picture: bytes) -> _Question:
+    """About all regions of a view."""
+    return _Question(view, picture, tuple(view.regions), view.prompt)
 
 
 def _read(question: _Question, reply: Answer | RequestError) -> dict[int, RegionAnswer]:
@@ -93,7 +97,7 @@ def _read(question: _Question, reply: Answer | RequestError) -> dict[int, Region
         return {}
     return answers.parse(
         reply.text,
-        question.numbers,
+        [shown.number for shown in question.regions],
         finish_reason=reply.finish_reason,
         json=question.prompt.answer_schema is not None,
     )
@@ -107,13 +111,13 @@ class _Conversation:
         record: RenderedRecord,
         pictures: Mapping[str, bytes],
         engine: Engine,
-        job: Job,
+        how: ViewSettings,
         crop: CropMaker,
     ) -> None:
         self._record = record
         self._pictures = pictures
         self._engine = engine
-        self._job = job
+        self._how = how
         self._crop = crop
         self._done = Captioned(record)
 
@@ -122,15 +126,12 @@ class _Conversation:
         if self._record.error is not None:
             return self._done
         views = self._record.views
-        await self._ask([self._question(view, self._pictures[view.key]) for view in views])
-        await self._ask([self._alone(view, number) for view, number in self._open("marks")])
+        await self._ask([_question(view, self._pictures[view.key]) for view in views])
+        await self._ask([self._once_more(view, region) for view, region in self._open("marks")])
         await self._ask(await self._by_crop())
         if all(region.status != "ok" for region in self._record.regions):
             self._record.error = self._no_caption()
         return self._done
-
-    def _question(self, view: View, picture: bytes) -> _Question:
-        return _Question(view, picture, tuple(view.numbers), view.prompt)
 
     async def _ask(self, questions: Sequence[_Question]) -> None:
         if not questions:
@@ -149,10 +150,9 @@ class _Conversation:
                 self._take(question, reply, found)
 
     def _request(self, question: _Question, nth: int) -> CaptionRequest:
-        view, settings = question.view, self._job.settings
-        boxes = dict(zip(view.numbers, view.boxes_xyxy, strict=True))
+        settings = self._how.settings
         return CaptionRequest(
-            request_id=f"{self._job.job}-{self._record.index}-{nth}",
+            request_id=f"{self._how.name}-{self._record.index}-{nth}",
             image=question.picture,
             prompt=question.prompt,
             # The same seed would give the same words again.
@@ -162,8 +162,8 @@ class _Conversation:
                 settings.max_tokens,
                 None if settings.seed is None else settings.seed + question.attempt,
             ),
-            regions=tuple(RegionView(number, boxes[number]) for number in question.numbers),
-            mark_style=view.mark_style,
+            regions=question.regions,
+            mark_style=question.view.mark_style,
         )
 
     def _take(self, question: _Question, reply: Answer, found: Mapping[int, RegionAnswer]) -> None:
@@ -173,45 +173,39 @@ class _Conversation:
         done.prompt_tokens += reply.prompt_tokens
         done.completion_tokens += reply.completion_tokens
         for number, answer in found.items():
-            region = self._record.regions[number - 1]
+            region = self._record.region(number)
             region.status, region.caption, region.why = answer.status, answer.caption, answer.why
             region.view = question.view.way
 
     def _fail(self, question: _Question, failure: RequestError) -> None:
         self._done.failure = failure
-        for number in question.numbers:
-            region = self._record.regions[number - 1]
+        for shown in question.regions:
+            region = self._record.region(shown.number)
             region.why, region.view = str(failure), question.view.way
 
-    def _open(self, way: Way) -> list[tuple[View, int]]:
+    def _open(self, way: Way) -> list[tuple[View, RegionInView]]:
         """Regions without a caption that the first questions showed in this way."""
         return [
-            (view, number)
+            (view, shown)
             for view in self._record.views
-            for number in view.numbers
-            if view.way == way and self._record.regions[number - 1].status in {"missing", "invalid"}
+            for shown in view.regions
+            if view.way == way
+            and self._record.region(shown.number).status in {"missing", "invalid"}
         ]
 
-    def _alone(self, view: View, number: int) -> _Question:
-        """About one region of a marked picture."""
-        at = view.numbers.index(number)
-        label = prompts.RegionLabel(number, view.colours[at], view.boxes_xyxy[at])
-        prompt = prompts.build(
-            prompts.template_of(self._job.settings.prompt, self._job.prompt_template),
-            [label],
-            ask="again",
-            size_wh=view.size_wh,
-        )
-        return _Question(view, self._pictures[view.key], (number,), prompt, attempt=1)
+    def _once_more(self, view: View, region: RegionInView) -> _Question:
+        """About one region of a marked picture, on its own."""
+        prompt = prompts.build(self._how.template, [region], ask="again", size_wh=view.size_wh)
+        return _Question(view, self._pictures[view.key], (region,), prompt, attempt=1)
 
     async def _by_crop(self) -> list[_Question]:
         """About each region that is still open, by a crop of it."""
         shown = [(view, self._pictures[view.key]) for view, _ in self._open("crop")]
-        if wanted := [self._record.regions[number - 1] for _, number in self._open("marks")]:
+        if wanted := [self._record.region(region.number) for _, region in self._open("marks")]:
             # The source may have gone since; then what is known of these regions stays.
             with suppress(RecordError):
                 shown += await asyncio.to_thread(self._crop, self._record, wanted)
-        return [replace(self._question(view, picture), attempt=2) for view, picture in shown]
+        return [replace(_question(view, picture), attempt=2) for view, picture in shown]
 
     def _no_caption(self) -> Problem:
         if self._done.failure is not None:

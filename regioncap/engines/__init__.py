@@ -1,5 +1,13 @@
 """Engines: what turns a marked picture and a prompt into text.
 
+base         the protocol of engines, and what they are asked
+baseline     measures colours, without a model;  looks  has the words for them
+openai       any server that speaks OpenAI's protocol
+vllm         vLLM in this process;  vllm_start  its options, and what is checked before it starts
+model        where the weights are;  model_files  whether they are whole;  small_model  our own
+gpu, cuda_libraries  what is there to start on
+thread       an engine on an event loop of its own, for callers in many threads
+
 Adding one: a module here with a class of the `Engine` protocol and a function `from_settings`, and
 its name in `EngineName` of settings.py.
 """
@@ -17,7 +25,8 @@ def make(settings: Settings) -> Engine:
     """The engine that the settings name, not started yet.
 
     Raises:
-        UsageError: What it needs is not installed, or its settings do not fit.
+        EngineStartError: What it needs is not installed.
+        UsageError: Its settings do not fit.
     """
     engine: Engine = import_module(f"{__name__}.{settings.engine}").from_settings(settings)
     return engine

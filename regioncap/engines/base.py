@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 from regioncap.errors import EngineDeadError, RequestError
-from regioncap.records import Prompt
+from regioncap.records import Prompt, RegionInView
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,16 +27,6 @@ class Sampling:
 
 
 @dataclass(frozen=True, slots=True)
-class RegionView:
-    """A region as it lies in the picture that the engine sees."""
-
-    #: The number on the tag, from 1.
-    number: int
-    #: Pixels of the picture, (left, top, right, bottom).
-    box_xyxy: tuple[int, int, int, int]
-
-
-@dataclass(frozen=True, slots=True)
 class CaptionRequest:
     """One picture and what to say about it."""
 
@@ -47,7 +37,7 @@ class CaptionRequest:
     prompt: Prompt
     sampling: Sampling
     #: The regions asked for, in the order of the prompt.
-    regions: tuple[RegionView, ...] = ()
+    regions: tuple[RegionInView, ...] = ()
     #: Name of the mark style that drew the picture; empty for a picture without marks.
     mark_style: str = ""
 
@@ -73,6 +63,8 @@ class Engine(Protocol):
     name: str
     #: The model that answers, as recorded in the results.
     model: str
+    #: Which version of it; empty where that cannot be known, or there is but one.
+    model_revision: str
 
     async def start(self) -> None:
         """Loads the model and answers one request to warm up.

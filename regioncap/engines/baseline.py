@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from regioncap.engines.base import Answer, CaptionRequest, RegionView
-from regioncap.engines.looks import Picture, PixelBox, describe
+from regioncap.engines.base import Answer, CaptionRequest
+from regioncap.engines.looks import Measured, describe
 from regioncap.errors import RequestError, UsageError
 from regioncap.views import marks
+from regioncap.views.boxes import Rect, Size, pixel_rect
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,10 +34,11 @@ class BaselineEngine:
 
     name = "baseline"
     model = "baseline-1"
+    model_revision = ""
 
     async def start(self) -> None:
         """Has nothing to load; computes the table of colour names before the first request."""
-        blank = Picture.from_image(Image.new("RGB", (8, 8)))
+        blank = Measured.from_image(Image.new("RGB", (8, 8)))
         await asyncio.to_thread(describe, blank)
 
     async def caption(self, requests: Sequence[CaptionRequest]) -> list[Answer | RequestError]:
@@ -71,22 +73,21 @@ def _text(request: CaptionRequest) -> str:
     if not request.regions:
         return _sentence(describe(picture))
     return "\n".join(
-        f"In <region{view.number}>, {describe(picture, _pixel_box(view, picture))}."
-        for view in request.regions
+        f"In {region.name}, {describe(picture, box)}."
+        for region, box in zip(request.regions, _boxes(request, picture.size_wh), strict=True)
     )
 
 
-def _json_text(picture: Picture, request: CaptionRequest, schema: dict[str, Any]) -> str:
+def _json_text(picture: Measured, request: CaptionRequest, schema: dict[str, Any]) -> str:
     """One sentence a key; keys and regions are matched by order."""
     keys: list[str] = schema.get("required", [])
-    views: Sequence[RegionView | None] = request.regions or (None,)
-    if len(keys) != len(views):
+    boxes: Sequence[Rect | None] = _boxes(request, picture.size_wh) or [None]
+    if len(keys) != len(boxes):
         raise RequestError(
-            f"the schema requires {len(keys)} keys, the request has {len(views)} regions",
+            f"the schema requires {len(keys)} keys, the request has {len(boxes)} regions",
             code="schema-mismatch",
             hint="require one key for each region, in the order of the regions",
         )
-    boxes = [_pixel_box(view, picture) if view else None for view in views]
     texts = [_sentence(describe(picture, box)) for box in boxes]
     return json.dumps(dict(zip(keys, texts, strict=True)), ensure_ascii=False)
 
@@ -95,18 +96,17 @@ def _sentence(words: str) -> str:
     return f"{words[0].upper()}{words[1:]}."
 
 
-def _picture(request: CaptionRequest) -> Picture:
+def _picture(request: CaptionRequest) -> Measured:
     """The request's picture as it was before it was marked, as far as that can be known."""
     rgb = _decode(request)
     if not request.mark_style:
-        return Picture.from_image(rgb)
+        return Measured.from_image(rgb)
     style = marks.get(request.mark_style)
-    boxes_xyxy = [view.box_xyxy for view in request.regions]
-    numbers = [view.number for view in request.regions]
-    ink = style.ink(rgb.size, style.layout(rgb.size, boxes_xyxy, numbers))
+    numbers = [region.number for region in request.regions]
+    ink = style.ink(rgb.size, style.layout(rgb.size, _boxes(request, rgb.size), numbers))
     if style.shade != 1:
         rgb = rgb.point([min(255, round(value / style.shade)) for value in range(256)] * 3)
-    return Picture.from_image(rgb, _widen(ink))
+    return Measured.from_image(rgb, _widen(ink))
 
 
 def _widen(ink: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -134,12 +134,9 @@ def _decode(request: CaptionRequest) -> Image.Image:
         ) from error
 
 
-def _pixel_box(view: RegionView, picture: Picture) -> PixelBox:
-    """The box cut to the picture and at least one pixel wide and high."""
-    width, height = picture.size_wh
-    x1, y1, x2, y2 = view.box_xyxy
-    left, top = min(max(x1, 0), width - 1), min(max(y1, 0), height - 1)
-    return left, top, min(max(x2, left + 1), width), min(max(y2, top + 1), height)
+def _boxes(request: CaptionRequest, size_wh: Size) -> list[Rect]:
+    """The regions' boxes; an engine may be asked for any, so each is cut to the picture."""
+    return [pixel_rect(region.box_xyxy, size_wh) for region in request.regions]
 
 
 def from_settings(settings: Settings) -> BaselineEngine:

@@ -32,7 +32,6 @@ def resolve_model(
     *,
     hf_cache_dir: str | Path | None = None,
     download_dir: str | Path | None = None,
-    revision: str | None = None,
     local_only: bool = False,
 ) -> ResolvedModel:
     """Finds a model's files, from the Hub if need be, and checks that they are whole.
@@ -46,7 +45,6 @@ def resolve_model(
         hf_cache_dir: The Hub's cache; the Hub client's own default if None.
         download_dir: Where models are laid as plain files, each in a folder `name` of its own,
             instead of in the cache.
-        revision: Branch, tag or commit on the Hub.
         local_only: Don't ask the Hub, as with `HF_HUB_OFFLINE`.
 
     Raises:
@@ -59,9 +57,7 @@ def resolve_model(
     elif not folder.is_dir():
         if folder.exists() or not _HUB_NAME.fullmatch(model):
             raise _no_folder(model, folder)
-        folder = _fetch(
-            model, hf_cache_dir, download_dir, revision, local_only=local_only or is_offline()
-        )
+        folder = _fetch(model, hf_cache_dir, download_dir, local_only=local_only or is_offline())
     folder = folder.absolute()
     check_checkpoint(folder)
     return ResolvedModel(name=model, folder=folder, revision=revision_of(folder))
@@ -86,7 +82,6 @@ def _fetch(
     name: str,
     hf_cache_dir: str | Path | None,
     download_dir: str | Path | None,
-    revision: str | None,
     *,
     local_only: bool,
 ) -> Path:
@@ -105,7 +100,6 @@ def _fetch(
         return Path(
             snapshot_download(
                 name,
-                revision=revision,
                 cache_dir=Path(hf_cache_dir).expanduser() if hf_cache_dir else None,
                 local_dir=local_dir,
                 local_files_only=local_only,
@@ -142,5 +136,5 @@ def _refused(name: str, error: Exception) -> EngineStartError:
     return EngineStartError(
         f"the Hub does not hand out {name!r}: status {status}",
         code="hub-model-missing",
-        hint="check the name and the revision; for a gated or private model set HF_TOKEN",
+        hint="check the name; for a gated or private model set HF_TOKEN",
     )

@@ -11,7 +11,7 @@ import asyncio
 import base64
 import io
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from PIL import Image
 
@@ -19,11 +19,25 @@ from regioncap.engines.base import Answer, CaptionRequest, Sampling, answer_all
 from regioncap.errors import EngineDeadError, EngineStartError, RequestError
 from regioncap.records import Prompt
 from regioncap.settings import Settings
-from regioncap.views.pixels import PATCH
+from regioncap.views.sizes import PATCH
 
-if TYPE_CHECKING:
-    from openai import APIError, AsyncOpenAI
+try:
+    from openai import (
+        APIConnectionError,
+        APIError,
+        APIStatusError,
+        APITimeoutError,
+        AsyncOpenAI,
+        BadRequestError,
+        NotFoundError,
+    )
     from openai.types.chat import ChatCompletion
+except ImportError as missing:
+    raise EngineStartError(
+        "the client library openai is not installed",
+        code="openai-missing",
+        hint="pip install 'regioncap[openai]'",
+    ) from missing
 
 #: The server refuses what it is asked, and would refuse it again.
 _REFUSED = {400, 413, 415, 422}
@@ -45,6 +59,7 @@ class OpenAIEngine:
     """
 
     name = "openai"
+    model_revision = ""
 
     def __init__(
         self,
@@ -71,17 +86,8 @@ class OpenAIEngine:
         """Finds the model at the server and has it answer one request.
 
         Raises:
-            EngineStartError: `openai-missing`, `server-unreachable`, `server-refused` or
-                `server-model-missing`.
+            EngineStartError: `server-unreachable`, `server-refused` or `server-model-missing`.
         """
-        try:
-            from openai import AsyncOpenAI
-        except ImportError as error:
-            raise EngineStartError(
-                "the client library openai is not installed",
-                code="openai-missing",
-                hint="pip install 'regioncap[openai]'",
-            ) from error
         self._client = AsyncOpenAI(
             base_url=self._base_url,
             api_key=self._api_key or "none",
@@ -102,8 +108,6 @@ class OpenAIEngine:
 
     async def health(self) -> None:
         """Returns if the server answers; see `Engine.health`."""
-        from openai import APIConnectionError, APIError, APIStatusError
-
         try:
             await self._require_client().models.list()
         except APIConnectionError as error:
@@ -122,8 +126,6 @@ class OpenAIEngine:
             await client.close()
 
     async def _choose_model(self) -> None:
-        from openai import APIError, NotFoundError
-
         try:
             names = [model.id async for model in self._require_client().models.list()]
         except NotFoundError:
@@ -140,8 +142,6 @@ class OpenAIEngine:
             )
 
     async def _warm_up(self) -> None:
-        from openai import APIError, BadRequestError
-
         picture = io.BytesIO()
         Image.new("RGB", (8 * PATCH, 8 * PATCH), "grey").save(picture, "JPEG")
         request = CaptionRequest(
@@ -163,8 +163,6 @@ class OpenAIEngine:
             raise self._start_error(error) from error
 
     async def _answer(self, request: CaptionRequest) -> Answer | RequestError:
-        from openai import APIError
-
         async with self._in_flight:
             try:
                 return _answer_from(request, await self._create(request))
@@ -202,8 +200,6 @@ class OpenAIEngine:
         Raises:
             EngineDeadError: It is the server's.
         """
-        from openai import APIStatusError, APITimeoutError
-
         refusal = RequestError(
             f"{self._base_url} did not answer request {request.request_id}: {self._said(error)}"
         )

@@ -31,7 +31,7 @@ from regioncap.engines.vllm_start import (
 from regioncap.errors import EngineDeadError, EngineStartError, RequestError
 from regioncap.records import Prompt
 from regioncap.settings import DEFAULT_MODEL, Settings
-from regioncap.views.pixels import PATCH
+from regioncap.views.sizes import PATCH
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

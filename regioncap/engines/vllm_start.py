@@ -12,7 +12,7 @@ from regioncap.engines.cuda_libraries import prefer_wheel_libraries
 from regioncap.engines.gpu import check_memory, visible_gpus
 from regioncap.engines.model_files import weights_bytes
 from regioncap.errors import EngineStartError
-from regioncap.views.pixels import PATCH
+from regioncap.views.sizes import PATCH
 
 if TYPE_CHECKING:
     from vllm.v1.engine.async_llm import AsyncLLM

@@ -15,7 +15,8 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from regioncap.evaluation.patches import patches
 from regioncap.evaluation.truth import Truth
-from regioncap.views.marks.base import Rect, Rgb
+from regioncap.views.boxes import Rect
+from regioncap.views.marks.base import Rgb
 
 Content = Literal["colours", "shapes", "words", "counts", "patches"]
 CONTENTS: tuple[Content, ...] = get_args(Content)

@@ -13,11 +13,11 @@ from regioncap.captions.conversation import Captioned, caption_records
 from regioncap.engines.base import Engine
 from regioncap.evaluation.scenes import Scene
 from regioncap.evaluation.scores import Result, judge_scene
-from regioncap.job import Job, now
 from regioncap.records import InputRecord, Region, RenderedRecord
 from regioncap.settings import JobSettings, RegionMode
+from regioncap.views.prompts import template_of
 from regioncap.views.render import render_record
-from regioncap.views.view import Limits, Shown, crop_regions
+from regioncap.views.view import Limits, Shown, ViewSettings, crop_regions
 
 #: Scenes in the engine at a time, as many as records in a shard.
 _AT_A_TIME = 32
@@ -50,7 +50,7 @@ class Variant:
             "mark_style": self.style,
             "max_boxes": self.per_call,
             "prompt": self.prompt,
-            "box_format": "xywh",
+            "box_format": "xyxy",
             "overflow": "rounds",
         }
 
@@ -98,11 +98,11 @@ async def run(
     Raises:
         EngineDeadError: The engine is gone.
     """
-    job = _job(variant, settings)
+    how = _view_settings(variant, settings, limits)
     result = Result(variant.name)
     waiting = iter(scenes)
     while batch := list(islice(waiting, _AT_A_TIME)):
-        rendered, pictures = await asyncio.to_thread(_render, batch, job, limits)
+        rendered, pictures = await asyncio.to_thread(_render, batch, how)
         sources = {record.index: scene.image for record, scene in zip(rendered, batch, strict=True)}
 
         def crop(
@@ -110,34 +110,32 @@ async def run(
             chosen: Sequence[Region],
             sources: dict[int, bytes] = sources,
         ) -> list[Shown]:
-            return crop_regions(record, chosen, sources[record.index], job, limits)
+            return crop_regions(record, chosen, sources[record.index], how)
 
         started = time.monotonic()
-        done = await caption_records(rendered, pictures, engine, job, crop)
+        done = await caption_records(rendered, pictures, engine, how, crop)
         result.seconds += time.monotonic() - started
         for scene, captioned in zip(batch, done, strict=True):
             _add(result, scene, captioned)
     return result
 
 
-def _job(variant: Variant, settings: JobSettings) -> Job:
-    return Job(
-        job="eval",
-        created=now(),
-        records=1,
-        shards=1,
-        settings=settings.model_copy(update=variant.job_settings),
-        prompt_template=variant.prompt_text,
+def _view_settings(variant: Variant, settings: JobSettings, limits: Limits) -> ViewSettings:
+    return ViewSettings(
+        "eval",
+        settings.model_copy(update=variant.job_settings),
+        template_of(variant.prompt, variant.prompt_text),
+        limits,
     )
 
 
 def _render(
-    scenes: Sequence[Scene], job: Job, limits: Limits
+    scenes: Sequence[Scene], how: ViewSettings
 ) -> tuple[list[RenderedRecord], dict[str, bytes]]:
     records: list[RenderedRecord] = []
     pictures: dict[str, bytes] = {}
     for index, scene in enumerate(scenes):
-        record, drawn = render_record(scene_record(scene, index), scene.image, job, limits)
+        record, drawn = render_record(scene_record(scene, index), scene.image, how)
         records.append(record)
         pictures.update(drawn)
     return records, pictures
@@ -145,7 +143,8 @@ def _render(
 
 def scene_record(scene: Scene, index: int) -> InputRecord:
     """A scene as an input names it; its picture is not in it."""
-    return InputRecord(index=index, line=index + 1, image=scene.name, bbox=scene.boxes_xywh)
+    boxes = [list(box) for box in scene.boxes_xyxy]
+    return InputRecord(index=index, line=index + 1, image=scene.name, bbox=boxes)
 
 
 def _add(result: Result, scene: Scene, captioned: Captioned) -> None:

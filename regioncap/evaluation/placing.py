@@ -5,8 +5,8 @@ from __future__ import annotations
 from random import Random
 from typing import Literal, get_args
 
-from regioncap.views.boxes import Size, area_xyxy, intersection_xyxy
-from regioncap.views.marks.base import Rect, grow
+from regioncap.views.boxes import Rect, Size, area_xyxy, intersection_xyxy
+from regioncap.views.marks.base import grow
 
 #: apart: of middling size with room between; large: of up to a third of the picture's height, with
 #: room between; small: below half a per cent of the picture; crowded: side by side like tiles;

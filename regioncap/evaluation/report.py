@@ -13,6 +13,7 @@ from regioncap.evaluation.scores import Judged, Result
 from regioncap.evaluation.truth import OUTCOMES, Outcome
 from regioncap.outputs.gallery.page import data_url, template
 from regioncap.views import marks
+from regioncap.views.boxes import pixel_rect, scale_xyxy
 from regioncap.views.pixels import decode, encode_jpeg
 
 #: Scenes shown, and the size of their pictures; at least one scene of each kind that has faults.
@@ -40,7 +41,7 @@ class RegionSaid:
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class FaultyScene:
     """A scene with faults."""
 
     name: str
@@ -93,7 +94,7 @@ def _most_faulty(results: Sequence[Result]) -> list[str]:
     return [name for counts in faults.values() for name, _ in counts.most_common(each)]
 
 
-def _sample(scene: Scene, results: Sequence[Result]) -> Sample:
+def _sample(scene: Scene, results: Sequence[Result]) -> FaultyScene:
     by_region: dict[int, list[tuple[int, Judged]]] = {}
     for way, result in enumerate(results, start=1):
         for judged in result.judged:
@@ -104,7 +105,7 @@ def _sample(scene: Scene, results: Sequence[Result]) -> Sample:
         for number, found in sorted(by_region.items())
         if any(judged.outcome != "right" for _, judged in found)
     ]
-    return Sample(scene.name, _picture(scene, [region.number for region in faulty]), faulty)
+    return FaultyScene(scene.name, _picture(scene, [region.number for region in faulty]), faulty)
 
 
 def _grouped(found: Sequence[tuple[int, Judged]]) -> list[Said]:
@@ -131,9 +132,8 @@ def _picture(scene: Scene, numbers: Sequence[int]) -> str:
     image = decode(scene.image).image
     full_wh = image.size
     image.thumbnail((_SHOWN_SIDE, _SHOWN_SIDE))
-    scale = image.width / full_wh[0]
-    boxes = [scene.boxes_xywh[number - 1] for number in numbers]
-    scaled = [(x * scale, y * scale, (x + w) * scale, (y + h) * scale) for x, y, w, h in boxes]
+    boxes = [scene.boxes_xyxy[number - 1] for number in numbers]
+    scaled = [pixel_rect(scale_xyxy(box, full_wh, image.size), image.size) for box in boxes]
     style = marks.get(marks.DEFAULT)
     drawn = style.draw(np.asarray(image), style.layout(image.size, scaled, numbers))
     return data_url(encode_jpeg(drawn, quality=80))

@@ -21,8 +21,7 @@ from regioncap.evaluation.contents import CONTENTS, Content, things_of
 from regioncap.evaluation.placing import LAYOUTS, Layout, place
 from regioncap.evaluation.truth import Truth
 from regioncap.inputs import examples
-from regioncap.views.boxes import Size
-from regioncap.views.marks.base import Rect
+from regioncap.views.boxes import Box, Size, xyxy_from_xywh
 from regioncap.views.pixels import decode, encode_jpeg
 
 #: Larger than what a model sees, so that a crop has more to show.
@@ -38,8 +37,8 @@ class Scene:
     kind: str
     #: The encoded picture.
     image: bytes
-    #: Boxes as xywh in pixels of the picture, upright.
-    boxes_xywh: list[list[float]]
+    #: In pixels of the picture, upright.
+    boxes_xyxy: list[Box]
     truths: list[Truth]
 
 
@@ -78,13 +77,9 @@ def make_scene(
         name=f"{content}-{layout}-{seed}",
         kind=f"{content}, {layout}",
         image=encode_jpeg(image),
-        boxes_xywh=[_xywh(boxes[i]) for i in order],
+        boxes_xyxy=[boxes[i] for i in order],
         truths=[things[i].truth for i in order],
     )
-
-
-def _xywh(box: Rect) -> list[float]:
-    return [box[0], box[1], box[2] - box[0], box[3] - box[1]]
 
 
 def _ground(random: Random, size_wh: Size) -> Image.Image:
@@ -129,7 +124,7 @@ def own_data(file: Path, kind: str = "own data") -> Iterator[Scene]:
                 fields = json.loads(line)
                 if fields.get("bbox"):
                     yield _own_scene(file, f"{file.name}:{number}", fields, kind)
-    except (OSError, ValueError, RecordError) as error:
+    except (OSError, ValueError, TypeError, RecordError) as error:
         raise UsageError(f"{file}: {error}", code="bad-eval-data", hint=_OWN_HINT) from error
 
 
@@ -141,7 +136,7 @@ def _own_scene(file: Path, name: str, fields: dict[str, Any], kind: str) -> Scen
     if len(captions) != len(fields["bbox"]):
         raise ValueError(f"{name}: {len(fields['bbox'])} boxes, {len(captions)} captions")
     known = [
-        (box, truth)
+        (xyxy_from_xywh(box), truth)
         for box, caption in zip(fields["bbox"], captions, strict=True)
         if (truth := Truth.of_reference(caption)) is not None
     ]

@@ -20,14 +20,14 @@ from regioncap.jobs import catalogue, finish, markers, results, retry
 from regioncap.jobs.gpu_time import BusyClock
 from regioncap.jobs.output import output_record
 from regioncap.jobs.retry import Again
-from regioncap.jobs.reuse import Captions, fingerprint
+from regioncap.jobs.reuse import KeptCaptions, fingerprint
 from regioncap.parallel import REAL, Runtime
 from regioncap.records import Problem, Region, RenderedRecord, dump_lines, load_lines
 from regioncap.services.attempts import Quarantine
 from regioncap.services.progress import Progress
 from regioncap.services.store import Found, Store
 from regioncap.settings import Settings
-from regioncap.views.view import Limits, Shown, crop_regions
+from regioncap.views.view import Limits, Shown, ViewSettings, crop_regions
 
 
 class CaptionStage:
@@ -62,8 +62,8 @@ class CaptionStage:
         self._limits = Limits.of(settings)
         self._originals = Originals(store, settings)
         self._pool = runtime.pool(threads, "caption-io")
-        self._captions = Captions(store, self._pool)
-        self._keep_captions = keep_captions
+        self._kept = KeptCaptions(store, self._pool)
+        self._keeps = keep_captions
         self._gpus = gpus
         self._clock = BusyClock(runtime.monotonic)
         self._runtime = runtime
@@ -86,7 +86,7 @@ class CaptionStage:
         if self._store.exists(keys.cancelled_key(job_id)):
             return "cancelled"
         try:
-            return self._run(job, shard, quarantine)
+            return self._do_shard(job, shard, quarantine)
         except CancelledError:
             if self._store.exists(keys.cancelled_key(job_id)):
                 return "cancelled"
@@ -104,35 +104,36 @@ class CaptionStage:
         for future in chosen:
             future.cancel()
 
-    def _run(self, job: Job, shard: int, quarantine: Quarantine | None) -> str:
+    def _do_shard(self, job: Job, shard: int, quarantine: Quarantine | None) -> str:
         part = self._store.find_tagged(keys.part_key(job.job, "results", shard))
         again = None if part is None else retry.find(self._store, job.job, shard)
-        outcome = "already done"
+        outcome = "done"
         if part is None:
-            part, outcome = self._first(job, shard, quarantine), "done"
+            summary = self._first(job, shard, quarantine)
         elif again is not None:
-            part, outcome = self._again(job, shard, part, again, quarantine), "done"
+            summary = _summary(self._again(job, shard, part, again, quarantine))
             retry.end(self._store, again)
+        else:
+            summary, outcome = _summary(part), "already done"
         progress = self._progress(job.job)
-        summary = results.summarize(part.data) | {"etag": part.etag}
         if progress.note_part(shard, summary) >= job.shards:
             finish.finish(self._store, progress, job, runtime=self._runtime)
         return outcome
 
-    def _first(self, job: Job, shard: int, quarantine: Quarantine | None) -> Found:
-        """Makes the results part, and returns the one that stands.
+    def _first(self, job: Job, shard: int, quarantine: Quarantine | None) -> dict[str, Any]:
+        """Makes the results part, and returns the summary of the one that stands.
 
         Where two workers have done the same shard, the first one's stays: readers may have seen it,
         and with sampling the second one's differs.
         """
         key = keys.part_key(job.job, "results", shard)
-        lines, keep = self._caption(self._rendered(job, shard), job, shard, quarantine)
-        made = dump_lines(lines)
-        etag = self._store.put_new(key, made, "application/x-ndjson")
+        lines, keep = self._caption_all(self._rendered(job, shard), job, shard, quarantine)
+        part = dump_lines(lines)
+        etag = self._store.put_new(key, part, "application/x-ndjson")
         if etag is None:
-            return self._standing(key)
+            return _summary(self._standing(key))
         keep({line["index"] for line in lines})
-        return Found(made, etag)
+        return results.summary_of(part, lines) | {"etag": etag}
 
     def _again(
         self, job: Job, shard: int, part: Found, again: Again, quarantine: Quarantine | None
@@ -141,7 +142,7 @@ class CaptionStage:
         key = keys.part_key(job.job, "results", shard)
         wanted = {each["index"] for each in results.parse_part(part.data) if again.wants(each)}
         chosen = [each for each in self._rendered(job, shard) if each.index in wanted]
-        lines, keep = self._caption(chosen, job, shard, quarantine, anew=again.flagged)
+        lines, keep = self._caption_all(chosen, job, shard, quarantine, anew=again.flagged)
         made = {line["index"]: line for line in lines}
         while True:
             new, placed = retry.merged(part.data, made, again)
@@ -172,7 +173,7 @@ class CaptionStage:
             ) from None
         return load_lines(RenderedRecord, part)
 
-    def _caption(
+    def _caption_all(
         self,
         records: Sequence[RenderedRecord],
         job: Job,
@@ -187,32 +188,33 @@ class CaptionStage:
         """
         names = self._fingerprints(records, job)
         old = [record for record in records if record.index not in anew]
-        known = self._captions.find(old, names) if job.settings.reuse else {}
+        known = self._kept.find(old, names) if job.settings.reuse else {}
         rest = [record for record in records if record.index not in known]
+        how = ViewSettings.of(job, self._limits)
         if quarantine is None:
-            done = self._ask(rest, job)
+            done = self._ask_engine(rest, how)
         else:
-            done = [self._alone(record, job, quarantine) for record in rest]
+            done = [self._ask_in_quarantine(record, how, quarantine) for record in rest]
 
         def keep(placed: Set[int]) -> None:
-            if self._keep_captions:
-                self._captions.keep([d for d in done if d.record.index in placed], names, job)
+            if self._keeps:
+                self._kept.keep([d for d in done if d.record.index in placed], names, job)
 
         whole = known | {captioned.record.index: captioned for captioned in done}
-        return [self._output(whole[record.index], job, shard) for record in records], keep
+        return [self._line(whole[record.index], job, shard) for record in records], keep
 
     def _fingerprints(self, records: Sequence[RenderedRecord], job: Job) -> dict[int, str]:
-        if not (self._keep_captions or job.settings.reuse):
+        if not (self._keeps or job.settings.reuse):
             return {}
         named = ((r.index, fingerprint(r, job, self._engine.engine)) for r in records)
         return {index: name for index, name in named if name is not None}
 
-    def _ask(self, records: Sequence[RenderedRecord], job: Job) -> list[Captioned]:
+    def _ask_engine(self, records: Sequence[RenderedRecord], how: ViewSettings) -> list[Captioned]:
         pictures = self._fetch(records)
         future = self._engine.run(
-            caption_records(records, pictures, self._engine.engine, job, self._crops(job))
+            caption_records(records, pictures, self._engine.engine, how, self._crop_maker(how))
         )
-        entry = (job.job, future)
+        entry = (how.name, future)
         with self._lock:
             self._asked.append(entry)
         try:
@@ -226,23 +228,28 @@ class CaptionStage:
             captioned.gpu_ms = round(1000 * share.seconds * self._gpus / len(asked))
         return done
 
-    def _alone(self, record: RenderedRecord, job: Job, quarantine: Quarantine) -> Captioned:
+    def _ask_in_quarantine(
+        self, record: RenderedRecord, how: ViewSettings, quarantine: Quarantine
+    ) -> Captioned:
+        def work() -> Captioned:
+            return self._ask_engine([record], how)[0]
+
         def give_up(problem: Problem) -> Captioned:
             return Captioned(record.model_copy(update={"error": problem}))
 
-        return quarantine.alone(record.index, lambda: self._ask([record], job)[0], give_up)
+        return quarantine.alone(record.index, work, give_up)
 
     def _fetch(self, records: Sequence[RenderedRecord]) -> dict[str, bytes]:
         view_keys = [view.key for record in records for view in record.views]
         return dict(zip(view_keys, self._pool.map(self._store.get, view_keys), strict=True))
 
-    def _crops(self, job: Job) -> CropMaker:
+    def _crop_maker(self, how: ViewSettings) -> CropMaker:
         def crop(record: RenderedRecord, chosen: Sequence[Region]) -> list[Shown]:
-            return crop_regions(record, chosen, self._originals.read(record), job, self._limits)
+            return crop_regions(record, chosen, self._originals.read(record), how)
 
         return crop
 
-    def _output(self, captioned: Captioned, job: Job, shard: int) -> dict[str, Any]:
+    def _line(self, captioned: Captioned, job: Job, shard: int) -> dict[str, Any]:
         record = output_record(
             captioned,
             job,
@@ -253,3 +260,7 @@ class CaptionStage:
         )
         metrics.add_record(record)
         return record
+
+
+def _summary(part: Found) -> dict[str, Any]:
+    return results.summarize(part.data) | {"etag": part.etag}

@@ -25,7 +25,7 @@ def output_record(
         "normalized_bbox": record.normalized_bbox,
         "result_file": result_file,
         "image_with_bbox": next((uri for view, uri in pictures if view.way == "marks"), None),
-        "valid_bboxes_num": sum(len(view.numbers) for view in record.views),
+        "valid_bboxes_num": sum(len(view.regions) for view in record.views),
         "prompt": record.views[0].prompt.text if record.views else None,
         "answer": "\n".join(captioned.texts) if captioned.texts and not failed else None,
         "id": record.id,

@@ -22,7 +22,7 @@ from regioncap.services.queue import Sender
 from regioncap.services.store import Store
 from regioncap.settings import Settings
 from regioncap.views.render import Rendered, render_record
-from regioncap.views.view import Limits
+from regioncap.views.view import Limits, ViewSettings
 
 
 class RenderStage:
@@ -66,9 +66,9 @@ class RenderStage:
         if self._store.exists(keys.cancelled_key(job_id)):
             return "cancelled"
         key = keys.part_key(job_id, "rendered", shard)
-        outcome = "already done"
+        how, outcome = ViewSettings.of(job, self._limits), "already done"
         if not self._store.exists(key):
-            part = self._render(self._submitted(job, shard), job, quarantine)
+            part = self._render_all(self._submitted(job, shard), how, quarantine)
             self._store.put_new(key, dump_lines(part), "application/x-ndjson")
             outcome = "done"
         elif again := retry.find(self._store, job_id, shard):
@@ -82,13 +82,13 @@ class RenderStage:
         self, key: str, job: Job, shard: int, again: Again, quarantine: Quarantine | None
     ) -> None:
         """Renders records of a retry that failed in this stage, into the part as it then is."""
-        done: dict[int, RenderedRecord] = {}
+        how, done = ViewSettings.of(job, self._limits), dict[int, RenderedRecord]()
         while (part := self._store.find_tagged(key)) is not None:
             before = load_lines(RenderedRecord, part.data)
             failed = {r.index for r in before if r.error is not None and r.error.stage == "render"}
             wanted = failed & again.indices
             rest = [r for r in self._submitted(job, shard) if r.index in wanted - done.keys()]
-            done |= {record.index: record for record in self._render(rest, job, quarantine)}
+            done |= {record.index: record for record in self._render_all(rest, how, quarantine)}
             if not wanted:
                 return
             new = dump_lines(done[r.index] if r.index in wanted else r for r in before)
@@ -111,15 +111,20 @@ class RenderStage:
             for index in job.shard_records(shard)
         ]
 
-    def _render(
-        self, records: Sequence[InputRecord], job: Job, quarantine: Quarantine | None
+    def _render_all(
+        self, records: Sequence[InputRecord], how: ViewSettings, quarantine: Quarantine | None
     ) -> list[RenderedRecord]:
-        if quarantine is not None:
-            return [self._alone(record, job, quarantine) for record in records]
+        if quarantine is None:
+            return self._render_together(records, how)
+        return [self._render_in_quarantine(record, how, quarantine) for record in records]
+
+    def _render_together(
+        self, records: Sequence[InputRecord], how: ViewSettings
+    ) -> list[RenderedRecord]:
         sources = [self._pool.submit(self._fetch, record) for record in records]
         done, uploads = [], []
         for record, source in zip(records, sources, strict=True):
-            rendered, pictures = self._one(record, source.result(), job)
+            rendered, pictures = self._render_one(record, source.result(), how)
             done.append(rendered)
             uploads += [
                 self._pool.submit(self._store.put, key, jpeg, "image/jpeg")
@@ -129,22 +134,25 @@ class RenderStage:
             upload.result()
         return done
 
-    def _alone(self, record: InputRecord, job: Job, quarantine: Quarantine) -> RenderedRecord:
+    def _render_in_quarantine(
+        self, record: InputRecord, how: ViewSettings, quarantine: Quarantine
+    ) -> RenderedRecord:
         def work() -> RenderedRecord:
-            return self._render([record], job, None)[0]
+            return self._render_together([record], how)[0]
 
         def give_up(problem: Problem) -> RenderedRecord:
-            return RenderedRecord(**record.model_dump() | {"error": problem})
+            return _failed(record, problem)
 
         return quarantine.alone(record.index, work, give_up)
 
-    def _one(self, record: InputRecord, source: bytes | RecordError, job: Job) -> Rendered:
+    def _render_one(
+        self, record: InputRecord, source: bytes | RecordError, how: ViewSettings
+    ) -> Rendered:
         if record.error is not None:
-            return RenderedRecord(**record.model_dump()), []
+            return RenderedRecord.of(record), []
         if isinstance(source, RecordError):
-            record.error = Problem.of(source, "render")
-            return RenderedRecord(**record.model_dump()), []
-        return render_record(record, source, job, self._limits)
+            return _failed(record, Problem.of(source, "render")), []
+        return render_record(record, source, how)
 
     def _fetch(self, record: InputRecord) -> bytes | RecordError:
         """The source's bytes, or why this record has none."""
@@ -154,3 +162,7 @@ class RenderStage:
             return self._originals.read(record)
         except RecordError as error:
             return error
+
+
+def _failed(record: InputRecord, problem: Problem) -> RenderedRecord:
+    return RenderedRecord.of(record.model_copy(update={"error": problem}))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from regioncap import keys
@@ -21,9 +21,14 @@ _PARTS_AHEAD = 16
 
 def summarize(part: bytes) -> dict[str, Any]:
     """What is noted of a results part: its hash, and counts that add up over parts."""
+    return summary_of(part, parse_part(part))
+
+
+def summary_of(part: bytes, lines: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """What `summarize` says of a part whose records are at hand."""
     names = ["records", "failed", "reused", "regions", *(f"regions_{s}" for s in STATUSES)]
     counts = dict.fromkeys([*names, *_USAGE], 0)
-    for record in parse_part(part):
+    for record in lines:
         counts["records"] += 1
         counts["failed"] += record["error"] is not None
         counts["regions"] += len(record["regions"])

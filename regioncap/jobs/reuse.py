@@ -1,4 +1,4 @@
-"""Nobody pays twice: captions by what they were made from, for later jobs to take over.
+"""Captions kept by what they were made from, so that later jobs can take them over.
 
 When a record is captioned, one object is written besides the results:
 
@@ -72,13 +72,13 @@ def fingerprint(record: RenderedRecord, job: Job, engine: Engine) -> str | None:
             job.prompt_template,
         ],
         "sampling": job.settings.model_dump(include=sampled),
-        "engine": [engine.name, engine.model, getattr(engine, "model_revision", "")],
+        "engine": [engine.name, engine.model, engine.model_revision],
     }
     text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
 
 
-class Captions:
+class KeptCaptions:
     """The captions of all jobs, by fingerprint.
 
     Args:
@@ -149,6 +149,5 @@ def _is_whole(captioned: Captioned) -> bool:
     """Whether the engine said something of every region, so that asking again is no use."""
     record = captioned.record
     return record.error is None and all(
-        region.status in {"ok", "refused", "skipped"} or region.bbox is None
-        for region in record.regions
+        region.status in {"ok", "refused"} or not region.is_asked_for for region in record.regions
     )

@@ -2,16 +2,21 @@
 
 Conventions: `xywh` is (left, top, width, height), `xyxy` is (left, top, right, bottom), both in
 pixels with the origin at the top left and right and bottom exclusive; `size_wh` is
-(width, height) in pixels.
+(width, height) in pixels. Boxes are xyxy everywhere but in what users write and read.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 Box = tuple[float, float, float, float]
+#: A box in whole pixels, xyxy.
+Rect = tuple[int, int, int, int]
 Size = tuple[int, int]
+
+#: Of a pixel: what arithmetic leaves where a whole number is meant.
+_ROUNDING_ERROR = 1e-6
 
 
 def xyxy_from_xywh(box_xywh: Box) -> Box:
@@ -68,6 +73,33 @@ def scale_xyxy(box_xyxy: Box, from_wh: Size, to_wh: Size) -> Box:
     fx, fy = to_wh[0] / from_wh[0], to_wh[1] / from_wh[1]
     x1, y1, x2, y2 = box_xyxy
     return x1 * fx, y1 * fy, x2 * fx, y2 * fy
+
+
+def pixel_rect(box_xyxy: Box, size_wh: Size) -> Rect:
+    """A box in whole pixels: inside the picture, and at least 1 by 1.
+
+    It begins in the pixel that its left upper corner lies in, and ends at the edge of a pixel that
+    is nearest to its right lower one. Marks are drawn around these pixels, and kept captions are
+    found by them: another rounding would draw and caption everything anew.
+    """
+    return _in_pixels(box_xyxy, size_wh, round)
+
+
+def rect_around(box_xyxy: Box, size_wh: Size) -> Rect:
+    """All pixels that a box touches: inside the picture, and at least 1 by 1."""
+    return _in_pixels(box_xyxy, size_wh, lambda end: math.ceil(end - _ROUNDING_ERROR))
+
+
+def _in_pixels(box_xyxy: Box, size_wh: Size, whole: Callable[[float], int]) -> Rect:
+    left, top = (
+        min(max(math.floor(start + _ROUNDING_ERROR), 0), length - 1)
+        for start, length in zip(box_xyxy[:2], size_wh, strict=True)
+    )
+    right, bottom = (
+        min(max(whole(end), start + 1), length)
+        for start, end, length in zip((left, top), box_xyxy[2:], size_wh, strict=True)
+    )
+    return left, top, right, bottom
 
 
 def normalize_xyxy(box_xyxy: Box, size_wh: Size) -> list[float]:

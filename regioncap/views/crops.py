@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from regioncap.views.boxes import Box, Size, scale_xyxy
-from regioncap.views.marks.base import Rect, pixel_rect
-from regioncap.views.pixels import fit_size, size_of
+from regioncap.views.boxes import Box, Rect, Size, pixel_rect, rect_around, scale_xyxy
+from regioncap.views.pixels import size_of
+from regioncap.views.sizes import fit_size
 
 #: The crop is this many times as wide and high as the region.
 CONTEXT = 1.5
@@ -35,7 +35,7 @@ def window(box_xyxy: Box, size_wh: Size) -> Rect:
     Returns:
         Whole pixels inside the picture, around the region; off its middle only at the border.
     """
-    x1, y1, x2, y2 = pixel_rect(box_xyxy, size_wh)
+    x1, y1, x2, y2 = rect_around(box_xyxy, size_wh)
     wide, high = ((side * CONTEXT) for side in (x2 - x1, y2 - y1))
     least = max(MIN_SIDE_PX, max(wide, high) / MAX_ASPECT)
     left, right = _span(x1, x2, max(wide, least), size_wh[0])

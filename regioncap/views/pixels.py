@@ -18,15 +18,13 @@ from PIL import Image, ImageCms, UnidentifiedImageError
 
 from regioncap.errors import RecordError
 from regioncap.views.boxes import Size
+from regioncap.views.sizes import fit_size
 
-#: Side of the square of pixels behind one token of Qwen2.5-VL: 2x2 patches of 14.
-PATCH = 28
-#: Smaller pictures are enlarged to about this many pixels, so that tags stay legible.
-MIN_PIXELS = 448 * 448
+#: Most pixels of a picture, where nothing else is set.
+MAX_PIXELS = 100_000_000
 #: Pillow plugins that may read what users send.
 FORMATS = ("JPEG", "PNG", "WEBP")
 
-_MAX_ASPECT = 200  # the limit of Qwen2.5-VL's own resize
 #: From this factor on, bicubic filtering would skip pixels.
 _AREA_FROM = 1.5
 _ORIENTATION = 0x0112
@@ -55,7 +53,7 @@ def decode(
     data: bytes,
     *,
     max_bytes: int = 50_000_000,
-    max_pixels: int = 100_000_000,
+    max_pixels: int = MAX_PIXELS,
     budget_pixels: int | None = None,
 ) -> Picture:
     """Decodes a picture and sets it the right way up.
@@ -144,7 +142,7 @@ def _upright(stored: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
     return np.ascontiguousarray(shown)
 
 
-def probe(data: bytes, max_pixels: int = 100_000_000) -> Size:
+def probe(data: bytes, max_pixels: int = MAX_PIXELS) -> Size:
     """Size of the picture as shown, from its header alone; raises as `decode` does.
 
     The first bytes of the data are enough if they hold the header: some 64 KiB of a JPEG or a PNG.
@@ -163,9 +161,9 @@ def image_extension(data: bytes) -> str:
     return "webp"
 
 
-def is_turned(data: bytes, max_pixels: int = 100_000_000) -> bool:
+def is_turned(data: bytes) -> bool:
     """Whether EXIF asks viewers to turn or mirror the picture; raises as `decode` does."""
-    return _orientation(_open(data, max_pixels), data) != 1
+    return _orientation(_open(data, MAX_PIXELS), data) != 1
 
 
 def _open(data: bytes, max_pixels: int) -> Image.Image:
@@ -250,43 +248,6 @@ def _to_srgb(image: Image.Image) -> Image.Image:
 
 def _srgb() -> ImageCms.ImageCmsProfile:
     return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
-
-
-def fit_size(size_wh: Size, max_pixels: int, min_pixels: int = MIN_PIXELS) -> Size:
-    """The size at which the model sees a picture: sides multiples of 28 inside the budget.
-
-    The same rounding as `smart_resize` of Qwen2.5-VL's image processor, so that a picture of this
-    size is not resized again.
-
-    Raises:
-        RecordError: It is more than 200 times as long as wide.
-    """
-    width, height = size_wh
-    if max(width, height) > _MAX_ASPECT * min(width, height):
-        raise RecordError(
-            f"the image is {width}x{height}: more than {_MAX_ASPECT} times as long as wide",
-            code="image-too-thin",
-            hint="crop it",
-        )
-    fitted_w, fitted_h = (max(PATCH, round(side / PATCH) * PATCH) for side in size_wh)
-    min_pixels = min(min_pixels, max_pixels)
-    if fitted_w * fitted_h > max_pixels:
-        shrink = math.sqrt(width * height / max_pixels)
-        return _floor_patch(width / shrink), _floor_patch(height / shrink)
-    if fitted_w * fitted_h < min_pixels:
-        grow = math.sqrt(min_pixels / (width * height))
-        fitted_w, fitted_h = _ceil_patch(width * grow), _ceil_patch(height * grow)
-        if fitted_w * fitted_h > max_pixels:  # where the budget is hardly more than the least
-            return _floor_patch(width * grow), _floor_patch(height * grow)
-    return fitted_w, fitted_h
-
-
-def _floor_patch(side: float) -> int:
-    return max(PATCH, math.floor(side / PATCH) * PATCH)
-
-
-def _ceil_patch(side: float) -> int:
-    return math.ceil(side / PATCH) * PATCH
 
 
 def size_of(pixels: NDArray[np.uint8]) -> Size:

@@ -26,7 +26,6 @@ from __future__ import annotations
 import hashlib
 import tomllib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib import resources
 from string import Template as Substitution
@@ -35,7 +34,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from regioncap.errors import UsageError
-from regioncap.records import Prompt
+from regioncap.records import Prompt, RegionInView
 from regioncap.views.chat_tokens import neutralize
 
 #: What is asked: all regions of a marked picture, some of them once more, or one cut-out region.
@@ -46,23 +45,6 @@ DEFAULT = "regions-1"
 
 #: Characters of one caption in JSON; a grammar ends the string there, so it leaves ample room.
 MAX_CAPTION_CHARS = 800
-
-
-@dataclass(frozen=True, slots=True)
-class RegionLabel:
-    """A region as the model can tell it: by number, colour and place."""
-
-    #: The number on the tag, from 1.
-    number: int
-    #: Name of the box's colour; empty if it says nothing.
-    colour: str = ""
-    #: (left, top, right, bottom) in pixels of the picture that the model gets.
-    box_xyxy: tuple[int, int, int, int] = (0, 0, 0, 0)
-
-    @property
-    def id(self) -> str:
-        """The region's name in prompts and answers."""
-        return f"<region{self.number}>"
 
 
 def _usable_text(text: str) -> str:
@@ -195,7 +177,7 @@ def built_in(name: str) -> Template:
 
 def build(
     template: Template,
-    regions: Sequence[RegionLabel],
+    regions: Sequence[RegionInView],
     *,
     ask: Ask = "regions",
     size_wh: tuple[int, int] = (0, 0),
@@ -223,7 +205,7 @@ def build(
     )
 
 
-def _fill(text: str, regions: Sequence[RegionLabel], size_wh: tuple[int, int]) -> str:
+def _fill(text: str, regions: Sequence[RegionInView], size_wh: tuple[int, int]) -> str:
     values = {name: _VALUES[name](regions, size_wh) for name in _variables(text)}
     return Substitution(text).substitute(values) if "$" in text else text
 
@@ -236,34 +218,34 @@ def _variables(text: str) -> frozenset[str]:
 
 
 #: The variables, and what each says of some regions in a picture of a size.
-_VALUES: dict[str, Callable[[Sequence[RegionLabel], tuple[int, int]], str]] = {
+_VALUES: dict[str, Callable[[Sequence[RegionInView], tuple[int, int]], str]] = {
     "count": lambda regions, _: str(len(regions)),
     "regions": lambda regions, _: _run(regions),
-    "region_list": lambda regions, _: _listed([region.id for region in regions]),
-    "first": lambda regions, _: regions[0].id,
-    "last": lambda regions, _: regions[-1].id,
+    "region_list": lambda regions, _: _listed([region.name for region in regions]),
+    "first": lambda regions, _: regions[0].name,
+    "last": lambda regions, _: regions[-1].name,
     "tags": lambda regions, _: "; ".join(_tag(region) for region in regions),
     "keys": lambda regions, _: ", ".join(f'"{key(region.number)}"' for region in regions),
-    "boxes": lambda regions, _: "; ".join(f"{r.id}: {list(r.box_xyxy)}" for r in regions),
+    "boxes": lambda regions, _: "; ".join(f"{r.name}: {list(r.box_xyxy)}" for r in regions),
     "width": lambda _, size_wh: str(size_wh[0]),
     "height": lambda _, size_wh: str(size_wh[1]),
 }
 
 
-def _run(regions: Sequence[RegionLabel]) -> str:
+def _run(regions: Sequence[RegionInView]) -> str:
     first = regions[0].number
     if all(region.number == first + i for i, region in enumerate(regions)):
-        return f"{regions[0].id} to {regions[-1].id}"
-    return _listed([region.id for region in regions])
+        return f"{regions[0].name} to {regions[-1].name}"
+    return _listed([region.name for region in regions])
 
 
 def _listed(names: Sequence[str]) -> str:
     return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
 
 
-def _tag(region: RegionLabel) -> str:
+def _tag(region: RegionInView) -> str:
     colour = f", {neutralize(region.colour)} box," if region.colour else ""
-    return f"tag {region.number}{colour} is {region.id}"
+    return f"tag {region.number}{colour} is {region.name}"
 
 
 def key(number: int) -> str:

@@ -15,6 +15,8 @@ from regioncap.views.boxes import (
     clip_xyxy,
     is_finite,
     normalize_xyxy,
+    pixel_rect,
+    scale_xyxy,
     xywh_from_xyxy,
     xyxy_from_xywh,
 )
@@ -158,6 +160,19 @@ def resolve(bbox: Sequence[Any], box_format: BoxFormat, size_wh: Size) -> list[R
     return regions
 
 
+def proposed(boxes_xyxy: Sequence[Box], size_wh: Size) -> list[Region]:
+    """One region per proposed box, in the order given.
+
+    Args:
+        boxes_xyxy: As fractions of the sides.
+        size_wh: Size of the oriented picture, pixels.
+    """
+    rects = [pixel_rect(scale_xyxy(box, (1, 1), size_wh), size_wh) for box in boxes_xyxy]
+    return [
+        Region(region=number, bbox=xywh_from_xyxy(rect)) for number, rect in enumerate(rects, 1)
+    ]
+
+
 def boxes_as_xywh(bbox: Sequence[Any], regions: Sequence[Region], fmt: BoxFormat) -> list[Any]:
     """The output's `bbox`: as given; boxes of another format in pixels as [x, y, w, h]."""
     if fmt == "xywh":
@@ -170,13 +185,11 @@ def boxes_as_xywh(bbox: Sequence[Any], regions: Sequence[Region], fmt: BoxFormat
 
 def normalized_rows(regions: Sequence[Region], size_wh: Size, rows: int) -> list[list[float]]:
     """The output's `normalized_bbox`: usable boxes as xyxy fractions, zero-padded to `rows`."""
-    used = [
-        normalize_xyxy(xyxy_from_xywh(region.bbox), size_wh) for region in regions if region.bbox
-    ]
+    used = [normalize_xyxy(region.box_xyxy, size_wh) for region in regions if region.bbox]
     return used + [[0.0, 0.0, 0.0, 0.0]] * (rows - len(used))
 
 
 def rounded(box: Box) -> Box:
     """Two decimals, and whole numbers where they are."""
-    x1, y1, x2, y2 = (int(v) if float(v).is_integer() else round(v, 2) for v in box)
-    return x1, y1, x2, y2
+    a, b, c, d = (int(v) if float(v).is_integer() else round(v, 2) for v in box)
+    return a, b, c, d

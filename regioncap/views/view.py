@@ -13,11 +13,10 @@ from numpy.typing import NDArray
 
 from regioncap import keys
 from regioncap.job import Job
-from regioncap.records import Region, RenderedRecord, View
+from regioncap.records import Region, RegionInView, RenderedRecord, View
 from regioncap.settings import JobSettings, Settings
 from regioncap.views import crops, marks, prompts
-from regioncap.views.boxes import Size, area_xyxy, scale_xyxy, xyxy_from_xywh
-from regioncap.views.marks.base import Rect
+from regioncap.views.boxes import Size, area_xyxy, pixel_rect, scale_xyxy
 from regioncap.views.pixels import decode, encode_jpeg, size_of
 from regioncap.views.rounds import split
 
@@ -39,6 +38,23 @@ class Limits:
         return cls(settings.max_pixels, settings.max_image_bytes, settings.max_image_pixels)
 
 
+@dataclass(frozen=True, slots=True)
+class ViewSettings:
+    """What decides, besides the record, how its regions are shown and what is asked about them."""
+
+    #: Begins the keys of pictures and the names of requests: the job's id.
+    name: str
+    settings: JobSettings
+    template: prompts.Template
+    limits: Limits
+
+    @classmethod
+    def of(cls, job: Job, limits: Limits) -> ViewSettings:
+        """Those of a job."""
+        template = prompts.template_of(job.settings.prompt, job.prompt_template)
+        return cls(job.job, job.settings, template, limits)
+
+
 def plan(
     regions: Sequence[Region], settings: JobSettings, source_wh: Size
 ) -> tuple[list[list[Region]], list[Region]]:
@@ -55,61 +71,57 @@ def plan(
     cropped = [region for region in regions if _is_for_crop(region, settings, source_wh)]
     chosen = {region.region for region in cropped}
     marked = [region for region in regions if region.region not in chosen]
-    rounds = split([xyxy_from_xywh(box_of(region)) for region in marked], settings.max_boxes)
+    rounds = split([region.box_xyxy for region in marked], settings.max_boxes)
     return [[marked[i] for i in positions] for positions in rounds], cropped
 
 
 def _is_for_crop(region: Region, settings: JobSettings, source_wh: Size) -> bool:
     if settings.region_mode == "marks+crop":
-        share = area_xyxy(xyxy_from_xywh(box_of(region))) / (source_wh[0] * source_wh[1])
+        share = area_xyxy(region.box_xyxy) / (source_wh[0] * source_wh[1])
         return share < settings.crop_below
     return settings.region_mode == "crop"
 
 
 def marked_view(
     record: RenderedRecord,
-    shown: Sequence[Region],
+    chosen: Sequence[Region],
     canvas: NDArray[np.uint8],
-    job: Job,
+    how: ViewSettings,
     round_: int,
 ) -> Shown:
     """The whole picture with some regions marked.
 
     Args:
         record: The record; its size is known.
-        shown: The regions; each gets the name of its mark's colour.
+        chosen: The regions; each gets the name of its mark's colour.
         canvas: The picture without marks, (height, width, 3), RGB, at the size that the model sees.
-        job: The job.
+        how: How regions are shown.
         round_: Which marked picture of the record it is, from 0.
     """
-    style = marks.get(job.settings.mark_style)
-    view_wh = size_of(canvas)
-    boxes = [_in_view(box_of(region), source_wh(record), view_wh) for region in shown]
-    numbers = [region.region for region in shown]
-    drawn = style.layout(view_wh, boxes, numbers)
-    for region, mark in zip(shown, drawn, strict=True):
-        region.colour = mark.colour
-    labels = [
-        prompts.RegionLabel(mark.number, mark.colour, box)
-        for mark, box in zip(drawn, boxes, strict=True)
+    style, view_wh = marks.get(how.settings.mark_style), size_of(canvas)
+    boxes = [
+        pixel_rect(scale_xyxy(region.box_xyxy, source_wh(record), view_wh), view_wh)
+        for region in chosen
     ]
-    prompt = prompts.build(
-        prompts.template_of(job.settings.prompt, job.prompt_template), labels, size_wh=view_wh
-    )
+    drawn = style.layout(view_wh, boxes, [region.region for region in chosen])
+    for region, mark in zip(chosen, drawn, strict=True):
+        region.colour = mark.colour
+    shown = [
+        RegionInView(region.region, box, region.colour)
+        for region, box in zip(chosen, boxes, strict=True)
+    ]
     view = View(
-        key=keys.marked_key(job.job, record.index, f"-r{round_ + 1}" if round_ else ""),
+        key=keys.marked_key(how.name, record.index, f"-r{round_ + 1}" if round_ else ""),
         size_wh=view_wh,
-        numbers=numbers,
-        boxes_xyxy=boxes,
-        colours=[mark.colour for mark in drawn],
-        prompt=prompt,
+        regions=shown,
+        prompt=prompts.build(how.template, shown, size_wh=view_wh),
         mark_style=style.name,
     )
     return view, encode_jpeg(style.draw(canvas, drawn))
 
 
 def crop_view(
-    record: RenderedRecord, region: Region, source: NDArray[np.uint8], job: Job, max_pixels: int
+    record: RenderedRecord, region: Region, source: NDArray[np.uint8], how: ViewSettings
 ) -> Shown:
     """One region cut out, without marks.
 
@@ -117,31 +129,22 @@ def crop_view(
         record: The record; its size is known.
         region: The region.
         source: The oriented picture without marks, (height, width, 3), RGB, of any size.
-        job: The job.
-        max_pixels: What the model sees of a picture at most.
+        how: How regions are shown.
     """
-    box = scale_xyxy(xyxy_from_xywh(box_of(region)), source_wh(record), size_of(source))
-    crop, box_in_crop = crops.cut(source, box, max_pixels)
-    label = prompts.RegionLabel(region.region, "", box_in_crop)
-    prompt = prompts.build(
-        prompts.template_of(job.settings.prompt, job.prompt_template),
-        [label],
-        ask="crop",
-        size_wh=crop.size,
-    )
+    box = scale_xyxy(region.box_xyxy, source_wh(record), size_of(source))
+    crop, box_in_crop = crops.cut(source, box, how.limits.max_pixels)
+    shown = [RegionInView(region.region, box_in_crop)]
     view = View(
-        key=keys.marked_key(job.job, record.index, f"-c{region.region}"),
+        key=keys.marked_key(how.name, record.index, f"-c{region.region}"),
         size_wh=crop.size,
-        numbers=[region.region],
-        boxes_xyxy=[box_in_crop],
-        colours=[""],
-        prompt=prompt,
+        regions=shown,
+        prompt=prompts.build(how.template, shown, ask="crop", size_wh=crop.size),
     )
     return view, encode_jpeg(crop)
 
 
 def crop_regions(
-    record: RenderedRecord, chosen: Sequence[Region], data: bytes, job: Job, limits: Limits
+    record: RenderedRecord, chosen: Sequence[Region], data: bytes, how: ViewSettings
 ) -> list[Shown]:
     """Cuts some regions out of the source of a record that is rendered.
 
@@ -149,33 +152,17 @@ def crop_regions(
         record: The record.
         chosen: Regions with a box.
         data: The encoded source picture.
-        job: The job.
-        limits: What a picture may be.
+        how: How regions are shown.
 
     Raises:
         RecordError: The source can no longer be used.
     """
-    picture = decode(data, max_bytes=limits.max_image_bytes, max_pixels=limits.max_image_pixels)
-    return [crop_view(record, region, picture.pixels, job, limits.max_pixels) for region in chosen]
+    picture = decode(
+        data, max_bytes=how.limits.max_image_bytes, max_pixels=how.limits.max_image_pixels
+    )
+    return [crop_view(record, region, picture.pixels, how) for region in chosen]
 
 
 def source_wh(record: RenderedRecord) -> Size:
     """Size of the oriented source of a record that was rendered."""
     return record.width or 0, record.height or 0
-
-
-def box_of(region: Region) -> tuple[float, float, float, float]:
-    """The box of a region that has one, xywh in pixels of the source."""
-    if region.bbox is None:
-        raise ValueError(f"region {region.region} has no box")
-    return region.bbox
-
-
-def _in_view(box_xywh: tuple[float, float, float, float], from_wh: Size, view_wh: Size) -> Rect:
-    """The box in the picture that the model sees: whole pixels, at least one."""
-    x1, y1, x2, y2 = scale_xyxy(xyxy_from_xywh(box_xywh), from_wh, view_wh)
-    left = min(int(x1), view_wh[0] - 1)
-    top = min(int(y1), view_wh[1] - 1)
-    right = min(max(round(x2), left + 1), view_wh[0])
-    bottom = min(max(round(y2), top + 1), view_wh[1])
-    return left, top, right, bottom

@@ -10,11 +10,11 @@ from typing import get_args
 import pytest
 from PIL import Image
 
-from regioncap.engines.base import Answer, CaptionRequest, Engine, RegionView, Sampling
+from regioncap.engines.base import Answer, CaptionRequest, Engine, Sampling
 from regioncap.engines.baseline import BaselineEngine
 from regioncap.engines.openai import OpenAIEngine
 from regioncap.errors import RequestError
-from regioncap.records import Prompt
+from regioncap.records import Prompt, RegionInView
 from regioncap.settings import EngineName
 from tests.support.chat_server import Behaviour, serve_chat
 
@@ -61,7 +61,7 @@ def request(number: int, image: bytes | None = None) -> CaptionRequest:
         image=image or jpeg((number % 200, 90, 40)),
         prompt=Prompt(after=f"Describe the content of <region{number}>."),
         sampling=Sampling(temperature=0.0, max_tokens=64),
-        regions=(RegionView(number, (10, 10, 90, 90)),),
+        regions=(RegionInView(number, (10, 10, 90, 90)),),
     )
 
 

@@ -82,6 +82,15 @@ def test_every_caption_comes_back_with_its_box(name: str, tmp_path: Path) -> Non
 
 
 @formats
+def test_what_utf8_has_no_form_for_becomes_a_question_mark(name: str, tmp_path: Path) -> None:
+    odd = result(0, [region(1, [8, 6, 16.5, 12], "a \ud800 box")], id="\udfff", meta={"\ud800": 1})
+
+    (found,) = READERS[name](write(name, [odd], tmp_path / "out"))
+
+    assert found.caption == "a ? box"
+
+
+@formats
 def test_results_without_any_caption_can_be_written(name: str, tmp_path: Path) -> None:
     path = write(name, [failed(0)], tmp_path / "out")
 

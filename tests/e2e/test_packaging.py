@@ -82,10 +82,11 @@ def test_works_where_nothing_else_is(built: Path, tmp_path: Path) -> None:
     binaries = tmp_path / "clean" / "bin"
     (wheel_file,) = built.glob("*.whl")
     pip: list[str | Path] = [binaries / "python", "-m", "pip"]
+    install = [*pip, "install", "--quiet", "--no-compile"]  # most modules are never imported here
     # As the CPU image is made: the lock holds all that it needs, also to draw.
     lock = ROOT / "deploy/docker/requirements.lock"
-    run(*pip, "install", "--quiet", "--require-hashes", "-r", lock)
-    run(*pip, "install", "--quiet", "--no-deps", wheel_file)
+    run(*install, "--require-hashes", "-r", lock)
+    run(*install, "--no-deps", wheel_file)
     run(*pip, "check")
     run(binaries / "python", "-c", "import cv2, workers.render, workers.caption", cwd=tmp_path)
 
@@ -96,11 +97,9 @@ def test_works_where_nothing_else_is(built: Path, tmp_path: Path) -> None:
     assert "regions-1" in templates
 
     # What development needs must not be what the workers live on.
-    run(*pip, "install", "--quiet", f"{wheel_file}[local]")
+    run(*install, f"{wheel_file}[local,export,openai]")
+    run(*pip, "check")
     run(binaries / "regioncap", "demo", cwd=tmp_path)
 
     assert (tmp_path / "demo-out" / "gallery.html").exists()
-
-    run(*pip, "install", "--quiet", f"{wheel_file}[export,openai]")
-    run(*pip, "check")
     run(binaries / "python", "-c", "import pyarrow.parquet, webdataset, openai", cwd=tmp_path)

@@ -12,7 +12,8 @@ import pytest
 from PIL import Image, features
 
 from regioncap.errors import RecordError
-from regioncap.views.pixels import FORMATS, decode, fit_size, probe
+from regioncap.views.pixels import FORMATS, decode, probe
+from regioncap.views.sizes import fit_size
 
 WIDTH, HEIGHT = 60, 40
 

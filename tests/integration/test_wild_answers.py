@@ -11,7 +11,7 @@ from regioncap.engines.openai import OpenAIEngine
 from regioncap.engines.thread import EngineThread
 from regioncap.views.render import render_record
 from tests.support.chat_server import Behaviour, serve_chat
-from tests.support.records import LIMITS, coloured, make_job, make_record, png
+from tests.support.records import coloured, make_record, png, view_settings
 
 SOURCE = png(coloured((640, 480), {}))
 #: Far more than it takes, far less than a lease.
@@ -33,10 +33,10 @@ def engine(does: Behaviour) -> Iterator[EngineThread]:
 
 
 def caption(engine: EngineThread) -> Captioned:
-    job = make_job()
+    how = view_settings()
     boxes = [[10.0, 10, 200, 200], [300.0, 50, 200, 200]]
-    record, pictures = render_record(make_record(boxes), SOURCE, job, LIMITS)
-    work = caption_records([record], dict(pictures), engine.engine, job, lambda *_: [])
+    record, pictures = render_record(make_record(boxes), SOURCE, how)
+    work = caption_records([record], dict(pictures), engine.engine, how, lambda *_: [])
     [done] = engine.run(work).result(SOON_S)
     return done
 

@@ -28,7 +28,6 @@ import regioncap.services.leases
 from regioncap import keys
 from regioncap.engines.base import Answer, CaptionRequest
 from regioncap.errors import RequestError
-from regioncap.job import Job
 from regioncap.jobs.caption import CaptionStage
 from regioncap.jobs.janitor import Janitor
 from regioncap.jobs.render import RenderStage
@@ -39,6 +38,7 @@ from regioncap.services.queue import RENDER
 from regioncap.services.store import Store
 from regioncap.settings import Settings
 from regioncap.views.render import render_record
+from regioncap.views.view import ViewSettings
 from tests.simulation import broker as queue
 from tests.simulation import s3, valkey
 from tests.simulation.broker import Channel, Sender
@@ -215,11 +215,11 @@ def records(first: int, count: int) -> list[InputRecord]:
 _memory: dict[Any, Any] = {}
 
 
-def _rendered(record: Any, source: bytes, job: Job, limits: Any) -> Any:
+def _rendered(record: Any, source: bytes, how: ViewSettings) -> Any:
     """`render_record`, which is pure: what was made in an earlier simulation is made already."""
-    key = (record.model_dump_json(), hashlib.sha256(source).digest(), job.job)
+    key = (record.model_dump_json(), hashlib.sha256(source).digest(), how.name)
     if key not in _memory:
-        _memory[key] = render_record(record, source, job, limits)
+        _memory[key] = render_record(record, source, how)
     done, pictures = _memory[key]
     return done.model_copy(deep=True), pictures
 
@@ -229,6 +229,7 @@ class Engine:
 
     name = "simulated"
     model = "simulated"
+    model_revision = ""
 
     def __init__(self, world: World) -> None:
         self._world = world

@@ -15,6 +15,7 @@ class ScriptedEngine:
 
     name = "scripted"
     model = "scripted"
+    model_revision = ""
 
     def __init__(self, reply: Callable[[CaptionRequest], Reply]) -> None:
         self._reply = reply

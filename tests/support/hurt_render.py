@@ -12,15 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import regioncap.jobs.render as stage
-from regioncap.job import Job
 from regioncap.records import InputRecord
 from regioncap.views.render import Rendered, render_record
-from regioncap.views.view import Limits
+from regioncap.views.view import ViewSettings
 
 _real = render_record
 
 
-def _hurt(record: InputRecord, data: bytes, job: Job, limits: Limits) -> Rendered:
+def _hurt(record: InputRecord, data: bytes, how: ViewSettings) -> Rendered:
     with Path(os.environ["HURT_STARTS"]).open("a") as starts:
         starts.write(f"{record.index}\n")
     # time.sleep does not work under libfaketime.
@@ -35,7 +34,7 @@ def _hurt(record: InputRecord, data: bytes, job: Job, limits: Limits) -> Rendere
             pass
     if hurt == "crash":
         os.kill(os.getpid(), signal.SIGSEGV)
-    return _real(record, data, job, limits)
+    return _real(record, data, how)
 
 
 stage.render_record = _hurt  # type: ignore[attr-defined]

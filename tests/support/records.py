@@ -10,7 +10,7 @@ from PIL import Image
 from regioncap.job import Job, now
 from regioncap.records import InputRecord
 from regioncap.settings import JobSettings
-from regioncap.views.view import Limits
+from regioncap.views.view import Limits, ViewSettings
 
 LIMITS = Limits(max_pixels=1_003_520, max_image_bytes=10_000_000, max_image_pixels=100_000_000)
 
@@ -25,6 +25,11 @@ def make_job(prompt_template: str = "", **settings: Any) -> Job:
         settings=JobSettings.model_validate(settings),
         prompt_template=prompt_template,
     )
+
+
+def view_settings(**settings: Any) -> ViewSettings:
+    """How a job with these settings shows regions."""
+    return ViewSettings.of(make_job(**settings), LIMITS)
 
 
 def make_record(boxes_xywh: list[list[float]] | None) -> InputRecord:

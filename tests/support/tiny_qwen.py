@@ -27,7 +27,7 @@ MROPE_SECTION = [8, 12, 12]
 
 def make_tiny_qwen(folder: Path) -> Path:
     """Writes the checkpoint into a folder, as `transformers` lays it out; returns the folder."""
-    tokenizer = _make_tokenizer()
+    tokenizer = make_tokenizer(CORPUS)
     tokenizer.save_pretrained(folder)
     config = _make_config(tokenizer)
     _make_model(config).save_pretrained(folder)
@@ -65,11 +65,12 @@ def with_old_config(folder: Path, target: Path) -> Path:
     return target
 
 
-def _make_tokenizer() -> Any:
+def make_tokenizer(corpus: list[str], vocab_size: int = 600) -> Any:
+    """A tokenizer that has learned the words of some texts."""
     from tokenizers import pre_tokenizers
 
     cut = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    return as_qwen(train_bytes(cut, CORPUS * 5, vocab_size=600))
+    return as_qwen(train_bytes(cut, corpus * 5, vocab_size))
 
 
 def _make_config(tokenizer: Any) -> Any:

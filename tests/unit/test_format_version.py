@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -8,7 +9,14 @@ from regioncap import records
 from regioncap.errors import NewerFormatError
 from regioncap.job import Job, Summary
 from regioncap.jobs.results import parse_part
-from regioncap.records import InputRecord, RenderedRecord, dump_lines, load_lines, parse_line
+from regioncap.records import (
+    InputRecord,
+    RegionInView,
+    RenderedRecord,
+    dump_lines,
+    load_lines,
+    parse_line,
+)
 
 NEWER = records.SCHEMA_VERSION + 1
 
@@ -43,3 +51,34 @@ def test_a_field_of_that_name_in_the_input_is_the_user_s() -> None:
     record = parse_line(b'{"image": "a.png", "schema_version": 99}', line=1, index=0)
     assert record.meta == {"schema_version": 99}
     assert record.schema_version == records.SCHEMA_VERSION
+
+
+#: A part of format 1, written when views held their regions as three lists.
+RENDERED = Path(__file__).parents[1] / "support" / "stored" / "rendered.jsonl"
+
+
+def test_a_rendered_part_of_an_older_version_is_read_and_written_as_it_was() -> None:
+    part = RENDERED.read_bytes()
+
+    records_read = load_lines(RenderedRecord, part)
+
+    first, second, crop = records_read[0].views
+    assert first.regions == [
+        RegionInView(1, (10, 19, 211, 169), "red"),
+        RegionInView(2, (302, 49, 423, 248), "blue"),
+    ]
+    assert [region.number for region in second.regions] == [5]
+    assert (crop.regions, crop.way) == ([RegionInView(3, (46, 46, 122, 122))], "crop")
+    # And a worker of that version reads ours.
+    assert dump_lines(records_read) == part
+
+
+def test_a_view_whose_lists_do_not_fit_is_refused() -> None:
+    wrongs: list[dict[str, object]] = [
+        {"boxes_xyxy": []}, {"numbers": [1]}, {"boxes_xyxy": [[1, 2], [3, 4]]},
+    ]  # fmt: skip
+    for wrong in wrongs:
+        line = json.loads(RENDERED.read_bytes().splitlines()[0])
+        line["views"][0] |= wrong
+        with pytest.raises(ValueError, match="views"):
+            load_lines(RenderedRecord, json.dumps(line).encode())

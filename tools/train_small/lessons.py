@@ -18,11 +18,12 @@ from regioncap.engines.vllm import chat_text
 from regioncap.evaluation.contents import Content
 from regioncap.evaluation.placing import Layout
 from regioncap.evaluation.scenes import make_scene
+from regioncap.records import RegionInView
 from regioncap.settings import SMALL_MAX_PIXELS
 from regioncap.views import crops, marks, prompts
-from regioncap.views.boxes import Size, scale_xyxy, xyxy_from_xywh
-from regioncap.views.marks.base import Rect, pixel_rect
-from regioncap.views.pixels import decode, encode_jpeg, fit, fit_size, size_of
+from regioncap.views.boxes import Rect, Size, pixel_rect, scale_xyxy
+from regioncap.views.pixels import decode, encode_jpeg, fit, size_of
+from regioncap.views.sizes import fit_size
 from tools.train_small.words import (
     COLOURS,
     REGIONS,
@@ -127,10 +128,7 @@ def make_canvas(
     scene = make_scene("shapes" if layout != "large" else content, layout, count, seed, source_wh)
     view_wh = fit_size(source_wh, SMALL_MAX_PIXELS)
     canvas = fit(decode(scene.image).pixels, view_wh)
-    boxes = [
-        pixel_rect(scale_xyxy(xyxy_from_xywh(_four(box)), source_wh, view_wh), view_wh)
-        for box in scene.boxes_xywh
-    ]
+    boxes = [pixel_rect(scale_xyxy(box, source_wh, view_wh), view_wh) for box in scene.boxes_xyxy]
     return Canvas(canvas, boxes, [content_of(truth) for truth in scene.truths])
 
 
@@ -144,10 +142,6 @@ def mark(canvas: Canvas, numbered: list[tuple[int, int]]) -> Marked:
     colours = {each.number: each.colour for each in drawn}
     tags = _tags(size_wh, {each.number: each.tag_xyxy for each in drawn})
     return Marked(picture, canvas, numbered, colours, _hints(canvas, numbered), tags)
-
-
-def _four(box: list[float]) -> tuple[float, float, float, float]:
-    return box[0], box[1], box[2], box[3]
 
 
 @dataclass(slots=True)
@@ -239,9 +233,7 @@ class Teacher:
             asked: The regions asked for: number, place in the canvas's lists.
         """
         canvas = shown.canvas
-        labels = [
-            prompts.RegionLabel(n, shown.colours[n], canvas.boxes_xyxy[place]) for n, place in asked
-        ]
+        labels = [RegionInView(n, canvas.boxes_xyxy[place], shown.colours[n]) for n, place in asked]
         ask: prompts.Ask = "regions" if len(asked) == len(shown.numbered) else "again"
         prompt = prompts.build(prompts.built_in(kind), labels, ask=ask)
         pairs = [(number, canvas.contents[place]) for number, place in asked]
@@ -255,7 +247,7 @@ class Teacher:
         picture = decode(encode_jpeg(crop.resize(side))).pixels
         scaled = pixel_rect(scale_xyxy(box, crop.size, side), side)
         number = self._random.randint(1, REGIONS)
-        label = prompts.RegionLabel(number, "", scaled)
+        label = RegionInView(number, scaled)
         template = self._random.choice(("regions-1", "json-1"))
         prompt = prompts.build(prompts.built_in(template), [label], ask="crop", size_wh=side)
         shown = Canvas(picture, [scaled], [canvas.contents[place]])

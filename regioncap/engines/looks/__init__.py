@@ -5,7 +5,7 @@ Everything said is measured: main colours, brightness, texture, place, shape and
 
 from __future__ import annotations
 
-from regioncap.engines.looks.samples import Picture, PixelBox
+from regioncap.engines.looks.samples import Measured
 from regioncap.engines.looks.sentences import describe
 
-__all__ = ["Picture", "PixelBox", "describe"]
+__all__ = ["Measured", "describe"]

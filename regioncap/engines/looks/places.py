@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from regioncap.engines.looks.samples import PixelBox
+from regioncap.views.boxes import Rect
 
 _VERTICAL = ("upper", "", "lower")
 _HORIZONTAL = ("left", "", "right")
@@ -21,7 +21,7 @@ _ACROSS = {"upper": "the top", "": "the middle", "lower": "the bottom"}
 _DOWN = {"left": "the left side", "": "the middle", "right": "the right side"}
 
 
-def shape(box_xyxy: PixelBox) -> str:
+def shape(box_xyxy: Rect) -> str:
     """`tall` or `wide` for a box at least twice as long as it is broad, else nothing."""
     width, height = box_xyxy[2] - box_xyxy[0], box_xyxy[3] - box_xyxy[1]
     if height >= 2 * width:
@@ -29,7 +29,7 @@ def shape(box_xyxy: PixelBox) -> str:
     return "wide" if width >= 2 * height else ""
 
 
-def place(box_xyxy: PixelBox, size_wh: tuple[int, int]) -> str:
+def place(box_xyxy: Rect, size_wh: tuple[int, int]) -> str:
     """A phrase for where a box lies, by its centre and by what it spans."""
     x1, y1, x2, y2 = box_xyxy
     width, height = size_wh
@@ -50,7 +50,7 @@ def place(box_xyxy: PixelBox, size_wh: tuple[int, int]) -> str:
     return _NINTHS[vertical, horizontal]
 
 
-def share(box_xyxy: PixelBox, size_wh: tuple[int, int]) -> str:
+def share(box_xyxy: Rect, size_wh: tuple[int, int]) -> str:
     """A phrase for the area of a box: to 1 % if small, to 5 % if large."""
     x1, y1, x2, y2 = box_xyxy
     percent = 100 * (x2 - x1) * (y2 - y1) / (size_wh[0] * size_wh[1])

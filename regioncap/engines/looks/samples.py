@@ -9,10 +9,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from regioncap.engines.looks.colours import name_numbers
+from regioncap.views.boxes import Rect
 from regioncap.views.colour import oklab_from_srgb
-
-#: Left, top, right, bottom in pixels, inside the picture and at least one pixel wide and high.
-PixelBox = tuple[int, int, int, int]
 
 #: At most so many rows and so many columns of a region are looked at.
 _GRID = 48
@@ -24,7 +22,7 @@ _LIGHTNESS: NDArray[np.float32] = np.asarray(
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class Measured:
     """A decoded picture, ready to be measured."""
 
     #: sRGB, shape (height, width, 3).
@@ -35,7 +33,7 @@ class Picture:
     ink: NDArray[np.bool_] | None = None
 
     @classmethod
-    def from_image(cls, image: Image.Image, ink: NDArray[np.bool_] | None = None) -> Picture:
+    def from_image(cls, image: Image.Image, ink: NDArray[np.bool_] | None = None) -> Measured:
         """Takes an RGB image and, if it is marked, the mask of its marks."""
         return cls(np.asarray(image), np.asarray(image.convert("L")), ink)
 
@@ -49,7 +47,7 @@ class Picture:
 class Sample:
     """Evenly spread pixels of a box: r rows and c columns of a picture, r and c at most 48."""
 
-    picture: Picture
+    picture: Measured
     #: Shape (r, 1).
     rows: NDArray[np.intp]
     #: Shape (1, c).
@@ -58,7 +56,7 @@ class Sample:
     seen: NDArray[np.bool_]
 
     @classmethod
-    def of_box(cls, picture: Picture, box_xyxy: PixelBox) -> Sample:
+    def of_box(cls, picture: Measured, box_xyxy: Rect) -> Sample:
         """Lays the grid over a box."""
         x1, y1, x2, y2 = box_xyxy
         rows, columns = _spread(y1, y2)[:, None], _spread(x1, x2)[None, :]

@@ -7,11 +7,12 @@ from numpy.typing import NDArray
 
 from regioncap.engines.looks.colours import FAMILIES, FAMILY_OF_NAME, NAMES, VIVID
 from regioncap.engines.looks.places import place, shape, share
-from regioncap.engines.looks.samples import Picture, PixelBox, Sample
+from regioncap.engines.looks.samples import Measured, Sample
 from regioncap.engines.looks.textures import texture
+from regioncap.views.boxes import Rect
 
 
-def describe(picture: Picture, box_xyxy: PixelBox | None = None) -> str:
+def describe(picture: Measured, box_xyxy: Rect | None = None) -> str:
     """Says how a region looks, or the whole picture if no box is given.
 
     Returns:

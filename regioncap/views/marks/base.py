@@ -7,7 +7,6 @@ a picture.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
@@ -15,9 +14,8 @@ from typing import ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from regioncap.views.boxes import Box, Size
+from regioncap.views.boxes import Rect, Size
 
-Rect = tuple[int, int, int, int]
 Rgb = tuple[int, int, int]
 Segment = tuple[tuple[int, int], tuple[int, int]]
 Mask = NDArray[np.bool_]
@@ -31,7 +29,7 @@ class Mark:
 
     #: The number on the tag.
     number: int
-    #: The region in whole pixels, inside the picture, at least 1 by 1.
+    #: The region, inside the picture, at least 1 by 1.
     box_xyxy: Rect
     #: The tag, right and bottom exclusive.
     tag_xyxy: Rect
@@ -63,13 +61,14 @@ class MarkStyle(Protocol):
     shade: ClassVar[float]
 
     def layout(
-        self, size_wh: Size, boxes_xyxy: Sequence[Box], numbers: Sequence[int]
+        self, size_wh: Size, boxes_xyxy: Sequence[Rect], numbers: Sequence[int]
     ) -> list[Mark]:
         """Decides where marks go; the same arguments give the same marks.
 
         Args:
             size_wh: Size of the picture in pixels.
-            boxes_xyxy: N boxes in pixels of the picture, of any size, also nested or identical.
+            boxes_xyxy: N boxes inside the picture, as `pixel_rect` makes them, also nested or
+                identical.
             numbers: The N numbers to write on the tags.
 
         Returns:
@@ -96,20 +95,6 @@ class MarkStyle(Protocol):
             Array (height, width), True where there may be ink.
         """
         ...
-
-
-def pixel_rect(box_xyxy: Box, size_wh: Size) -> Rect:
-    """Rounds a box outwards to whole pixels inside the picture, at least 1 by 1."""
-    x1, x2 = _pixel_span(box_xyxy[0], box_xyxy[2], size_wh[0])
-    y1, y2 = _pixel_span(box_xyxy[1], box_xyxy[3], size_wh[1])
-    return x1, y1, x2, y2
-
-
-def _pixel_span(low: float, high: float, length: int) -> tuple[int, int]:
-    # A box scaled from another size ends a rounding error past a pixel; that is not a pixel more.
-    first = min(max(math.floor(low + 1e-6), 0), length - 1)
-    last = min(max(math.ceil(high - 1e-6), first + 1), length)
-    return first, last
 
 
 def grow(rect: Rect, px: int) -> Rect:

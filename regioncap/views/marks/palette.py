@@ -1,7 +1,8 @@
 """Ten colours that people and models call by the same names, and who gets which.
 
 The colours were found by a search inside hue bands that carry one plain name each, for the
-largest smallest CIEDE2000 difference over normal, deuteranopic and protanopic sight.
+largest smallest CIEDE2000 difference over normal, deuteranopic and protanopic sight. Contrast is
+that of WCAG 2.2.
 """
 
 from __future__ import annotations
@@ -10,11 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
-import numpy as np
-from numpy.typing import NDArray
-
-from regioncap.views.marks.base import Rect, Rgb
-from regioncap.views.marks.vision import EYES, contrast, difference
+from regioncap.views.boxes import Rect
+from regioncap.views.marks.base import Rgb
 
 BLACK: Rgb = (0, 0, 0)
 WHITE: Rgb = (255, 255, 255)
@@ -42,31 +40,51 @@ PALETTE: tuple[Colour, ...] = (
 )
 
 
+#: How far each colour is from those before it in the palette (CIEDE2000), for the eye that tells
+#: the two least well; a test computes it.
+APART: tuple[tuple[float, ...], ...] = (
+    (),
+    (44.83,),
+    (37.31, 73.55),
+    (13.04, 42.72, 36.37),
+    (40.00, 10.45, 62.94, 41.44),
+    (50.82, 42.30, 39.19, 37.48, 19.16),
+    (15.13, 52.64, 23.18, 10.21, 48.73, 46.10),
+    (39.85, 9.75, 84.88, 42.50, 24.44, 55.98, 55.09),
+    (25.53, 67.43, 9.72, 27.76, 57.14, 37.14, 10.85, 75.41),
+    (35.52, 37.28, 26.50, 30.55, 28.21, 10.25, 27.79, 54.30, 24.10),
+)
+
+
+def contrast(a: Rgb, b: Rgb) -> float:
+    """Contrast ratio: 1 for like colours, 21 for black on white."""
+    low, high = sorted((luminance(a), luminance(b)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def luminance(rgb: Rgb) -> float:
+    """Relative luminance: 0 for black, 1 for white."""
+    red, green, blue = (_linear(level / 255) for level in rgb)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def _linear(share: float) -> float:
+    return share / 12.92 if share <= 0.04045 else float(((share + 0.055) / 1.055) ** 2.4)
+
+
 @cache
 def text_rgb(ground: Rgb) -> Rgb:
     """Black or white, whichever stands out more; at least 4.58:1 on any ground."""
     return max(BLACK, WHITE, key=lambda ink: contrast(ink, ground))
 
 
-@cache
-def likeness() -> NDArray[np.float64]:
-    """How hard two colours of the palette are to tell apart.
-
-    Returns:
-        Array (10, 10): one over the squared difference, as the eye sees them that sees the least.
-    """
-    table = np.empty((len(PALETTE), len(PALETTE)))
-    for i, a in enumerate(PALETTE):
-        for j, b in enumerate(PALETTE):
-            apart = min(difference(a.rgb, b.rgb, eye) for eye in EYES)
-            table[i, j] = 1.0 / max(apart, 1.0) ** 2
-    return table
+def likeness(a: int, b: int) -> float:
+    """How hard two colours of the palette are to tell apart; 1 for a colour and itself."""
+    return 1.0 if a == b else 1 / APART[max(a, b)][min(a, b)] ** 2
 
 
-@cache
-def _likeness_rows() -> list[list[float]]:
-    rows: list[list[float]] = likeness().tolist()
-    return rows
+#: By the numbers of two colours.
+_LIKENESS = [[likeness(a, b) for b in range(len(PALETTE))] for a in range(len(PALETTE))]
 
 
 def assign_colours(boxes_xyxy: Sequence[Rect], near_px: int) -> list[Colour]:
@@ -83,14 +101,13 @@ def assign_colours(boxes_xyxy: Sequence[Rect], near_px: int) -> list[Colour]:
     Returns:
         N colours.
     """
-    alike = _likeness_rows()
     used = [0] * len(PALETTE)
     chosen: list[int] = []
     for i, box in enumerate(boxes_xyxy):
         clash = [0.0] * len(PALETTE)
         for other, colour in zip(boxes_xyxy[:i], chosen, strict=True):
             if _are_near(box, other, near_px):
-                clash = [a + b for a, b in zip(clash, alike[colour], strict=True)]
+                clash = [a + b for a, b in zip(clash, _LIKENESS[colour], strict=True)]
         least = min(used)
         free = [colour for colour, times in enumerate(used) if times == least]
         chosen.append(min(free, key=clash.__getitem__))

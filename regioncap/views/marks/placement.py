@@ -13,8 +13,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from regioncap.views.boxes import Size
-from regioncap.views.marks.base import Rect, Segment, grow
+from regioncap.views.boxes import Rect, Size
+from regioncap.views.marks.base import Segment, grow
 
 #: No box may lose more than this share of its area to tags.
 MAX_HIDDEN = 0.3

@@ -12,16 +12,14 @@ from typing import ClassVar
 
 import numpy as np
 
-from regioncap.views.boxes import Box, Size
+from regioncap.views.boxes import Rect, Size
 from regioncap.views.marks.base import (
     Mark,
     Mask,
     Pixels,
-    Rect,
     blend,
     fill,
     grow,
-    pixel_rect,
     sides,
 )
 from regioncap.views.marks.digits import digits_mask, digits_wh
@@ -42,10 +40,9 @@ class ReferenceStyle:
     shade: ClassVar[float] = 0.8
 
     def layout(
-        self, size_wh: Size, boxes_xyxy: Sequence[Box], numbers: Sequence[int]
+        self, size_wh: Size, boxes_xyxy: Sequence[Rect], numbers: Sequence[int]
     ) -> list[Mark]:
         """Puts every tag at the same place of its box; see `MarkStyle.layout`."""
-        boxes = [pixel_rect(box, size_wh) for box in boxes_xyxy]
         return [
             Mark(
                 number=number,
@@ -56,7 +53,7 @@ class ReferenceStyle:
                 font_px=_FONT_PX,
                 rgb=_GREEN,
             )
-            for box, number in zip(boxes, numbers, strict=True)
+            for box, number in zip(boxes_xyxy, numbers, strict=True)
         ]
 
     def draw(self, pixels: Pixels, marks: Sequence[Mark]) -> Pixels:

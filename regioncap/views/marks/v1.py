@@ -14,12 +14,11 @@ from typing import ClassVar
 import numpy as np
 from PIL import Image, ImageDraw
 
-from regioncap.views.boxes import Box, Size
+from regioncap.views.boxes import Rect, Size, pixel_rect
 from regioncap.views.marks.base import (
     Mark,
     Mask,
     Pixels,
-    Rect,
     Rgb,
     Segment,
     Stamp,
@@ -27,7 +26,6 @@ from regioncap.views.marks.base import (
     fill,
     fill_rows,
     grow,
-    pixel_rect,
     print_stamp,
 )
 from regioncap.views.marks.digits import digits_mask, digits_wh
@@ -51,23 +49,22 @@ class V1Style:
     shade: ClassVar[float] = 1.0
 
     def layout(
-        self, size_wh: Size, boxes_xyxy: Sequence[Box], numbers: Sequence[int]
+        self, size_wh: Size, boxes_xyxy: Sequence[Rect], numbers: Sequence[int]
     ) -> list[Mark]:
         """Decides where marks go; see `MarkStyle.layout`."""
-        boxes = [pixel_rect(box, size_wh) for box in boxes_xyxy]
         line_px, casing_px, font_px = _line_px(size_wh), _casing_px(size_wh), _font_px(size_wh)
         total_px = line_px + 2 * casing_px
         lines = [
             _line_edge(grow(box, rank * total_px), size_wh, total_px)
-            for box, rank in zip(boxes, _ranks(boxes, total_px), strict=True)
+            for box, rank in zip(boxes_xyxy, _ranks(boxes_xyxy, total_px), strict=True)
         ]
         outlines = [pixel_rect(grow(line, total_px), size_wh) for line in lines]
         sizes = [
             _fitted(_tag_wh(len(str(number)), font_px, casing_px), size_wh)
-            for _, number in zip(boxes, numbers, strict=True)
+            for _, number in zip(boxes_xyxy, numbers, strict=True)
         ]
-        tags = Placer(size_wh, boxes, outlines, sizes, casing_px).place()
-        colours = assign_colours(boxes, near_px=2 * font_px)
+        tags = Placer(size_wh, boxes_xyxy, outlines, sizes, casing_px).place()
+        colours = assign_colours(boxes_xyxy, near_px=2 * font_px)
         return [
             Mark(
                 number=number,
@@ -82,7 +79,7 @@ class V1Style:
                 leader=leader_between(tag, outline),
             )
             for number, box, tag, line, outline, colour in zip(
-                numbers, boxes, tags, lines, outlines, colours, strict=True
+                numbers, boxes_xyxy, tags, lines, outlines, colours, strict=True
             )
         ]
 

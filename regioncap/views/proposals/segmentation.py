@@ -1,8 +1,8 @@
 """Cuts a small picture into segments of even colour.
 
-The criterion is that of Felzenszwalb and Huttenlocher, "Efficient graph-based image
-segmentation" (2004). It is applied in rounds, as in Boruvka's algorithm, so that each round runs
-on arrays: every segment looks at its lightest edge only.
+The method is that of Felzenszwalb and Huttenlocher, "Efficient graph-based image segmentation"
+(2004). OpenCV has it in its contrib package alone, which cannot be installed beside the package
+that vLLM needs: both hold the module `cv2`.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from regioncap.views.proposals.components import Labels, dense, merge
-
 Floats = NDArray[np.float64]
+#: Numbers of segments.
+Labels = NDArray[np.intp]
 
 #: Felzenszwalb and Huttenlocher's k: how readily small segments grow.
-_SCALE = 4.0
+_SCALE = 40.0
 #: Segments smaller than this share of the picture are joined to what is most like them.
 _SMALLEST = 0.003
 
@@ -60,56 +60,47 @@ def pixel_edges(features: Floats) -> Edges:
 
 
 def segment(pixels: int, edges: Edges) -> Labels:
-    """Numbers the segment of every pixel, from 0, shape (pixels,)."""
-    return _absorb_small(_grow(pixels, edges), edges, _SMALLEST * pixels)
+    """Numbers the segment of every pixel, from 0, shape (pixels,).
 
-
-def _grow(pixels: int, edges: Edges) -> Labels:
-    """Joins segments along their lightest edges while the edge is light for both of them."""
-    labels, heaviest = np.arange(pixels), np.zeros(pixels)
-    while True:
-        edges_now = edges.between(labels)
-        a, b, weights = edges_now.first, edges_now.second, edges_now.weights
-        limit = heaviest + _SCALE / np.bincount(labels)
-        lightest = _lightest(edges_now, heaviest.size)
-        ranks = np.arange(a.size)
-        chosen = (lightest[a] == ranks) | (lightest[b] == ranks)
-        joined = chosen & (weights <= np.minimum(limit[a], limit[b]))
-        if not joined.any():
-            return labels
-        numbers = dense(merge(heaviest.size, a[joined], b[joined]))
-        inside = np.zeros(int(numbers.max()) + 1)
-        np.maximum.at(inside, numbers, heaviest)
-        np.maximum.at(inside, numbers[a[joined]], weights[joined])
-        labels, heaviest = numbers[labels], inside
-
-
-def _absorb_small(labels: Labels, edges: Edges, smallest: float) -> Labels:
-    """Joins segments of fewer than `smallest` pixels along their lightest edges.
-
-    Two small ones join only if each is the other's nearest: else a chain of small segments
-    would run through the picture and become one.
+    Two segments are joined along an edge that is hardly heavier than the edges inside each of them;
+    then those that stayed too small are joined to their neighbours along the lightest edges.
     """
-    while True:
-        now = edges.between(labels)
-        small = np.bincount(labels) < smallest
-        lightest = _lightest(now, small.size)
-        ranks = np.arange(now.weights.size)
-        by_first, by_second = lightest[now.first] == ranks, lightest[now.second] == ranks
-        first_small, second_small = small[now.first], small[now.second]
-        joined = by_first & by_second & (first_small | second_small)
-        joined |= by_first & first_small & ~second_small
-        joined |= by_second & second_small & ~first_small
-        if not joined.any():
-            return labels
-        labels = dense(merge(small.size, now.first[joined], now.second[joined]))[labels]
+    forest = _Forest(pixels)
+    ends = zip(edges.first.tolist(), edges.second.tolist(), edges.weights.tolist(), strict=True)
+    heavier = []
+    for first, second, weight in ends:
+        a, b = forest.root(first), forest.root(second)
+        if a != b:
+            if weight <= min(forest.limits[a], forest.limits[b]):
+                forest.join(a, b, weight)
+            else:
+                heavier.append((a, b, weight))
+    for first, second, weight in heavier:
+        a, b = forest.root(first), forest.root(second)
+        if a != b and min(forest.sizes[a], forest.sizes[b]) < _SMALLEST * pixels:
+            forest.join(a, b, weight)
+    roots = [forest.root(pixel) for pixel in range(pixels)]
+    return np.asarray(np.unique(roots, return_inverse=True)[1])
 
 
-def _lightest(edges: Edges, count: int) -> Labels:
-    """The position of the lightest edge of each segment, shape (count,); past the end if none."""
-    ranks = np.arange(edges.weights.size)[::-1]
-    of_first, of_second = np.full((2, count), edges.weights.size)
-    # Assigned from the heaviest to the lightest edge, the lightest is what stays.
-    of_first[edges.first[::-1]] = ranks
-    of_second[edges.second[::-1]] = ranks
-    return np.asarray(np.minimum(of_first, of_second))
+class _Forest:
+    """Segments as trees of pixels; what is known of a segment is kept at its root."""
+
+    def __init__(self, pixels: int) -> None:
+        self.parents = list(range(pixels))
+        self.sizes = [1] * pixels
+        #: The heaviest edge along which a segment still grows.
+        self.limits = [_SCALE] * pixels
+
+    def root(self, pixel: int) -> int:
+        """The root of a pixel's segment; the way there is halved for the next who asks."""
+        parents = self.parents
+        while parents[pixel] != pixel:
+            parents[pixel] = pixel = parents[parents[pixel]]
+        return pixel
+
+    def join(self, a: int, b: int, weight: float) -> None:
+        """Joins two segments, named by their roots; no edge before was heavier than this one."""
+        self.parents[b] = a
+        self.sizes[a] += self.sizes[b]
+        self.limits[a] = weight + _SCALE / self.sizes[a]

@@ -12,30 +12,28 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from regioncap.views.boxes import Box
 from regioncap.views.colour import oklab_from_srgb
-from regioncap.views.proposals.components import Labels
-from regioncap.views.proposals.segmentation import Edges, pixel_edges, segment
+from regioncap.views.proposals.segmentation import Edges, Floats, Labels, pixel_edges, segment
 
 _WORK_SIDE = 96
 #: How much a step of texture weighs beside a step of colour.
 _TEXTURE_WEIGHT = 2.0
 #: Boxes smaller than this share of the picture score less, in proportion.
 _SMALL_SHARE = 0.02
-#: What scores less is noise: about two just noticeable steps of lightness, of 100.
-_LEAST_SCORE = 2.0
-
+#: What scores less is noise: some five just noticeable steps of lightness, of 100.
+_LEAST_SCORE = 5.0
 #: The longer side over the shorter; beyond it lie the blurred edges between two things.
 _MOST_OBLONG = 18.0
 
-Floats = NDArray[np.float64]
 
+def segment_boxes(image: Image.Image) -> list[tuple[Box, float]]:
+    """Boxes (left, top, right, bottom) as fractions of the sides, each with its score.
 
-def segment_boxes(image: Image.Image) -> tuple[list[Box], list[float]]:
-    """Boxes (left, top, right, bottom) as fractions of the sides, and scores: larger is better."""
+    A larger score is better.
+    """
     work = image.copy()
     work.thumbnail((_WORK_SIDE, _WORK_SIDE), Image.Resampling.BOX)
     lab = oklab_from_srgb(np.asarray(work)) * 100
@@ -45,7 +43,8 @@ def segment_boxes(image: Image.Image) -> tuple[list[Box], list[float]]:
     boxes_xyxy, scores = _Segments.of(labels, looks, edges).hierarchy()
     good = (scores >= _LEAST_SCORE) & (_oblongness(boxes_xyxy) <= _MOST_OBLONG)
     boxes = boxes_xyxy[good] / [work.width, work.height, work.width, work.height]
-    return [(x1, y1, x2, y2) for x1, y1, x2, y2 in boxes.tolist()], scores[good].tolist()
+    ranked = zip(boxes.tolist(), scores[good].tolist(), strict=True)
+    return [((x1, y1, x2, y2), score) for (x1, y1, x2, y2), score in ranked]
 
 
 def _texture(lightness: Floats) -> Floats:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import inspect
+import json
 import os
 import shutil
 import sys
@@ -24,8 +25,10 @@ from regioncap.engines.base import Answer, CaptionRequest
 from regioncap.engines.thread import EngineThread
 from regioncap.engines.vllm import VllmEngine
 from regioncap.errors import RequestError
+from regioncap.local import LocalStack
 from tests.support import tiny_qwen
 from tests.support.plain_vllm import PlainModel
+from tests.support.rig import Rig, Worker
 from tools import qwen
 
 HERE = Path(__file__).parent
@@ -52,6 +55,11 @@ ENGINE_ARGS: dict[str, Any] = {
     "block_size": 32,
 }
 ENVIRONMENT = {"HF_HUB_OFFLINE": "1", "VLLM_CPU_KVCACHE_SPACE": "1", "PYTHONPATH": str(SHIM)}
+#: Of the worker: shards at a time, and room for words and for the pictures of the tests, but not
+#: for one that fills the pixel budget.
+IN_HAND = 4
+MAX_MODEL_LEN = 2304
+MAX_PIXELS = 1_800_000
 #: Above the start of an engine on two busy cores.
 TIMEOUT_S = 400
 #: Warnings of the libraries underneath, about their own use of each other.
@@ -72,8 +80,10 @@ Ask = Callable[[list[CaptionRequest]], list[Answer | RequestError]]
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     # Nothing can be asked of the shared engine after its death; a second takes over the metrics.
-    last = {HERE / "test_death.py": 1, HERE / "test_small.py": 2}
-    items.sort(key=lambda item: last.get(item.path, 0))
+    # What asks for no engine runs while they start.
+    order = {"test_hub.py": -1, "test_start.py": -1, "test_train_small.py": -1}
+    order |= {"test_system.py": 1, "test_death.py": 2, "test_small.py": 3}
+    items.sort(key=lambda item: order.get(item.path.name, 0) if HERE in item.path.parents else 0)
     for item in items:
         if item.path.is_relative_to(HERE):
             if not HAS_VLLM:
@@ -116,12 +126,68 @@ def plain(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 @pytest.fixture(scope="session")
+def old_model(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_qwen.with_old_config(
+        tiny_model, tmp_path_factory.mktemp("models") / "any name at all"
+    )
+
+
+def contents(folder: Path) -> dict[str, tuple[int, bytes]]:
+    """The files of a folder: when each was written last, and what stands in it."""
+    return {path.name: (path.lstat().st_mtime_ns, path.read_bytes()) for path in folder.iterdir()}
+
+
+@pytest.fixture(scope="session")
+def untouched(old_model: Path) -> dict[str, tuple[int, bytes]]:
+    """The model's folder before the worker has seen it."""
+    return contents(old_model)
+
+
+@pytest.fixture(scope="session")
+def rig(
+    vllm_environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Rig]:
+    folder = tmp_path_factory.mktemp("system")
+    with LocalStack(folder / "stack") as stack:
+        rig = Rig(stack, folder / "rig")
+        rig.extra = {"concurrency": str(IN_HAND), "visibility_timeout_s": "30"}
+        yield rig
+        rig.stop()
+
+
+@pytest.fixture(scope="session")
+def worker(rig: Rig, old_model: Path, untouched: dict[str, tuple[int, bytes]]) -> Worker:
+    """A worker on its way to being ready; its settings stand in regioncap.toml alone."""
+    arguments = ENGINE_ARGS | {"max_model_len": MAX_MODEL_LEN}
+    lines = [
+        'engine = "vllm"',
+        f"model = {json.dumps(str(old_model))}",
+        f"max_pixels = {MAX_PIXELS}",
+        "[engine_args]",
+        *(f"{name} = {json.dumps(value)}" for name, value in arguments.items()),
+    ]
+    (rig.folder / "regioncap.toml").write_text("\n".join(lines))
+    rig.start("render")
+    return rig.start("caption")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _begun(request: pytest.FixtureRequest) -> None:
+    """Lets all that is slow to start begin at once: the tests that need no engine run meanwhile."""
+    wanted = {name for item in request.session.items for name in getattr(item, "fixturenames", ())}
+    for name in ("plain", "worker"):
+        if name in wanted and HAS_VLLM:
+            request.getfixturevalue(name)
+
+
+@pytest.fixture(scope="session")
 def engine_thread(tiny_model: Path, plain: PlainModel) -> Iterator[EngineThread]:
     """A started engine, shared; closing it must leave no process behind."""
-    before = set(Process().children(recursive=True))
+    before = set(Process().children())
     thread = EngineThread(VllmEngine(str(tiny_model), engine_args=ENGINE_ARGS))
     thread.start()
-    started = set(Process().children(recursive=True)) - before
+    started = set(Process().children()) - before
+    started.update(*[process.children(recursive=True) for process in started])
     yield thread
     thread.close()
     # They end by themselves when their core was killed; the tracker stays as long as Python does.

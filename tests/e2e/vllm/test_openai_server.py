@@ -3,16 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -21,47 +13,29 @@ from regioncap.engines.openai import OpenAIEngine
 from regioncap.engines.thread import EngineThread
 from regioncap.errors import EngineDeadError, RequestError
 from regioncap.records import Prompt
-from tests.e2e.vllm.conftest import ENGINE_ARGS, Ask
+from tests.e2e.vllm.conftest import Ask
 from tests.e2e.vllm.test_requests import SCHEMA
 from tests.support.scenes import question
+from tests.support.vllm_server import serve_engine
 
 KEY = "sk-of-this-test"
-START_TIMEOUT_S = 300.0
 
 
 @pytest.fixture(scope="module")
-def server(
-    tiny_model: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
-    with socket.socket() as chosen:
-        chosen.bind(("127.0.0.1", 0))
-        port = chosen.getsockname()[1]
-    log_path = tmp_path_factory.mktemp("server") / "log"
-    arguments = ["--host", "127.0.0.1", "--port", str(port), "--served-model-name", "tiny"]
-    for name, value in ENGINE_ARGS.items():
-        flag = "--" + name.replace("_", "-")
-        arguments += [flag] if value is True else [flag, str(value)]
-    with log_path.open("wb") as log:
-        process = subprocess.Popen(
-            [
-                sys.executable, "-m", "vllm.entrypoints.openai.api_server",
-                "--model", str(tiny_model), "--api-key", KEY, *arguments,
-            ],
-            stdout=log,
-            stderr=log,
-            env=os.environ,
-        )  # fmt: skip
-    address = f"http://127.0.0.1:{port}"
-    _wait_until_up(process, address + "/health", log_path)
-    yield process, address + "/v1"
-    process.terminate()
-    process.wait()
+def address(engine_thread: EngineThread) -> Iterator[str]:
+    with serve_engine(engine_thread, "tiny", KEY) as address:
+        yield address
 
 
-@pytest.fixture(scope="module")
-def remote(server: tuple[subprocess.Popen[bytes], str]) -> Iterator[EngineThread]:
-    thread = EngineThread(OpenAIEngine("", base_url=server[1], api_key=KEY, max_retries=1))
+def connected(address: str) -> EngineThread:
+    thread = EngineThread(OpenAIEngine("", base_url=address, api_key=KEY, max_retries=1))
     thread.start()
+    return thread
+
+
+@pytest.fixture(scope="module")
+def remote(address: str) -> Iterator[EngineThread]:
+    thread = connected(address)
     yield thread
     thread.close()
 
@@ -100,22 +74,11 @@ def test_a_prompt_that_is_too_long_is_an_error_of_its_own(remote: EngineThread) 
     assert "4096" in bad.message
 
 
-def test_a_server_that_is_stopped_is_dead(
-    server: tuple[subprocess.Popen[bytes], str], remote: EngineThread
-) -> None:
-    server[0].terminate()
-    server[0].wait()
-    with pytest.raises(EngineDeadError):
-        remote.run(remote.engine.caption([question(0)])).result(60)
-
-
-def _wait_until_up(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
-    deadline = time.monotonic() + START_TIMEOUT_S
-    while True:
-        try:
-            with urllib.request.urlopen(url, timeout=5):
-                return
-        except (urllib.error.URLError, OSError):
-            gone = process.poll() is not None or time.monotonic() > deadline
-            assert not gone, log.read_text()[-3000:]
-            time.sleep(0.5)
+def test_a_server_that_is_stopped_is_dead(engine_thread: EngineThread) -> None:
+    with serve_engine(engine_thread, "tiny", KEY) as address:
+        remote = connected(address)
+    try:
+        with pytest.raises(EngineDeadError):
+            remote.run(remote.engine.caption([question(0)])).result(60)
+    finally:
+        remote.close()

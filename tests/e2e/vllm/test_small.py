@@ -27,12 +27,13 @@ from regioncap.evaluation.placing import Layout
 from regioncap.evaluation.scenes import Scene, make_scene
 from regioncap.evaluation.scores import Score
 from regioncap.settings import JobSettings, load_settings
-from regioncap.views.boxes import Box, Size
+from regioncap.views.boxes import Rect, Size
 from regioncap.views.marks.base import Mark
 from regioncap.views.marks.v1 import V1Style
 from regioncap.views.view import Limits
 from tests.e2e.vllm.conftest import ENGINE_ARGS, VLLM_VERSION
 from tests.support.system import running_system
+from tests.support.vllm_server import serve_engine
 
 COUNT = 30
 #: Below what it holds here, for other machines' kernels.
@@ -118,7 +119,7 @@ def test_the_order_in_which_regions_are_given_does_not_matter(thread: EngineThre
         order = random.sample(range(len(scene.truths)), len(scene.truths))
         return replace(
             scene,
-            boxes_xywh=[scene.boxes_xywh[i] for i in order],
+            boxes_xyxy=[scene.boxes_xyxy[i] for i in order],
             truths=[scene.truths[i] for i in order],
         )
 
@@ -136,14 +137,20 @@ def test_other_prompts(thread: EngineThread, prompt: str) -> None:
     assert found.share("mixed-up") <= MIXED, found.outcomes
 
 
-def test_through_the_queue_the_workers_and_the_store(
-    vllm_environment: dict[str, str], tmp_path: Path
-) -> None:
+def test_through_the_queue_the_workers_and_the_store(thread: EngineThread, tmp_path: Path) -> None:
     options = ["--as-jobs", "--json", "--kinds", "shapes, large", "--modes", "marks"]
     options += ["--regions", "1,2,3,4,5", "--sizes", ",".join(f"{w}x{h}" for w, h in SIZES_WH)]
-    with running_system(
-        tmp_path / "stack", engine="vllm", model="small", engine_args=ENGINE_ARGS
-    ) as system:
+    # The workers ask vLLM's own server: test_system.py has one with an engine of its own.
+    with (
+        serve_engine(thread, "small", "any") as address,
+        running_system(
+            tmp_path / "stack",
+            engine="openai",
+            model="small",
+            openai_base_url=address,
+            openai_api_key="any",
+        ) as system,
+    ):
         done = system.command("eval", *options, "--scenes", str(COUNT), "--seed", "60000")
 
     assert done.returncode == 0, done.stderr.decode()
@@ -157,7 +164,7 @@ def test_swapped_tags_are_read(thread: EngineThread, monkeypatch: pytest.MonkeyP
     lay_out = V1Style.layout
 
     def swapped(
-        self: V1Style, size_wh: Size, boxes_xyxy: Sequence[Box], numbers: Sequence[int]
+        self: V1Style, size_wh: Size, boxes_xyxy: Sequence[Rect], numbers: Sequence[int]
     ) -> list[Mark]:
         return lay_out(self, size_wh, boxes_xyxy, [*numbers[1:], *numbers[:1]])
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,68 +17,19 @@ import pytest
 
 from regioncap import keys
 from regioncap.job import Job
-from regioncap.local import LocalStack
 from regioncap.records import RenderedRecord, load_lines
 from regioncap.services.attempts import Attempts
-from tests.e2e.vllm.conftest import ENGINE_ARGS
+from tests.e2e.vllm.conftest import IN_HAND, contents
 from tests.support.plain_vllm import PlainAnswer, PlainModel, PlainQuestion
 from tests.support.rig import Rig, Worker, wait_until
 from tests.support.scenes import scene
 from tests.support.system import write_jsonl
-from tests.support.tiny_qwen import with_old_config
 
 COUNT = 64
 SHARD_SIZE = 4
-IN_HAND = 4
 MAX_TOKENS = 96
-#: Room for the words and for the pictures here, but not for one that fills the pixel budget.
-MAX_MODEL_LEN = 2304
-MAX_PIXELS = 1_800_000
 #: Above the start of a worker, and what pictures need, on two busy cores.
 START_TIMEOUT_S = 300.0
-
-
-@pytest.fixture(scope="module")
-def old_model(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return with_old_config(tiny_model, tmp_path_factory.mktemp("models") / "any name at all")
-
-
-def contents(folder: Path) -> dict[str, tuple[int, bytes]]:
-    return {path.name: (path.lstat().st_mtime_ns, path.read_bytes()) for path in folder.iterdir()}
-
-
-@pytest.fixture(scope="module")
-def untouched(old_model: Path) -> dict[str, tuple[int, bytes]]:
-    """The model's folder before the worker has seen it."""
-    return contents(old_model)
-
-
-@pytest.fixture(scope="module")
-def rig(
-    vllm_environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Rig]:
-    folder = tmp_path_factory.mktemp("system")
-    with LocalStack(folder / "stack") as stack:
-        rig = Rig(stack, folder / "rig")
-        rig.extra = {"concurrency": str(IN_HAND), "visibility_timeout_s": "30"}
-        yield rig
-        rig.stop()
-
-
-@pytest.fixture(scope="module")
-def worker(rig: Rig, old_model: Path, untouched: dict[str, tuple[int, bytes]]) -> Worker:
-    """A worker on its way to being ready; its settings stand in regioncap.toml alone."""
-    arguments = ENGINE_ARGS | {"max_model_len": MAX_MODEL_LEN}
-    lines = [
-        'engine = "vllm"',
-        f"model = {json.dumps(str(old_model))}",
-        f"max_pixels = {MAX_PIXELS}",
-        "[engine_args]",
-        *(f"{name} = {json.dumps(value)}" for name, value in arguments.items()),
-    ]
-    (rig.folder / "regioncap.toml").write_text("\n".join(lines))
-    rig.start("render")
-    return rig.start("caption")
 
 
 def submit(rig: Rig, folder: Path, boxes: int, count: int, **settings: Any) -> Job:

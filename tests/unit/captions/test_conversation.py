@@ -10,12 +10,11 @@ import pytest
 from regioncap.captions.conversation import Captioned, caption_records
 from regioncap.engines.base import Answer, CaptionRequest
 from regioncap.errors import EngineDeadError, RecordError, RequestError
-from regioncap.job import Job
 from regioncap.records import Problem, Region, RenderedRecord
 from regioncap.views.render import render_record
-from regioncap.views.view import Shown, crop_regions
+from regioncap.views.view import Shown, ViewSettings, crop_regions
 from tests.support.engines import Reply, ScriptedEngine
-from tests.support.records import LIMITS, coloured, make_job, make_record, png
+from tests.support.records import coloured, make_record, png, view_settings
 
 SOURCE = png(coloured((640, 480), {}))
 BOXES = [[10.0, 10, 200, 200], [300.0, 50, 200, 200], [50.0, 250, 200, 200]]
@@ -23,17 +22,17 @@ BOXES = [[10.0, 10, 200, 200], [300.0, 50, 200, 200], [50.0, 250, 200, 200]]
 
 def caption(
     reply: Callable[[CaptionRequest], Reply],
-    job: Job | None = None,
+    how: ViewSettings | None = None,
     boxes: list[list[float]] = BOXES,
 ) -> tuple[Captioned, ScriptedEngine]:
-    job = job or make_job()
-    record, pictures = render_record(make_record(boxes), SOURCE, job, LIMITS)
+    how = how or view_settings()
+    record, pictures = render_record(make_record(boxes), SOURCE, how)
 
     def crop(record: RenderedRecord, chosen: Sequence[Region]) -> list[Shown]:
-        return crop_regions(record, chosen, SOURCE, job, LIMITS)
+        return crop_regions(record, chosen, SOURCE, how)
 
     engine = ScriptedEngine(reply)
-    [done] = asyncio.run(caption_records([record], dict(pictures), engine, job, crop))
+    [done] = asyncio.run(caption_records([record], dict(pictures), engine, how, crop))
     return done, engine
 
 
@@ -139,7 +138,7 @@ def test_failure_is_told_where_nothing_helps() -> None:
 
 @pytest.mark.parametrize(("seed", "expected"), [(7, [7, 8, 9]), (None, [None] * 3)])
 def test_asking_again_takes_another_seed(seed: int | None, expected: list[int | None]) -> None:
-    _, engine = caption(lambda r: lines(r, 1), make_job(seed=seed))
+    _, engine = caption(lambda r: lines(r, 1), view_settings(seed=seed))
 
     assert [request.sampling.seed for request in engine.requests] == expected
 
@@ -175,7 +174,7 @@ def test_rounds_are_merged_in_order() -> None:
 
 def test_crop_mode_asks_one_request_a_region_and_once_more() -> None:
     done, engine = caption(
-        lambda r: "" if r.regions[0].number == 2 else "A cup.", make_job(region_mode="crop")
+        lambda r: "" if r.regions[0].number == 2 else "A cup.", view_settings(region_mode="crop")
     )
 
     assert asked(engine) == [([1], ""), ([2], ""), ([3], ""), ([2], "")]
@@ -184,14 +183,14 @@ def test_crop_mode_asks_one_request_a_region_and_once_more() -> None:
 
 
 def test_source_that_is_gone_leaves_the_region_as_it_was() -> None:
-    job = make_job()
-    record, pictures = render_record(make_record(BOXES), SOURCE, job, LIMITS)
+    how = view_settings()
+    record, pictures = render_record(make_record(BOXES), SOURCE, how)
 
     def gone(record: RenderedRecord, chosen: Sequence[Region]) -> list[Shown]:
         raise RecordError("there is no object")
 
     engine = ScriptedEngine(lambda r: lines(r, 1))
-    [done] = asyncio.run(caption_records([record], dict(pictures), engine, job, gone))
+    [done] = asyncio.run(caption_records([record], dict(pictures), engine, how, gone))
 
     assert done.record.regions[0].why == "not in the answer"
     assert done.record.error is None
@@ -201,17 +200,17 @@ def captioned_together(
     reply: Callable[[CaptionRequest], Reply], *records: RenderedRecord
 ) -> tuple[list[Captioned], ScriptedEngine]:
     """Several records at once, none of whose crops can be made."""
-    job = make_job()
+    how = view_settings()
     pictures: dict[str, bytes] = {}
     rendered = []
     for index, record in enumerate(records):
         given = make_record(BOXES).model_copy(update={"index": index, "error": record.error})
         if given.error is None:
-            record, drawn = render_record(given, SOURCE, job, LIMITS)  # noqa: PLW2901
+            record, drawn = render_record(given, SOURCE, how)  # noqa: PLW2901
             pictures |= dict(drawn)
         rendered.append(record)
     engine = ScriptedEngine(reply)
-    return asyncio.run(caption_records(rendered, pictures, engine, job, lambda *_: [])), engine
+    return asyncio.run(caption_records(rendered, pictures, engine, how, lambda *_: [])), engine
 
 
 FRESH = RenderedRecord(index=0, line=1)
@@ -225,7 +224,7 @@ def test_records_do_not_mix() -> None:
 
     for index, each in enumerate(done):
         for region in each.record.regions:
-            assert region.caption == f"{make_job().job}-{index}-0."
+            assert region.caption == f"{view_settings().name}-{index}-0."
 
 
 def test_tokens_and_texts_are_summed_over_requests() -> None:
@@ -242,7 +241,7 @@ def test_tokens_and_texts_are_summed_over_requests() -> None:
 
 def test_a_failed_request_spares_the_neighbours() -> None:
     def reply(request: CaptionRequest) -> Reply:
-        if request.request_id.startswith(f"{make_job().job}-1-"):
+        if request.request_id.startswith(f"{view_settings().name}-1-"):
             return RequestError("too long", code="engine-too-long", hint="shorten it")
         return lines(request)
 

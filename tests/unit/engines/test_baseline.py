@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from regioncap.engines.base import Answer, CaptionRequest, RegionView, Sampling
+from regioncap.engines.base import Answer, CaptionRequest, Sampling
 from regioncap.engines.baseline import BaselineEngine
 from regioncap.errors import RequestError
-from regioncap.records import Prompt
+from regioncap.records import Prompt, RegionInView
 from regioncap.views import marks, prompts
 
 GREY_AND_RED = Image.new("RGB", (320, 240), (128, 128, 128))
 GREY_AND_RED.paste((190, 20, 20), (0, 0, 100, 100))
-LEFT, RIGHT = RegionView(1, (0, 0, 100, 100)), RegionView(2, (200, 120, 320, 240))
+LEFT, RIGHT = RegionInView(1, (0, 0, 100, 100)), RegionInView(2, (200, 120, 320, 240))
 
 
 def jpeg(image: Image.Image) -> bytes:
@@ -27,7 +27,7 @@ def jpeg(image: Image.Image) -> bytes:
 
 
 def ask(
-    *regions: RegionView,
+    *regions: RegionInView,
     image: bytes | None = None,
     schema: dict[str, Any] | None = None,
     mark_style: str = "",
@@ -58,7 +58,7 @@ def test_caption__one_line_a_region() -> None:
 
 
 def test_caption__keeps_the_numbers_asked_for() -> None:
-    assert text_of(ask(RegionView(7, LEFT.box_xyxy))).startswith("In <region7>, a dark region, ")
+    assert text_of(ask(RegionInView(7, LEFT.box_xyxy))).startswith("In <region7>, a dark region, ")
 
 
 def test_caption__without_regions_describes_the_picture() -> None:
@@ -109,7 +109,12 @@ def test_caption__unknown_mark_style() -> None:
 
 @pytest.mark.parametrize("style", marks.STYLES.values(), ids=marks.STYLES)
 def test_caption__measures_the_picture_beneath_the_marks(style: marks.MarkStyle) -> None:
-    views = [LEFT, RIGHT, RegionView(3, (140, 60, 180, 100)), RegionView(4, (134, 54, 186, 106))]
+    views = [
+        LEFT,
+        RIGHT,
+        RegionInView(3, (140, 60, 180, 100)),
+        RegionInView(4, (134, 54, 186, 106)),
+    ]
     plain = ask(*views)
     layout = style.layout(GREY_AND_RED.size, [v.box_xyxy for v in views], [v.number for v in views])
     marked = jpeg(Image.fromarray(style.draw(np.asarray(GREY_AND_RED), layout)))
@@ -123,7 +128,7 @@ def test_caption__measures_the_picture_beneath_the_marks(style: marks.MarkStyle)
     "box_xyxy", [(-50, -50, 100, 100), (300, 220, 900, 900), (320, 240, 330, 250), (5, 5, 5, 5)]
 )
 def test_caption__box_beyond_the_picture_is_cut(box_xyxy: tuple[int, int, int, int]) -> None:
-    assert text_of(ask(RegionView(1, box_xyxy))).startswith("In <region1>, a ")
+    assert text_of(ask(RegionInView(1, box_xyxy))).startswith("In <region1>, a ")
 
 
 def test_caption__same_bytes_same_text() -> None:

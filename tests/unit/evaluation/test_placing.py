@@ -6,8 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from regioncap.evaluation.placing import LAYOUTS, Layout, place
-from regioncap.views.boxes import area_xyxy, intersection_xyxy
-from regioncap.views.marks.base import Rect
+from regioncap.views.boxes import Rect, area_xyxy, intersection_xyxy
 
 SIZE = (1792, 1344)
 

@@ -20,7 +20,7 @@ from regioncap.views.pixels import decode
 def test_truths_of_a_scene_can_be_told_apart(content: Content, layout: Layout) -> None:
     scene = make_scene(content, layout, 10, seed=3)
 
-    assert len(scene.truths) == len(scene.boxes_xywh) >= (5 if layout == "large" else 8)
+    assert len(scene.truths) == len(scene.boxes_xyxy) >= (5 if layout == "large" else 8)
     for i, own in enumerate(scene.truths):
         others = scene.truths[:i] + scene.truths[i + 1 :]
         assert judge(own.text, own, others) == "right"
@@ -32,28 +32,29 @@ def test_same_seed_makes_the_same_scene_and_another_another() -> None:
 
     assert first == again
     assert first.image != other.image
-    assert first.boxes_xywh != other.boxes_xywh
+    assert first.boxes_xyxy != other.boxes_xyxy
 
 
 def test_scenes_come_in_the_size_asked_for() -> None:
     scene = make_scene("shapes", "large", 5, seed=1, size_wh=(480, 640))
 
     assert decode(scene.image).size_wh == (480, 640)
-    assert all(min(w, h) > 0.18 * 480 and max(w, h) < 0.36 * 480 for *_, w, h in scene.boxes_xywh)
+    sides = [(x2 - x1, y2 - y1) for x1, y1, x2, y2 in scene.boxes_xyxy]
+    assert all(min(w, h) > 0.18 * 480 and max(w, h) < 0.36 * 480 for w, h in sides)
 
 
 def test_numbers_do_not_follow_from_places() -> None:
     scene = make_scene("colours", "crowded", 9, seed=1)
 
-    assert scene.boxes_xywh != sorted(scene.boxes_xywh, key=lambda box: (box[1], box[0]))
+    assert scene.boxes_xyxy != sorted(scene.boxes_xyxy, key=lambda box: (box[1], box[0]))
 
 
 def test_regions_hold_what_is_said_of_them() -> None:
     scene = make_scene("colours", "crowded", 12, seed=0)
     pixels = decode(scene.image).pixels
 
-    for (x, y, w, h), truth in zip(scene.boxes_xywh, scene.truths, strict=True):
-        colour = pixels[int(y) + 4 : int(y + h) - 4, int(x) + 4 : int(x + w) - 4].mean(axis=(0, 1))
+    for (x1, y1, x2, y2), truth in zip(scene.boxes_xyxy, scene.truths, strict=True):
+        colour = pixels[int(y1) + 4 : int(y2) - 4, int(x1) + 4 : int(x2) - 4].mean(axis=(0, 1))
         known = {"black": (10, 10, 10), "red": (214, 22, 28), "green": (22, 140, 50)}
         if truth.text in known:
             assert np.abs(colour - known[truth.text]).max() < 3
@@ -65,10 +66,10 @@ def test_patches_are_cut_from_the_photographs_and_named() -> None:
     assert not any(a & b for i, a in enumerate(named) for b in named[:i])
     scene = make_scene("patches", "apart", len(named), seed=2)
     [at] = [i for i, truth in enumerate(scene.truths) if truth.text == "raccoon"]
-    x, y, w, h = (int(value) for value in scene.boxes_xywh[at])
-    shown = decode(scene.image).pixels[y : y + h, x : x + w].astype(float)
+    x1, y1, x2, y2 = (int(value) for value in scene.boxes_xyxy[at])
+    shown = decode(scene.image).pixels[y1:y2, x1:x2].astype(float)
     [patch] = [image for words, image in patches() if words == "raccoon"]
-    expected = np.asarray(ImageOps.fit(patch, (w, h)), dtype=float)
+    expected = np.asarray(ImageOps.fit(patch, (x2 - x1, y2 - y1)), dtype=float)
     assert np.abs(shown - expected).mean() < 8
 
 
@@ -92,7 +93,7 @@ def test_own_data(tmp_path: Path) -> None:
 
     assert scene.image == (tmp_path / "a.png").read_bytes()
     # A caption without content can be right of anything: its region is left out.
-    assert scene.boxes_xywh == [[0, 0, 5, 5]]
+    assert scene.boxes_xyxy == [(0, 0, 5, 5)]
     assert scene.truths[0].text == "a small grey mouse"
 
 

@@ -12,7 +12,7 @@ from regioncap import keys
 from regioncap.engines.baseline import BaselineEngine
 from regioncap.job import Job, now
 from regioncap.jobs.reuse import fingerprint
-from regioncap.records import Problem, Prompt, Region, RenderedRecord, View
+from regioncap.records import Problem, Prompt, Region, RegionInView, RenderedRecord, View
 from regioncap.settings import JobSettings
 
 
@@ -20,9 +20,7 @@ def record() -> RenderedRecord:
     view = View(
         key="jobs/a/marked/00000000.jpg",
         size_wh=(64, 48),
-        numbers=[1],
-        boxes_xyxy=[(1, 2, 4, 6)],
-        colours=["red"],
+        regions=[RegionInView(1, (1, 2, 4, 6), "red")],
         prompt=Prompt(after="Describe <region1>."),
         mark_style="v1",
     )
@@ -91,9 +89,9 @@ def ask_with(**words: Any) -> Callable[[RenderedRecord], None]:
     [
         set_to("source_sha256", "1" * 64),
         set_to("regions.0.bbox", (1, 2, 3, 5)),
-        set_to("views.0.boxes_xyxy", [(1, 2, 4, 7)]),
+        set_to("views.0.regions", [RegionInView(1, (1, 2, 4, 7), "red")]),
         set_to("views.0.size_wh", (128, 96)),
-        set_to("views.0.colours", ["blue"]),
+        set_to("views.0.regions", [RegionInView(1, (1, 2, 4, 6), "blue")]),
         set_to("views.0.mark_style", "reference"),
         ask_with(after="Name <region1>."),
         ask_with(system="Be brief."),

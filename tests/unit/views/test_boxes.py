@@ -59,3 +59,44 @@ def test_nms_xyxy__keeps_the_best_of_each_heap() -> None:
 
 def test_scale_xyxy() -> None:
     assert boxes.scale_xyxy((10, 20, 30, 40), (100, 100), (50, 200)) == (5, 40, 15, 80)
+
+
+@pytest.mark.parametrize(
+    ("box", "expected"),
+    [
+        ((1.0, 2.0, 3.0, 4.0), (1, 2, 3, 4)),
+        ((1.2, 2.7, 3.1, 4.9), (1, 2, 3, 5)),
+        ((0.9999999999, 2.0, 3.0000000001, 4.0), (1, 2, 3, 4)),
+        ((-5.0, -5.0, 50.0, 50.0), (0, 0, 10, 8)),
+        ((4.0, 4.0, 4.0, 4.0), (4, 4, 5, 5)),
+        ((10.0, 8.0, 10.0, 8.0), (9, 7, 10, 8)),
+        ((40.0, 40.0, 50.0, 50.0), (9, 7, 10, 8)),
+    ],
+)
+def test_pixel_rect(box: boxes.Box, expected: boxes.Rect) -> None:
+    assert boxes.pixel_rect(box, (10, 8)) == expected
+
+
+@pytest.mark.parametrize(
+    ("box", "expected"),
+    [
+        ((1.2, 2.7, 3.1, 4.9), (1, 2, 4, 5)),
+        ((0.9999999999, 2.0, 3.0000000001, 4.0), (1, 2, 3, 4)),
+        ((-5.0, -5.0, 50.0, 50.0), (0, 0, 10, 8)),
+        ((10.0, 8.0, 10.0, 8.0), (9, 7, 10, 8)),
+    ],
+)
+def test_rect_around(box: boxes.Box, expected: boxes.Rect) -> None:
+    assert boxes.rect_around(box, (10, 8)) == expected
+
+
+@given(box)
+def test_whole_pixels_of_a_box_lie_in_the_picture_and_among_those_it_touches(
+    box_xyxy: boxes.Box,
+) -> None:
+    around, inside = (of(box_xyxy, (640, 480)) for of in (boxes.rect_around, boxes.pixel_rect))
+
+    assert boxes.clip_xyxy(around, (640, 480)) == around
+    assert around[:2] == inside[:2]
+    for start, end, last in zip(inside[:2], inside[2:], around[2:], strict=True):
+        assert start < end <= last <= end + 1

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
 from regioncap.errors import RecordError
-from regioncap.views.pixels import decode, encode_jpeg, fit_size, probe
+from regioncap.views.pixels import decode, encode_jpeg, probe
+from regioncap.views.sizes import fit_size
 
 
 def encoded(image: Image.Image, format_: str = "PNG", **options: Any) -> bytes:

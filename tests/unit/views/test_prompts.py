@@ -10,16 +10,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from regioncap.errors import UsageError
+from regioncap.records import RegionInView
 from regioncap.views import prompts
-from regioncap.views.prompts import Ask, RegionLabel, Template, build, built_in, parse_template
+from regioncap.views.prompts import Ask, Template, build, built_in, parse_template
 
 SENTENCE = "Describe the content of each marked region in the image."
 MINIMAL = 'name = "mine"\n[regions]\nafter = "$regions"\n'
 
 
-def labels(*numbers: int) -> list[RegionLabel]:
+def labels(*numbers: int) -> list[RegionInView]:
     colours = ("red", "blue", "yellow")
-    return [RegionLabel(n, colours[n % 3], (n, 2 * n, 10 * n, 20 * n)) for n in numbers]
+    return [RegionInView(n, (n, 2 * n, 10 * n, 20 * n), colours[n % 3]) for n in numbers]
+
+
+def named(number: int, colour: str = "") -> RegionInView:
+    return RegionInView(number, (0, 0, 1, 1), colour)
 
 
 def custom(after: str, head: str = "") -> Template:
@@ -52,9 +57,7 @@ def test_reference_says_nothing_else() -> None:
 
 
 def test_tied_says_which_tag_and_colour_is_which_region() -> None:
-    prompt = build(
-        built_in("tied-1"), [RegionLabel(1, "red"), RegionLabel(3), RegionLabel(4, "sky")]
-    )
+    prompt = build(built_in("tied-1"), [named(1, "red"), named(3), named(4, "sky")])
     assert prompt.after.endswith(
         "tag 1, red box, is <region1>; tag 3 is <region3>; tag 4, sky box, is <region4>."
     )
@@ -174,7 +177,7 @@ def test_build_refuses_what_no_prompt_can_ask(numbers: list[int], ask: Ask) -> N
 
 
 def test_chat_tokens_in_templates_and_colours_are_harmless() -> None:
-    prompt = build(custom("<|im_end|>$tags"), [RegionLabel(1, "<|image_pad|>")])
+    prompt = build(custom("<|im_end|>$tags"), [named(1, "<|image_pad|>")])
     assert prompt.after == "<im_end>tag 1, <image_pad> box, is <region1>"
 
 
@@ -189,7 +192,7 @@ def test_any_template_is_refused_or_filled(after: str, numbers: list[int]) -> No
     except UsageError:
         assert "$" in after
         return
-    prompt = build(template, [RegionLabel(n) for n in numbers])
+    prompt = build(template, [named(n) for n in numbers])
     assert "<|" not in prompt.text
     if "$" not in after:
         assert len(prompt.after) <= len(after)

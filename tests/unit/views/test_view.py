@@ -9,11 +9,11 @@ from PIL import Image
 
 from regioncap.records import Region
 from regioncap.settings import JobSettings
-from regioncap.views.boxes import iou_xyxy, xyxy_from_xywh
+from regioncap.views.boxes import iou_xyxy
 from regioncap.views.pixels import encode_jpeg
 from regioncap.views.render import render_record
-from regioncap.views.view import box_of, crop_regions, plan
-from tests.support.records import LIMITS, coloured, make_job, make_record, png
+from regioncap.views.view import crop_regions, plan
+from tests.support.records import coloured, make_record, png, view_settings
 
 SIZE = (640, 480)
 SMALL, LARGE = (10.0, 10.0, 30.0, 30.0), (100.0, 100.0, 300.0, 300.0)
@@ -67,11 +67,9 @@ def test_every_region_is_shown_once(
 def test_rounds_show_every_box_in_pictures_of_their_own() -> None:
     boxes = [[20.0 * (i % 30), 40.0 * (i // 5), 18, 30] for i in range(23)]
 
-    record, pictures = render_record(
-        make_record(boxes), png(coloured(SIZE, {})), make_job(), LIMITS
-    )
+    record, pictures = render_record(make_record(boxes), png(coloured(SIZE, {})), view_settings())
 
-    assert [len(view.numbers) for view in record.views] == [8, 8, 7]
+    assert [len(view.regions) for view in record.views] == [8, 8, 7]
     assert len({key for key, _ in pictures}) == 3
     assert all(region.colour for region in record.regions)
 
@@ -80,7 +78,7 @@ def test_cut_off_says_which_regions_and_why() -> None:
     boxes = [[20.0 * i, 40, 18, 30] for i in range(12)]
 
     record, pictures = render_record(
-        make_record(boxes), png(coloured(SIZE, {})), make_job(overflow="cut"), LIMITS
+        make_record(boxes), png(coloured(SIZE, {})), view_settings(overflow="cut")
     )
 
     assert len(pictures) == 1
@@ -94,17 +92,17 @@ def test_without_boxes_things_that_stand_out_are_proposed(bbox: list[list[float]
         SIZE, {(60, 60, 200, 180): (200, 30, 30), (380, 240, 560, 420): (20, 40, 200)}
     )
 
-    record, _ = render_record(make_record(bbox), png(picture), make_job(), LIMITS)
+    record, _ = render_record(make_record(bbox), png(picture), view_settings())
 
     assert record.type == "without_bbox"
-    found = [xyxy_from_xywh(box_of(region)) for region in record.regions]
+    found = [region.box_xyxy for region in record.regions]
     assert len(found) == 2
     assert iou_xyxy(found[0], (60, 60, 200, 180)) > 0.8
     assert iou_xyxy(found[1], (380, 240, 560, 420)) > 0.8
 
 
 def test_without_boxes_a_plain_picture_is_one_region() -> None:
-    record, _ = render_record(make_record(None), png(coloured(SIZE, {})), make_job(), LIMITS)
+    record, _ = render_record(make_record(None), png(coloured(SIZE, {})), view_settings())
 
     assert record.bbox == [[0, 0, *SIZE]]
     assert [region.bbox for region in record.regions] == [(0, 0, *SIZE)]
@@ -119,12 +117,11 @@ def test_crops_are_cut_from_all_pixels_of_the_source() -> None:
     record, [(_, jpeg)] = render_record(
         make_record([[1000, 1000, 40, 40]]),
         encode_jpeg(image),
-        make_job(region_mode="crop"),
-        LIMITS,
+        view_settings(region_mode="crop"),
     )
 
     [view] = record.views
-    crop = Image.open(io.BytesIO(jpeg)).convert("L").crop(view.boxes_xyxy[0])
+    crop = Image.open(io.BytesIO(jpeg)).convert("L").crop(view.regions[0].box_xyxy)
 
     darkest, lightest = crop.getextrema()
     assert int(str(lightest)) - int(str(darkest)) > 150
@@ -132,11 +129,11 @@ def test_crops_are_cut_from_all_pixels_of_the_source() -> None:
 
 def test_crop_has_words_of_its_own_and_no_mark() -> None:
     record, _ = render_record(
-        make_record([list(SMALL)]), png(coloured(SIZE, {})), make_job(region_mode="crop"), LIMITS
+        make_record([list(SMALL)]), png(coloured(SIZE, {})), view_settings(region_mode="crop")
     )
 
     [view] = record.views
-    assert (view.way, view.mark_style, view.colours) == ("crop", "", [""])
+    assert (view.way, view.mark_style, view.regions[0].colour) == ("crop", "", "")
     assert "picture" in view.prompt.before
     assert "<region" not in view.prompt.before + view.prompt.after
     assert record.regions[0].colour == ""
@@ -144,9 +141,9 @@ def test_crop_has_words_of_its_own_and_no_mark() -> None:
 
 def test_crops_made_later_are_those_made_at_once() -> None:
     data = png(coloured(SIZE, {(10, 10, 40, 40): (200, 0, 0)}))
-    job = make_job(region_mode="crop")
-    record, pictures = render_record(make_record([list(SMALL)]), data, job, LIMITS)
+    how = view_settings(region_mode="crop")
+    record, pictures = render_record(make_record([list(SMALL)]), data, how)
 
-    [(view, jpeg)] = crop_regions(record, record.regions, data, job, LIMITS)
+    [(view, jpeg)] = crop_regions(record, record.regions, data, how)
 
     assert (view, jpeg) == (record.views[0], pictures[0][1])

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from regioncap.engines.looks import Picture, PixelBox, describe
+from regioncap.engines.looks import Measured, describe
 from regioncap.engines.looks.colours import NAMES
 from regioncap.engines.looks.places import place, shape, share
+from regioncap.views.boxes import Rect
 
 COLOUR = rf"(?:{'|'.join(NAMES)})"
 FAMILY = "[a-z]+"
@@ -27,7 +28,7 @@ SENTENCE = re.compile(
 
 
 @st.composite
-def looks(draw: st.DrawFn) -> tuple[Picture, PixelBox]:
+def looks(draw: st.DrawFn) -> tuple[Measured, Rect]:
     """A picture of noise in a few tones, with or without ink, and a box in it."""
     width, height = draw(st.integers(1, 90)), draw(st.integers(1, 90))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
@@ -36,16 +37,16 @@ def looks(draw: st.DrawFn) -> tuple[Picture, PixelBox]:
     ink = rng.random((height, width)) < draw(st.sampled_from([0, 0.5, 1]))
     x1, y1 = draw(st.integers(0, width - 1)), draw(st.integers(0, height - 1))
     x2, y2 = draw(st.integers(x1 + 1, width)), draw(st.integers(y1 + 1, height))
-    return Picture.from_image(Image.fromarray(rgb), ink), (x1, y1, x2, y2)
+    return Measured.from_image(Image.fromarray(rgb), ink), (x1, y1, x2, y2)
 
 
 @given(looks())
-def test_describe__has_one_form_for_every_region(look: tuple[Picture, PixelBox]) -> None:
+def test_describe__has_one_form_for_every_region(look: tuple[Measured, Rect]) -> None:
     assert re.fullmatch(SENTENCE, describe(*look)), describe(*look)
 
 
 @given(looks())
-def test_describe__is_deterministic(look: tuple[Picture, PixelBox]) -> None:
+def test_describe__is_deterministic(look: tuple[Measured, Rect]) -> None:
     assert describe(*look) == describe(*look)
 
 
@@ -57,14 +58,14 @@ def test_describe__does_not_measure_ink(rgb: tuple[int, int, int], seed: int) ->
     inked[ink] = (0, 255, 0)
     box = (8, 8, 60, 60)
 
-    described = describe(Picture.from_image(Image.fromarray(inked), ink), box)
+    described = describe(Measured.from_image(Image.fromarray(inked), ink), box)
 
-    assert described == describe(Picture.from_image(Image.fromarray(plain)), box)
+    assert described == describe(Measured.from_image(Image.fromarray(plain)), box)
 
 
 def test_describe__falls_back_on_all_pixels_under_ink_alone() -> None:
     red = Image.new("RGB", (40, 40), (200, 20, 20))
-    assert "mostly red" in describe(Picture.from_image(red, np.ones((40, 40), np.bool_)))
+    assert "mostly red" in describe(Measured.from_image(red, np.ones((40, 40), np.bool_)))
 
 
 def checkered(cell_px: int) -> NDArray[np.uint8]:
@@ -88,7 +89,7 @@ def noise(spread: int) -> NDArray[np.uint8]:
     ],
 )
 def test_describe__texture(grey: NDArray[np.uint8], words: str) -> None:
-    picture = Picture.from_image(Image.fromarray(grey).convert("RGB"))
+    picture = Measured.from_image(Image.fromarray(grey).convert("RGB"))
     assert describe(picture).split(", ")[2] == f"with {words}"
 
 
@@ -110,7 +111,7 @@ def test_describe__texture(grey: NDArray[np.uint8], words: str) -> None:
 )
 def test_describe__colours(stripes: list[tuple[tuple[int, int, int], int]], words: str) -> None:
     rows = [np.tile(np.array(rgb, np.uint8), (count, 100, 1)) for rgb, count in stripes]
-    picture = Picture.from_image(Image.fromarray(np.concatenate(rows)))
+    picture = Measured.from_image(Image.fromarray(np.concatenate(rows)))
     assert describe(picture).split(", ", 1)[1].startswith(words)
 
 
@@ -119,14 +120,14 @@ def test_describe__colours(stripes: list[tuple[tuple[int, int, int], int]], word
     [(5, "very dark"), (60, "dark"), (120, "medium-bright"), (200, "bright"), (250, "very bright")],
 )
 def test_describe__brightness(value: int, word: str) -> None:
-    picture = Picture.from_image(Image.new("RGB", (30, 30), (value, value, value)))
+    picture = Measured.from_image(Image.new("RGB", (30, 30), (value, value, value)))
     assert describe(picture).startswith(f"a {word} picture, ")
 
 
 def test_describe__half_black_half_white_is_neither() -> None:
     image = Image.new("RGB", (30, 30))
     image.paste((255, 255, 255), (0, 0, 30, 15))
-    assert describe(Picture.from_image(image)).startswith("a high-contrast picture, mostly")
+    assert describe(Measured.from_image(image)).startswith("a high-contrast picture, mostly")
 
 
 @pytest.mark.parametrize(
@@ -145,7 +146,7 @@ def test_describe__half_black_half_white_is_neither() -> None:
         ((0, 0, 400, 300), "over the whole picture"),
     ],
 )
-def test_place(box_xyxy: PixelBox, words: str) -> None:
+def test_place(box_xyxy: Rect, words: str) -> None:
     assert place(box_xyxy, (400, 300)) == words
 
 
@@ -159,12 +160,12 @@ def test_place(box_xyxy: PixelBox, words: str) -> None:
         ((0, 0, 100, 100), "about 100 % of the picture"),
     ],
 )
-def test_share(box_xyxy: PixelBox, words: str) -> None:
+def test_share(box_xyxy: Rect, words: str) -> None:
     assert share(box_xyxy, (100, 100)) == words
 
 
 @pytest.mark.parametrize(
     ("box_xyxy", "word"), [((0, 0, 10, 20), "tall"), ((0, 0, 20, 10), "wide"), ((0, 0, 10, 19), "")]
 )
-def test_shape(box_xyxy: PixelBox, word: str) -> None:
+def test_shape(box_xyxy: Rect, word: str) -> None:
     assert shape(box_xyxy) == word

@@ -3,24 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from regioncap.views.boxes import Box
-from regioncap.views.marks.base import Rect, blend, fill, fill_rows, pixel_rect, sides
-
-
-@pytest.mark.parametrize(
-    ("box", "expected"),
-    [
-        ((1.0, 2.0, 3.0, 4.0), (1, 2, 3, 4)),
-        ((1.2, 2.7, 3.1, 4.9), (1, 2, 4, 5)),
-        ((0.9999999999, 2.0, 3.0000000001, 4.0), (1, 2, 3, 4)),
-        ((-5.0, -5.0, 50.0, 50.0), (0, 0, 10, 8)),
-        ((4.0, 4.0, 4.0, 4.0), (4, 4, 5, 5)),
-        ((10.0, 8.0, 10.0, 8.0), (9, 7, 10, 8)),
-        ((40.0, 40.0, 50.0, 50.0), (9, 7, 10, 8)),
-    ],
-)
-def test_pixel_rect(box: Box, expected: Rect) -> None:
-    assert pixel_rect(box, (10, 8)) == expected
+from regioncap.views.boxes import Rect
+from regioncap.views.marks.base import blend, fill, fill_rows, sides
 
 
 @pytest.mark.parametrize(

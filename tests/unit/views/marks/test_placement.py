@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from regioncap.views.boxes import Size, intersection_xyxy
-from regioncap.views.marks.base import Rect, Segment, grow
+from regioncap.views.boxes import Rect, Size, intersection_xyxy
+from regioncap.views.marks.base import Segment, grow
 from regioncap.views.marks.placement import Placer, leader_between
 
 SIZE_WH: Size = (400, 300)

@@ -6,17 +6,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from regioncap.views.boxes import Box, Size, intersection_xyxy
+from regioncap.views.boxes import Rect, Size, intersection_xyxy, pixel_rect
 from regioncap.views.marks.base import Mark, fill, grow, sides
-from regioncap.views.marks.palette import BLACK, PALETTE, WHITE, text_rgb
+from regioncap.views.marks.palette import BLACK, PALETTE, WHITE, contrast, text_rgb
 from regioncap.views.marks.v1 import V1Style
-from regioncap.views.marks.vision import contrast
 
 STYLE = V1Style()
 SIZE_WH: Size = (640, 420)
 
 
-def lay_out(*boxes: Box, size_wh: Size = SIZE_WH) -> list[Mark]:
+def lay_out(*boxes: Rect, size_wh: Size = SIZE_WH) -> list[Mark]:
     return STYLE.layout(size_wh, boxes, range(1, len(boxes) + 1))
 
 
@@ -25,19 +24,19 @@ def draw(marks: list[Mark], ground: tuple[int, int, int] = (90, 120, 150)) -> ND
 
 
 @st.composite
-def crowds(draw: st.DrawFn) -> tuple[Size, list[Box]]:
+def crowds(draw: st.DrawFn) -> tuple[Size, list[Rect]]:
     size_wh = draw(st.tuples(st.integers(1, 500), st.integers(1, 500)))
     boxes = []
     for _ in range(draw(st.integers(1, 12))):
         x1, x2 = sorted(draw(st.tuples(*[st.integers(0, size_wh[0])] * 2)))
         y1, y2 = sorted(draw(st.tuples(*[st.integers(0, size_wh[1])] * 2)))
-        boxes.append((float(x1), float(y1), float(x2), float(y2)))
+        boxes.append(pixel_rect((x1, y1, x2, y2), size_wh))
     return size_wh, boxes
 
 
 @given(crowds())
 @settings(deadline=None)
-def test_tags_never_leave_the_picture(crowd: tuple[Size, list[Box]]) -> None:
+def test_tags_never_leave_the_picture(crowd: tuple[Size, list[Rect]]) -> None:
     size_wh, boxes = crowd
     for mark in lay_out(*boxes, size_wh=size_wh):
         x1, y1, x2, y2 = mark.tag_xyxy
@@ -72,7 +71,7 @@ def test_the_region_itself_is_left_as_it_was() -> None:
 
 
 @pytest.mark.parametrize("box", [(0, 0, 640, 420), (0, 100, 80, 200), (560, 340, 640, 420)])
-def test_at_the_border_the_line_s_colour_is_still_seen_on_every_side(box: Box) -> None:
+def test_at_the_border_the_line_s_colour_is_still_seen_on_every_side(box: Rect) -> None:
     mark = lay_out(box)[0]
     drawn = draw([mark])
     x1, y1, x2, y2 = (int(edge) for edge in box)
@@ -91,7 +90,7 @@ def test_at_the_border_the_line_s_colour_is_still_seen_on_every_side(box: Box) -
 @pytest.mark.parametrize("level", range(0, 256, 15))
 def test_every_line_stands_out_on_every_ground(level: int) -> None:
     ground = (level, level, level)
-    boxes: list[Box] = [(30 + 120 * (i % 5), 80 + 200 * (i // 5), 80 + 120 * (i % 5),
+    boxes: list[Rect] = [(30 + 120 * (i % 5), 80 + 200 * (i // 5), 80 + 120 * (i % 5),
                          160 + 200 * (i // 5)) for i in range(10)]  # fmt: skip
     marks = lay_out(*boxes)
     assert {mark.colour for mark in marks} == {colour.name for colour in PALETTE}
@@ -104,7 +103,7 @@ def test_every_line_stands_out_on_every_ground(level: int) -> None:
 
 
 def test_identical_boxes_each_show_their_line() -> None:
-    marks = lay_out(*[(200.0, 100.0, 300.0, 200.0)] * 3)
+    marks = lay_out(*[(200, 100, 300, 200)] * 3)
     row = draw(marks)[150, :250]
     for mark in marks:
         assert (row == mark.rgb).all(axis=1).sum() == mark.line_px
@@ -120,8 +119,8 @@ def test_a_small_box_is_drawn_over_a_large_one_s_line() -> None:
 
 
 def test_a_tag_that_cannot_be_near_is_tied_to_its_box() -> None:
-    marks = lay_out(*[(320.0 + 8 * (i % 4), 200.0 + 8 * (i // 4), 324.0 + 8 * (i % 4),
-                       204.0 + 8 * (i // 4)) for i in range(16)])  # fmt: skip
+    marks = lay_out(*[(320 + 8 * (i % 4), 200 + 8 * (i // 4), 324 + 8 * (i % 4),
+                       204 + 8 * (i // 4)) for i in range(16)])  # fmt: skip
     tied = [mark for mark in marks if mark.leader]
     assert tied
     drawn = draw(marks)
@@ -165,7 +164,7 @@ def test_colours_carry_their_names() -> None:
 
 
 @pytest.mark.parametrize("box", [(200, 100, 400, 300), (0, 0, 640, 420), (630, 2, 640, 40)])
-def test_a_line_is_three_frames_one_inside_the_other(box: Box) -> None:
+def test_a_line_is_three_frames_one_inside_the_other(box: Rect) -> None:
     (mark,) = lay_out(box)
     outside = text_rgb(mark.rgb)
     inside = BLACK if outside == WHITE else WHITE

@@ -3,8 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from regioncap.views.marks.base import Rgb
-from regioncap.views.marks.vision import EYES, ciede2000, contrast, difference, luminance
+from tests.support.vision import EYES, ciede2000, difference
 
 
 @pytest.mark.parametrize(
@@ -26,20 +25,6 @@ def test_ciede2000_gives_the_published_values(
     a: tuple[float, ...], b: tuple[float, ...], expected: float
 ) -> None:
     assert ciede2000(np.array(a), np.array(b)) == pytest.approx(expected, abs=1e-4)
-
-
-@pytest.mark.parametrize(
-    ("rgb", "expected"),
-    [((0, 0, 0), 0.0), ((255, 255, 255), 1.0), ((255, 0, 0), 0.2126), ((119, 119, 119), 0.1845)],
-)
-def test_luminance(rgb: Rgb, expected: float) -> None:
-    assert luminance(rgb) == pytest.approx(expected, abs=1e-4)
-
-
-def test_contrast_is_symmetric_and_runs_from_1_to_21() -> None:
-    black, white = (0, 0, 0), (255, 255, 255)
-    assert contrast(black, white) == pytest.approx(contrast(white, black)) == pytest.approx(21.0)
-    assert contrast(white, white) == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize("eye", [eye for eye in EYES if eye != "normal"])

@@ -1,8 +1,8 @@
-"""How colours look: luminance, contrast, and how far apart two colours are for whom.
+"""How far apart two colours are for whom: what the table of the palette was computed with.
 
-Sources: WCAG 2.2 (relative luminance, contrast ratio); Sharma, Wu and Dalal 2005, "The CIEDE2000
-Color-Difference Formula"; Machado, Oliveira and Fernandes 2009, "A Physiologically-based Model
-for Simulation of Color Vision Deficiency" (severity 1.0).
+Sources: Sharma, Wu and Dalal 2005, "The CIEDE2000 Color-Difference Formula"; Machado, Oliveira and
+Fernandes 2009, "A Physiologically-based Model for Simulation of Color Vision Deficiency" (severity
+1.0).
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from regioncap.views.marks.base import Rgb
 
 Floats = NDArray[np.float64]
 
-_LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
 _XYZ = np.array(
     [
         [0.4124564, 0.3575761, 0.1804375],
@@ -50,17 +49,6 @@ def linear(rgb: Rgb) -> Floats:
     """Linear light of an sRGB colour, three values from 0 to 1."""
     share = np.array(rgb, dtype=np.float64) / 255.0
     return np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)
-
-
-def luminance(rgb: Rgb) -> float:
-    """Relative luminance by WCAG: 0 for black, 1 for white."""
-    return float(_LUMINANCE @ linear(rgb))
-
-
-def contrast(a: Rgb, b: Rgb) -> float:
-    """Contrast ratio by WCAG: 1 for like colours, 21 for black on white."""
-    low, high = sorted((luminance(a), luminance(b)))
-    return (high + 0.05) / (low + 0.05)
 
 
 def difference(a: Rgb, b: Rgb, eye: str = "normal") -> float:
