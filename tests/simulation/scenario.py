@@ -18,7 +18,7 @@ from typing import Any
 import redis
 
 from regioncap import keys
-from regioncap.errors import RegionCapError, ServiceError
+from regioncap.errors import EngineDeadError, RegionCapError, ServiceError
 from regioncap.job import Job
 from regioncap.jobs import retry
 from regioncap.jobs.cancel import cancel
@@ -51,15 +51,22 @@ class Person:
     first: int
     count: int
     commands: list[str]
+    #: Whose job it is, if not this person's own.
+    other: Person | None = None
     job: Job | None = None
     #: Words given to a record that were accepted: (index, caption).
-    words: dict[int, str] = field(default_factory=dict)
+    words: list[tuple[int, str]] = field(default_factory=list)
     cancelled: bool = False
 
     def live(self) -> None:
         """All commands, one after the other."""
         world = self.scenario.world
-        self._say("submit", self._submit)
+        if self.other is None:
+            self._say("submit", self._submit)
+        else:
+            while (job := self.other.job) is None:
+                world.schedule.wait(1.0)
+            self.job = job
         assert self.job is not None
         for command in self.commands:
             if command == "cancel":
@@ -141,7 +148,7 @@ class Person:
             world.store(), self._progress(), job, edits, runtime=world.runtime
         )
         if done.captions:
-            self.words[index] = words
+            self.words.append((index, words))
         return f"{index}: {words} {done}"
 
     def _cancel(self) -> str:
@@ -182,6 +189,8 @@ class Scenario:
                 Person(self, nth * 3, self.random.randint(6, 8), self._commands())
                 for nth in range(2)
             ]
+            if self.random.random() < 0.4:
+                self.people.append(Person(self, 0, 0, self._commands(), self.people[0]))
             for nth, person in enumerate(self.people):
                 process = world.schedule.process(f"person-{nth}")
                 world.schedule.start(process, partial(self._person, person))
@@ -222,6 +231,28 @@ class Scenario:
 
             return strike
 
+        def silence(service: str, seconds: float) -> Callable[[], None]:
+            def strike() -> None:
+                world.tell(f"{service} is silent for {seconds:.0f} s")
+                world.gate.silent_until_s[service] = schedule.now_s + seconds
+
+            return strike
+
+        def lose_a_second() -> None:
+            then = server.snapshot()
+
+            def crash() -> None:
+                schedule.wait(1.0)
+                world.tell("Redis comes back as it was a second ago")
+                server.restore(then)
+
+            schedule.start(schedule.process("redis"), crash)
+
+        def double() -> None:
+            for queue in ("render", "caption"):
+                for message in server.do_lrange(queue, "0", "0"):
+                    server.do_lpush(queue, message)
+
         server = world.redis_server
         kinds: list[tuple[str, str, Any, str]] = [
             ("killed", "before", kill, ""),
@@ -234,7 +265,13 @@ class Scenario:
             ("busy", "before", fail(lambda: s3.error(503)), "s3"),
             ("answer lost", "after", fail(valkey.lost), "redis"),
             ("connection lost", "before", fail(valkey.lost), "redis"),
-            ("Redis flushed", "before", server.do_flushall, ""),
+            ("Redis flushed", "before", server.do_flushdb, ""),
+            ("Redis away", "before", silence("redis", 20.0), ""),
+            ("Redis silent", "before", silence("redis", 3 * T_S), ""),
+            ("store away", "before", silence("s3", 20.0), ""),
+            ("last second lost", "before", lose_a_second, "redis"),
+            ("messages doubled", "before", double, "redis"),
+            ("engine died", "before", fail(lambda: EngineDeadError("gone")), "engine"),
         ]
         name, when, strike, prefix = draw.choice(kinds)
         return Fault(
@@ -263,7 +300,8 @@ class Scenario:
             job = person._job()
             success = self.plain.find(keys.success_key(job.job))
             if success is None:
-                self._promise(person.cancelled, f"{job.job} ended though nobody cancelled it")
+                cancelled = any(each.cancelled for each in self.people if each._job() == job)
+                self._promise(cancelled, f"{job.job} ended though nobody cancelled it")
                 continue
             self._check_results(person, job, json.loads(success))
             self._promise(not retry.pending(self.plain, job.job), f"{job.job}: a retry was dropped")
@@ -288,8 +326,12 @@ class Scenario:
                 line["edited"] is not None or f"about {job.job}-{line['index']}-" in text,
                 f"{job.job}: {line['index']} says {text}",
             )
-        for index, words in person.words.items():
+        said = [each for other in self.people if other._job() == job for each in other.words]
+        for index, words in person.words:
             self._promise(self._is_kept(job, words), f"{job.job}: {index} {words!r} is gone")
+            alone = [each for each, _ in said if each == index] == [index]
+            stands = lines[index]["regions"][0]["caption"] == words
+            self._promise(stands or not alone, f"{job.job}: {index} {words!r} was replaced")
 
     def _is_kept(self, job: Job, words: str) -> bool:
         prefix = keys.prefix(job.job)

@@ -51,6 +51,8 @@ from workers.shards import Delivery, GoesBack, Shards
 #: Silent for this long, a worker loses its shards.
 T_S = 30.0
 RECORDS_A_SHARD = 2
+#: Longest that a client waits for an answer, seconds.
+PATIENCE_S = 10.0
 HANDS = 2
 
 
@@ -60,6 +62,8 @@ class WorldGate(Gate):
     def __init__(self, schedule: Schedule, faults: Faults) -> None:
         self._schedule = schedule
         self._faults = faults
+        #: Until when `redis` and `s3` answer nobody.
+        self.silent_until_s: dict[str, float] = {}
 
     def now_s(self) -> float:
         return EPOCH_S + self._schedule.now_s
@@ -68,6 +72,14 @@ class WorldGate(Gate):
         if self._schedule.current is not None:
             self._schedule.step()
             self._faults.meet(request, "before")
+            self._wait_for_service(request)
+
+    def _wait_for_service(self, request: str) -> None:
+        """Raises what a client raises whose service does not answer."""
+        silent_s = self.silent_until_s.get(request.partition(" ")[0], 0.0) - self._schedule.now_s
+        if silent_s > 0:
+            self._schedule.wait(min(silent_s, PATIENCE_S))
+            raise valkey.lost() if request.startswith("redis") else s3.lost()
 
     def leave(self, request: str) -> None:
         if self._schedule.current is not None:

@@ -1,0 +1,90 @@
+"""Lives many seeds: `python -m tests.simulation.run 0:2000`, in two processes.
+
+Prints which fault met which request how often. A seed that breaks a promise is told in words, from
+its first step to its last; living it again gives the same.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor
+
+from tests.simulation.scenario import Scenario
+
+_PROCESSES = 2
+#: Seeds that are handed to a process at a time.
+_AT_A_TIME = 25
+
+
+def live(seed: int) -> tuple[str, Scenario]:
+    """Lives one seed; returns what promise is broken, or nothing."""
+    scenario = Scenario(seed)
+    try:
+        scenario.run()
+    except Exception as error:
+        return f"{type(error).__name__}: {error}", scenario
+    return "", scenario
+
+
+def tell(seed: int) -> Iterable[str]:
+    """What happens in a life, in words."""
+    lines: list[str] = []
+    scenario = Scenario(seed, lines.append)
+    try:
+        scenario.run()
+    except Exception as error:
+        lines.append(f"{type(error).__name__}: {error}")
+    return lines
+
+
+def live_some(seeds: range) -> tuple[list[tuple[int, str]], Counter[tuple[str, str]], Counter[str]]:
+    """Seeds that break a promise, and the meetings and sums of all."""
+    logging.disable(logging.WARNING)
+    broken, met, sums = [], Counter[tuple[str, str]](), Counter[str]()
+    for seed in seeds:
+        what, scenario = live(seed)
+        if what:
+            broken.append((seed, what))
+        met.update(scenario.world.faults.met)
+        sums["requests"] += sum(scenario.world.faults.requests.values())
+        sums["steps"] += scenario.world.schedule.steps
+        sums["records"] += sum(person.count for person in scenario.people)
+        sums["answers of the engine"] += scenario.world.calls
+    return broken, met, sums
+
+
+def table(met: Counter[tuple[str, str]]) -> Iterable[str]:
+    """How often each fault met each request."""
+    for name in sorted({fault for fault, _ in met}):
+        where = Counter({request: n for (fault, request), n in met.items() if fault == name})
+        rest = ", ".join(f"{request} {n}" for request, n in where.most_common())
+        yield f"{name:18} {where.total():6}  {rest}"
+
+
+def main() -> None:
+    """Lives the seeds that are named."""
+    first, last = map(int, sys.argv[1].split(":"))
+    started = time.monotonic()
+    starts = range(first, last, _AT_A_TIME)
+    lots = [range(start, min(start + _AT_A_TIME, last)) for start in starts]
+    broken, met, sums = [], Counter[tuple[str, str]](), Counter[str]()
+    with ProcessPoolExecutor(_PROCESSES) as pool:
+        for some_broken, some_met, some_sums in pool.map(live_some, lots):
+            broken += some_broken
+            met += some_met
+            sums += some_sums
+    print(*table(met), sep="\n")
+    for seed, what in broken[:1]:
+        print(f"\nseed {seed}:", *tell(seed), what, sep="\n")
+    told = ", ".join(f"{count:,} {name}" for name, count in sums.items())
+    print(f"\n{last - first:,} lives in {time.monotonic() - started:.0f} s: {told}")
+    if broken:
+        sys.exit(f"{len(broken)} break a promise: {', '.join(str(seed) for seed, _ in broken)}")
+
+
+if __name__ == "__main__":
+    main()

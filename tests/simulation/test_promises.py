@@ -1,0 +1,118 @@
+"""What is promised holds in every life; and where a cure is taken away, a life shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import pytest
+
+from regioncap.jobs import catalogue, finish, markers, retry
+from regioncap.jobs.kept import Version
+from regioncap.services.store import Store
+from tests.simulation.run import live, live_some, tell
+
+#: More are lived by `make simulate`.
+LIVES = 100
+#: A missing cure is noticed within so many lives.
+SOON = 600
+
+
+@pytest.mark.parametrize("nth", range(4))
+def test_every_promise_holds(nth: int) -> None:
+    broken, met, sums = live_some(range(nth * LIVES // 4, (nth + 1) * LIVES // 4))
+
+    assert not broken
+    assert met.total() > LIVES // 4
+    assert sums["answers of the engine"] >= sums["records"] / 2  # cancelled jobs have none
+
+
+def test_a_life_is_the_same_each_time() -> None:
+    told = list(tell(7))
+
+    assert told == list(tell(7))
+    assert any("submit" in line for line in told)
+
+
+def _put(store: Store, key: str, data: bytes, *rest: str) -> str:
+    """A write that asks nothing of what is there."""
+    store.put(key, data)
+    found = store.find_tagged(key)
+    assert found is not None
+    return found.etag
+
+
+def unconditional_replacing(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Store, "put_matching", _put)
+
+
+def unconditional_making(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Store, "put_new", _put)
+
+
+class _Any(str):
+    """Equal to every ETag."""
+
+    __hash__ = str.__hash__
+
+    def __ne__(self, other: object) -> bool:
+        return False
+
+
+def trust_in_redis(patch: pytest.MonkeyPatch) -> None:
+    known = finish._known
+
+    def trusted(*given: Any) -> list[dict[str, Any] | None]:
+        return [summary and summary | {"etag": _Any()} for summary in known(*given)]
+
+    patch.setattr(finish, "_known", trusted)
+
+
+def retries_overlooked(patch: pytest.MonkeyPatch) -> None:
+    parts = catalogue.parts
+
+    def none_pending(store: Store, job_id: str, kind: Any) -> set[int]:
+        return set() if kind == "retry" else parts(store, job_id, kind)
+
+    patch.setattr(catalogue, "parts", none_pending)
+
+
+def words_not_spared(patch: pytest.MonkeyPatch) -> None:
+    wish = retry._wish
+    patch.setattr(retry, "_wish", lambda part, flagged, edited: wish(part, flagged, edited=True))
+
+
+def nothing_kept(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Version, "keep", lambda *_: True)
+    patch.setattr(Version, "prefix", "")
+
+
+def no_markers(patch: pytest.MonkeyPatch) -> None:
+    @contextmanager
+    def unmarked(*_: object) -> Iterator[None]:
+        yield
+
+    patch.setattr(markers, "changing", unmarked)
+
+
+CURES = (
+    unconditional_replacing, unconditional_making, trust_in_redis, retries_overlooked,
+    words_not_spared, nothing_kept, no_markers,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("take_away", CURES)
+def test_a_cure_that_is_missing_is_noticed(
+    take_away: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take_away(monkeypatch)
+
+    found = next(filter(None, map(partial(_broken), range(SOON))), "")
+
+    assert found
+
+
+def _broken(seed: int) -> str:
+    return live(seed)[0]
