@@ -33,8 +33,10 @@ from tests.simulation.gate import Gate
 from tests.simulation.schedule import Process
 from tests.simulation.world import T_S, Keeper, World, records
 
-#: After this the last fault has come.
-TROUBLE_S = 8 * T_S
+#: Until then the last fault is ready to meet a request.
+TROUBLE_S = T_S
+#: Longest time in which people get done what they want.
+LIFE_S = 80 * T_S
 #: Time to come to rest in, afterwards.
 REST_S = 60 * T_S
 
@@ -195,7 +197,7 @@ class Scenario:
                 process = world.schedule.process(f"person-{nth}")
                 world.schedule.start(process, partial(self._person, person))
             world.faults.to_come = [self._fault(keeper) for _ in range(self.random.randint(3, 6))]
-            world.schedule.run(lambda: self.gone == len(self.people), TROUBLE_S * 10)
+            world.schedule.run(lambda: self.gone == len(self.people), LIFE_S)
             world.faults.to_come.clear()
             world.schedule.run(self._is_at_rest, REST_S)
             self._check()
@@ -276,8 +278,8 @@ class Scenario:
         name, when, strike, prefix = draw.choice(kinds)
         return Fault(
             name, when, strike, prefix,  # type: ignore[arg-type]
-            not_before_s=draw.random() ** 3 * TROUBLE_S,
-            rate=10 ** draw.uniform(-2.5, -0.5),
+            not_before_s=draw.random() ** 2 * TROUBLE_S,
+            rate=10 ** draw.uniform(-1.5, 0.3),
         )  # fmt: skip
 
     def _is_at_rest(self) -> bool:
