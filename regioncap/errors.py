@@ -5,7 +5,8 @@
     ├── RecordError               one record cannot be captioned: its error record  exit 3
     ├── ServiceError              Redis or the store cannot be reached: try again   exit 4
     │   ├── StoreError
-    │   └── QueueError
+    │   ├── QueueError
+    │   └── EngineAwayError       an engine elsewhere does not serve: the shard goes back
     ├── StoppedError              the worker is told to stop: the shard goes back
     ├── NewerFormatError          stored by a newer version: the shard goes back    exit 2
     ├── NotFoundError             no such job                                       exit 6
@@ -88,6 +89,15 @@ class QueueError(ServiceError):
     """Redis cannot be reached or refuses to serve."""
 
     code = "queue-unavailable"
+
+
+class EngineAwayError(ServiceError):
+    """An engine that is not of this process cannot be reached or refuses to serve.
+
+    No record is to blame, and a new worker would not find it either.
+    """
+
+    code = "engine-away"
 
 
 class StoppedError(RegionCapError):

@@ -11,7 +11,7 @@ from celery.worker import WorkController, state
 
 from regioncap import metrics
 from regioncap.engines.thread import EngineThread
-from regioncap.errors import EngineDeadError, QueueError
+from regioncap.errors import EngineDeadError, QueueError, ServiceError
 from regioncap.jobs.rate import Rate
 from regioncap.records import Stage
 from regioncap.services.backlog import Depth, read_depths
@@ -157,6 +157,8 @@ class Monitor:
             self._engine().check(_ENGINE_TIMEOUT_S)
         except EngineDeadError as error:
             return str(error)
+        except ServiceError:
+            return ""  # it is elsewhere: a new worker would not find it either
         except TimeoutError:
             return f"the engine has not answered for {_ENGINE_TIMEOUT_S:.0f} s"
         return ""

@@ -154,9 +154,19 @@ def start_workers(
 def _wait_until_stopped(stack: LocalStack) -> None:
     from regioncap.local.workers import complain_of_ended
 
+    children = stack.supervisor.children if stack.supervisor else []
+    told = {child.command.name: child.exits for child in children}
     try:
         while True:
             complain_of_ended(stack)
+            for child in children:
+                name = child.command.name
+                if child.exits > told[name]:
+                    told[name] = child.exits
+                    say(
+                        f"{name} ended ({child.returncode}) and is started again; it said last: "
+                        f"{child.last_words()}"
+                    )
             time.sleep(0.5)
     except KeyboardInterrupt:
         return

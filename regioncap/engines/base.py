@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
-from regioncap.errors import EngineDeadError, RequestError
+from regioncap.errors import EngineAwayError, EngineDeadError, RequestError
 from regioncap.records import Prompt, RegionInView
 
 
@@ -80,6 +80,7 @@ class Engine(Protocol):
 
         Raises:
             EngineDeadError: The engine is gone; nothing was answered.
+            EngineAwayError: It is elsewhere, and does not serve at present.
         """
         ...
 
@@ -88,6 +89,7 @@ class Engine(Protocol):
 
         Raises:
             EngineDeadError: It does not and never will again.
+            EngineAwayError: It is elsewhere, and does not at present.
         """
 
     async def close(self) -> None:
@@ -109,12 +111,13 @@ async def answer_all(
 
     Raises:
         EngineDeadError: One of them found the engine dead; the others were given up.
+        EngineAwayError: Likewise, away.
     """
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(answer(request)) for request in requests]
-    except* EngineDeadError as dead:
-        error = dead.exceptions[0]
+    except* (EngineDeadError, EngineAwayError) as failed:
+        error = failed.exceptions[0]
     else:
         return [task.result() for task in tasks]
     raise error

@@ -2,7 +2,9 @@
 
 Transport, retries with back-off on 429 and 5xx, and time-outs are the official client's own. What
 is left to decide is whose fault a failure is: the request's, which is then that record's error, or
-the server's, which sends the shards back to the queue.
+the server's: one that has too much to do gets less and is waited for, as it asks to be, and one
+that does not serve sends the shards back to the queue. Neither is a record's fault, or the end of a
+worker.
 """
 
 from __future__ import annotations
@@ -10,13 +12,15 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
+import time
 from collections.abc import Sequence
 from typing import Any
 
 from PIL import Image
 
 from regioncap.engines.base import Answer, CaptionRequest, Sampling, answer_all
-from regioncap.errors import EngineDeadError, EngineStartError, RequestError
+from regioncap.engines.pressure import Pressure
+from regioncap.errors import EngineAwayError, EngineDeadError, EngineStartError, RequestError
 from regioncap.records import Prompt
 from regioncap.settings import Settings
 from regioncap.views.sizes import PATCH
@@ -43,6 +47,10 @@ except ImportError as missing:
 _REFUSED = {400, 413, 415, 422}
 #: What servers say to a key, an address or a model name that is wrong.
 _MISCONFIGURED = {401, 403, 404}
+#: It has more to do than it can.
+_BUSY = {429, 503}
+#: Longest pause that a busy server asks for and gets, and the one if it asks for none, seconds.
+_LONGEST_PAUSE_S, _PAUSE_S = 60.0, 5.0
 
 
 class OpenAIEngine:
@@ -56,6 +64,7 @@ class OpenAIEngine:
         max_in_flight: Requests at the server at once.
         max_retries: Further attempts at a request that the server could not take or answer.
         extra_body: Further fields of each request, as they are.
+        patience_s: How long a request waits for a server that is busy.
     """
 
     name = "openai"
@@ -71,6 +80,7 @@ class OpenAIEngine:
         max_in_flight: int = 64,
         max_retries: int = 5,
         extra_body: dict[str, Any] | None = None,
+        patience_s: float = 300.0,
     ) -> None:
         self.model = model
         self._base_url = base_url.rstrip("/")
@@ -78,7 +88,8 @@ class OpenAIEngine:
         self._timeout_s = timeout_s
         self._max_retries = max_retries
         self._extra_body = dict(extra_body or {})
-        self._in_flight = asyncio.Semaphore(max_in_flight)
+        self._patience_s = patience_s
+        self.pressure = Pressure(max_in_flight)
         self._max_tokens_field = "max_tokens"
         self._client: AsyncOpenAI | None = None
 
@@ -111,13 +122,13 @@ class OpenAIEngine:
         try:
             await self._require_client().models.list()
         except APIConnectionError as error:
-            raise self._dead(error) from error
+            raise self._away(error) from error
         except APIStatusError as error:
             # A server without a list of models is none the worse for it.
             if error.status_code != 404:
-                raise self._dead(error) from error
+                raise self._away(error) from error
         except APIError as error:
-            raise self._dead(error) from error
+            raise self._away(error) from error
 
     async def close(self) -> None:
         """Closes the connections; does nothing if it never started."""
@@ -163,12 +174,21 @@ class OpenAIEngine:
             raise self._start_error(error) from error
 
     async def _answer(self, request: CaptionRequest) -> Answer | RequestError:
-        async with self._in_flight:
+        began_s = time.monotonic()
+        while True:
             try:
-                return _answer_from(request, await self._create(request))
+                async with self.pressure.request():
+                    completion = await self._create(request)
+                self.pressure.answered()
+                return _answer_from(request, completion)
             except RequestError as error:
                 return error
             except APIError as error:
+                if getattr(error, "status_code", None) in _BUSY:
+                    self.pressure.refused()
+                    if time.monotonic() - began_s < self._patience_s:
+                        await asyncio.sleep(_asked_pause_s(error))
+                        continue
                 return await self._blame(request, error)
 
     async def _create(self, request: CaptionRequest) -> ChatCompletion:
@@ -198,7 +218,7 @@ class OpenAIEngine:
             The request's error, where the server is well otherwise.
 
         Raises:
-            EngineDeadError: It is the server's.
+            EngineAwayError: It is the server's.
         """
         refusal = RequestError(
             f"{self._base_url} did not answer request {request.request_id}: {self._said(error)}"
@@ -212,7 +232,7 @@ class OpenAIEngine:
         if isinstance(error, APITimeoutError) or status == 500:
             await self.health()
             return refusal
-        raise self._dead(error)
+        raise self._away(error)
 
     def _require_client(self) -> AsyncOpenAI:
         if self._client is None:
@@ -233,16 +253,29 @@ class OpenAIEngine:
             hint=hint,
         )
 
-    def _dead(self, error: APIError) -> EngineDeadError:
-        return EngineDeadError(
-            f"{self._base_url} no longer serves: {self._said(error)}",
-            hint="see the server; the worker may be started again when it is back",
+    def _away(self, error: APIError) -> EngineAwayError:
+        return EngineAwayError(
+            f"{self._base_url} does not serve: {self._said(error)}",
+            hint="see the server; the work goes on when it is back",
         )
 
     def _said(self, error: APIError) -> str:
         # Servers repeat the key they were given.
         text = " ".join(str(error).split())[:500]
         return text.replace(self._api_key, "***") if self._api_key else text
+
+
+def _asked_pause_s(error: APIError) -> float:
+    """How long a busy server asks to be left alone."""
+    headers = error.response.headers if isinstance(error, APIStatusError) else {}
+    try:
+        if "retry-after-ms" in headers:
+            asked_s = float(headers["retry-after-ms"]) / 1000
+        else:
+            asked_s = float(headers.get("retry-after", _PAUSE_S))
+    except ValueError:  # a date
+        asked_s = _PAUSE_S
+    return min(_LONGEST_PAUSE_S, max(0.0, asked_s))
 
 
 def from_settings(settings: Settings) -> OpenAIEngine:

@@ -19,10 +19,11 @@ from regioncap.local.tether import Tether, signal_group
 
 #: A child that has run this long is well: its next exit is not held against the earlier ones.
 HEALTHY_AFTER_S = 30.0
-#: After so many exits in a row, each before HEALTHY_AFTER_S, a child stays down.
+#: After so many exits in a row, each before HEALTHY_AFTER_S, a child that never served stays down.
 MAX_QUICK_EXITS = 5
 #: The first pause before a restart; it doubles with each quick exit.
 FIRST_PAUSE_S = 0.2
+LONGEST_PAUSE_S = 30.0
 #: A log longer than this is moved aside when its child is added.
 MAX_LOG_BYTES = 10 * 1024 * 1024
 _PROBE_PAUSE_S = 0.03
@@ -61,6 +62,8 @@ class Child:
     def __init__(self, command: Command, log_path: Path, tether: Tether) -> None:
         self.command = command
         self.log_path = log_path
+        #: Whether it has served: then it is started again for ever.
+        self.was_ready = False
         #: How often it was started again.
         self.restarts = 0
         #: How often it ended by itself.
@@ -100,6 +103,7 @@ class Child:
             if time.monotonic() > deadline:
                 raise self._start_error(f"did not answer within {timeout_s:g} s")
             time.sleep(_PROBE_PAUSE_S)
+        self.was_ready = True
 
     def join(self, timeout_s: float | None = None) -> bool:
         """Waits until it is down for good; False if the time ran out first."""
@@ -164,9 +168,11 @@ class Child:
             self._bury(self._process.wait())
             healthy = time.monotonic() - started_s > HEALTHY_AFTER_S
             quick_exits = 0 if healthy else quick_exits + 1
-            if not self.command.restart or quick_exits > MAX_QUICK_EXITS:
+            gives_up = quick_exits > MAX_QUICK_EXITS and not self.was_ready
+            if not self.command.restart or gives_up:
                 return
-            if self._stopping.wait(FIRST_PAUSE_S * 2**quick_exits) or not self._respawn():
+            pause_s = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** min(quick_exits, 16))
+            if self._stopping.wait(pause_s) or not self._respawn():
                 return
 
     def _bury(self, returncode: int) -> None:

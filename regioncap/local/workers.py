@@ -77,6 +77,8 @@ def _wait(stack: LocalStack, settings: Settings, count: int) -> None:
             )
         time.sleep(0.1)
     client.close()
+    for child in stack.supervisor.children if stack.supervisor else []:
+        child.was_ready = True
 
 
 def complain_of_ended(stack: LocalStack) -> None:

@@ -14,7 +14,7 @@ from PIL import Image
 
 from regioncap.engines.base import Answer, CaptionRequest, Sampling
 from regioncap.engines.openai import OpenAIEngine
-from regioncap.errors import EngineDeadError, EngineStartError, RequestError
+from regioncap.errors import EngineAwayError, EngineStartError, RequestError
 from regioncap.records import Prompt
 from tests.support.chat_server import Behaviour, serve_chat
 
@@ -155,11 +155,24 @@ def test_a_request_that_takes_too_long_is_an_error(does: Behaviour, url: str) ->
     assert "REGIONCAP_OPENAI_TIMEOUT_S" in answer.hint
 
 
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_busy_server_is_waited_for_and_gets_less(does: Behaviour, url: str, status: int) -> None:
+    engine = OpenAIEngine("tiny", base_url=url, max_in_flight=8, max_retries=0)
+
+    answers = caption(
+        engine, [request(n) for n in range(6)], lambda: does.statuses.extend([status] * 20)
+    )
+
+    assert all(isinstance(answer, Answer) for answer in answers)
+    assert len(does.bodies) == 1 + 6 + 20
+    assert engine.pressure.limit < 8
+
+
 @pytest.mark.parametrize("status", [401, 403, 404, 429, 502, 503])
-def test_a_server_that_serves_no_longer_is_dead(does: Behaviour, url: str, status: int) -> None:
+def test_a_server_that_does_not_serve_is_away(does: Behaviour, url: str, status: int) -> None:
     does.bad_status = status
-    engine = OpenAIEngine("tiny", base_url=url, api_key=KEY, max_retries=1)
-    with pytest.raises(EngineDeadError) as caught:
+    engine = OpenAIEngine("tiny", base_url=url, api_key=KEY, max_retries=1, patience_s=0)
+    with pytest.raises(EngineAwayError) as caught:
         caption(engine, [request(1), request(2, "bad"), request(3)])
     assert f"status {status}" in caught.value.message
     assert KEY not in str(caught.value)
@@ -170,19 +183,19 @@ def test_an_error_of_a_sick_server_is_not_the_requests(does: Behaviour, url: str
         does.bad_status = does.models_status = 500
 
     engine = OpenAIEngine("tiny", base_url=url, max_retries=1)
-    with pytest.raises(EngineDeadError):
+    with pytest.raises(EngineAwayError):
         caption(engine, [request(2, "bad")], sicken)
 
 
-def test_a_server_that_went_away_is_dead(does: Behaviour, url: str) -> None:
+def test_a_server_that_went_away(does: Behaviour, url: str) -> None:
     engine = OpenAIEngine("tiny", base_url=url, max_retries=0)
 
     async def run() -> None:
         await engine.start()
         engine._require_client().base_url = "http://127.0.0.1:9/v1"
-        with pytest.raises(EngineDeadError):
+        with pytest.raises(EngineAwayError):
             await engine.caption([request(1), request(2)])
-        with pytest.raises(EngineDeadError):
+        with pytest.raises(EngineAwayError):
             await engine.health()
         await engine.close()
 

@@ -123,6 +123,24 @@ def test_gives_up_on_a_child_that_always_dies(
     assert supervisor.ended() == [child]
 
 
+def test_a_child_that_has_served_is_started_again_for_ever(
+    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(process, "FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr(process, "LONGEST_PAUSE_S", 0.01)
+    monkeypatch.setattr(process, "MAX_QUICK_EXITS", 1)
+    ended = tmp_path / "ended"
+    code = "import pathlib, time\nwhile not pathlib.Path(FLAG).exists(): time.sleep(0.01)"
+    child = supervisor.start(python(code.replace("FLAG", repr(str(ended)))))
+    child.wait_ready(lambda: True, 30)
+    ended.touch()  # from now on each ends at once
+
+    wait_until(lambda: child.restarts > 3)
+
+    assert child.is_watched
+    assert not supervisor.ended()
+
+
 def test_stops_in_reverse_order_and_only_once(tmp_path: Path) -> None:
     marks = tmp_path / "order"
     code = f"""
