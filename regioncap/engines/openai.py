@@ -174,15 +174,25 @@ class OpenAIEngine:
             raise self._start_error(error) from error
 
     async def _answer(self, request: CaptionRequest) -> Answer | RequestError:
+        # The client's own limit is one for each piece of an answer.
+        whole_s = self._timeout_s * (1 + self._max_retries)
         began_s = time.monotonic()
         while True:
             try:
-                async with self.pressure.request():
+                async with self.pressure.request(), asyncio.timeout(whole_s):
                     completion = await self._create(request)
                 self.pressure.answered()
                 return _answer_from(request, completion)
             except RequestError as error:
                 return error
+            except TimeoutError:
+                await self.health()
+                return RequestError(
+                    f"{self._base_url} did not end its answer to request {request.request_id} "
+                    f"within {whole_s:.0f} s",
+                    code="server-timeout",
+                    hint="raise REGIONCAP_OPENAI_TIMEOUT_S",
+                )
             except APIError as error:
                 if getattr(error, "status_code", None) in _BUSY:
                     self.pressure.refused()

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from regioncap.engines.base import Answer, CaptionRequest, Sampling, answer_all
+from regioncap.engines.deadline import Deadline
 from regioncap.engines.model import resolve_model
 from regioncap.engines.vllm_start import (
     DEFAULT_MAX_PIXELS,
@@ -94,6 +95,7 @@ class VllmEngine:
         self._download_dir = download_dir
         self._max_pixels = max_pixels
         self._llm: AsyncLLM | None = None
+        self._deadline = Deadline()
         self._decoders: ThreadPoolExecutor | None = None
 
     async def start(self) -> None:
@@ -133,7 +135,7 @@ class VllmEngine:
     async def caption(self, requests: Sequence[CaptionRequest]) -> list[Answer | RequestError]:
         """Answers every request, in the order given; see `Engine.caption`."""
         self._require_llm()
-        return await answer_all(requests, self._answer)
+        return await answer_all(requests, self._answer_in_time)
 
     async def health(self) -> None:
         """Returns if the engine serves; see `Engine.health`."""
@@ -192,6 +194,9 @@ class VllmEngine:
                 code="engine-warm-up",
                 hint=answer.hint or "check engine_args, above all max_model_len",
             )
+
+    async def _answer_in_time(self, request: CaptionRequest) -> Answer | RequestError:
+        return await self._deadline.answer(request, self._answer)
 
     async def _answer(self, request: CaptionRequest) -> Answer | RequestError:
         from vllm.exceptions import VLLMValidationError

@@ -60,7 +60,7 @@ class CaptionStage:
         self._engine = engine
         self._progress = progress
         self._limits = Limits.of(settings)
-        self._originals = Originals(store, settings)
+        self._originals = Originals(store, settings, runtime)
         self._pool = runtime.pool(threads, "caption-io")
         self._kept = KeptCaptions(store, self._pool)
         self._keeps = keep_captions

@@ -51,7 +51,7 @@ class RenderStage:
         self._sender = sender
         self._progress = progress
         self._limits = Limits.of(settings)
-        self._originals = Originals(store, settings)
+        self._originals = Originals(store, settings, runtime)
         self._pool = runtime.pool(threads, "render-io")
 
     def run(self, job_id: str, shard: int, quarantine: Quarantine | None = None) -> str:

@@ -20,7 +20,7 @@ from minio.deleteobjects import DeleteObject
 from minio.error import MinioException, S3Error
 
 from regioncap import metrics
-from regioncap.errors import NotFoundError, StoreError, UsageError
+from regioncap.errors import NotFoundError, StoreDeniedError, StoreError, UsageError
 from regioncap.settings import Settings
 
 T = TypeVar("T")
@@ -340,7 +340,8 @@ class Store:
         if code in _DENIED:
             hint = "check REGIONCAP_S3_ACCESS_KEY and REGIONCAP_S3_SECRET_KEY"
         metrics.add("store_errors", code="store-refused")
-        return StoreError(
+        kind = StoreDeniedError if code == "AccessDenied" else StoreError
+        return kind(
             f"the S3 store at {self.endpoint} refused {key!r}: {code}",
             code="store-refused",
             hint=hint,

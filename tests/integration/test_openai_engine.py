@@ -155,6 +155,16 @@ def test_a_request_that_takes_too_long_is_an_error(does: Behaviour, url: str) ->
     assert "REGIONCAP_OPENAI_TIMEOUT_S" in answer.hint
 
 
+def test_an_answer_that_trickles_is_cut_off(does: Behaviour, url: str) -> None:
+    def trickle() -> None:
+        does.trickle_s = 0.2
+
+    engine = OpenAIEngine("tiny", base_url=url, timeout_s=0.5, max_retries=0)
+    (answer,) = caption(engine, [request(1)], trickle)
+    assert isinstance(answer, RequestError)
+    assert answer.code == "server-timeout"
+
+
 @pytest.mark.parametrize("status", [429, 503])
 def test_a_busy_server_is_waited_for_and_gets_less(does: Behaviour, url: str, status: int) -> None:
     engine = OpenAIEngine("tiny", base_url=url, max_in_flight=8, max_retries=0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -40,8 +40,7 @@ def _put(store: Store, key: str, data: bytes, *rest: str) -> str:
     """A write that asks nothing of what is there."""
     store.put(key, data)
     found = store.find_tagged(key)
-    assert found is not None
-    return found.etag
+    return found.etag if found else "gone"
 
 
 def unconditional_replacing(patch: pytest.MonkeyPatch) -> None:
@@ -71,12 +70,8 @@ def trust_in_redis(patch: pytest.MonkeyPatch) -> None:
 
 
 def retries_overlooked(patch: pytest.MonkeyPatch) -> None:
-    parts = catalogue.parts
-
-    def none_pending(store: Store, job_id: str, kind: Any) -> set[int]:
-        return set() if kind == "retry" else parts(store, job_id, kind)
-
-    patch.setattr(catalogue, "parts", none_pending)
+    blind = SimpleNamespace(parts=lambda *_: set(), part_tags=catalogue.part_tags)
+    patch.setattr(finish, "catalogue", blind)
 
 
 def words_not_spared(patch: pytest.MonkeyPatch) -> None:
@@ -109,10 +104,4 @@ def test_a_cure_that_is_missing_is_noticed(
 ) -> None:
     take_away(monkeypatch)
 
-    found = next(filter(None, map(partial(_broken), range(SOON))), "")
-
-    assert found
-
-
-def _broken(seed: int) -> str:
-    return live(seed)[0]
+    assert any(live(seed)[0] for seed in range(SOON))

@@ -31,6 +31,8 @@ class Behaviour:
     says: str | None = None
     only_new_field: bool = False
     delay_s: float = 0.0
+    #: From one byte of an answer to the next; 0 for all at once.
+    trickle_s: float = 0.0
     bodies: list[dict[str, Any]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     running: int = 0
@@ -100,7 +102,14 @@ class Handler(BaseHTTPRequestHandler):
         # The client honours it, so that its back-off takes no time here.
         self.send_header("retry-after-ms", "1")
         self.end_headers()
-        self.wfile.write(data)
+        if self.behaviour.trickle_s and self.command == "POST":
+            for byte in data:
+                self.wfile.write(bytes([byte]))
+                self.wfile.flush()
+                if self.behaviour.pause.wait(self.behaviour.trickle_s):
+                    break
+        else:
+            self.wfile.write(data)
 
     def log_message(self, format: str, *args: object) -> None:
         pass

@@ -1,0 +1,65 @@
+"""A source that may not be read is its record's error; our own bucket's refusal is nobody's."""
+
+from __future__ import annotations
+
+import pytest
+
+from regioncap.errors import RecordError, StoreDeniedError
+from regioncap.inputs.originals import Originals
+from regioncap.records import InputRecord
+from regioncap.settings import Settings
+from tests.simulation import s3
+from tests.simulation.gate import Gate
+from tests.simulation.schedule import Schedule
+from tests.simulation.threads import SimulatedRuntime
+
+
+class Counted(Gate):
+    def __init__(self) -> None:
+        self.requests = 0
+
+    def enter(self, request: str) -> None:
+        self.requests += 1
+
+
+@pytest.fixture
+def server() -> s3.S3Server:
+    made = s3.S3Server()
+    made.buckets |= {"regioncap": {}, "partner": {}}
+    return made
+
+
+@pytest.fixture
+def gate() -> Counted:
+    return Counted()
+
+
+@pytest.fixture
+def originals(server: s3.S3Server, gate: Counted) -> Originals:
+    settings = Settings(s3_source_buckets=["partner"])
+    runtime = SimulatedRuntime(Schedule(0))
+    return Originals(s3.store_of(server, settings, gate), settings, runtime)
+
+
+def source(uri: str) -> InputRecord:
+    return InputRecord(index=0, line=1, source=uri)
+
+
+def test_refused__the_records_error_after_a_few_tries(
+    server: s3.S3Server, gate: Counted, originals: Originals
+) -> None:
+    server.denied.add("partner/")
+
+    with pytest.raises(RecordError) as caught:
+        originals.read(source("s3://partner/locked.png"))
+
+    assert caught.value.code == "source-refused"
+    assert "s3://partner/locked.png" in caught.value.message
+    assert gate.requests == 3
+
+
+def test_refused__in_our_own_bucket(server: s3.S3Server, originals: Originals) -> None:
+    server.denied.add("regioncap/")
+
+    with pytest.raises(StoreDeniedError):
+        originals.read(source("s3://regioncap/images/x.png"))
