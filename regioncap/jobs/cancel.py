@@ -45,7 +45,7 @@ def cancel(store: Store, progress: Progress, job: Job, *, runtime: Runtime = REA
         if not catalogue.has_all_parts(store, job):
             _mark(store, job, runtime)
             if not catalogue.has_all_parts(store, job):
-                store.delete_all(markers.settled(store, job.job, runtime))
+                markers.remove(store, markers.settled(store, job.job, runtime))
                 return "cancelled"
             store.delete(keys.cancelled_key(job.job))  # it came too late
     raise StoreError(f"job {job.job} is being changed by others", hint="try again")

@@ -54,7 +54,7 @@ def finished(
             return None
         success = _written(store, job, before, writer, runtime)
         if success is not None:
-            store.delete_all(done)
+            markers.remove(store, done)
             with suppress(QueueError):
                 progress.expire()
             return success

@@ -38,6 +38,12 @@ def changing(store: Store, job_id: str) -> Iterator[None]:
     store.put(key, b"")
 
 
+def remove(store: Store, found: list[str]) -> None:
+    """Removes markers, one by one: a role that may do that need not be allowed more."""
+    for key in found:
+        store.delete(key)
+
+
 def settled(store: Store, job_id: str, runtime: Runtime = REAL) -> list[str]:
     """Markers of a job whose change is made, or was broken off."""
     begun = runtime.now() - BROKEN_OFF

@@ -55,7 +55,7 @@ def reconcile(
     """
     if store.exists(keys.cancelled_key(job.job)):
         if not catalogue.has_all_parts(store, job):
-            store.delete_all(markers.settled(store, job.job, runtime))
+            markers.remove(store, markers.settled(store, job.job, runtime))
             return Reconciled("cancelled", [], [])
         store.delete(keys.cancelled_key(job.job))  # it came too late
     again = retry.pending(store, job.job)
