@@ -6,17 +6,18 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import structlog
 from celery import signals
 from celery.worker import WorkController, state
 
 from regioncap import metrics
 from regioncap.engines.thread import EngineThread
-from regioncap.errors import EngineDeadError, QueueError, ServiceError
+from regioncap.errors import EngineDeadError, QueueError, ServiceError, UsageError
 from regioncap.jobs.rate import Rate
 from regioncap.records import Stage
 from regioncap.services.backlog import Depth, read_depths
 from regioncap.services.broker import connect, memory_ratio
-from regioncap.services.presence import Presence
+from regioncap.services.presence import Presence, check_timeout
 from regioncap.services.queue import RENDER
 from regioncap.settings import Settings
 from workers.exporter import Exporter, Foreign, Gauges
@@ -28,6 +29,8 @@ _STALLED = 1.5
 _IDLE_S = 120.0
 _ENGINE_TIMEOUT_S = 5.0
 _FOREIGN = ("vllm:", "vllm_")
+_log = structlog.get_logger("regioncap")
+
 _RATED = ("shards", "records", "regions", "tokens")
 
 
@@ -67,6 +70,7 @@ class Monitor:
         signals.worker_ready.connect(self._ready, weak=False)
 
     def _begin(self, sender: WorkController, **_: Any) -> None:
+        self._check_timeout()
         self._room = sender.concurrency
         self.exporter.registry.register(
             Gauges(self._in_hand, self._depths, self._memory, self._requests)
@@ -80,13 +84,25 @@ class Monitor:
         if settings.metrics_port is not None:
             self.exporter.serve(settings.metrics_host, settings.metrics_port, self.health)
 
+    def _check_timeout(self) -> None:
+        try:
+            check_timeout(self._redis, self._settings.visibility_timeout_s)
+        except QueueError:
+            return  # the worker waits for Redis, as others do that are up
+        except UsageError as error:
+            _log.error("the worker does not start", code=error.code, error=str(error))
+            raise SystemExit(error.exit_code) from error
+
     def _forked(self, **_: Any) -> None:
         if self._funnel:
             self.exporter.forked()
             metrics.install(self._funnel.send)
 
     def _ready(self, **_: Any) -> None:
-        details = {"queue": self._queue}
+        details: dict[str, Any] = {
+            "queue": self._queue,
+            "visibility_timeout_s": self._settings.visibility_timeout_s,
+        }
         if self._engine:
             engine = self._engine().engine
             details |= {"engine": engine.name, "model": engine.model}

@@ -13,6 +13,7 @@ from typing import Any
 
 import redis
 
+from regioncap.errors import UsageError
 from regioncap.parallel import start_thread
 from regioncap.services.broker import queue_errors
 
@@ -86,6 +87,24 @@ def workers(client: redis.Redis) -> list[dict[str, Any]]:
         keys = sorted(client.scan_iter(f"{_PREFIX}*", count=1000))
         values = client.mget(keys) if keys else []
     return [json.loads(value) for value in values if value]
+
+
+def check_timeout(client: redis.Redis, timeout_s: float) -> None:
+    """Returns if all workers that live have the same visibility timeout as this one.
+
+    The shortest rules: its worker would take the shards of all others from them.
+
+    Raises:
+        UsageError: One has another (`other-timeout`).
+    """
+    for worker in workers(client):
+        if worker.get("visibility_timeout_s", timeout_s) != timeout_s:
+            raise UsageError(
+                f"the {worker['kind']} worker {worker['pid']} on {worker['host']} has "
+                f"visibility_timeout_s={worker['visibility_timeout_s']:g}, this one {timeout_s:g}",
+                code="other-timeout",
+                hint="give all workers the same, and stop those that have another first",
+            )
 
 
 def serving(client: redis.Redis, kind: str, queue: str) -> list[dict[str, Any]]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
 import redis
 
-from regioncap.errors import StoreError
+from regioncap.errors import StoreError, UsageError
 from regioncap.services.attempts import Attempts
+from regioncap.services.presence import check_timeout
 from regioncap.services.store import Store
 from regioncap.settings import Settings
 from tests.simulation import s3, valkey
@@ -145,6 +147,17 @@ def test_redis__away(client: redis.Redis, gate: Trouble) -> None:
     with pytest.raises(redis.ConnectionError):
         client.get("x")
     assert Attempts(client, "J", "render", 0).start() == 0
+
+
+def test_workers_have_one_visibility_timeout(client: redis.Redis) -> None:
+    worker = {"kind": "render", "host": "h", "pid": 7}
+    client.set("regioncap:worker:render:h:7", json.dumps(worker))  # of a version that tells none
+    check_timeout(client, 60.0)
+    client.set("regioncap:worker:render:h:7", json.dumps(worker | {"visibility_timeout_s": 60.0}))
+    check_timeout(client, 60.0)
+    with pytest.raises(UsageError, match="render worker 7 on h") as caught:
+        check_timeout(client, 120.0)
+    assert caught.value.code == "other-timeout"
 
 
 def test_redis__as_it_was_a_second_ago(client: redis.Redis) -> None:
