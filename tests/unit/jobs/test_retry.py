@@ -1,0 +1,139 @@
+"""A finished job that is changed: a person's words stay, and nothing is given up by accident."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from regioncap import keys
+from regioncap.errors import UsageError
+from regioncap.job import Job, now
+from regioncap.jobs import catalogue, retry
+from regioncap.jobs.cancel import cancel
+from regioncap.jobs.finish import finish
+from regioncap.jobs.results import parse_part
+from regioncap.outputs.edits import Edit
+from regioncap.outputs.versions import apply_edits
+from regioncap.records import dump_lines
+from regioncap.services.progress import Progress
+from regioncap.services.store import Store
+from regioncap.settings import JobSettings, Settings
+from tests.simulation import s3, valkey
+from tests.simulation.gate import Gate
+from tests.support.exported import region, result
+
+BOX = [1, 2, 3, 4]
+FAILED = {"code": "engine-request", "message": "no", "stage": "caption"}
+
+
+@pytest.fixture
+def store() -> Store:
+    server = s3.S3Server()
+    server.buckets["regioncap"] = {}
+    return s3.store_of(server, Settings())
+
+
+@pytest.fixture
+def job(store: Store) -> Job:
+    """A job of two records in one shard; the first has failed."""
+    settings = JobSettings(shard_size=2)
+    made = Job(job=keys.new_job_id(), created=now(), records=2, shards=1, settings=settings)
+    catalogue.save(store, made)
+    lines = [
+        result(0, [region(1, BOX, None)], error=FAILED),
+        result(1, [region(1, BOX, "a machine's")]),
+    ]
+    store.put(keys.part_key(made.job, "results", 0), dump_lines(lines))
+    return made
+
+
+@pytest.fixture
+def progress(store: Store, job: Job) -> Progress:
+    made = Progress(valkey.Client(valkey.Server(Gate().now_s)), job.job)
+    assert finish(store, made, job) is not None
+    return made
+
+
+def lines(store: Store, job: Job) -> list[dict[str, Any]]:
+    return parse_part(store.get(keys.part_key(job.job, "results", 0)))
+
+
+def test_what_a_person_wrote_is_run_again_only_when_told(
+    store: Store, progress: Progress, job: Job
+) -> None:
+    apply_edits(store, progress, job, {0: Edit({1: "a person's"}), 1: Edit({1: "hers"})})
+    assert [line["error"] for line in lines(store, job)] == [None, None]
+
+    assert retry.begin(store, progress, job, {0, 1}) == {}
+    chosen = retry.begin(store, progress, job, {1}, edited=True)
+
+    assert chosen[0].flagged == {1}
+    again = retry.find(store, job.job, 0)
+    assert again is not None
+    assert [again.wants(line) for line in lines(store, job)] == [False, True]
+    kept = store.get(keys.version_prefix(job.job, 2) + keys.part_name(0))
+    assert [line["regions"][0]["caption"] for line in parse_part(kept)] == ["a person's", "hers"]
+
+
+def test_words_that_came_meanwhile_stay(store: Store, progress: Progress, job: Job) -> None:
+    """An edit that was under way when the retry began is in the part before the new captions."""
+    retry.begin(store, progress, job, {1})
+    again = retry.find(store, job.job, 0)
+    assert again is not None
+    edited = lines(store, job)
+    edited[0] |= {
+        "error": None,
+        "edited": {"at": "2026-11-26T10:00:00", "by": None, "regions": [1]},
+    }
+    part = dump_lines(edited)
+
+    new, placed = retry.merged(part, {n: result(n, [region(1, BOX, "new")]) for n in (0, 1)}, again)
+
+    assert placed == {1}
+    assert parse_part(new)[0] == edited[0]
+    assert parse_part(new)[1]["regions"][0]["caption"] == "new"
+
+
+def test_cancelling_a_retry_leaves_the_job_finished(
+    store: Store, progress: Progress, job: Job
+) -> None:
+    before = store.get(keys.part_key(job.job, "results", 0))
+    assert set(retry.begin(store, progress, job)) == {0}
+    assert catalogue.find_success(store, job.job) is None
+
+    assert cancel(store, progress, job) == "retry cancelled"
+
+    assert catalogue.find_success(store, job.job) is not None
+    assert store.get(keys.part_key(job.job, "results", 0)) == before
+    assert not list(store.list_keys(keys.OPEN))
+    assert not store.exists(keys.cancelled_key(job.job))
+    assert cancel(store, progress, job) == "finished"
+    assert set(retry.begin(store, progress, job)) == {0}  # and it can be retried again
+
+
+def test_a_cancelled_job_is_not_retried(store: Store, progress: Progress, job: Job) -> None:
+    store.delete(keys.success_key(job.job))
+    store.delete(keys.part_key(job.job, "results", 0))
+    assert cancel(store, progress, job) == "cancelled"
+
+    with pytest.raises(UsageError) as caught:
+        retry.begin(store, progress, job)
+
+    assert caught.value.code == "cancelled"
+
+
+def test_the_late_end_of_a_retry_removes_no_later_one(
+    store: Store, progress: Progress, job: Job
+) -> None:
+    retry.begin(store, progress, job)
+    first = retry.find(store, job.job, 0)
+    assert first is not None
+    retry.end(store, first)
+    finish(store, progress, job)
+    retry.begin(store, progress, job)
+
+    retry.end(store, first)  # of a worker that slept
+
+    assert retry.pending(store, job.job) == {0}
+    assert finish(store, progress, job) is None
