@@ -24,7 +24,7 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import psutil
 
@@ -161,7 +161,7 @@ def breakdown(client: Client, file: Path) -> tuple[dict[str, float], dict[str, A
 def _mean_bytes(store: Store, job: Job) -> dict[str, float]:
     """Mean size of a marked picture, and of the parts' share of a record, in bytes."""
     marked = [len(store.get(keys.marked_key(job.job, index))) for index in range(job.records)]
-    kinds: tuple[keys.Parts, ...] = ("input", "rendered", "results")
+    kinds: tuple[Literal["input", "rendered", "results"], ...] = ("input", "rendered", "results")
     parts = [
         len(store.get(keys.part_key(job.job, kind, n))) for kind in kinds for n in range(job.shards)
     ]

@@ -125,7 +125,7 @@ def _store(settings: Settings) -> Check:
     key, data = f"doctor/{secrets.token_hex(8)}", datetime.now(UTC).isoformat().encode()
     try:
         store.put(key, data)
-        found, overwrites = store.get(key), store.put_new(key, b"")
+        found, overwrites = store.get(key), store.put_new(key, b"") is not None
     finally:
         store.delete(key)
     if found != data:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import get_args
 
 from pydantic import BaseModel, Field
 
+from regioncap.parallel import REAL
 from regioncap.records import SCHEMA_VERSION, FormatVersion, Status
 from regioncap.settings import JobSettings
 
@@ -105,8 +106,7 @@ class Summary(BaseModel):
 
 def now() -> datetime:
     """The time, in UTC, to the millisecond."""
-    moment = datetime.now(UTC)
-    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+    return REAL.now()
 
 
 def parse_summary(text: bytes) -> Summary:

@@ -3,16 +3,17 @@
     images/<sha256>.<ext>                    sources, content-addressed, shared by jobs
     captions/<2 digits>/<fingerprint>.json   captions of a record, for `submit --reuse`
     open/<job>                               empty; there while the job is unfinished
+    open/<job>.<token>                       as this, of a finished job that is being changed
     jobs/<job>/job.json                      options, counts, number of shards
     jobs/<job>/input/part-00000.jsonl
     jobs/<job>/marked/00000000.jpg           by record number; further pictures of the same
                                              record as 00000000-r2.jpg
     jobs/<job>/rendered/part-00000.jsonl
     jobs/<job>/results/part-00000.jsonl      what users poll
-    jobs/<job>/retry/part-00000.json         records of the part that are to be done again
+    jobs/<job>/retry/part-00000.<token>.json records of the part that are to be done again
     jobs/<job>/_SUCCESS                      written last
     jobs/<job>/_CANCELLED
-    jobs/<job>/versions/0001/                results before the first edit: part-*.jsonl, _SUCCESS
+    jobs/<job>/versions/0001/                what the first change replaced: part-*.jsonl, _SUCCESS
 
 Names are fixed in advance, so that readers never need to list, and doing a shard twice writes the
 same object again.
@@ -78,9 +79,19 @@ def captions_key(fingerprint: str) -> str:
     return f"{CAPTIONS}{fingerprint[:2]}/{fingerprint}.json"
 
 
-def open_key(job: str) -> str:
-    """Marker of an unfinished job."""
-    return f"{OPEN}{job}"
+def new_token() -> str:
+    """Tells an object from another of the same purpose, which may be removed late."""
+    return secrets.token_hex(6)
+
+
+def open_key(job: str, token: str = "") -> str:
+    """Marker of an unfinished job, or of one change of a finished one."""
+    return f"{OPEN}{job}.{token}" if token else f"{OPEN}{job}"
+
+
+def opened(key: str) -> str:
+    """The job of a marker."""
+    return key.removeprefix(OPEN).partition(".")[0]
 
 
 def job_key(job: str) -> str:
@@ -98,14 +109,19 @@ def part_name(shard: int, extension: str = "jsonl") -> str:
     return f"part-{shard:05d}.{extension}"
 
 
-def part_key(job: str, kind: Parts, shard: int) -> str:
+def part_key(job: str, kind: Literal["input", "rendered", "results"], shard: int) -> str:
     """The shard's part of one kind."""
-    return prefix(job, kind) + part_name(shard, "json" if kind == "retry" else "jsonl")
+    return prefix(job, kind) + part_name(shard)
 
 
 def part_number(key: str) -> int:
     """The shard of a part's key."""
     return int(key.rpartition("/part-")[2].partition(".")[0])
+
+
+def retry_key(job: str, shard: int, token: str) -> str:
+    """One wish that records of a shard be done again."""
+    return prefix(job, "retry") + part_name(shard, f"{token}.json")
 
 
 def marked_key(job: str, index: int, suffix: str = "") -> str:

@@ -1,11 +1,13 @@
-"""Threads: a stream worked on in some, one that goes on beside the others, and waiting in one."""
+"""Threads and time: what code takes of them, and a stream that is worked on in several."""
 
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from datetime import UTC, datetime
 from typing import TypeVar
 
 #: Starts a function of a name that goes on beside the others.
@@ -15,8 +17,54 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
+class Runtime:
+    """The clock and the threads that code goes by: those of the machine, or of a simulation."""
+
+    def now(self) -> datetime:
+        """The time, in UTC, to the millisecond."""
+        moment = datetime.now(UTC)
+        return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+
+    def monotonic(self) -> float:
+        """Seconds, never going back."""
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        """As `time.sleep`, which returns at once under libfaketime, by which tests set clocks."""
+        threading.Event().wait(seconds)
+
+    def start(self, name: str, function: Callable[[], None]) -> None:
+        """Runs a function in a thread of its own, which does not keep the process alive."""
+        threading.Thread(target=function, name=name, daemon=True).start()
+
+    def event(self) -> threading.Event:
+        """What threads wait for, or for a time."""
+        return threading.Event()
+
+    def lock(self) -> threading.Lock:
+        """One thread at a time; may be held while a service is asked."""
+        return threading.Lock()
+
+    def condition(self) -> threading.Condition:
+        """What threads wait for to become true."""
+        return threading.Condition()
+
+    def pool(self, threads: int, name: str) -> Executor:
+        """Threads that are handed work."""
+        return ThreadPoolExecutor(threads, thread_name_prefix=name)
+
+
+#: The machine's own.
+REAL = Runtime()
+
+
 def map_ahead(
-    function: Callable[[T], R], items: Iterable[T], *, threads: int = 8, ahead: int = 128
+    function: Callable[[T], R],
+    items: Iterable[T],
+    *,
+    threads: int = 8,
+    ahead: int = 128,
+    runtime: Runtime = REAL,
 ) -> Generator[R]:
     """Like `map`, in threads, with results in order.
 
@@ -29,8 +77,9 @@ def map_ahead(
         items: Read from the caller's thread.
         threads: Calls at a time.
         ahead: Most items taken and not yet given back.
+        runtime: Gives the threads.
     """
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="map-ahead")
+    pool = runtime.pool(threads, "map-ahead")
     pending: deque[Future[R]] = deque()
     try:
         for item in items:
@@ -44,10 +93,10 @@ def map_ahead(
 
 
 def start_thread(name: str, function: Callable[[], None]) -> None:
-    """Runs a function in a thread of its own, which does not keep the process alive."""
-    threading.Thread(target=function, name=name, daemon=True).start()
+    """As `Runtime.start`."""
+    REAL.start(name, function)
 
 
 def sleep(seconds: float) -> None:
-    """As `time.sleep`, which returns at once under libfaketime, by which tests set clocks."""
-    threading.Event().wait(seconds)
+    """As `Runtime.sleep`."""
+    REAL.sleep(seconds)

@@ -6,7 +6,6 @@ Knows nothing of Celery: a shard comes as a `Delivery`, and goes back by `GoesBa
 from __future__ import annotations
 
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,6 +24,7 @@ from regioncap.errors import (
     ServiceError,
     StoppedError,
 )
+from regioncap.parallel import REAL, Runtime
 from regioncap.records import Stage
 from regioncap.services.attempts import SHARD_DEATHS, Attempts, Quarantine
 from regioncap.services.leases import Leases
@@ -71,7 +71,7 @@ class Shards:
         check: Called before a shard begins; what it raises is not charged to the shard.
         on_engine_death: Called when an engine died: this process can do nothing more.
         stopping: Set when the worker is told to stop: nothing begins then, and nothing waits.
-        clock: Seconds, never going back, for the time that a shard takes.
+        runtime: The clock and the threads.
     """
 
     def __init__(
@@ -83,22 +83,22 @@ class Shards:
         check: Callable[[], None] = lambda: None,
         on_engine_death: Callable[[], None] = lambda: None,
         stopping: threading.Event | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        runtime: Runtime = REAL,
     ) -> None:
         self._stage = stage
         self._redis = client
         self._leases = leases
         self._check = check
         self._on_engine_death = on_engine_death
-        self._stopping = stopping or threading.Event()
-        self._clock = clock
-        self._turnstile = Turnstile(self._check_stopping)
+        self._stopping = stopping or runtime.event()
+        self._clock = runtime.monotonic
+        self._turnstile = Turnstile(self._check_stopping, runtime)
         self._engine_died = False
         #: Shards in a row that a service's absence sent back.
         self._failures = 0
         #: Starts to be taken back as soon as Redis can be reached again.
         self._owed: deque[Attempts] = deque()
-        self._paying = threading.Lock()
+        self._paying = runtime.lock()
 
     def progress(self, job_id: str) -> Progress:
         """The progress of a job."""

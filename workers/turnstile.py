@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+
+from regioncap.parallel import REAL, Runtime
 
 
 class Turnstile:
@@ -14,11 +15,12 @@ class Turnstile:
 
     Args:
         check: Raises if waiting has become pointless; called while waiting.
+        runtime: The threads.
     """
 
-    def __init__(self, check: Callable[[], None]) -> None:
+    def __init__(self, check: Callable[[], None], runtime: Runtime = REAL) -> None:
         self._check = check
-        self._changed = threading.Condition()
+        self._changed = runtime.condition()
         self._inside = 0
         self._alone = False
         self._alone_waiting = 0

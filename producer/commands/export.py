@@ -77,15 +77,16 @@ def import_edits_command(
     """Bring corrected captions back as a new version of the results; the old one is kept."""
     from regioncap.outputs import versions
     from regioncap.outputs.edits import read_edits
+    from regioncap.services.progress import Progress
 
     client = client_of(context)
     job = client.load(job_id)
     edits = read_edits(file, job.job, by=by)
-    outcome = versions.apply_edits(client.store, job, edits)
+    outcome = versions.apply_edits(client.store, Progress(client.redis, job.job), job, edits)
     if outcome.kept_as is None:
         say("every caption is as it was; nothing changed")
         return
     say(
         f"{outcome.captions:,} captions of {outcome.records:,} records corrected; "
-        f"the results as they were: {outcome.kept_as}"
+        f"what they were is kept: {outcome.kept_as}"
     )

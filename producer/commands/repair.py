@@ -17,12 +17,17 @@ if TYPE_CHECKING:
 
 
 def cancel_command(context: typer.Context, job_id: JobArgument) -> None:
-    """Stop a job; what is done stays."""
+    """Stop a job, or the retry of a finished one; what is done stays."""
     from regioncap.jobs.cancel import cancel
 
     client = client_of(context)
     job = client.load(job_id)
-    say("cancelled" if cancel(client.store, job) else "it is finished already")
+    told = {
+        "cancelled": "cancelled",
+        "retry cancelled": "the retry is cancelled; the job is finished as it was",
+        "finished": "it is finished already",
+    }
+    say(told[cancel(client.store, _progress(client, job), job)])
 
 
 def retry_command(
@@ -30,6 +35,9 @@ def retry_command(
     job_id: JobArgument,
     flagged: Annotated[
         bool, typer.Option("--flagged", help="Those too whose captions `audit` flags.")
+    ] = False,
+    edited: Annotated[
+        bool, typer.Option("--edited", help="Those too whose captions a person wrote.")
     ] = False,
 ) -> None:
     """Run the failed records of a finished job again, and nothing else."""
@@ -40,7 +48,7 @@ def retry_command(
     job = client.load(job_id)
     chosen = flagged_indices(client.store, job) if flagged else set()
     before = catalogue.find_success(client.store, job.job)
-    again = retry.begin(client.store, _progress(client, job), job, chosen)
+    again = retry.begin(client.store, _progress(client, job), job, chosen, edited=edited)
     client.sender.render(job, sorted(again))
     failed = sum(len(shard.indices) for shard in again.values())
     if before and before.counts["failed"] > failed:

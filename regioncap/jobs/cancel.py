@@ -1,24 +1,56 @@
-"""Cancelling: `_CANCELLED` in the store says so, and workers leave the job alone from then on."""
+"""Cancelling: `_CANCELLED` in the store says so, and workers leave the job alone from then on.
+
+A finished job that is being retried is not given up by it: what is not done again yet stays as it
+was.
+"""
 
 from __future__ import annotations
 
 import json
+from typing import Literal
 
 from regioncap import keys
-from regioncap.job import Job, now
-from regioncap.jobs import catalogue
+from regioncap.errors import StoreError
+from regioncap.job import Job
+from regioncap.jobs import catalogue, markers, retry
+from regioncap.jobs.finish import finish
+from regioncap.parallel import REAL, Runtime
+from regioncap.services.progress import Progress
 from regioncap.services.store import Store
 
+#: What became of a job, or of its retry, that was to be cancelled.
+Outcome = Literal["cancelled", "retry cancelled", "finished"]
 
-def cancel(store: Store, job: Job) -> bool:
-    """Cancels a job; what is done stays. Doing it twice does no harm.
+#: Looks at a job that others change meanwhile.
+_LOOKS = 20
+
+
+def cancel(store: Store, progress: Progress, job: Job, *, runtime: Runtime = REAL) -> Outcome:
+    """Cancels a job, or its retry; what is done stays. Doing it twice does no harm.
 
     Returns:
-        Whether it is cancelled now; False if it was finished before.
+        `finished` if there was nothing left to cancel.
+
+    Raises:
+        StoreError: The store is away, or others change the job all the time.
     """
-    if catalogue.find_success(store, job.job) is not None:
-        return False
-    note = {"job": job.job, "cancelled": now().isoformat()}
+    outcome: Outcome = "finished"
+    for _ in range(_LOOKS):
+        if retry.pending(store, job.job):
+            with markers.changing(store, job.job):
+                store.delete_all(store.list_keys(keys.prefix(job.job, "retry")))
+            outcome = "retry cancelled"
+        if finish(store, progress, job, runtime=runtime) is not None:
+            return outcome
+        if not catalogue.has_all_parts(store, job):
+            _mark(store, job, runtime)
+            if not catalogue.has_all_parts(store, job):
+                store.delete_all(markers.settled(store, job.job, runtime))
+                return "cancelled"
+            store.delete(keys.cancelled_key(job.job))  # it came too late
+    raise StoreError(f"job {job.job} is being changed by others", hint="try again")
+
+
+def _mark(store: Store, job: Job, runtime: Runtime) -> None:
+    note = {"job": job.job, "cancelled": runtime.now().isoformat()}
     store.put(keys.cancelled_key(job.job), json.dumps(note).encode(), "application/json")
-    store.delete(keys.open_key(job.job))
-    return True

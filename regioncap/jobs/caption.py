@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence, Set
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future
 from typing import Any
 
 from regioncap import keys, metrics
@@ -16,15 +16,16 @@ from regioncap.engines.thread import EngineThread
 from regioncap.errors import NotFoundError, StoppedError, StoreError
 from regioncap.inputs.originals import Originals
 from regioncap.job import Job
-from regioncap.jobs import catalogue, finish, results, retry
+from regioncap.jobs import catalogue, finish, markers, results, retry
 from regioncap.jobs.gpu_time import BusyClock
 from regioncap.jobs.output import output_record
 from regioncap.jobs.retry import Again
 from regioncap.jobs.reuse import KeptCaptions, fingerprint
+from regioncap.parallel import REAL, Runtime
 from regioncap.records import Problem, Region, RenderedRecord, dump_lines, load_lines
 from regioncap.services.attempts import Quarantine
 from regioncap.services.progress import Progress
-from regioncap.services.store import Store
+from regioncap.services.store import Found, Store
 from regioncap.settings import Settings
 from regioncap.views.view import Limits, Shown, ViewSettings, crop_regions
 
@@ -40,6 +41,7 @@ class CaptionStage:
         gpus: How many GPUs the engine keeps busy.
         keep_captions: Whether captions are kept for later jobs that reuse them.
         threads: Requests to the store at a time, over all shards in hand.
+        runtime: The clock and the threads.
     """
 
     def __init__(
@@ -52,17 +54,19 @@ class CaptionStage:
         gpus: int = 0,
         keep_captions: bool = True,
         threads: int = 16,
+        runtime: Runtime = REAL,
     ) -> None:
         self._store = store
         self._engine = engine
         self._progress = progress
         self._limits = Limits.of(settings)
         self._originals = Originals(store, settings)
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="caption-io")
+        self._pool = runtime.pool(threads, "caption-io")
         self._kept = KeptCaptions(store, self._pool)
         self._keeps = keep_captions
         self._gpus = gpus
-        self._clock = BusyClock()
+        self._clock = BusyClock(runtime.monotonic)
+        self._runtime = runtime
         self._lock = threading.Lock()
         #: Requests in the engine, with their jobs.
         self._asked: list[tuple[str, Future[list[Captioned]]]] = []
@@ -101,59 +105,73 @@ class CaptionStage:
             future.cancel()
 
     def _do_shard(self, job: Job, shard: int, quarantine: Quarantine | None) -> str:
-        key = keys.part_key(job.job, "results", shard)
-        known, again = self._store.find(key), retry.find(self._store, job.job, shard)
-        if known is not None and again is None:
-            summary, outcome = results.summarize(known), "already done"
+        part = self._store.find_tagged(keys.part_key(job.job, "results", shard))
+        again = None if part is None else retry.find(self._store, job.job, shard)
+        outcome = "done"
+        if part is None:
+            summary = self._first(job, shard, quarantine)
+        elif again is not None:
+            summary = _summary(self._again(job, shard, part, again, quarantine))
+            retry.end(self._store, again)
         else:
-            lines = self._make_part(job, shard, known, again, quarantine)
-            summary, outcome = self._save(key, lines, replace=again is not None), "done"
-        if again is not None:
-            retry.end(self._store, job.job, shard)
+            summary, outcome = _summary(part), "already done"
         progress = self._progress(job.job)
         if progress.note_part(shard, summary) >= job.shards:
-            finish.finish(self._store, progress, job)
+            finish.finish(self._store, progress, job, runtime=self._runtime)
         return outcome
 
-    def _save(self, key: str, lines: Sequence[dict[str, Any]], *, replace: bool) -> dict[str, Any]:
-        """Writes the part and returns the summary of the one that stands.
+    def _first(self, job: Job, shard: int, quarantine: Quarantine | None) -> dict[str, Any]:
+        """Makes the results part, and returns the summary of the one that stands.
 
         Where two workers have done the same shard, the first one's stays: readers may have seen it,
         and with sampling the second one's differs.
         """
+        key = keys.part_key(job.job, "results", shard)
+        lines, keep = self._caption_all(self._rendered(job, shard), job, shard, quarantine)
         part = dump_lines(lines)
-        if replace:
-            self._store.put(key, part, "application/x-ndjson")
-        elif not self._store.put_new(key, part, "application/x-ndjson"):
-            return results.summarize(self._store.get(key))
-        return results.summary_of(part, lines)
+        etag = self._store.put_new(key, part, "application/x-ndjson")
+        if etag is None:
+            return _summary(self._standing(key))
+        keep({line["index"] for line in lines})
+        return results.summary_of(part, lines) | {"etag": etag}
 
-    def _make_part(
-        self,
-        job: Job,
-        shard: int,
-        known: bytes | None,
-        again: Again | None,
-        quarantine: Quarantine | None,
-    ) -> list[dict[str, Any]]:
-        """Lines of the results; for a retry the known ones, with what is chosen done again."""
+    def _again(
+        self, job: Job, shard: int, part: Found, again: Again, quarantine: Quarantine | None
+    ) -> Found:
+        """Does records again and puts them into the part as it then is; returns what stands."""
+        key = keys.part_key(job.job, "results", shard)
+        wanted = {each["index"] for each in results.parse_part(part.data) if again.wants(each)}
+        chosen = [each for each in self._rendered(job, shard) if each.index in wanted]
+        lines, keep = self._caption_all(chosen, job, shard, quarantine, anew=again.flagged)
+        made = {line["index"]: line for line in lines}
+        while True:
+            new, placed = retry.merged(part.data, made, again)
+            if not placed:
+                return part
+            with markers.changing(self._store, job.job):
+                etag = self._store.put_matching(key, new, part.etag, "application/x-ndjson")
+            if etag is not None:
+                keep(placed)
+                return Found(new, etag)
+            part = self._standing(key)
+            if not any(map(self._store.exists, again.keys)):
+                return part  # another worker has done it, or it was cancelled
+
+    def _standing(self, key: str) -> Found:
+        part = self._store.find_tagged(key)
+        if part is None:
+            raise StoreError(f"{key} is gone from the store")
+        return part
+
+    def _rendered(self, job: Job, shard: int) -> list[RenderedRecord]:
         try:
-            rendered = self._store.get(keys.part_key(job.job, "rendered", shard))
+            part = self._store.get(keys.part_key(job.job, "rendered", shard))
         except NotFoundError:
             # Reconciling finds it out and has it rendered; until then the shard waits.
             raise StoreError(
                 f"shard {shard} of {job.job} is not rendered", code="not-rendered"
             ) from None
-        records = load_lines(RenderedRecord, rendered)
-        if known is None or again is None:
-            return self._caption_all(records, job, shard, quarantine)
-        before = results.parse_part(known)
-        failed = {record["index"] for record in before if record["error"] is not None}
-        wanted = failed & again.indices | again.flagged
-        chosen = [record for record in records if record.index in wanted]
-        lines = self._caption_all(chosen, job, shard, quarantine, anew=again.flagged)
-        done = {line["index"]: line for line in lines}
-        return [done.get(record["index"], record) for record in before]
+        return load_lines(RenderedRecord, part)
 
     def _caption_all(
         self,
@@ -162,8 +180,12 @@ class CaptionStage:
         shard: int,
         quarantine: Quarantine | None,
         anew: Set[int] = frozenset(),
-    ) -> list[dict[str, Any]]:
-        """Lines of the results; captions made earlier are not taken over for records `anew`."""
+    ) -> tuple[list[dict[str, Any]], Callable[[Set[int]], None]]:
+        """Lines of the results; captions made earlier are not taken over for records `anew`.
+
+        Also returns what keeps captions for later jobs, to be called with the places of those that
+        the results hold.
+        """
         names = self._fingerprints(records, job)
         old = [record for record in records if record.index not in anew]
         known = self._kept.find(old, names) if job.settings.reuse else {}
@@ -173,10 +195,13 @@ class CaptionStage:
             done = self._ask_engine(rest, how)
         else:
             done = [self._ask_in_quarantine(record, how, quarantine) for record in rest]
-        if self._keeps:
-            self._kept.keep(done, names, job)
+
+        def keep(placed: Set[int]) -> None:
+            if self._keeps:
+                self._kept.keep([d for d in done if d.record.index in placed], names, job)
+
         whole = known | {captioned.record.index: captioned for captioned in done}
-        return [self._line(whole[record.index], job, shard) for record in records]
+        return [self._line(whole[record.index], job, shard) for record in records], keep
 
     def _fingerprints(self, records: Sequence[RenderedRecord], job: Job) -> dict[int, str]:
         if not (self._keeps or job.settings.reuse):
@@ -235,3 +260,7 @@ class CaptionStage:
         )
         metrics.add_record(record)
         return record
+
+
+def _summary(part: Found) -> dict[str, Any]:
+    return results.summarize(part.data) | {"etag": part.etag}

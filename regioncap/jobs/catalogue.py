@@ -69,7 +69,7 @@ def find_success(store: Store, job_id: str) -> Summary | None:
 
 def open_ids(store: Store) -> list[str]:
     """Ids of the jobs that have not ended, and of those being submitted; the oldest first."""
-    return [key.removeprefix(keys.OPEN) for key in store.list_keys(keys.OPEN)]
+    return list(dict.fromkeys(map(keys.opened, store.list_keys(keys.OPEN))))
 
 
 def load_each(
@@ -129,3 +129,14 @@ def not_finished(job: Job) -> UsageError:
 def parts(store: Store, job_id: str, kind: keys.Parts) -> set[int]:
     """The shards of which a job has a part of one kind."""
     return {keys.part_number(key) for key in store.list_keys(keys.prefix(job_id, kind))}
+
+
+def part_tags(store: Store, job: Job) -> dict[int, str]:
+    """The ETag of each results part that is there, by shard."""
+    stored = store.list_stored(keys.prefix(job.job, "results"))
+    return {keys.part_number(part.key): part.etag for part in stored}
+
+
+def has_all_parts(store: Store, job: Job) -> bool:
+    """Whether every shard has its results."""
+    return parts(store, job.job, "results") >= set(range(job.shards))

@@ -2,61 +2,114 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 from regioncap import keys
-from regioncap.job import Job, Summary, now, sums
+from regioncap.errors import QueueError, StoreError
+from regioncap.job import Job, Summary, parse_summary, sums
+from regioncap.jobs import catalogue, markers
 from regioncap.jobs.results import summarize
 from regioncap.jobs.success import SuccessWriter
+from regioncap.parallel import REAL, Runtime
 from regioncap.services.progress import Progress
-from regioncap.services.store import Store
+from regioncap.services.store import Found, Store
 
 #: Summaries asked of Redis at a time.
 _AT_A_TIME = 1000
+#: Looks at a job that others change meanwhile; each that is in vain had somebody else's succeed.
+_LOOKS = 20
 
 
-def finish(store: Store, progress: Progress, job: Job) -> Summary | None:
-    """Writes `_SUCCESS` if every part is there; doing it twice does no harm.
+def finish(
+    store: Store, progress: Progress, job: Job, *, runtime: Runtime = REAL
+) -> Summary | None:
+    """Has `_SUCCESS` name the parts that stand, if all are there and none is to be done again.
 
-    Progress is a cache: what it does not know of a part is read from the part.
+    The store alone decides. Redis saves reading the parts: a summary that it knows counts if it is
+    of the very object that stands.
 
     Returns:
-        The summary, or None if a part is missing.
+        The summary, or None if a part is missing or to be done again.
+
+    Raises:
+        StoreError: The store is away, or others change the job all the time.
     """
-    writer = SuccessWriter()
-    for key, summary in _summaries(store, progress, job):
-        if summary is None:
+    success = finished(store, progress, job, runtime=runtime)
+    return None if success is None else parse_summary(success)
+
+
+def finished(
+    store: Store, progress: Progress, job: Job, *, runtime: Runtime = REAL
+) -> bytes | None:
+    """As `finish`; returns the whole `_SUCCESS`."""
+    for _ in range(_LOOKS):
+        # In this order: a change whose marker is among these was made before all the rest is read.
+        done = markers.settled(store, job.job, runtime)
+        before = store.find_tagged(keys.success_key(job.job))
+        if catalogue.parts(store, job.job, "retry"):
             return None
-        writer.add(key, summary)
-    finished = now()
-    success = Summary(
-        job=job.job,
-        finished=finished,
-        version=current(store, job.job),
-        counts=dict(writer.counts),
-        sums=sums(job, writer.counts, finished),
-    )
-    writer.write(store, success)
-    store.delete(keys.open_key(job.job))
-    progress.expire()
-    return success
+        writer = _gathered(store, progress, job)
+        if writer is None:
+            return None
+        success = _written(store, job, before, writer, runtime)
+        if success is not None:
+            store.delete_all(done)
+            with suppress(QueueError):
+                progress.expire()
+            return success
+    raise StoreError(f"job {job.job} is being changed by others", hint="try again")
 
 
-def _summaries(
-    store: Store, progress: Progress, job: Job
-) -> Iterator[tuple[str, dict[str, Any] | None]]:
-    """Key and summary of each part, in order; None for one that is not there."""
+def _gathered(store: Store, progress: Progress, job: Job) -> SuccessWriter | None:
+    """What `_SUCCESS` is to name; None if a part is missing."""
+    writer, tags = SuccessWriter(), catalogue.part_tags(store, job)
+    if not tags.keys() >= set(range(job.shards)):
+        return None
     for start in range(0, job.shards, _AT_A_TIME):
         shards = range(start, min(start + _AT_A_TIME, job.shards))
-        for shard, known in zip(shards, progress.parts(shards), strict=True):
+        for shard, known in zip(shards, _known(progress, shards), strict=True):
             key = keys.part_key(job.job, "results", shard)
-            part = None if known else store.find(key)
-            yield key, summarize(part) if part else known
+            if known is None or known.get("etag") != tags[shard]:
+                part = store.find(key)
+                if part is None:
+                    return None
+                known = summarize(part)  # noqa: PLW2901 - what the cache did not know
+            writer.add(key, known)
+    return writer
+
+
+def _known(progress: Progress, shards: range) -> list[dict[str, Any] | None]:
+    try:
+        return progress.parts(shards)
+    except QueueError:
+        return [None] * len(shards)
+
+
+def _written(
+    store: Store, job: Job, before: Found | None, writer: SuccessWriter, runtime: Runtime
+) -> bytes | None:
+    """Writes `_SUCCESS` unless it says the same; None if another wrote it meanwhile."""
+    if before is not None and writer.names_what(before.data):
+        return before.data
+    moment = runtime.now()
+    summary = Summary(
+        job=job.job,
+        finished=moment,
+        version=current(store, job.job),
+        counts=dict(writer.counts),
+        sums=sums(job, writer.counts, moment),
+    )
+    key, text = keys.success_key(job.job), writer.text(summary)
+    if before is None:
+        written = store.put_new(key, text, "application/json")
+    else:
+        written = store.put_matching(key, text, before.etag, "application/json")
+    return None if written is None else text
 
 
 def current(store: Store, job_id: str) -> int:
-    """Number of the version that the results are: 1 if nobody edited them."""
+    """Number of the version that the results are: 1 if nobody has changed them."""
     number = 1
     while store.exists(f"{keys.version_prefix(job_id, number)}_SUCCESS"):
         number += 1

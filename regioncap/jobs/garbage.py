@@ -26,6 +26,7 @@ from typing import Literal
 
 from regioncap import keys
 from regioncap.errors import UsageError
+from regioncap.jobs.markers import BROKEN_OFF
 from regioncap.parallel import map_ahead
 from regioncap.services.store import Store, Stored
 
@@ -94,30 +95,42 @@ class Search:
         for prefix in self.store.list_keys(keys.JOBS, recursive=False):
             with suppress(UsageError):
                 ids.append(keys.check_job_id(prefix.removeprefix(keys.JOBS).rstrip("/")))
+        # Of a submission that broke off before its first part there is only the marker.
+        marked = set(map(keys.opened, self.store.list_keys(keys.OPEN)))
+        for job in sorted(marked - set(ids)):
+            with suppress(UsageError):
+                ids.append(keys.check_job_id(job))
         return ids
 
     def _of_job(self, job: str) -> Rubbish | None:
-        if keys.submitted_at(job) > self._cutoff or self.store.exists(keys.open_key(job)):
+        if keys.submitted_at(job) > self._cutoff:
             return None
         if not self.store.exists(keys.job_key(job)):
             return self._broken_off(job)
+        broken_off = self.now - BROKEN_OFF
+        markers = self.store.list_stored(keys.open_key(job))
+        if any(not marker.size_bytes or marker.modified > broken_off for marker in markers):
+            return None
         ends = (keys.success_key(job), keys.cancelled_key(job))
         times = [time for time in map(self.store.modified, ends) if time is not None]
         if not times or max(times) > self._cutoff:
             return None
-        prefixes = [keys.prefix(job)]
+        prefixes = [keys.prefix(job), keys.open_key(job)]
         if self.marked_only:
             # Without its rendered part a shard that is to be retried is drawn again.
             prefixes = [keys.prefix(job, "rendered"), keys.prefix(job, "marked")]
         return self._rubbish("marked" if self.marked_only else "job", job, prefixes, max(times))
 
     def _broken_off(self, job: str) -> Rubbish | None:
-        """Parts without a job.json, unless they may still be coming in."""
-        stored = self.store.list_stored(keys.prefix(job))
-        newest = max((each.modified for each in stored), default=None)
+        """Parts and a marker without a job.json, unless they may still be coming in."""
+        prefixes = [keys.prefix(job), keys.open_key(job)]
+        newest = max(
+            (each.modified for prefix in prefixes for each in self.store.list_stored(prefix)),
+            default=None,
+        )
         if self.marked_only or newest is None or newest > self._cutoff:
             return None
-        return self._rubbish("broken-off", job, [keys.prefix(job)], newest)
+        return self._rubbish("broken-off", job, prefixes, newest)
 
     def _rubbish(
         self, kind: Kind, job: str, prefixes: list[str], since: datetime

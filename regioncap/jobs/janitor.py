@@ -7,9 +7,6 @@ job they keep in Redis together, so that it does not matter who makes it.
 from __future__ import annotations
 
 import json
-import threading
-import time
-from collections.abc import Callable
 
 import redis
 import structlog
@@ -18,7 +15,7 @@ from regioncap.errors import NotFoundError, RegionCapError, ServiceError
 from regioncap.job import Job
 from regioncap.jobs import catalogue
 from regioncap.jobs.reconcile import reconcile
-from regioncap.parallel import start_thread
+from regioncap.parallel import REAL, Runtime
 from regioncap.services.backlog import read_backlog
 from regioncap.services.broker import queue_errors
 from regioncap.services.leases import server_time
@@ -42,7 +39,7 @@ class Janitor:
         client: The Redis that carries the queue.
         sender: Sends what is missing.
         patience_s: A job that has made no progress for this long is reconciled.
-        clock: Seconds, never going back: by it `check` tells whether the janitor is stuck.
+        runtime: The clock and the thread that it goes by.
     """
 
     def __init__(
@@ -52,16 +49,16 @@ class Janitor:
         sender: Sender,
         patience_s: float,
         *,
-        clock: Callable[[], float] = time.monotonic,
+        runtime: Runtime = REAL,
     ) -> None:
         self._store = store
         self._redis = client
         self._sender = sender
         self._patience_s = patience_s
         self.period_s = max(1.0, patience_s / 4)
-        self._clock = clock
-        self._stopped = threading.Event()
-        self._looked_s = clock()
+        self._runtime = runtime
+        self._stopped = runtime.event()
+        self._looked_s = runtime.monotonic()
 
     def run(self) -> None:
         """Takes its turns, every `period_s`, until `stop`."""
@@ -70,11 +67,11 @@ class Janitor:
 
     def start(self) -> None:
         """Takes its turns in a thread of its own."""
-        start_thread("janitor", self.run)
+        self._runtime.start("janitor", self.run)
 
     def turn(self) -> None:
         """Makes a round if no other janitor does; a service that is away is waited for."""
-        self._looked_s = self._clock()
+        self._looked_s = self._runtime.monotonic()
         try:
             if self._take_lock():
                 self.round()
@@ -89,7 +86,7 @@ class Janitor:
 
     def check(self) -> str:
         """What is wrong; empty if nothing is. A service that is away is no fault of the janitor."""
-        silent_s = self._clock() - self._looked_s
+        silent_s = self._runtime.monotonic() - self._looked_s
         if silent_s > self.period_s + _STUCK_S:
             return f"has looked at no job for {silent_s:.0f} s"
         return ""
@@ -103,9 +100,14 @@ class Janitor:
             return
         backlog = read_backlog(self._redis, {job.settings.queue for job in stalled})
         for job in stalled:
-            self._looked_s = self._clock()
+            self._looked_s = self._runtime.monotonic()
             done = reconcile(
-                self._store, Progress(self._redis, job.job), self._sender, job, backlog
+                self._store,
+                Progress(self._redis, job.job),
+                self._sender,
+                job,
+                backlog,
+                runtime=self._runtime,
             )
             with queue_errors():
                 self._redis.hdel(_SEEN, job.job)
@@ -121,7 +123,7 @@ class Janitor:
 
     def _is_stalled(self, job: Job) -> bool:
         """Whether the job looks as it did `patience_s` ago."""
-        self._looked_s = self._clock()
+        self._looked_s = self._runtime.monotonic()
         progress = Progress(self._redis, job.job)
         look = [progress.counts()["shards"], progress.rendered()]
         with queue_errors():

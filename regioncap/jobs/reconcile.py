@@ -7,12 +7,14 @@ a FLUSHALL, and a submission may find no Redis at all. Messages sent twice do no
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from regioncap import keys
 from regioncap.job import Job
-from regioncap.jobs import catalogue, finish, retry
+from regioncap.jobs import catalogue, finish, markers, retry
 from regioncap.jobs.results import summarize
+from regioncap.parallel import REAL, Runtime
 from regioncap.services.backlog import Backlog, read_backlog
 from regioncap.services.progress import Progress
 from regioncap.services.queue import Sender
@@ -30,7 +32,13 @@ class Reconciled(NamedTuple):
 
 
 def reconcile(
-    store: Store, progress: Progress, sender: Sender, job: Job, backlog: Backlog | None = None
+    store: Store,
+    progress: Progress,
+    sender: Sender,
+    job: Job,
+    backlog: Backlog | None = None,
+    *,
+    runtime: Runtime = REAL,
 ) -> Reconciled:
     """Brings one job's queue and progress in line with the store.
 
@@ -40,24 +48,26 @@ def reconcile(
         sender: Sends what is missing.
         job: The job.
         backlog: What is in the queue; read if not given.
+        runtime: The clock.
 
     Raises:
         ServiceError: The store or Redis is away; doing it again does no harm.
     """
     if store.exists(keys.cancelled_key(job.job)):
-        store.delete(keys.open_key(job.job))
-        return Reconciled("cancelled", [], [])
+        if not catalogue.has_all_parts(store, job):
+            store.delete_all(markers.settled(store, job.job, runtime))
+            return Reconciled("cancelled", [], [])
+        store.delete(keys.cancelled_key(job.job))  # it came too late
     again = retry.pending(store, job.job)
-    if catalogue.find_success(store, job.job) is not None:
-        if not again:
-            store.delete(keys.open_key(job.job))
-            return Reconciled("finished", [], [])
-        retry.reopen(store, progress, job, again)
-    backlog = backlog or read_backlog(progress.redis, {job.settings.queue})
-    rendered = _rebuild(store, progress, job, again)
-    todo = set(range(job.shards)) - progress.done()
-    if not todo and finish.finish(store, progress, job) is not None:
+    if not again and finish.finish(store, progress, job, runtime=runtime) is not None:
         return Reconciled("finished", [], [])
+    if again and store.exists(keys.success_key(job.job)):
+        with markers.changing(store, job.job):
+            retry.reopen(store, progress, job, again)
+    backlog = backlog or read_backlog(progress.redis, {job.settings.queue})
+    stored = catalogue.part_tags(store, job)
+    rendered = _rebuild(store, progress, job, stored, again)
+    todo = (set(range(job.shards)) - stored.keys()) | again
     queued = {n for n in todo if (job.job, n) in backlog.render}
     waiting = {n for n in todo if (job.job, n) in backlog.caption}
     # A retried shard starts over: rendering it tells which of its records lack pictures.
@@ -68,15 +78,17 @@ def reconcile(
     return Reconciled("open", to_render, to_caption)
 
 
-def _rebuild(store: Store, progress: Progress, job: Job, again: set[int]) -> set[int]:
+def _rebuild(
+    store: Store, progress: Progress, job: Job, stored: Mapping[int, str], again: set[int]
+) -> set[int]:
     """Makes the progress tell what the store holds; returns the rendered shards."""
-    known, stored = progress.done(), catalogue.parts(store, job.job, "results")
-    for shard in known - stored:
+    known = progress.done()
+    for shard in known - (stored.keys() - again):
         progress.forget_part(shard)
-    for shard in stored - known - again:
-        part = store.find(keys.part_key(job.job, "results", shard))
+    for shard in stored.keys() - known - again:
+        part = store.find_tagged(keys.part_key(job.job, "results", shard))
         if part is not None:
-            progress.note_part(shard, summarize(part))
+            progress.note_part(shard, summarize(part.data) | {"etag": part.etag})
     rendered = catalogue.parts(store, job.job, "rendered")
     if progress.rendered() < len(rendered):
         for shard in rendered:

@@ -7,7 +7,6 @@ stage raises means that the shard could not be done at all and is to be tried ag
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 from regioncap import keys
 from regioncap.errors import RecordError
@@ -15,6 +14,7 @@ from regioncap.inputs.originals import Originals
 from regioncap.job import Job
 from regioncap.jobs import catalogue, retry
 from regioncap.jobs.retry import Again
+from regioncap.parallel import REAL, Runtime
 from regioncap.records import InputRecord, Problem, RenderedRecord, dump_lines, load_lines
 from regioncap.services.attempts import Quarantine
 from regioncap.services.progress import Progress
@@ -34,6 +34,7 @@ class RenderStage:
         sender: Asks for the next stage.
         progress: Gives the progress of a job.
         threads: Requests to the store at a time.
+        runtime: The threads.
     """
 
     def __init__(
@@ -44,13 +45,14 @@ class RenderStage:
         progress: Callable[[str], Progress],
         *,
         threads: int = 8,
+        runtime: Runtime = REAL,
     ) -> None:
         self._store = store
         self._sender = sender
         self._progress = progress
         self._limits = Limits.of(settings)
         self._originals = Originals(store, settings)
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="render-io")
+        self._pool = runtime.pool(threads, "render-io")
 
     def run(self, job_id: str, shard: int, quarantine: Quarantine | None = None) -> str:
         """Does one shard and asks for its captions; returns what became of it, for the log.
@@ -64,29 +66,34 @@ class RenderStage:
         if self._store.exists(keys.cancelled_key(job_id)):
             return "cancelled"
         key = keys.part_key(job_id, "rendered", shard)
-        again = retry.find(self._store, job_id, shard)
-        outcome = "already done"
-        if again is not None or not self._store.exists(key):
-            part = self._make_part(job, shard, again, quarantine)
-            self._store.put(key, dump_lines(part), "application/x-ndjson")
+        how, outcome = ViewSettings.of(job, self._limits), "already done"
+        if not self._store.exists(key):
+            part = self._render_all(self._submitted(job, shard), how, quarantine)
+            self._store.put_new(key, dump_lines(part), "application/x-ndjson")
+            outcome = "done"
+        elif again := retry.find(self._store, job_id, shard):
+            self._render_again(key, job, shard, again, quarantine)
             outcome = "done"
         self._progress(job_id).note_rendered(shard)
         self._sender.caption(job, [shard])
         return outcome
 
-    def _make_part(
-        self, job: Job, shard: int, again: Again | None, quarantine: Quarantine | None
-    ) -> list[RenderedRecord]:
-        """The shard's records, rendered; for a retry, those again that failed in this stage."""
-        records, how = self._submitted(job, shard), ViewSettings.of(job, self._limits)
-        known = self._store.find(keys.part_key(job.job, "rendered", shard)) if again else None
-        if again is None or known is None:
-            return self._render_all(records, how, quarantine)
-        before = load_lines(RenderedRecord, known)
-        failed = {r.index for r in before if r.error is not None and r.error.stage == "render"}
-        chosen = [record for record in records if record.index in failed & again.indices]
-        done = {record.index: record for record in self._render_all(chosen, how, quarantine)}
-        return [done.get(record.index, record) for record in before]
+    def _render_again(
+        self, key: str, job: Job, shard: int, again: Again, quarantine: Quarantine | None
+    ) -> None:
+        """Renders records of a retry that failed in this stage, into the part as it then is."""
+        how, done = ViewSettings.of(job, self._limits), dict[int, RenderedRecord]()
+        while (part := self._store.find_tagged(key)) is not None:
+            before = load_lines(RenderedRecord, part.data)
+            failed = {r.index for r in before if r.error is not None and r.error.stage == "render"}
+            wanted = failed & again.indices
+            rest = [r for r in self._submitted(job, shard) if r.index in wanted - done.keys()]
+            done |= {record.index: record for record in self._render_all(rest, how, quarantine)}
+            if not wanted:
+                return
+            new = dump_lines(done[r.index] if r.index in wanted else r for r in before)
+            if self._store.put_matching(key, new, part.etag, "application/x-ndjson"):
+                return
 
     def _submitted(self, job: Job, shard: int) -> list[InputRecord]:
         """The shard's records; should their part be gone, each of them says so."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from regioncap import keys
 from regioncap.job import STATUSES, Job
-from regioncap.parallel import map_ahead
+from regioncap.parallel import REAL, Runtime, map_ahead
 from regioncap.records import InputRecord, check_fields, load_lines
 from regioncap.services.store import Store
 
@@ -62,13 +62,13 @@ def read_with_inputs(store: Store, job: Job) -> Iterator[tuple[InputRecord, dict
         yield from zip(load_lines(InputRecord, given), parse_part(part), strict=True)
 
 
-def read_parts(store: Store, job: Job) -> Iterator[tuple[int, bytes]]:
+def read_parts(store: Store, job: Job, *, runtime: Runtime = REAL) -> Iterator[tuple[int, bytes]]:
     """Shard number and bytes of the results parts, as `read`."""
 
     def find(shard: int) -> tuple[int, bytes | None]:
         return shard, store.find(keys.part_key(job.job, "results", shard))
 
-    for shard, part in map_ahead(find, range(job.shards), ahead=_PARTS_AHEAD):
+    for shard, part in map_ahead(find, range(job.shards), ahead=_PARTS_AHEAD, runtime=runtime):
         if part is not None:
             yield shard, part
 

@@ -1,23 +1,36 @@
 """Retry: records of a finished job that failed, or that were chosen, are run again; nothing else.
 
-For each part with such records an object `jobs/<job>/retry/part-00042.json` names them. While it
-is there the stages do these records again, put them into their places in the parts, and last
-remove it; a worker that dies in between leaves it for the next.
+For each part with such records an object `jobs/<job>/retry/part-00042.<token>.json` names them.
+While it is there the stages do these records again, put them into their places in the parts, and
+last remove the objects that they have read; a worker that dies in between leaves them for the next.
+
+What a person wrote stays as it is unless that is asked for, and whatever is replaced is kept first;
+see `regioncap.jobs.kept`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Set
+import json
+from collections.abc import Iterable, Mapping, Set
+from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from regioncap import keys
+from regioncap.errors import StoreError, UsageError
 from regioncap.job import Job
-from regioncap.jobs import catalogue
-from regioncap.jobs.results import parse_part, read_parts, summarize
+from regioncap.jobs import catalogue, markers
+from regioncap.jobs.finish import finished
+from regioncap.jobs.kept import Version, newest
+from regioncap.jobs.results import parse_part, summarize
+from regioncap.parallel import REAL, Runtime, map_ahead
+from regioncap.records import dump_lines
 from regioncap.services.attempts import Attempts
 from regioncap.services.progress import Progress
-from regioncap.services.store import Store
+from regioncap.services.store import Found, Store
+
+#: Looks at a job that others change meanwhile.
+_LOOKS = 20
 
 
 class Again(BaseModel):
@@ -27,17 +40,38 @@ class Again(BaseModel):
     indices: set[int]
     #: Places of those that did not, but are to be captioned again.
     flagged: set[int] = set()
+    #: When a person wrote what may be replaced all the same, by the record's place.
+    edited: dict[int, str] = {}
+    #: The objects that say so.
+    keys: list[str] = Field(default=[], exclude=True)
+
+    def wants(self, record: Mapping[str, Any]) -> bool:
+        """Whether a record of the results is to be replaced as it is now."""
+        edited = record.get("edited")
+        if edited and self.edited.get(record["index"]) != edited["at"]:
+            return False
+        failed = record["error"] is not None and record["index"] in self.indices
+        return failed or record["index"] in self.flagged
 
 
 def find(store: Store, job_id: str, shard: int) -> Again | None:
     """What of a shard is to be done again; None if nothing is."""
-    text = store.find(keys.part_key(job_id, "retry", shard))
-    return Again.model_validate_json(text) if text else None
+    found = None
+    for key in store.list_keys(keys.prefix(job_id, "retry") + keys.part_name(shard, "")):
+        if text := store.find(key):
+            wish = Again.model_validate_json(text)
+            found = found or Again(indices=set())
+            found.indices |= wish.indices
+            found.flagged |= wish.flagged
+            found.edited |= wish.edited
+            found.keys.append(key)
+    return found
 
 
-def end(store: Store, job_id: str, shard: int) -> None:
+def end(store: Store, again: Again) -> None:
     """Says that a shard's records have been done again."""
-    store.delete(keys.part_key(job_id, "retry", shard))
+    for key in again.keys:
+        store.delete(key)
 
 
 def pending(store: Store, job_id: str) -> set[int]:
@@ -45,8 +79,35 @@ def pending(store: Store, job_id: str) -> set[int]:
     return catalogue.parts(store, job_id, "retry")
 
 
+def merged(part: bytes, made: Mapping[int, dict[str, Any]], again: Again) -> tuple[bytes, set[int]]:
+    """A results part with records that were done again in their places; the others byte for byte.
+
+    Args:
+        part: The part as it stands.
+        made: The new records, by index.
+        again: What was to be done again.
+
+    Returns:
+        The part, and which records are new in it.
+    """
+    lines, placed = [], set()
+    for line in part.split(b"\n"):
+        record = json.loads(line) if line else None
+        if record and again.wants(record) and record["index"] in made:
+            placed.add(record["index"])
+            line = dump_lines([made[record["index"]]]).rstrip(b"\n")  # noqa: PLW2901
+        lines.append(line)
+    return b"\n".join(lines), placed
+
+
 def begin(
-    store: Store, progress: Progress, job: Job, flagged: Set[int] = frozenset()
+    store: Store,
+    progress: Progress,
+    job: Job,
+    flagged: Set[int] = frozenset(),
+    *,
+    edited: bool = False,
+    runtime: Runtime = REAL,
 ) -> dict[int, Again]:
     """Opens a finished job again for its failed and flagged records; queues nothing.
 
@@ -57,32 +118,77 @@ def begin(
         progress: The job's progress.
         job: The job.
         flagged: Further records, by index, that are to be captioned again.
+        edited: Whether what a person wrote may be replaced.
+        runtime: The clock and the threads.
 
     Returns:
         What is to be done again, by shard; empty if no record can be.
 
     Raises:
-        UsageError: The job is not finished.
+        UsageError: The job is not finished (`not-finished`), or was cancelled (`cancelled`).
         ServiceError: The store or Redis is away; saying it again goes on where it broke off.
     """
-    chosen = {shard: Again(indices=set()) for shard in pending(store, job.job)}
-    if catalogue.find_success(store, job.job) is None and not chosen:
-        raise catalogue.not_finished(job)
-    for shard, part in read_parts(store, job):
-        progress.note_part(shard, summarize(part))
-        failed, further = _failed(part), flagged & set(job.shard_records(shard))
-        if failed or further:
-            chosen[shard] = Again(indices=failed, flagged=further)
-            text = chosen[shard].model_dump_json().encode()
-            store.put(keys.part_key(job.job, "retry", shard), text, "application/json")
-    if chosen:
+    for _ in range(_LOOKS):
+        begun = pending(store, job.job)
+        if begun and edited:
+            raise catalogue.not_finished(job)
+        version = _version(store, progress, job, begun, runtime)
+        chosen = {shard: Again(indices=set()) for shard in begun}
+        is_as_read = True
+        for shard, part in _parts(store, job, runtime):
+            progress.note_part(shard, summarize(part.data) | {"etag": part.etag})
+            wish = _wish(part.data, flagged, edited=edited)
+            if wish.indices or wish.flagged:
+                is_kept = version is None or version.keep(shard, part.data)
+                is_as_read = is_as_read and (is_kept or bool(begun))
+                chosen[shard] = wish
+        if is_as_read:
+            if chosen:
+                _open(store, progress, job, chosen)
+            return chosen
+    raise StoreError(f"job {job.job} is being changed by others", hint="try again")
+
+
+def _version(
+    store: Store, progress: Progress, job: Job, begun: Set[int], runtime: Runtime
+) -> Version | None:
+    """What is published of the job, or was before a retry that is under way."""
+    if begun:
+        success = newest(store, job.job)
+        return Version(store, job, success) if success else None
+    success = finished(store, progress, job, runtime=runtime)
+    if success is not None:
+        return Version(store, job, success)
+    if store.exists(keys.cancelled_key(job.job)):
+        raise UsageError(
+            f"job {job.job} was cancelled",
+            code="cancelled",
+            hint="submit its records again: `--reuse` takes over the captions that were made",
+        )
+    raise catalogue.not_finished(job)
+
+
+def _parts(store: Store, job: Job, runtime: Runtime) -> Iterable[tuple[int, Found]]:
+    def find_part(shard: int) -> Found | None:
+        return store.find_tagged(keys.part_key(job.job, "results", shard))
+
+    parts = map_ahead(find_part, range(job.shards), ahead=16, runtime=runtime)
+    return ((shard, part) for shard, part in enumerate(parts) if part is not None)
+
+
+def _open(store: Store, progress: Progress, job: Job, chosen: Mapping[int, Again]) -> None:
+    with markers.changing(store, job.job):
+        for shard, wish in chosen.items():
+            if wish.indices or wish.flagged:
+                key = keys.retry_key(job.job, shard, keys.new_token())
+                store.put(key, wish.model_dump_json().encode(), "application/json")
+        # All parts are there: a cancellation came too late.
+        store.delete(keys.cancelled_key(job.job))
         reopen(store, progress, job, set(chosen))
-    return chosen
 
 
-def reopen(store: Store, progress: Progress, job: Job, shards: set[int]) -> None:
-    """Makes a finished job an unfinished one that lacks these shards."""
-    store.put(keys.open_key(job.job), b"")
+def reopen(store: Store, progress: Progress, job: Job, shards: Set[int]) -> None:
+    """Makes a finished job an unfinished one that lacks these shards; within `changing`."""
     store.delete(keys.success_key(job.job))
     progress.keep()
     for shard in shards:
@@ -91,9 +197,17 @@ def reopen(store: Store, progress: Progress, job: Job, shards: set[int]) -> None
             Attempts(progress.redis, job.job, stage, shard).clear()
 
 
-def _failed(part: bytes) -> set[int]:
-    return {
-        record["index"]
-        for record in parse_part(part)
-        if record["error"] is not None and record["error"]["stage"] != "submit"
-    }
+def _wish(part: bytes, flagged: Set[int], *, edited: bool) -> Again:
+    """What of a part is to be done again."""
+    records = [record for record in parse_part(part) if edited or record.get("edited") is None]
+    return Again(
+        indices={
+            record["index"]
+            for record in records
+            if record["error"] is not None and record["error"]["stage"] != "submit"
+        },
+        flagged=flagged & {record["index"] for record in records},
+        edited={
+            record["index"]: record["edited"]["at"] for record in records if record.get("edited")
+        },
+    )

@@ -7,7 +7,6 @@ is in the store before its first message is sent: if Redis is away then, nothing
 from __future__ import annotations
 
 import hashlib
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -18,10 +17,10 @@ from regioncap import keys
 from regioncap.errors import NotFoundError, RecordError, UsageError
 from regioncap.inputs.locate import Locator
 from regioncap.inputs.source import no_records
-from regioncap.job import Job, now
+from regioncap.job import Job
 from regioncap.jobs import catalogue
 from regioncap.keys import FRESH
-from regioncap.parallel import map_ahead
+from regioncap.parallel import REAL, Runtime, map_ahead
 from regioncap.records import InputRecord, Problem, dump_lines
 from regioncap.services.store import Store
 from regioncap.settings import Settings
@@ -62,15 +61,24 @@ class Uploader:
         settings: Limits, and the buckets that may be named.
         root: Folder that paths are read relative to and may not leave.
         tally: Counted up as pictures are dealt with.
+        runtime: The clock and the threads.
     """
 
-    def __init__(self, store: Store, settings: Settings, root: Path, tally: Tally) -> None:
+    def __init__(
+        self,
+        store: Store,
+        settings: Settings,
+        root: Path,
+        tally: Tally,
+        runtime: Runtime = REAL,
+    ) -> None:
         self._store = store
         self._max_pixels = settings.max_image_pixels
         self._box_format = settings.box_format
         self._locator = Locator(settings, root)
         self._tally = tally
-        self._turns = threading.Condition()
+        self._turns = runtime.condition()
+        self._runtime = runtime
         #: Keys that a thread is bringing.
         self._in_hand: set[str] = set()
 
@@ -100,7 +108,7 @@ class Uploader:
         written = self._store.modified(key)
         if written is None:
             return False
-        if now() - written > FRESH:
+        if self._runtime.now() - written > FRESH:
             try:
                 self._store.touch(key)
             except NotFoundError:
@@ -162,6 +170,7 @@ def submit(
     prompt_template: str = "",
     on_progress: Callable[[Tally], None] = lambda _: None,
     threads: int = 8,
+    runtime: Runtime = REAL,
 ) -> tuple[Job, Tally]:
     """Uploads pictures, writes the input parts and then job.json; queues nothing.
 
@@ -176,6 +185,7 @@ def submit(
         prompt_template: Text of the prompt template, if it is the user's own.
         on_progress: Called from the caller's thread after each record.
         threads: Uploads at a time.
+        runtime: The clock and the threads.
 
     Returns:
         The job and what was done.
@@ -185,23 +195,26 @@ def submit(
         StoreError: The store cannot be reached; there is no job then.
     """
     tally = Tally()
-    uploader = Uploader(store, settings, root, tally)
+    uploader = Uploader(store, settings, root, tally, runtime)
     job_id = keys.new_job_id()
 
     def put(part: tuple[int, list[InputRecord]]) -> None:
         shard, held = part
         store.put(keys.part_key(job_id, "input", shard), dump_lines(held), "application/x-ndjson")
 
-    uploaded = map_ahead(uploader.upload, records, threads=threads)
+    uploaded = map_ahead(uploader.upload, records, threads=threads, runtime=runtime)
     with closing(uploaded):
         counted = (_count(tally, record, on_progress) for record in uploaded)
         parts = enumerate(_batches(counted, settings.shard_size))
-        shards = sum(1 for _ in map_ahead(put, parts, threads=_PARTS_AT_A_TIME, ahead=_PARTS_AHEAD))
+        written = map_ahead(
+            put, parts, threads=_PARTS_AT_A_TIME, ahead=_PARTS_AHEAD, runtime=runtime
+        )
+        shards = sum(1 for _ in written)
     if not shards:
         raise no_records(source)
     job = Job(
         job=job_id,
-        created=now(),
+        created=runtime.now(),
         name=name,
         labels=labels or {},
         source=source,

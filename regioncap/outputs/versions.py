@@ -1,33 +1,30 @@
-"""Versions of a job's results: what they were before people corrected captions.
+"""Corrected captions become the results; what they replace is kept as an earlier version.
 
-The results are always the newest version. Before they are changed, all of them are copied:
-
-    jobs/<job>/versions/0001/part-00000.jsonl   the results as they were before the first edit
-    jobs/<job>/versions/0001/_SUCCESS           written last: without it the copy is not whole
-    jobs/<job>/versions/0002/...                before the second
-
-Only then are the parts overwritten, and `_SUCCESS` last, with their new hashes. An import that
-broke off leaves the `_SUCCESS` of the newest copy and of the results the same; the next one then
-starts from that copy and overwrites everything again. One import at a time: nothing guards against
-two people importing into one job at the same moment.
+Several people may import into one job at once: a part is replaced only as it was read, and whoever
+comes second puts the captions into what the first one made of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from regioncap import keys
-from regioncap.errors import UsageError
-from regioncap.job import Job, Summary, now, parse_summary, sums
-from regioncap.jobs import catalogue
+from regioncap.errors import QueueError, StoreError, UsageError
+from regioncap.job import Job
+from regioncap.jobs import catalogue, markers
+from regioncap.jobs.finish import finished
+from regioncap.jobs.kept import Version
 from regioncap.jobs.results import parse_part, summarize
-from regioncap.jobs.success import SuccessWriter
 from regioncap.outputs.edits import Edit, Edits
-from regioncap.parallel import map_ahead
+from regioncap.parallel import REAL, Runtime
 from regioncap.records import dump_lines
+from regioncap.services.progress import Progress
 from regioncap.services.store import Store
+
+#: Looks at a job that others change meanwhile.
+_LOOKS = 20
 
 
 @dataclass(slots=True)
@@ -36,96 +33,101 @@ class Changes:
 
     records: int = 0
     captions: int = 0
-    #: URI under which the results as they were are kept; None if nothing changed.
+    #: URI under which what was replaced is kept; None if nothing changed.
     kept_as: str | None = None
 
 
-def apply_edits(store: Store, job: Job, edits: Edits) -> Changes:
+def apply_edits(
+    store: Store, progress: Progress, job: Job, edits: Edits, *, runtime: Runtime = REAL
+) -> Changes:
     """Makes a new version of the results with corrected captions.
 
     Args:
         store: Where they lie.
+        progress: The job's progress.
         job: A finished job.
         edits: Captions by record and region; those that are as they were change nothing.
+        runtime: The clock.
 
     Raises:
         UsageError: The job is not finished (`not-finished`), or there is no such record or region
             (`bad-edits`).
+        StoreError: The store is away; doing it again goes on.
     """
-    success = store.find(keys.success_key(job.job))
-    if success is None:
-        raise catalogue.not_finished(job)
-    _check(job, edits)
-    number, is_kept = _next_version(store, job.job, success)
-    prefix = keys.version_prefix(job.job, number)
-    base = prefix if is_kept else keys.prefix(job.job, "results")
-    # First look, then touch: an edit that cannot be applied changes nothing.
-    changes = Changes()
-    for _ in _edited_parts(store, job, base, edits, changes):
-        pass
-    if not changes.captions:
-        return changes
-    if not is_kept:
-        _copy(store, job, base, prefix)
-        store.put(f"{prefix}_SUCCESS", success, "application/json")
-    summary = parse_summary(success)
-    summary.version = number + 1
-    _overwrite(store, job, prefix, edits, summary)
-    changes.kept_as = store.uri(prefix)
-    return changes
+    work = _Import(store, progress, job, edits, runtime)
+    # First look, then touch: edits that cannot be applied change nothing.
+    todo = work.look()
+    if todo:
+        with markers.changing(store, job.job):
+            for _ in range(_LOOKS):
+                todo = work.replace(todo)
+                if not todo:
+                    break
+            else:
+                raise StoreError(f"job {job.job} is being changed by others", hint="try again")
+        work.success()
+    return work.changes
 
 
-def _check(job: Job, edits: Edits) -> None:
-    for index in edits:
-        if not 0 <= index < job.records:
-            raise UsageError(f"job {job.job} has no record {index}", code="bad-edits")
+class _Import:
+    def __init__(
+        self, store: Store, progress: Progress, job: Job, edits: Edits, runtime: Runtime
+    ) -> None:
+        self._store = store
+        self._progress = progress
+        self._job = job
+        self._edits = edits
+        self._runtime = runtime
+        self._at = runtime.now().isoformat()
+        self.changes = Changes()
 
+    def success(self) -> bytes:
+        """`_SUCCESS` that names what stands."""
+        success = finished(self._store, self._progress, self._job, runtime=self._runtime)
+        if success is None:
+            raise catalogue.not_finished(self._job)
+        return success
 
-def _next_version(store: Store, job_id: str, success: bytes) -> tuple[int, bool]:
-    """Number of the version to keep, and whether a broken-off import has kept it already."""
-    number = 1
-    while kept := store.find(f"{keys.version_prefix(job_id, number)}_SUCCESS"):
-        if kept == success:
-            return number, True
-        number += 1
-    return number, False
+    def look(self) -> list[int]:
+        """The shards that the edits change."""
+        self.success()
+        for index in self._edits:
+            if not 0 <= index < self._job.records:
+                raise UsageError(f"job {self._job.job} has no record {index}", code="bad-edits")
+        size = self._job.settings.shard_size
+        shards = sorted({index // size for index in self._edits})
+        return [n for n in shards if self._edited(self._store.get(self._key(n)))[1]]
 
+    def replace(self, shards: list[int]) -> list[int]:
+        """Replaces parts; returns those that somebody else has changed meanwhile."""
+        version, left = Version(self._store, self._job, self.success()), []
+        for shard in shards:
+            part = self._store.find_tagged(self._key(shard))
+            if part is None or not version.keep(shard, part.data):
+                left.append(shard)
+                continue
+            new, changed = self._edited(part.data)
+            etag = self._store.put_matching(
+                self._key(shard), new, part.etag, "application/x-ndjson"
+            )
+            if etag is None:
+                left.append(shard)
+                continue
+            with suppress(QueueError):  # it is a cache, and tells by the ETag that it is old
+                self._progress.note_part(shard, summarize(new) | {"etag": etag})
+            self.changes.captions += sum(changed)
+            self.changes.records += len(changed)
+            self.changes.kept_as = self.changes.kept_as or self._store.uri(version.prefix)
+        return left
 
-def _copy(store: Store, job: Job, base: str, prefix: str) -> None:
-    def copy(shard: int) -> None:
-        name = keys.part_name(shard)
-        store.put(prefix + name, store.get(base + name), "application/x-ndjson")
+    def _edited(self, part: bytes) -> tuple[bytes, list[int]]:
+        """A part with the edits applied; how many captions changed of each changed record."""
+        records = parse_part(part)
+        changed = [_edit(each, self._edits.get(each["index"]), self._at) for each in records]
+        return dump_lines(records), [captions for captions in changed if captions]
 
-    for _ in map_ahead(copy, range(job.shards)):
-        pass
-
-
-def _overwrite(store: Store, job: Job, base: str, edits: Edits, summary: Summary) -> None:
-    writer = SuccessWriter()
-    for shard, part in _edited_parts(store, job, base, edits, Changes()):
-        key = keys.part_key(job.job, "results", shard)
-        store.put(key, part, "application/x-ndjson")
-        writer.add(key, summarize(part))
-    summary.counts |= writer.counts
-    summary.sums = sums(job, writer.counts, summary.finished)
-    writer.write(store, summary)
-
-
-def _edited_parts(
-    store: Store, job: Job, base: str, edits: Edits, changes: Changes
-) -> Iterator[tuple[int, bytes]]:
-    """All parts with the edits applied, in order; those without edits byte for byte."""
-    at = now().isoformat()
-    for shard in range(job.shards):
-        part = store.get(base + keys.part_name(shard))
-        if any(index in edits for index in job.shard_records(shard)):
-            records = parse_part(part)
-            changed = [_edit(record, edits.get(record["index"]), at) for record in records]
-            changes.captions += sum(changed)
-            changes.records += sum(1 for captions in changed if captions)
-            if any(changed):
-                part = dump_lines(records)
-        yield shard, part
+    def _key(self, shard: int) -> str:
+        return keys.part_key(self._job.job, "results", shard)
 
 
 def _edit(record: dict[str, Any], edit: Edit | None, at: str) -> int:
@@ -142,6 +144,6 @@ def _edit(record: dict[str, Any], edit: Edit | None, at: str) -> int:
         earlier = (record.get("edited") or {}).get("regions", [])
         regions = sorted({*earlier, *changed})
         record["edited"] = {"at": at, "by": edit.by, "regions": regions}
-        if record["error"] and record["error"]["code"] == "no-caption":
-            record["error"] = None
+        if all(region["caption"] for region in record["regions"]):
+            record["error"] = None  # whatever it was: all is said now
     return len(changed)

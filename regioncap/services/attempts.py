@@ -1,7 +1,8 @@
 """Attempts: starts that never came to an end, and what becomes of the records behind them.
 
-A start is counted before the work and taken back after it, whatever its end. What stays counted
-are the starts whose process died. A shard that did so twice is run in quarantine: its records one
+A start is noted under a name of its own before the work and taken back after it, whatever its end;
+so noting it twice, as a client does whose answer was lost, is noting it once. What stays are the
+starts whose process died. A shard that did so twice is run in quarantine: its records one
 at a time, and each start of a record counted in the same way. A record whose process died three
 times while it was alone there gets an error record, and its neighbours their captions.
 
@@ -11,11 +12,12 @@ The counts live in Redis and can be lost: then they begin again.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import redis
 import structlog
 
+from regioncap import keys
 from regioncap.errors import ServiceError, StoppedError
 from regioncap.records import Problem, Stage
 from regioncap.services.broker import queue_errors
@@ -48,30 +50,41 @@ class Attempts:
         self._redis = client
         self._key = f"regioncap:{job}:attempts:{stage}:{shard}"
         self.stage = stage
+        #: The last start of each, by what was started.
+        self._started: dict[str, str] = {}
 
     def deaths(self) -> int:
         """How many starts of the shard have not come to an end."""
         with queue_errors():
-            return max(0, int(self._redis.hget(self._key, _SHARD) or 0))
+            noted: Any = self._redis.hgetall(self._key)
+        return self._count(noted, _SHARD)
 
     def start(self, what: str = _SHARD) -> int:
-        """Counts a start of the shard or of a record; returns how many died before."""
-        return self._add(what, 1) - 1
+        """Notes a start of the shard or of a record; returns how many died before."""
+        self._started[what] = field = f"{what}/{keys.new_token()}"
+        with queue_errors(), self._redis.pipeline() as pipe:
+            pipe.hset(self._key, field, "1")
+            pipe.expire(self._key, _KEPT_S)
+            pipe.hgetall(self._key)
+            noted = pipe.execute()[2]
+        return self._count(noted, what) - 1
 
     def forgive(self, what: str = _SHARD) -> None:
-        """Takes a start back: its process lives."""
-        self._add(what, -1)
+        """Takes this start back: its process lives."""
+        if what in self._started:
+            with queue_errors():
+                self._redis.hdel(self._key, self._started[what])
 
     def clear(self) -> None:
         """Forgets all starts: the shard is done."""
         with queue_errors():
             self._redis.delete(self._key)
 
-    def _add(self, what: str, number: int) -> int:
-        with queue_errors(), self._redis.pipeline() as pipe:
-            pipe.hincrby(self._key, what, number)
-            pipe.expire(self._key, _KEPT_S)
-            return int(pipe.execute()[0])
+    @staticmethod
+    def _count(noted: dict[str, str], what: str) -> int:
+        # Versions before 0.2 kept a number under the bare name.
+        earlier = max(0, int(noted.get(what) or 0))
+        return earlier + sum(field.startswith(f"{what}/") for field in noted)
 
 
 class Quarantine:

@@ -21,7 +21,7 @@ import redis
 from kombu.transport import redis as kombu_redis
 
 from regioncap import metrics
-from regioncap.parallel import Start, sleep, start_thread
+from regioncap.parallel import REAL, Runtime
 
 #: kombu's sorted set of unacknowledged messages: delivery tag -> time of delivery.
 UNACKED_INDEX = "unacked_index"
@@ -108,15 +108,13 @@ class Leases:
     Args:
         client: The Redis that carries the queue.
         timeout_s: The visibility timeout.
-        start: Starts the renewing, with the first message.
+        runtime: The clock and the thread by which it renews.
     """
 
-    def __init__(
-        self, client: redis.Redis, timeout_s: float, *, start: Start = start_thread
-    ) -> None:
+    def __init__(self, client: redis.Redis, timeout_s: float, *, runtime: Runtime = REAL) -> None:
         self._redis = client
         self._period_s = timeout_s / 3
-        self._start = start
+        self._runtime = runtime
         self._tags: set[str] = set()
         self._lock = threading.Lock()
         self._is_started = False
@@ -128,7 +126,7 @@ class Leases:
             self._tags.add(tag)
             if not self._is_started:
                 self._is_started = True
-                self._start("leases", self._run)
+                self._runtime.start("leases", self._run)
         try:
             yield
         finally:
@@ -147,7 +145,7 @@ class Leases:
 
     def _run(self) -> None:
         while True:
-            sleep(self._period_s)
+            self._runtime.sleep(self._period_s)
             try:
                 self.renew()
             except redis.exceptions.RedisError as error:

@@ -47,6 +47,8 @@ class Stored(NamedTuple):
     key: str
     size_bytes: int
     modified: datetime
+    #: As in `Found`.
+    etag: str = ""
 
 
 class Found(NamedTuple):
@@ -117,24 +119,26 @@ class Store:
             ),
         )
 
-    def put_new(self, key: str, data: bytes, content_type: str = _BINARY) -> bool:
-        """Writes an object unless there is another; whether it stands now.
+    def put_new(self, key: str, data: bytes, content_type: str = _BINARY) -> str | None:
+        """Writes an object unless there is another; its ETag if it stands now, else None.
 
         A store that does not know conditional requests writes it in any case.
 
         Raises:
             StoreError: The store is away, or others write or remove the object meanwhile.
         """
-        if self._put_if("If-None-Match", "*", key, data, content_type):
-            return True
+        if etag := self._put_if("If-None-Match", "*", key, data, content_type):
+            return etag
         # An attempt may have been done although its answer was lost: the next finds its own object.
-        there = self.find(key)
+        there = self.find_tagged(key)
         if there is None:
             raise self._refused(key, "ConditionalRequestConflict")
-        return there == data
+        return there.etag if there.data == data else None
 
-    def put_matching(self, key: str, data: bytes, etag: str, content_type: str = _BINARY) -> bool:
-        """Replaces an object if it still is what was read; whether the new one stands now.
+    def put_matching(
+        self, key: str, data: bytes, etag: str, content_type: str = _BINARY
+    ) -> str | None:
+        """Replaces an object if it still is what was read; as `put_new`.
 
         A store that does not know conditional requests replaces it in any case.
 
@@ -145,22 +149,28 @@ class Store:
             content_type: Of the data.
         """
         # As in `put_new`.
-        matching = self._put_if("If-Match", f'"{etag}"', key, data, content_type)
-        return matching or self.find(key) == data
+        if written := self._put_if("If-Match", f'"{etag}"', key, data, content_type):
+            return written
+        there = self.find_tagged(key)
+        return there.etag if there and there.data == data else None
 
-    def _put_if(self, condition: str, value: str, key: str, data: bytes, content_type: str) -> bool:
-        def put() -> bool:
+    def _put_if(
+        self, condition: str, value: str, key: str, data: bytes, content_type: str
+    ) -> str | None:
+        def put() -> str | None:
             headers: dict[str, str | list[str] | tuple[str]] = {"Content-Type": content_type}
             try:
                 # minio-py has no public way to send the header.
-                self._client._put_object(self.bucket, key, data, {**headers, condition: value})
+                done = self._client._put_object(
+                    self.bucket, key, data, {**headers, condition: value}
+                )
             except S3Error as error:
                 if error.code in _UNMET:
-                    return False
+                    return None
                 if error.code != "NotImplemented":
                     raise
-                self._client._put_object(self.bucket, key, data, headers)
-            return True
+                done = self._client._put_object(self.bucket, key, data, headers)
+            return str(done.etag)
 
         return self._call(key, put)
 
@@ -267,7 +277,8 @@ class Store:
         """Objects under a prefix, in order."""
         for found in self._list(prefix, recursive=True):
             if found.last_modified is not None:
-                yield Stored(str(found.object_name), found.size or 0, found.last_modified)
+                name, etag = str(found.object_name), (found.etag or "").strip('"')
+                yield Stored(name, found.size or 0, found.last_modified, etag)
 
     def _list(self, prefix: str, *, recursive: bool) -> Iterator[Object]:
         objects = self._client.list_objects(self.bucket, prefix=prefix, recursive=recursive)

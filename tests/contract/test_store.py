@@ -181,8 +181,8 @@ def test_conditional_puts_at_once__one_stands(store: Store, kind: str) -> None:
 
         def put(data: bytes, key: str = key, etag: str = etag) -> bool:
             if kind == "new":
-                return store.put_new(key, data)
-            return store.put_matching(key, data, etag)
+                return store.put_new(key, data) is not None
+            return store.put_matching(key, data, etag) is not None
 
         texts = [b"w%d" % writer for writer in range(6)]
         with ThreadPoolExecutor() as pool:

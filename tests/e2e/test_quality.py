@@ -16,6 +16,7 @@ from regioncap.jobs.cancel import cancel
 from regioncap.jobs.status import JobStatus
 from regioncap.keys import part_key
 from regioncap.records import dump_lines
+from regioncap.services.progress import Progress
 from regioncap.services.store import parse_s3_uri
 from regioncap.views.pixels import probe
 from tests.support.records import coloured
@@ -163,7 +164,11 @@ def test_eval_whose_job_is_cancelled_says_so(system: System) -> None:
     scene = make_scene("colours", "large", 2, seed=1)
 
     def stop(status: JobStatus) -> None:
-        cancel(client.store, catalogue.load(client.store, status.job))
+        cancel(
+            client.store,
+            Progress(client.redis, status.job),
+            catalogue.load(client.store, status.job),
+        )
 
     with pytest.raises(UsageError, match="was cancelled"):
         run_job(Variant("marks", "v1", 10, "default"), [scene] * 300, client, stop)

@@ -67,7 +67,7 @@ def test_cancel_takes_running_requests_out(rig: Rig, input_file: Path) -> None:
     caption = rig.start("caption", "tests.support.hurt_caption", **hurt)
     job = rig.submit(input_file)
     wait_until(starts.exists)
-    assert cancel(rig.store, job)
+    assert cancel(rig.store, Progress(rig.redis, job.job), job) == "cancelled"
     wait_until(lambda: "-" in starts.read_text(), worker=caption)
     wait_until(lambda: not rig.redis.hlen("unacked") and not rig.redis.llen("caption"))
     assert rig.done(job) == 0

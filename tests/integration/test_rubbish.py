@@ -88,19 +88,22 @@ def found(store: Store, *, marked_only: bool = False) -> list[tuple[str, str, in
     return [(r.kind, r.name, r.objects) for r in search(store, marked_only=marked_only)]
 
 
-def test_a_job_that_ended_goes_with_the_pictures_that_only_it_had(store: Store, make: Jobs) -> None:
+def test_a_job_that_ended_goes_with_the_pictures_that_only_it_had(
+    store: Store, settings: Settings, make: Jobs
+) -> None:
     old, running = make.ended(1, 2), make.submitted(2, 3)
     cancelled = make.submitted(4)
-    cancel(store, cancelled)
+    store.delete(keys.part_key(cancelled.job, "results", 0))
+    assert cancel(store, Progress(connect(settings), cancelled.job), cancelled) == "cancelled"
     shared = set(store.list_keys(keys.IMAGES))
     before = set(store.list_keys(""))
 
     # A dry run tells what a real one does, and touches nothing.
-    expected = [("job", old.job, 6), ("job", cancelled.job, 6), ("pictures", "images/", 2)]
+    expected = [("job", old.job, 6), ("job", cancelled.job, 5), ("pictures", "images/", 2)]
     assert found(store) == sorted(expected[:2], key=lambda each: each[1]) + expected[2:]
     assert set(store.list_keys("")) == before
 
-    assert sum(each.remove() for each in search(store)) == 6 + 6 + 2 + 2  # job.json is named twice
+    assert sum(each.remove() for each in search(store)) == 6 + 5 + 2 + 2  # job.json is named twice
     left = set(store.list_keys(""))
     assert {key for key in left if key.startswith("jobs/")} == set(
         store.list_keys(keys.prefix(running.job))

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
+from typing import Any
 
 import pytest
 import redis
@@ -106,12 +107,19 @@ class Away(redis.Redis):
     twice: threading.Barrier | None = None
 
     def pipeline(self, *arguments: object, **options: object) -> Pipeline:
+        self._reach()
+        return super().pipeline(*arguments, **options)
+
+    def hdel(self, *arguments: Any) -> Any:
+        self._reach()
+        return super().hdel(*arguments)
+
+    def _reach(self) -> None:
         if self.away:
             raise redis.ConnectionError("Redis cannot be reached")
         if self.twice is not None:
             with suppress(threading.BrokenBarrierError):
                 self.twice.wait(0.5)  # time for another thread to do the same
-        return super().pipeline(*arguments, **options)
 
 
 def test_a_debt_is_paid_once(client: redis.Redis) -> None:

@@ -11,13 +11,16 @@ from regioncap import keys
 from regioncap.errors import StoreError, UsageError
 from regioncap.job import Job, Summary, now
 from regioncap.jobs.results import parse_part, summarize
+from regioncap.jobs.success import SuccessWriter
 from regioncap.outputs.edits import Edit
 from regioncap.outputs.versions import apply_edits
 from regioncap.records import dump_lines
+from regioncap.services.broker import connect
+from regioncap.services.progress import Progress
 from regioncap.services.store import Store
 from regioncap.settings import JobSettings, load_settings
 from tests.support.exported import region, result
-from tests.support.success import dump_success, load_success
+from tests.support.success import load_success
 
 SHARD = 2
 
@@ -45,15 +48,20 @@ def job(store: Store) -> Job:
         result(1, [region(1, box, "c")]),
         result(2, [region(1, box, None)], error=no_caption),
     ]
-    parts = []
+    writer = SuccessWriter()
     for shard in range(2):
         part = dump_lines(records[shard * SHARD : shard * SHARD + SHARD])
         key = keys.part_key(made.job, "results", shard)
         store.put(key, part)
-        parts.append({"key": key, "sha256": summarize(part)["sha256"]})
-    success = Summary(job=made.job, finished=now(), counts={"records": 3})
-    store.put(keys.success_key(made.job), dump_success(success, parts))
+        writer.add(key, summarize(part))
+    success = Summary(job=made.job, finished=now(), counts=dict(writer.counts))
+    store.put(keys.success_key(made.job), writer.text(success))
     return made
+
+
+@pytest.fixture
+def progress(stack_settings: dict[str, str], job: Job) -> Progress:
+    return Progress(connect(load_settings(**stack_settings)), job.job)
 
 
 def records_at(store: Store, prefix: str) -> list[dict[str, Any]]:
@@ -64,12 +72,23 @@ def records_at(store: Store, prefix: str) -> list[dict[str, Any]]:
     ]
 
 
+def version_at(store: Store, job: Job, number: int) -> list[dict[str, Any]]:
+    """An earlier version, whose parts lie there or in a later one, or are the results."""
+    found = []
+    for shard in range(job.shards):
+        name = keys.part_name(shard)
+        places = [f"{keys.version_prefix(job.job, n)}{name}" for n in range(number, number + 9)]
+        parts = map(store.find, [*places, keys.part_key(job.job, "results", shard)])
+        found += parse_part(next(part for part in parts if part is not None))
+    return found
+
+
 def current(store: Store, job: Job) -> list[dict[str, Any]]:
     return records_at(store, keys.prefix(job.job, "results"))
 
 
-def test_corrected_captions_become_the_results(store: Store, job: Job) -> None:
-    outcome = apply_edits(store, job, {0: Edit({1: "a", 2: "better"}, "ada")})
+def test_corrected_captions_become_the_results(store: Store, progress: Progress, job: Job) -> None:
+    outcome = apply_edits(store, progress, job, {0: Edit({1: "a", 2: "better"}, "ada")})
 
     first, second, _ = current(store, job)
     assert [each["caption"] for each in first["regions"]] == ["a", "better"]
@@ -80,23 +99,26 @@ def test_corrected_captions_become_the_results(store: Store, job: Job) -> None:
     assert outcome.kept_as == store.uri(keys.version_prefix(job.job, 1))
 
 
-def test_old_version_is_kept_whole(store: Store, job: Job) -> None:
+def test_old_version_is_kept_whole(store: Store, progress: Progress, job: Job) -> None:
     before = current(store, job)
     success_before = store.get(keys.success_key(job.job))
 
-    apply_edits(store, job, {0: Edit({1: "x"})})
+    apply_edits(store, progress, job, {0: Edit({1: "x"})})
     once = current(store, job)
-    apply_edits(store, job, {0: Edit({2: "y"}), 1: Edit({1: "z"})})
+    apply_edits(store, progress, job, {0: Edit({2: "y"}), 2: Edit({1: "z"})})
 
-    assert records_at(store, keys.version_prefix(job.job, 1)) == before
+    assert version_at(store, job, 1) == before
     assert store.get(keys.version_prefix(job.job, 1) + "_SUCCESS") == success_before
-    assert records_at(store, keys.version_prefix(job.job, 2)) == once
+    assert version_at(store, job, 2) == once
+    assert not store.exists(keys.version_prefix(job.job, 1) + keys.part_name(1))
     assert [each["caption"] for each in current(store, job)[0]["regions"]] == ["x", "y"]
     assert current(store, job)[0]["edited"]["regions"] == [1, 2]
 
 
-def test_success_tells_version_and_hashes_of_the_new_parts(store: Store, job: Job) -> None:
-    apply_edits(store, job, {2: Edit({1: "seen by a person"})})
+def test_success_tells_version_and_hashes_of_the_new_parts(
+    store: Store, progress: Progress, job: Job
+) -> None:
+    apply_edits(store, progress, job, {2: Edit({1: "seen by a person"})})
 
     success, parts = load_success(store.get(keys.success_key(job.job)))
     assert success.version == 2
@@ -109,54 +131,81 @@ def test_success_tells_version_and_hashes_of_the_new_parts(store: Store, job: Jo
     assert current(store, job)[2]["regions"][0]["status"] == "ok"
 
 
-def test_captions_as_they_were_change_nothing(store: Store, job: Job) -> None:
-    outcome = apply_edits(store, job, {0: Edit({1: "a", 2: "b"}, "ada")})
+def test_captions_as_they_were_change_nothing(store: Store, progress: Progress, job: Job) -> None:
+    outcome = apply_edits(store, progress, job, {0: Edit({1: "a", 2: "b"}, "ada")})
 
     assert outcome.kept_as is None
     assert store.find(keys.version_prefix(job.job, 1) + "_SUCCESS") is None
 
 
-def test_import_that_broke_off_is_done_again_from_the_kept_copy(
-    store: Store, job: Job, monkeypatch: pytest.MonkeyPatch
+def test_an_import_that_broke_off_is_gone_on_with(
+    store: Store, progress: Progress, job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = current(store, job)
     edits = {0: Edit({1: "x"}), 2: Edit({1: "y"})}
-    put, second_part = store.put, keys.part_key(job.job, "results", 1)
+    put, second_part = store.put_matching, keys.part_key(job.job, "results", 1)
 
-    def failing(key: str, *rest: Any) -> None:
+    def failing(key: str, *rest: Any) -> str | None:
         if key == second_part:
             raise StoreError("gone")
-        put(key, *rest)
+        return put(key, *rest)
 
-    monkeypatch.setattr(store, "put", failing)
+    monkeypatch.setattr(store, "put_matching", failing)
     with pytest.raises(StoreError):
-        apply_edits(store, job, edits)
+        apply_edits(store, progress, job, edits)
     monkeypatch.undo()
-    outcome = apply_edits(store, job, edits)
+    assert list(store.list_keys(keys.open_key(job.job)))  # a janitor will look at it
+    outcome = apply_edits(store, progress, job, edits)
 
-    assert outcome.captions == 2
-    assert records_at(store, keys.version_prefix(job.job, 1)) == before
-    assert store.find(keys.version_prefix(job.job, 2) + "_SUCCESS") is None
+    assert outcome.captions == 1  # the other was done
+    assert version_at(store, job, 1) == before
     assert current(store, job)[0]["regions"][0]["caption"] == "x"
     assert current(store, job)[2]["regions"][0]["caption"] == "y"
+    assert not list(store.list_keys(keys.open_key(job.job)))
+
+
+def test_two_imports_at_once(
+    store: Store, progress: Progress, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second comes right before the first one's write."""
+    put, first_part = store.put_matching, keys.part_key(job.job, "results", 0)
+
+    def overtaken(key: str, *rest: Any) -> str | None:
+        if key == first_part:
+            monkeypatch.undo()
+            apply_edits(store, progress, job, {0: Edit({1: "b's"}), 1: Edit({1: "b's other"})})
+        return put(key, *rest)
+
+    monkeypatch.setattr(store, "put_matching", overtaken)
+    apply_edits(store, progress, job, {0: Edit({1: "a's"})})
+
+    first, second, _ = current(store, job)
+    assert first["regions"][0]["caption"] == "a's"
+    assert second["regions"][0]["caption"] == "b's other"
+    assert version_at(store, job, 2)[0]["regions"][0]["caption"] == "b's"
+    success, parts = load_success(store.get(keys.success_key(job.job)))
+    assert success.version == 3
+    for part in parts:
+        assert part["sha256"] == hashlib.sha256(store.get(part["key"])).hexdigest()
 
 
 @pytest.mark.parametrize("edits", [{3: Edit({1: "x"})}, {-1: Edit({1: "x"})}, {1: Edit({2: "x"})}])
 def test_edits_of_what_is_not_there_change_nothing(
-    store: Store, job: Job, edits: dict[int, Edit]
+    store: Store, progress: Progress, job: Job, edits: dict[int, Edit]
 ) -> None:
     before = current(store, job)
 
     with pytest.raises(UsageError):
-        apply_edits(store, job, {0: Edit({1: "x"})} | edits)
+        apply_edits(store, progress, job, {0: Edit({1: "x"})} | edits)
 
     assert current(store, job) == before
 
 
-def test_unfinished_job_is_refused(store: Store, job: Job) -> None:
+def test_unfinished_job_is_refused(store: Store, progress: Progress, job: Job) -> None:
     store.delete(keys.success_key(job.job))
+    store.delete(keys.part_key(job.job, "results", 1))
 
     with pytest.raises(UsageError) as caught:
-        apply_edits(store, job, {0: Edit({1: "x"})})
+        apply_edits(store, progress, job, {0: Edit({1: "x"})})
 
     assert caught.value.code == "not-finished"

@@ -70,6 +70,7 @@ class Delivery:
         self.queue: str = message.delivery_info["routing_key"]
         self.redelivered = bool(message.headers.get("redelivered"))
         _, kwargs, _ = json.loads(message.body)
+        self.task: str = message.headers["task"]
         self.job: str = kwargs["job"]
         self.shard: int = kwargs["shard"]
 
@@ -101,6 +102,13 @@ class Sender:
     def caption(self, job: Job, shards: Iterable[int]) -> None:
         """Asks for the caption stage of shards."""
         self._send(CAPTION_TASK, job.settings.queue, job, shards)
+
+    def again(self, delivery: Delivery) -> None:
+        """Sends a message that is in hand once more."""
+        message = make_message(
+            delivery.task, delivery.queue, delivery.job, delivery.shard, self._new_tag()
+        )
+        self._client.lpush(delivery.queue, json.dumps(message))
 
     def _send(self, task: str, queue: str, job: Job, shards: Iterable[int]) -> None:
         for shard in shards:

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import threading
-import time
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
-from types import ModuleType
 from typing import Any
 
 import pytest
 
 from tests.simulation.schedule import Killed, Schedule, StuckError
-from tests.simulation.threads import exchanged
+from tests.simulation.threads import SimulatedRuntime
 
 
 def finish(schedule: Schedule, limit_s: float = 1000.0) -> None:
@@ -165,14 +162,6 @@ def test_event_loops_of_several_threads_do_not_meet() -> None:
     assert seen != sorted(seen)  # they did take turns
 
 
-@pytest.fixture
-def code() -> Any:
-    """A module as the product's are."""
-    module: Any = ModuleType("code")
-    module.threading, module.time = threading, time
-    return module
-
-
 def take_turns(schedule: Schedule, room: Any, tally: Any, count: Counter[str]) -> None:
     """Goes into a room that two fit into, counting who is inside with a lock held across steps."""
     with room:
@@ -190,12 +179,11 @@ def take_turns(schedule: Schedule, room: Any, tally: Any, count: Counter[str]) -
         room.notify_all()
 
 
-def test_locks_and_conditions_are_held_across_steps(code: Any) -> None:
+def test_locks_and_conditions_are_held_across_steps() -> None:
     for seed in range(20):
         schedule, count = Schedule(seed), Counter(free=2)
-        with exchanged(schedule, [code]):
-            room, code.lock = code.threading.Condition(), code.threading.Lock()
-        work = partial(take_turns, schedule, room, code.lock, count)
+        runtime = SimulatedRuntime(schedule)
+        work = partial(take_turns, schedule, runtime.condition(), runtime.lock(), count)
         for nth in range(5):
             schedule.start(schedule.process(f"p{nth}"), work)
         finish(schedule)
@@ -203,22 +191,22 @@ def test_locks_and_conditions_are_held_across_steps(code: Any) -> None:
         assert (count["inside"], count["free"]) == (0, 2)
 
 
-def test_events_threads_and_clocks(code: Any) -> None:
+def test_events_threads_and_clocks() -> None:
     schedule, seen = Schedule(1), []
+    runtime = SimulatedRuntime(schedule)
 
     def work() -> None:
-        told = code.threading.Event()
+        told, before = runtime.event(), runtime.now()
         assert not told.wait(2.0)
-        thread = code.threading.Thread(target=told.set, name="teller", daemon=True)
-        before_s = code.time.monotonic()
-        thread.start()
+        before_s = runtime.monotonic()
+        runtime.start("teller", told.set)
         assert told.wait(1000.0)
-        assert code.time.monotonic() - before_s < 10
-        code.time.sleep(60)
-        seen.append(code.time.time())
+        assert runtime.monotonic() - before_s < 10
+        runtime.sleep(60)
+        assert runtime.pool(2, "pool").submit(len, "abc").result() == 3
+        seen.append((runtime.now() - before).total_seconds())
 
-    with exchanged(schedule, [code]):
-        schedule.start(schedule.process("p"), work)
-        finish(schedule)
+    schedule.start(schedule.process("p"), work)
+    finish(schedule)
     assert len(seen) == 1
-    assert code.threading is threading
+    assert 62 < seen[0] < 80

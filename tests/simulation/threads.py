@@ -1,19 +1,13 @@
-"""What simulated threads have in place of `threading`, `time` and pools of threads.
-
-`exchanged` puts it into modules under those names, so that their code runs unchanged.
-"""
+"""The clock and the threads of a schedule, in the form in which the product takes its own."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
-from functools import partial
-from types import ModuleType
+from datetime import UTC, datetime
 from typing import Any
 
-import pytest
-
+from regioncap.parallel import Runtime
 from tests.simulation.schedule import Schedule, Thread
 
 #: The schedule's clock starts here, in seconds since the epoch.
@@ -114,32 +108,6 @@ class Condition(Lock):
         self._changed.wake()
 
 
-class StartedThread:
-    """As `threading.Thread`: another thread of the process that makes it."""
-
-    def __init__(
-        self,
-        schedule: Schedule,
-        *,
-        target: Callable[..., object],
-        args: Sequence[Any] = (),
-        name: str = "thread",
-        daemon: bool = False,
-    ) -> None:
-        self._schedule = schedule
-        self._target = partial(target, *args)
-        self._name = name
-        self._thread: Thread | None = None
-
-    def start(self) -> None:
-        current = self._schedule.current
-        assert current is not None, "threads are started by threads of a process"
-        self._thread = self._schedule.start(current.process, self._target, self._name)
-
-    def is_alive(self) -> bool:
-        return self._thread is not None and not self._thread.ended
-
-
 class InlineExecutor(ThreadPoolExecutor):
     """A pool that does what it is given at once, in the thread that gives it."""
 
@@ -152,42 +120,35 @@ class InlineExecutor(ThreadPoolExecutor):
         return future
 
 
-class Threading:
-    """What simulated code finds under the name `threading`."""
-
-    def __init__(self, schedule: Schedule) -> None:
-        self.Event = partial(Event, schedule)
-        self.Lock = partial(Lock, schedule)
-        self.Condition = partial(Condition, schedule)
-        self.Thread = partial(StartedThread, schedule)
-
-
-class Time:
-    """What simulated code finds under the name `time`."""
+class SimulatedRuntime(Runtime):
+    """The clock and the threads of a schedule, for code of the product's."""
 
     def __init__(self, schedule: Schedule) -> None:
         self._schedule = schedule
 
+    def now(self) -> datetime:
+        moment = datetime.fromtimestamp(EPOCH_S + self._schedule.now_s, UTC)
+        return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+
     def monotonic(self) -> float:
         return self._schedule.now_s
-
-    def time(self) -> float:
-        return EPOCH_S + self._schedule.now_s
 
     def sleep(self, seconds: float) -> None:
         self._schedule.wait(seconds)
 
+    def start(self, name: str, function: Callable[[], None]) -> None:
+        current = self._schedule.current
+        assert current is not None, "threads are started by threads of a process"
+        self._schedule.start(current.process, function, name)
 
-@contextmanager
-def exchanged(schedule: Schedule, modules: Sequence[ModuleType]) -> Iterator[None]:
-    """Has modules run on a schedule for as long as the block runs."""
-    names = {
-        "threading": Threading(schedule),
-        "time": Time(schedule),
-        "ThreadPoolExecutor": InlineExecutor,
-    }
-    with pytest.MonkeyPatch.context() as patch:
-        for module in modules:
-            for name in names.keys() & vars(module).keys():
-                patch.setattr(module, name, names[name])
-        yield
+    def event(self) -> Any:
+        return Event(self._schedule)
+
+    def lock(self) -> Any:
+        return Lock(self._schedule)
+
+    def condition(self) -> Any:
+        return Condition(self._schedule)
+
+    def pool(self, threads: int, name: str) -> InlineExecutor:
+        return InlineExecutor(1)

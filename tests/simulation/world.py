@@ -13,7 +13,6 @@ import random
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from functools import cache, partial
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -21,23 +20,11 @@ from typing import Any, ClassVar
 import pytest
 import redis
 import structlog
-from celery.exceptions import Reject
 from kombu.transport import redis as kombu_redis
 from PIL import Image
 
-import regioncap.jobs.cancel
-import regioncap.jobs.caption
-import regioncap.jobs.finish
-import regioncap.jobs.gpu_time
-import regioncap.jobs.janitor
 import regioncap.jobs.render
-import regioncap.jobs.results
-import regioncap.jobs.submit
-import regioncap.outputs.versions
-import regioncap.parallel
 import regioncap.services.leases
-import workers.shards
-import workers.turnstile
 from regioncap import keys
 from regioncap.engines.base import Answer, CaptionRequest
 from regioncap.errors import RequestError
@@ -45,34 +32,22 @@ from regioncap.jobs.caption import CaptionStage
 from regioncap.jobs.janitor import Janitor
 from regioncap.jobs.render import RenderStage
 from regioncap.records import InputRecord
+from regioncap.services.broker import queue_errors
+from regioncap.services.leases import Leases
 from regioncap.services.queue import RENDER
 from regioncap.services.store import Store
 from regioncap.settings import Settings
 from regioncap.views.render import render_record
 from regioncap.views.view import ViewSettings
+from tests.simulation import broker as queue
 from tests.simulation import s3, valkey
-from tests.simulation.broker import Channel, Delivery, Sender
+from tests.simulation.broker import Channel, Sender
 from tests.simulation.faults import Faults
 from tests.simulation.gate import Gate
 from tests.simulation.schedule import Schedule
-from tests.simulation.threads import EPOCH_S, Event, InlineExecutor, Lock, exchanged
+from tests.simulation.threads import EPOCH_S, Event, InlineExecutor, SimulatedRuntime
+from workers.shards import Delivery, GoesBack, Shards
 
-#: The product's modules that wait, lock, or use threads.
-MODULES = (
-    regioncap.jobs.caption,
-    regioncap.jobs.gpu_time,
-    regioncap.jobs.janitor,
-    regioncap.jobs.render,
-    regioncap.jobs.results,
-    regioncap.jobs.submit,
-    regioncap.outputs.versions,
-    regioncap.parallel,
-    regioncap.services.leases,
-    workers.shards,
-    workers.turnstile,
-    regioncap.jobs.cancel,
-    regioncap.jobs.finish,
-)
 #: Silent for this long, a worker loses its shards.
 T_S = 30.0
 RECORDS_A_SHARD = 2
@@ -112,6 +87,7 @@ class World:
 
     def __init__(self, seed: int, tell: Callable[[str], None] = lambda _: None) -> None:
         self.schedule = Schedule(seed)
+        self.runtime = SimulatedRuntime(self.schedule)
         self.random = random.Random(f"{seed} world")
         self.faults = Faults(self.schedule)
         self.gate = WorldGate(self.schedule, self.faults)
@@ -169,15 +145,16 @@ class World:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """The product's modules run in this world for as long as the block runs."""
-        with exchanged(self.schedule, MODULES), pytest.MonkeyPatch.context() as patch:
-            patch.setattr(workers.shards, "connect", lambda _: self.redis_client())
+        """What takes no runtime is in this world for as long as the block runs.
+
+        Names are drawn from the seed; kombu goes by the schedule's clock, as does what we put into
+        it; and what was drawn in an earlier simulation is drawn already.
+        """
+        with pytest.MonkeyPatch.context() as patch:
             patch.setattr(keys, "new_job_id", self._job_id)
             patch.setattr(kombu_redis, "time", self.gate.now_s)
+            patch.setattr(regioncap.services.leases, "time", SimpleNamespace(time=self.gate.now_s))
             patch.setattr(regioncap.jobs.render, "render_record", _rendered)
-            for module in MODULES:
-                if "now" in vars(module):
-                    patch.setattr(module, "now", self._now)
             structlog.configure(
                 processors=[structlog.contextvars.merge_contextvars, self._log],
                 cache_logger_on_first_use=False,
@@ -195,12 +172,9 @@ class World:
         self.tell(f"log {event['event']} {words}")
         raise structlog.DropEvent
 
-    def _now(self) -> datetime:
-        return datetime.fromtimestamp(self.gate.now_s(), UTC)
-
     def _job_id(self) -> str:
         self._names += 1
-        stamp = self._now().strftime("%Y%m%d-%H%M%S")
+        stamp = self.runtime.now().strftime("%Y%m%d-%H%M%S")
         return f"{stamp}-" + "".join("abcdefghij"[int(d)] for d in f"{self._names:06d}")
 
 
@@ -360,28 +334,37 @@ class Worker:
         self.redis = world.redis_client()
         self.channel = Channel(self.redis, world.settings)
         self.queue = RENDER if self.stage == "render" else world.settings.queue
-        self.shards = workers.shards.Shards(
+        self.stopping = world.runtime.event()
+        shards = Shards(
             self.stage,
-            world.settings,
+            self.redis,
+            Leases(self.redis, T_S, runtime=world.runtime),
             on_engine_death=self._die,
-            # Defaults of the class, made when it was imported.
-            stopping=Event(world.schedule),  # type: ignore[arg-type]
-            _paying=Lock(world.schedule),  # type: ignore[arg-type]
+            stopping=self.stopping,
+            runtime=world.runtime,
         )
+        self.shards = shards
         store, sender = world.store(), world.sender(self.redis)
         if self.stage == "render":
-            self.work = RenderStage(store, world.settings, sender, self.shards.progress).run  # type: ignore[arg-type]
+            self.work = RenderStage(
+                store, world.settings, sender, shards.progress,  # type: ignore[arg-type]
+                runtime=world.runtime,
+            ).run  # fmt: skip
         else:
             engine: Any = EngineThread(world, Engine(world))
-            self.work = CaptionStage(store, engine, self.shards.progress, world.settings).run
-            janitor = Janitor(store, self.redis, sender, T_S)  # type: ignore[arg-type]
+            self.work = CaptionStage(
+                store, engine, shards.progress, world.settings, runtime=world.runtime
+            ).run
+            janitor = Janitor(
+                store, self.redis, sender, T_S, runtime=world.runtime  # type: ignore[arg-type]
+            )  # fmt: skip
             self._start(janitor.run, "janitor")
         for hand in range(HANDS):
             self._start(self._hand, f"hand-{hand}")
         self._start(self._sweep, "sweep")
 
     def _hand(self) -> None:
-        while not self.shards.stopping.is_set():
+        while not self.stopping.is_set():
             try:
                 delivery = self.channel.take(self.queue)
                 if delivery is None:
@@ -391,21 +374,24 @@ class Worker:
             except redis.RedisError:  # Celery connects anew
                 self.world.schedule.wait(1.0)
 
-    def _do(self, delivery: Delivery) -> None:
-        task: Any = SimpleNamespace(
-            request=SimpleNamespace(
-                delivery_info={
-                    "redelivered": delivery.redelivered, "routing_key": delivery.queue,
-                },
-                properties={"delivery_tag": delivery.tag},
-            )
-        )  # fmt: skip
+    def _do(self, message: queue.Delivery) -> None:
+        delivery = Delivery(
+            message.job,
+            message.shard,
+            message.tag,
+            message.redelivered,
+            partial(self._send_anew, message),
+        )
         try:
-            self.shards.run(task, delivery.job, delivery.shard, self.work)
-        except Reject:
-            delivery.give_back()
+            self.shards.run(delivery, self.work)
+        except GoesBack:
+            message.give_back()
         else:
-            delivery.ack()
+            message.ack()
+
+    def _send_anew(self, message: queue.Delivery) -> None:
+        with queue_errors():
+            self.world.sender(self.redis).again(message)
 
     def _sweep(self) -> None:
         while True:
