@@ -128,7 +128,7 @@ def test_a_job_without_its_end_is_ended(mend: Mender, job: Job) -> None:
 
 
 def test_a_cancelled_job_is_left_alone(mend: Mender, job: Job, client: redis.Redis) -> None:
-    cancel(mend.stages.store, job)
+    cancel(mend.stages.store, mend.progress, job)
 
     assert mend() == Reconciled("cancelled", [], [])
     assert not read_backlog(client, {"caption"}).render
