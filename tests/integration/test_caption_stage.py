@@ -1,3 +1,5 @@
+"""The caption stage writes one part a shard, whatever other workers do or the store has lost."""
+
 from __future__ import annotations
 
 import json

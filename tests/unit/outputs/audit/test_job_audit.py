@@ -1,3 +1,5 @@
+"""The audit of a whole job: flags of its records, and their sums."""
+
 from __future__ import annotations
 
 from typing import Any
