@@ -11,7 +11,7 @@ import typer
 from producer import words
 from producer.context import client_of, emit_json, say
 from producer.tables import show_table
-from regioncap.errors import UsageError
+from regioncap.errors import QueueError, UsageError
 
 if TYPE_CHECKING:
     from regioncap.client import Client
@@ -56,7 +56,6 @@ def _age(text: str) -> timedelta:
 
 
 def _delete(client: Client, rubbish: Rubbish) -> None:
-    from regioncap.errors import QueueError
     from regioncap.services.progress import Progress
 
     rubbish.remove()

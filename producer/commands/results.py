@@ -6,9 +6,9 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -75,7 +75,7 @@ def fetch_results(
     from regioncap.jobs.results import summarize
 
     done = failed = 0
-    with _stream(output) as stream:
+    with nullcontext(sys.stdout.buffer) if output is None else atomic_file(output) as stream:
         for part in _parts(client, job, follow=follow):
             stream.write(_failed_lines(part) if only_failed else part)
             stream.flush()
@@ -84,27 +84,17 @@ def fetch_results(
     return done, failed
 
 
-@contextmanager
-def _stream(output: Path | None) -> Iterator[BinaryIO]:
-    if output is None:
-        yield sys.stdout.buffer
-    else:
-        with atomic_file(output) as file:
-            yield file
-
-
 def _parts(client: Client, job: Job, *, follow: bool) -> Iterator[bytes]:
     from regioncap.jobs.results import follow_parts, read_parts
 
-    if follow:
-        found = follow_parts(
-            client.store,
-            job,
-            ended=lambda: client.status_of(job).ended,
-            pause=lambda: time.sleep(_POLL_S),
-        )
-    else:
-        found = read_parts(client.store, job)
+    def ended() -> bool:
+        return client.status_of(job).ended
+
+    found = (
+        follow_parts(client.store, job, ended=ended, pause=lambda: time.sleep(_POLL_S))
+        if follow
+        else read_parts(client.store, job)
+    )
     return (part for _, part in found)
 
 
