@@ -54,18 +54,19 @@ def write_view(
         How many records it shows.
     """
     page.parent.mkdir(parents=True, exist_ok=True)
-    pictures = page.with_name(f"{page.stem}_files")
+    place = _embedded if embed else _saved(page.with_name(f"{page.stem}_files"), page.parent)
+    facts = {"job": job.job, "submitted": f"{job.created:%Y-%m-%d %H:%M} UTC", "from": job.source}
     count = 0
 
     def counted() -> Iterator[GalleryRecord]:
         nonlocal count
-        for record in _records(store, job, _embedded if embed else _saved(pictures, page.parent)):
+        for record in _records(store, job, place):
             count += 1
             on_record()
             yield record
 
     with whole(page) as temporary, temporary.open("w", encoding="utf-8") as out:
-        write_gallery(out, counted(), _summary(job))
+        write_gallery(out, counted(), GallerySummary(job.name or job.job, facts))
     return count
 
 
@@ -83,11 +84,6 @@ def _saved(folder: Path, page_dir: Path) -> _Place:
     return save
 
 
-def _summary(job: Job) -> GallerySummary:
-    facts = {"job": job.job, "submitted": f"{job.created:%Y-%m-%d %H:%M} UTC", "from": job.source}
-    return GallerySummary(title=job.name or job.job, facts=facts)
-
-
 def _records(store: Store, job: Job, place: _Place) -> Iterator[GalleryRecord]:
     auditor = Auditor(job)
     pairs = ((given, auditor.annotated(result)) for given, result in read_with_inputs(store, job))
@@ -97,8 +93,7 @@ def _records(store: Store, job: Job, place: _Place) -> Iterator[GalleryRecord]:
 def _record(
     store: Store, given: InputRecord, result: dict[str, Any], place: _Place
 ) -> GalleryRecord:
-    marked = result["image_with_bbox"]
-    clean_jpeg, marked_jpeg = _clean(store, given), _object(store, marked) if marked else None
+    clean_jpeg, marked_jpeg = _clean(store, given), _object(store, result["image_with_bbox"])
     name = f"{given.index:08d}"
     return GalleryRecord(
         result,
@@ -109,8 +104,6 @@ def _record(
 
 def _clean(store: Store, given: InputRecord) -> bytes | None:
     """The source, upright and at the size in which it is shown; None where there is none."""
-    if given.source is None:
-        return None
     data = _object(store, given.source)
     if data is None:
         return None
@@ -122,8 +115,8 @@ def _clean(store: Store, given: InputRecord) -> bytes | None:
     return encode_jpeg(image, _SHOWN_QUALITY)
 
 
-def _object(store: Store, uri: str) -> bytes | None:
+def _object(store: Store, uri: str | None) -> bytes | None:
     try:
-        return store.get_uri(uri)
+        return store.get_uri(uri) if uri else None
     except NotFoundError:
         return None
