@@ -28,6 +28,7 @@ from regioncap.jobs import catalogue, results
 from regioncap.jobs.status import JobStatus, job_status, pause_s
 from regioncap.records import InputRecord, from_fields
 from regioncap.services.broker import connect
+from regioncap.services.progress import Progress
 from regioncap.services.store import Store
 from regioncap.settings import Settings, load_settings
 
@@ -74,6 +75,10 @@ class Client:
         from regioncap.services.queue import Sender, make_app
 
         return Sender(make_app(self.settings))
+
+    def progress(self, job_id: str) -> Progress:
+        """The progress of a job, as Redis has it."""
+        return Progress(self.redis, job_id)
 
     def submit(
         self,

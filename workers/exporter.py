@@ -108,26 +108,20 @@ class Gauges(Collector):
     def collect(self) -> Iterator[Metric]:
         """See prometheus_client."""
         held, room = self._in_hand()
-        yield _gauge("shards_in_hand", "Shards that this worker has.", held)
-        yield _gauge("shards_in_hand_max", "Shards that this worker can have.", room)
+        yield _gauge("shards_in_hand", "Shards that this worker has.", value=held)
+        yield _gauge("shards_in_hand_max", "Shards that this worker can have.", value=room)
         yield from self._of_queues(self._depths())
         if (used := self._memory()) is not None:
-            yield _gauge("redis_memory_used_ratio", "Share of Redis's memory in use.", used)
+            yield _gauge("redis_memory_used_ratio", "Share of Redis's memory in use.", value=used)
         if (requests := self._engine()) is not None:
             yield from self._of_engine(*requests)
 
     @staticmethod
     def _of_queues(depths: dict[str, Depth]) -> Iterator[Metric]:
-        backlog = GaugeMetricFamily(
-            f"{_PREFIX}_backlog_shards",
-            "Shards that wait (queued) or are with a worker (unacked), of all workers.",
-            labels=["queue", "state"],
-        )
-        oldest = GaugeMetricFamily(
-            f"{_PREFIX}_backlog_oldest_seconds",
-            "Age of the job that the next shard belongs to; 0 if none waits.",
-            labels=["queue"],
-        )
+        text = "Shards that wait (queued) or are with a worker (unacked), of all workers."
+        backlog = _gauge("backlog_shards", text, labels=["queue", "state"])
+        text = "Age of the job that the next shard belongs to; 0 if none waits."
+        oldest = _gauge("backlog_oldest_seconds", text, labels=["queue"])
         for queue, depth in depths.items():
             backlog.add_metric([queue, "queued"], depth.queued)
             backlog.add_metric([queue, "unacked"], depth.unacked)
@@ -137,14 +131,13 @@ class Gauges(Collector):
 
     @staticmethod
     def _of_engine(running: int, waiting: int, most: int) -> Iterator[Metric]:
-        requests = GaugeMetricFamily(
-            f"{_PREFIX}_engine_requests", "Requests in the engine.", labels=["state"]
-        )
+        requests = _gauge("engine_requests", "Requests in the engine.", labels=["state"])
         requests.add_metric(["running"], running)
         requests.add_metric(["waiting"], waiting)
         yield requests
         if most:
-            yield _gauge("batch_occupancy_ratio", "Share of the batch in use.", running / most)
+            share = running / most
+            yield _gauge("batch_occupancy_ratio", "Share of the batch in use.", value=share)
 
 
 class Foreign(Collector):
@@ -159,8 +152,8 @@ class Foreign(Collector):
         return [metric for metric in found if metric.name.startswith(self._prefixes)]
 
 
-def _gauge(name: str, text: str, value: float) -> Metric:
-    return GaugeMetricFamily(f"{_PREFIX}_{name}", text, value=value)
+def _gauge(name: str, text: str, **options: Any) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"{_PREFIX}_{name}", text, **options)
 
 
 def _handler(

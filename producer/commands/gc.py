@@ -56,12 +56,10 @@ def _age(text: str) -> timedelta:
 
 
 def _delete(client: Client, rubbish: Rubbish) -> None:
-    from regioncap.services.progress import Progress
-
     rubbish.remove()
     if rubbish.kind == "job":
         try:
-            Progress(client.redis, rubbish.name).drop()
+            client.progress(rubbish.name).drop()
         except QueueError as error:
             say(f"the progress of {rubbish.name} stays in Redis: {error.message}")
 

@@ -82,10 +82,9 @@ def follow_job(client: Client, job: Job, timeout_s: float | None = None) -> JobS
     """Shows progress until the job ends or the time is over, and how far it came."""
     from producer.board import Board
     from producer.last_failure import LastFailure
-    from regioncap.services.progress import Progress
 
     board = Board(job)
-    failure = LastFailure(client.store, Progress(client.redis, job.job), job)
+    failure = LastFailure(client.store, client.progress(job.job), job)
     next_line = time.monotonic() + _LINE_EVERY_S
     with Live(console=talk, transient=True, auto_refresh=False) as live:
         for status in client.follow(job, timeout_s=timeout_s):
