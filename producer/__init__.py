@@ -8,7 +8,6 @@
     complaints     what errors look like
     words, tables  numbers, sizes and times in words; tables for people and pipes
     meter, board   the bar of work done here, and what `watch` shows of a job
-    files          files that are there whole or not at all
 
     checks, gpu_checks    what `doctor` looks at
     fleet, last_failure   what `top` and `watch` look at besides the state of a job

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from producer.context import client_of, on_terminal, say
-from producer.files import atomic_file
 from producer.options import JobArgument
 from producer.tables import show_table
+from regioncap.files import whole_file
 
 if TYPE_CHECKING:
     from regioncap.client import Client
@@ -75,7 +75,7 @@ def fetch_results(
     from regioncap.jobs.results import summarize
 
     done = failed = 0
-    with nullcontext(sys.stdout.buffer) if output is None else atomic_file(output) as stream:
+    with nullcontext(sys.stdout.buffer) if output is None else whole_file(output) as stream:
         for part in _parts(client, job, follow=follow):
             stream.write(_failed_lines(part) if only_failed else part)
             stream.flush()
@@ -150,7 +150,7 @@ def fetch_images(client: Client, job: Job, folder: Path) -> int:
             data = client.store.get_uri(uri)
         except NotFoundError:
             return False
-        with atomic_file(folder / Path(uri).name) as file:
+        with whole_file(folder / Path(uri).name) as file:
             file.write(data)
         return True
 
