@@ -26,25 +26,25 @@ class Board:
 
     def __init__(self, job: Job) -> None:
         self._job = job
-        self._images, self._regions, self._tokens = Rate(), Rate(), Rate()
+        self._rates = {what: Rate() for what in ("images", "regions", "tokens")}
         self._status: JobStatus | None = None
         self._failure: dict[str, Any] | None = None
 
     def see(self, now_s: float, status: JobStatus, failure: dict[str, Any] | None) -> None:
         """Takes in a state of the job and its last failed record."""
         self._status, self._failure = status, failure
-        self._images.see(now_s, status.done)
-        self._regions.see(now_s, status.regions_ok)
-        self._tokens.see(now_s, status.prompt_tokens + status.completion_tokens)
+        self._rates["images"].see(now_s, status.done)
+        self._rates["regions"].see(now_s, status.regions_ok)
+        self._rates["tokens"].see(now_s, status.prompt_tokens + status.completion_tokens)
 
     def speeds(self) -> list[str]:
         """Speeds as they are known so far."""
-        rates = {"images": self._images, "regions": self._regions, "tokens": self._tokens}
-        return [words.speed(rate.per_s, what) for what, rate in rates.items() if rate.per_s]
+        rates = self._rates.items()
+        return [words.speed(rate.per_s, what) for what, rate in rates if rate.per_s]
 
     def left(self) -> str:
         """The time left in words; empty until enough is known."""
-        left_s = self._images.eta_s(self._job.records)
+        left_s = self._rates["images"].eta_s(self._job.records)
         return f"about {words.span(left_s)} left" if left_s else ""
 
     def view(self) -> RenderableType:
