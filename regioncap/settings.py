@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
+    EnvSettingsSource,
     InitSettingsSource,
     PydanticBaseSettingsSource,
     SecretsSettingsSource,
@@ -217,8 +218,7 @@ def named_sources(
     settings_cls: type[BaseSettings], flags: PydanticBaseSettingsSource | None = None
 ) -> list[tuple[str, PydanticBaseSettingsSource]]:
     """The sources of settings with the names that users know them by, strongest first."""
-    from pydantic_settings import EnvSettingsSource
-
+    stack = find_stack(STACK_FOLDER)
     return [
         ("flag", flags or InitSettingsSource(settings_cls, {})),
         ("environment", EnvSettingsSource(settings_cls)),
@@ -227,13 +227,8 @@ def named_sources(
             SecretsSettingsSource(settings_cls, os.environ.get("REGIONCAP_SECRETS_DIR") or None),
         ),
         (str(TOML_FILE), TomlConfigSettingsSource(settings_cls)),
-        ("regioncap up", InitSettingsSource(settings_cls, _running_stack())),
+        ("regioncap up", InitSettingsSource(settings_cls, dict(stack.settings) if stack else {})),
     ]
-
-
-def _running_stack() -> dict[str, Any]:
-    stack = find_stack(STACK_FOLDER)
-    return dict(stack.settings) if stack else {}
 
 
 def load_settings(**flags: Any) -> Settings:
