@@ -267,6 +267,19 @@ def _describe_one(problem: dict[str, Any]) -> str:
     return f"{name}: {problem['msg']}{given}"
 
 
+def as_environment(values: Mapping[str, Any]) -> dict[str, str]:
+    """This process's environment with settings in it, for a process that is to have them too.
+
+    Args:
+        values: Settings by name; None counts as not given.
+    """
+    return os.environ | {
+        f"REGIONCAP_{name.upper()}": str(value)
+        for name, value in values.items()
+        if value is not None
+    }
+
+
 @lru_cache(maxsize=1)
 def worker_settings() -> Settings:
     """The settings of this worker process, read once."""
