@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as json_module
 import re
+from contextlib import closing
 from itertools import cycle, product
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
@@ -166,19 +167,15 @@ def _run(
     from regioncap.views.view import Limits
 
     settings = client.settings
+    job, limits = settings.job_settings(), Limits.of(settings)
     thread = EngineThread(engines.make(settings))
-    results = []
     with talk.status("starting the engine"):
         thread.start()
-    try:
-        with progress() as bar:
-            for variant in bar.track(variants, description="captioning"):
-                work = run(
-                    variant, scenes, thread.engine, settings.job_settings(), Limits.of(settings)
-                )
-                results.append(thread.run(work).result())
-    finally:
-        thread.close()
+    with closing(thread), progress() as bar:
+        results = [
+            thread.run(run(variant, scenes, thread.engine, job, limits)).result()
+            for variant in bar.track(variants, description="captioning")
+        ]
     return results, {"engine": thread.engine.name, "model": thread.engine.model}
 
 

@@ -80,8 +80,7 @@ def _say_next(status: JobStatus) -> None:
 
 def follow_job(client: Client, job: Job, timeout_s: float | None = None) -> JobStatus:
     """Shows progress until the job ends or the time is over, and how far it came."""
-    from producer.board import Board
-    from producer.last_failure import LastFailure
+    from producer.board import Board, LastFailure
 
     board = Board(job)
     failure = LastFailure(client.store, client.progress(job.job), job)
