@@ -15,7 +15,7 @@ import asyncio
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -252,14 +252,11 @@ class AsyncClient:
             yield record
 
 
-@contextmanager
-def _opened(records: Records, root: Path | None) -> Iterator[Source]:
+def _opened(records: Records, root: Path | None) -> AbstractContextManager[Source]:
     if isinstance(records, str | Path):
-        with open_source(str(records), sys.stdin.buffer, root) as source:
-            yield source
-    else:
-        stream = (_record(index, record) for index, record in enumerate(records))
-        yield Source("records", root or Path(), stream, lambda: None)
+        return open_source(str(records), sys.stdin.buffer, root)
+    stream = (_record(index, record) for index, record in enumerate(records))
+    return nullcontext(Source("records", root or Path(), stream, lambda: None))
 
 
 def _record(index: int, record: Mapping[str, Any] | InputRecord) -> InputRecord:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,10 @@ def write_view(
         How many records it shows.
     """
     page.parent.mkdir(parents=True, exist_ok=True)
-    place = _embedded if embed else _saved(page.with_name(f"{page.stem}_files"), page.parent)
+    pictures = page.with_name(f"{page.stem}_files")
+    if not embed:
+        pictures.mkdir(exist_ok=True)
+    place = _embedded if embed else partial(_saved, pictures, page.parent)
     facts = {"job": job.job, "submitted": f"{job.created:%Y-%m-%d %H:%M} UTC", "from": job.source}
     count = 0
 
@@ -74,14 +78,9 @@ def _embedded(_: str, jpeg: bytes) -> str:
     return data_url(jpeg)
 
 
-def _saved(folder: Path, page_dir: Path) -> _Place:
-    folder.mkdir(parents=True, exist_ok=True)
-
-    def save(name: str, jpeg: bytes) -> str:
-        (folder / name).write_bytes(jpeg)
-        return file_url(folder / name, page_dir)
-
-    return save
+def _saved(folder: Path, page_dir: Path, name: str, jpeg: bytes) -> str:
+    (folder / name).write_bytes(jpeg)
+    return file_url(folder / name, page_dir)
 
 
 def _records(store: Store, job: Job, place: _Place) -> Iterator[GalleryRecord]:
