@@ -215,12 +215,12 @@ class Settings(BaseSettings, JobSettings):
 
 
 def named_sources(
-    settings_cls: type[BaseSettings], flags: PydanticBaseSettingsSource | None = None
+    settings_cls: type[BaseSettings], flags: PydanticBaseSettingsSource
 ) -> list[tuple[str, PydanticBaseSettingsSource]]:
     """The sources of settings with the names that users know them by, strongest first."""
     stack = find_stack(STACK_FOLDER)
     return [
-        ("flag", flags or InitSettingsSource(settings_cls, {})),
+        ("flag", flags),
         ("environment", EnvSettingsSource(settings_cls)),
         (
             "secret file",
