@@ -118,7 +118,7 @@ class ImageRegionCaptionPipeline:
         self._result_file = Path(cache_path) / f"{file_name_prefix}_step1.{cache_type}"
         self._boxes_file = Path(output_image_with_bbox_path)
         self._parse = partial(parse_line, image_key=input_image_key, bbox_key=input_bbox_key)
-        self._tell = _tell if show_progress else _say_nothing
+        self._tell = _tell if show_progress else lambda _: None
         self._flags = {
             "max_boxes": max_boxes,
             "overflow": "cut",  # as the reference: normalized_bbox has max_boxes rows, always
@@ -223,10 +223,6 @@ class _Progress:
 
 def _tell(text: str) -> None:
     sys.stderr.write(f"regioncap: {text}\n")
-
-
-def _say_nothing(_: str) -> None:
-    pass
 
 
 def _default_engine() -> str | None:
