@@ -29,11 +29,11 @@ _UNITS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine"
 _ORDINALS = [
     "first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth",
 ]  # fmt: skip
+_CIRCLED = "①②③④⑤⑥⑦⑧⑨⑩⑪⑫⑬⑭⑮⑯⑰⑱⑲⑳"
 _NUMERALS = {
-    **{word: i for i, word in enumerate(_UNITS, 1)},
-    **{word: i for i, word in enumerate(_ORDINALS, 1)},
-    **{character: i for i, character in enumerate("一二三四五六七八九十", 1)},
-    **{chr(0x245F + i): i for i in range(1, 21)},
+    numeral: i
+    for numerals in (_UNITS, _ORDINALS, "一二三四五六七八九十", _CIRCLED)
+    for i, numeral in enumerate(numerals, 1)
 }
 _DIGITS = r"\d{1,4}(?![0-9A-Za-z])"
 _SPELT = (
