@@ -25,7 +25,6 @@ from regioncap.settings import Settings
 
 try:
     from openai import (
-        APIConnectionError,
         APIError,
         APIStatusError,
         APITimeoutError,
@@ -112,12 +111,8 @@ class OpenAIEngine:
         """Returns if the server answers; see `Engine.health`."""
         try:
             await self._require_client().models.list()
-        except APIConnectionError as error:
-            raise self._dead(error) from error
-        except APIStatusError as error:
-            # A server without a list of models is none the worse for it.
-            if error.status_code != 404:
-                raise self._dead(error) from error
+        except NotFoundError:
+            return  # a server without a list of models is none the worse for it
         except APIError as error:
             raise self._dead(error) from error
 

@@ -27,12 +27,7 @@ from regioncap.engines.base import (
     first_request,
 )
 from regioncap.engines.model import resolve_model
-from regioncap.engines.vllm_start import (
-    check_machine,
-    engine_arguments,
-    load,
-    prepare_environment,
-)
+from regioncap.engines.vllm_start import check_machine, engine_arguments, load, prepare_environment
 from regioncap.errors import EngineDeadError, EngineStartError, RequestError
 from regioncap.records import Prompt
 from regioncap.settings import Settings

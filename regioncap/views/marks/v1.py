@@ -27,6 +27,7 @@ from regioncap.views.marks.base import (
     fill_rows,
     grow,
     print_stamp,
+    sides,
 )
 from regioncap.views.marks.digits import digits_mask, digits_wh
 from regioncap.views.marks.palette import BLACK, WHITE, assign_colours, text_rgb
@@ -104,9 +105,8 @@ class V1Style:
         mask = np.zeros((size_wh[1], size_wh[0]), dtype=np.bool_)
         for mark in marks:
             total = _total_px(mark)
-            inner = mask[_slices(mark.line_xyxy)].copy()
-            fill(mask, grow(mark.line_xyxy, total), True)
-            mask[_slices(mark.line_xyxy)] = inner
+            for side in sides(grow(mark.line_xyxy, total), total):
+                fill(mask, side, True)
             fill(mask, mark.tag_xyxy, True)
             if mark.leader:
                 (x, y), stroke = _stroke(mark.leader, total, size_wh)
@@ -218,11 +218,6 @@ def _row(rgb: Rgb, px: int) -> Pixels:
 
 def _total_px(mark: Mark) -> int:
     return mark.line_px + 2 * mark.casing_px
-
-
-def _slices(rect: Rect) -> tuple[slice, slice]:
-    x1, y1, x2, y2 = rect
-    return slice(y1, y2), slice(x1, x2)
 
 
 @lru_cache(maxsize=1024)
