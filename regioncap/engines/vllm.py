@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import io
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -149,15 +150,15 @@ class VllmEngine:
         """What the engine is doing, by vLLM's own metrics of this process."""
         from vllm.v1.metrics.reader import get_metrics_snapshot
 
-        totals: dict[str, float] = {}
+        totals: Counter[str] = Counter()
         for metric in get_metrics_snapshot():
-            totals[metric.name] = totals.get(metric.name, 0) + getattr(metric, "value", 0)
+            totals[metric.name] += getattr(metric, "value", 0)
         return EngineStats(
-            running=int(totals.get("vllm:num_requests_running", 0)),
-            waiting=int(totals.get("vllm:num_requests_waiting", 0)),
+            running=int(totals["vllm:num_requests_running"]),
+            waiting=int(totals["vllm:num_requests_waiting"]),
             batch=self._require_llm().vllm_config.scheduler_config.max_num_seqs,
-            prefix_tokens=int(totals.get("vllm:prefix_cache_queries", 0)),
-            prefix_hits=int(totals.get("vllm:prefix_cache_hits", 0)),
+            prefix_tokens=int(totals["vllm:prefix_cache_queries"]),
+            prefix_hits=int(totals["vllm:prefix_cache_hits"]),
         )
 
     def tokenizer(self) -> PreTrainedTokenizerBase:
