@@ -22,7 +22,7 @@ def cancel_command(context: typer.Context, job_id: JobArgument) -> None:
         "retry cancelled": "the retry is cancelled; the job is finished as it was",
         "finished": "it is finished already",
     }
-    say(told[cancel(client.store, _progress(client, job), job)])
+    say(told[cancel(client.store, client.progress(job.job), job)])
 
 
 def retry_command(
