@@ -55,7 +55,7 @@ test: $(VENV)/.dev ## Run all tests
 	exit $$((system + vllm))
 
 test-quick: $(VENV)/.dev ## Run the tests that start no servers, in less than a minute
-	$(BIN)/python -m pytest tests/unit tests/contract tests/hostile tests/deploy -m 'not servers' \
+	$(BIN)/python -m pytest tests/unit tests/contract tests/hostile tests/deploy tests/simulation -m 'not servers' \
 	  --numprocesses 2 --dist worksteal
 
 test-system: $(VENV)/.dev ## Run all tests but those of the vLLM engine

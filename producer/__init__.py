@@ -8,10 +8,9 @@
     complaints     what errors look like
     words, tables  numbers, sizes and times in words; tables for people and pipes
     meter, board   the bar of work done here, and what `watch` shows of a job
-    files          files that are there whole or not at all
 
     checks, gpu_checks    what `doctor` looks at
-    fleet, last_failure   what `top` and `watch` look at besides the state of a job
+    fleet                 what `top` looks at
     origins, starter      where settings come from, and what `init` writes
 
 It does its work through `regioncap`, most of it through `regioncap.client`. Modules are imported

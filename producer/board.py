@@ -1,8 +1,8 @@
-"""What `watch` shows of a job, drawn anew at each look."""
+"""What `watch` shows of a job, drawn anew at each look, with the last record that failed."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.progress_bar import ProgressBar
@@ -10,11 +10,14 @@ from rich.table import Table
 from rich.text import Text
 
 from producer import words
+from regioncap import keys
+from regioncap.errors import QueueError
+from regioncap.job import Job
 from regioncap.jobs.rate import Rate
-
-if TYPE_CHECKING:
-    from regioncap.job import Job
-    from regioncap.jobs.status import JobStatus
+from regioncap.jobs.results import parse_part
+from regioncap.jobs.status import JobStatus
+from regioncap.services.progress import Progress
+from regioncap.services.store import Store
 
 
 class Board:
@@ -26,25 +29,25 @@ class Board:
 
     def __init__(self, job: Job) -> None:
         self._job = job
-        self._images, self._regions, self._tokens = Rate(), Rate(), Rate()
+        self._rates = {what: Rate() for what in ("images", "regions", "tokens")}
         self._status: JobStatus | None = None
         self._failure: dict[str, Any] | None = None
 
     def see(self, now_s: float, status: JobStatus, failure: dict[str, Any] | None) -> None:
         """Takes in a state of the job and its last failed record."""
         self._status, self._failure = status, failure
-        self._images.see(now_s, status.done)
-        self._regions.see(now_s, status.regions_ok)
-        self._tokens.see(now_s, status.prompt_tokens + status.completion_tokens)
+        self._rates["images"].see(now_s, status.done)
+        self._rates["regions"].see(now_s, status.regions_ok)
+        self._rates["tokens"].see(now_s, status.prompt_tokens + status.completion_tokens)
 
     def speeds(self) -> list[str]:
         """Speeds as they are known so far."""
-        rates = {"images": self._images, "regions": self._regions, "tokens": self._tokens}
-        return [words.speed(rate.per_s, what) for what, rate in rates.items() if rate.per_s]
+        rates = self._rates.items()
+        return [words.speed(rate.per_s, what) for what, rate in rates if rate.per_s]
 
     def left(self) -> str:
         """The time left in words; empty until enough is known."""
-        left_s = self._images.eta_s(self._job.records)
+        left_s = self._rates["images"].eta_s(self._job.records)
         return f"about {words.span(left_s)} left" if left_s else ""
 
     def view(self) -> RenderableType:
@@ -84,3 +87,40 @@ class Board:
             (f"{max(0, status.records - status.done - drawn):,} queued", ""),
         ]
         return Text(" · ").join(Text(text, style=style) for text, style in parts)
+
+
+class LastFailure:
+    """Finds a failed record of the newest part that has one.
+
+    Args:
+        store: Where the results lie.
+        progress: The job's progress: it knows which parts hold failures.
+        job: The job.
+    """
+
+    def __init__(self, store: Store, progress: Progress, job: Job) -> None:
+        self._store = store
+        self._progress = progress
+        self._job = job
+        self._seen: set[int] = set()
+        self._failed = 0
+        self._record: dict[str, Any] | None = None
+
+    def look(self, failed: int) -> dict[str, Any] | None:
+        """The record, in its output form; looks anew only if more have failed than before."""
+        if failed > self._failed:
+            self._failed = failed
+            self._record = self._newest() or self._record
+        return self._record
+
+    def _newest(self) -> dict[str, Any] | None:
+        try:
+            fresh = self._progress.failed() - self._seen
+        except QueueError:
+            return None
+        if not fresh:
+            return None
+        self._seen |= fresh
+        part = self._store.find(keys.part_key(self._job.job, "results", max(fresh)))
+        failed = [record for record in parse_part(part or b"") if record["error"]]
+        return failed[-1] if failed else None

@@ -9,7 +9,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, ParamSpec
 
 import PIL
 import redis
@@ -21,6 +21,8 @@ from regioncap.services.backlog import UNACKED
 from regioncap.services.broker import connect, queue_errors
 from regioncap.services.store import Store
 from regioncap.settings import Settings
+
+P = ParamSpec("P")
 
 _MIN_REDIS = (6, 2)
 _MAX_SKEW_S = 5.0
@@ -37,34 +39,28 @@ class Check(NamedTuple):
     remedy: str = ""
 
 
-_Checks = list[tuple[str, Callable[[], Check]]]
-
-
 def run_checks(settings: Settings) -> Iterator[Check]:
     """All checks that fit the settings, one after the other; none raises."""
     client = connect(settings, patient=False)
-    redis_ = _run("redis", lambda: _redis(client))
+    redis_ = _run("redis", _redis, client)
     yield redis_
-    behind_redis: _Checks = [
-        ("redis persistence", lambda: _persistence(client)),
-        ("redis memory", lambda: _memory(client)),
-        ("clock", lambda: _clock(client)),
-        ("render workers", lambda: _workers(client, "render", "render")),
-        ("caption workers", lambda: _workers(client, "caption", settings.queue)),
-        ("queues", lambda: _queues(client, settings)),
-    ]
-    if redis_.status != "fail":
-        yield from (_run(name, check) for name, check in behind_redis)
-    else:
+    if redis_.status == "fail":
         yield Check("workers, queues", "skip", "Redis, which tells of them, is away")
-    yield _run("store", lambda: _store(settings))
+    else:
+        yield _run("redis persistence", _persistence, client)
+        yield _run("redis memory", _memory, client)
+        yield _run("clock", _clock, client)
+        yield _run("render workers", _workers, client, "render", "render")
+        yield _run("caption workers", _workers, client, "caption", settings.queue)
+        yield _run("queues", _queues, client, settings)
+    yield _run("store", _store, settings)
     yield _run("pictures", _pictures)
 
 
-def _run(name: str, check: Callable[[], Check]) -> Check:
+def _run(name: str, check: Callable[P, Check], *args: P.args, **kwargs: P.kwargs) -> Check:
     try:
         with queue_errors():
-            return check()._replace(name=name)
+            return check(*args, **kwargs)._replace(name=name)
     except RegionCapError as error:
         return Check(name, "fail", error.message, error.hint)
 

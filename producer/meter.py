@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, TaskProgressColumn, TextColumn
 
 from producer import words
 from producer.context import say, talk
@@ -73,6 +73,11 @@ class Meter:
         yield f"{words.span(left_s)} left" if left_s else ""
 
 
+def progress(*columns: ProgressColumn) -> Progress:
+    """A bar on stderr, where that is a terminal; it is gone when the work is done."""
+    return Progress(*columns, console=talk, disable=not talk.is_terminal, transient=True)
+
+
 @contextmanager
 def meter(what: str, unit: str) -> Iterator[Meter]:
     """A meter that is gone when the work is done."""
@@ -80,5 +85,5 @@ def meter(what: str, unit: str) -> Iterator[Meter]:
         TextColumn("{task.description}"), BarColumn(20), TaskProgressColumn(show_speed=False),
         TextColumn("{task.fields[text]}"),
     )  # fmt: skip
-    with Progress(*columns, console=talk, disable=not talk.is_terminal, transient=True) as bar:
+    with progress(*columns) as bar:
         yield Meter(what, unit, bar)

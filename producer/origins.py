@@ -39,7 +39,11 @@ def origins(**flags: Any) -> list[Origin]:
         for name, source in named_sources(Settings, InitSettingsSource(Settings, given))
     ]
     return [
-        Origin(name, _shown(getattr(settings, name)), _origin(name, sources))
+        Origin(
+            name,
+            _shown(getattr(settings, name)),
+            next((source for source, values in sources if name in values), DEFAULT),
+        )
         for name in Settings.model_fields
     ]
 
@@ -47,10 +51,6 @@ def origins(**flags: Any) -> list[Origin]:
 def origin_of(setting: str, **flags: Any) -> str:
     """Where one setting's value comes from."""
     return next(found.origin for found in origins(**flags) if found.name == setting)
-
-
-def _origin(setting: str, sources: list[tuple[str, dict[str, Any]]]) -> str:
-    return next((name for name, values in sources if setting in values), DEFAULT)
 
 
 def _shown(value: Any) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -36,25 +35,27 @@ def write_starter(folder: Path) -> list[Path]:
             written (`bad-output`).
     """
     photos = _example_records()
-    files = [folder / TOML_FILE, folder / "example.jsonl"]
-    files += [folder / record["image"] for record in photos]
-    for file in files:
+    contents = {
+        folder / TOML_FILE: settings_text().encode(),
+        folder / "example.jsonl": "".join(json.dumps(record) + "\n" for record in photos).encode(),
+    }
+    for record in photos:
+        name = record["image"]
+        contents[folder / name] = (examples.examples_dir() / name).read_bytes()
+    for file in contents:
         if file.exists():
             raise UsageError(
                 f"{file} is there already", code="output-exists", hint="name another folder"
             )
     try:
-        for file in files:
+        for file, data in contents.items():
             file.parent.mkdir(parents=True, exist_ok=True)
-        files[0].write_text(settings_text(), encoding="utf-8")
-        files[1].write_text("".join(json.dumps(record) + "\n" for record in photos))
-        for record, file in zip(photos, files[2:], strict=True):
-            shutil.copyfile(examples.examples_dir() / record["image"], file)
+            file.write_bytes(data)
     except OSError as error:
         raise UsageError(
             f"{folder} cannot be written: {error.strerror}", code="bad-output"
         ) from error
-    return files
+    return list(contents)
 
 
 def _example_records() -> list[dict[str, Any]]:
@@ -65,21 +66,15 @@ def _example_records() -> list[dict[str, Any]]:
 
 def settings_text() -> str:
     """The settings file: every setting as a comment, with its default and what it means."""
-    groups = (
-        ("Jobs: taken at submission and kept with the job", JobSettings.model_fields),
-        (
-            "Services and workers",
-            {
-                name: field
-                for name, field in Settings.model_fields.items()
-                if name not in JobSettings.model_fields
-            },
-        ),
-    )
+    groups = {
+        "Jobs: taken at submission and kept with the job": set(JobSettings.model_fields),
+        "Services and workers": set(Settings.model_fields) - set(JobSettings.model_fields),
+    }
     parts = [_HEAD]
-    for title, fields in groups:
+    for title, names in groups.items():
         parts.append(f"\n# --- {title} ---\n")
-        parts += [_setting(name, field) for name, field in fields.items()]
+        fields = Settings.model_fields.items()
+        parts += [_setting(name, field) for name, field in fields if name in names]
     return "".join(parts)
 
 

@@ -15,7 +15,7 @@ import asyncio
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +28,7 @@ from regioncap.jobs import catalogue, results
 from regioncap.jobs.status import JobStatus, job_status, pause_s
 from regioncap.records import InputRecord, from_fields
 from regioncap.services.broker import connect
+from regioncap.services.progress import Progress
 from regioncap.services.store import Store
 from regioncap.settings import Settings, load_settings
 
@@ -74,6 +75,10 @@ class Client:
         from regioncap.services.queue import Sender, make_app
 
         return Sender(make_app(self.settings))
+
+    def progress(self, job_id: str) -> Progress:
+        """The progress of a job, as Redis has it."""
+        return Progress(self.redis, job_id)
 
     def submit(
         self,
@@ -247,14 +252,11 @@ class AsyncClient:
             yield record
 
 
-@contextmanager
-def _opened(records: Records, root: Path | None) -> Iterator[Source]:
+def _opened(records: Records, root: Path | None) -> AbstractContextManager[Source]:
     if isinstance(records, str | Path):
-        with open_source(str(records), sys.stdin.buffer, root) as source:
-            yield source
-    else:
-        stream = (_record(index, record) for index, record in enumerate(records))
-        yield Source("records", root or Path(), stream, lambda: None)
+        return open_source(str(records), sys.stdin.buffer, root)
+    stream = (_record(index, record) for index, record in enumerate(records))
+    return nullcontext(Source("records", root or Path(), stream, lambda: None))
 
 
 def _record(index: int, record: Mapping[str, Any] | InputRecord) -> InputRecord:

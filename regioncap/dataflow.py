@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -118,7 +118,8 @@ class ImageRegionCaptionPipeline:
         self._result_file = Path(cache_path) / f"{file_name_prefix}_step1.{cache_type}"
         self._boxes_file = Path(output_image_with_bbox_path)
         self._parse = partial(parse_line, image_key=input_image_key, bbox_key=input_bbox_key)
-        self._tell = _tell if show_progress else _say_nothing
+        self._shows_progress = show_progress
+        self._tells_from_s = 0.0
         self._flags = {
             "max_boxes": max_boxes,
             "overflow": "cut",  # as the reference: normalized_bbox has max_boxes rows, always
@@ -144,7 +145,8 @@ class ImageRegionCaptionPipeline:
             records = read_lines(file, self._parse)
             placed = (_placed(record, self._input.parent) for record in records)
             job = client.submit(placed, name=self._result_file.stem)
-        status = client.wait(job, on_progress=_Progress(self._tell))
+        self._tells_from_s = time.monotonic() + _TELL_EVERY_S
+        status = client.wait(job, on_progress=self._tell_now_and_then)
         self._write(client, job)
         self._tell(f"{status.done:,} records, {status.failed:,} failed: {self._result_file}")
         return PipelineResult(
@@ -203,30 +205,14 @@ class ImageRegionCaptionPipeline:
         path.write_bytes(client.store.get_uri(record["image_with_bbox"]))
         return str(path)
 
-
-class _Progress:
-    """Tells of a job now and then.
-
-    Args:
-        tell: Says something to the user.
-    """
-
-    def __init__(self, tell: Callable[[str], None]) -> None:
-        self._tell = tell
-        self._next_s = time.monotonic() + _TELL_EVERY_S
-
-    def __call__(self, status: JobStatus) -> None:
-        if time.monotonic() >= self._next_s:
+    def _tell_now_and_then(self, status: JobStatus) -> None:
+        if time.monotonic() >= self._tells_from_s:
             self._tell(f"{status.done:,} of {status.records:,} records")
-            self._next_s = time.monotonic() + _TELL_EVERY_S
+            self._tells_from_s = time.monotonic() + _TELL_EVERY_S
 
-
-def _tell(text: str) -> None:
-    sys.stderr.write(f"regioncap: {text}\n")
-
-
-def _say_nothing(_: str) -> None:
-    pass
+    def _tell(self, text: str) -> None:
+        if self._shows_progress:
+            sys.stderr.write(f"regioncap: {text}\n")
 
 
 def _default_engine() -> str | None:

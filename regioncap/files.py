@@ -26,6 +26,26 @@ def open_input(path: Path) -> BinaryIO:
 
 
 @contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """Opens a file to write that takes its name when all is written, and goes if that fails.
+
+    Raises:
+        UsageError: It cannot be written there (`no-output`).
+    """
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder", code="no-output", hint="name a file")
+    with whole(path) as temporary:
+        try:
+            file = temporary.open("wb")
+        except OSError as error:
+            raise UsageError(
+                f"{path} cannot be written: {error.strerror}", code="no-output"
+            ) from error
+        with file:
+            yield file
+
+
+@contextmanager
 def whole(path: Path) -> Iterator[Path]:
     """A name beside `path` to make a file or a folder under.
 

@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
+    EnvSettingsSource,
     InitSettingsSource,
     PydanticBaseSettingsSource,
     SecretsSettingsSource,
@@ -214,26 +215,20 @@ class Settings(BaseSettings, JobSettings):
 
 
 def named_sources(
-    settings_cls: type[BaseSettings], flags: PydanticBaseSettingsSource | None = None
+    settings_cls: type[BaseSettings], flags: PydanticBaseSettingsSource
 ) -> list[tuple[str, PydanticBaseSettingsSource]]:
     """The sources of settings with the names that users know them by, strongest first."""
-    from pydantic_settings import EnvSettingsSource
-
+    stack = find_stack(STACK_FOLDER)
     return [
-        ("flag", flags or InitSettingsSource(settings_cls, {})),
+        ("flag", flags),
         ("environment", EnvSettingsSource(settings_cls)),
         (
             "secret file",
             SecretsSettingsSource(settings_cls, os.environ.get("REGIONCAP_SECRETS_DIR") or None),
         ),
         (str(TOML_FILE), TomlConfigSettingsSource(settings_cls)),
-        ("regioncap up", InitSettingsSource(settings_cls, _running_stack())),
+        ("regioncap up", InitSettingsSource(settings_cls, dict(stack.settings) if stack else {})),
     ]
-
-
-def _running_stack() -> dict[str, Any]:
-    stack = find_stack(STACK_FOLDER)
-    return dict(stack.settings) if stack else {}
 
 
 def load_settings(**flags: Any) -> Settings:
@@ -270,6 +265,19 @@ def _describe_one(problem: dict[str, Any]) -> str:
         return f"there is no setting {name}" + (f", but {alike[0]}" if alike else "")
     given = "" if field is None or field.annotation is SecretStr else f" (not {problem['input']!r})"
     return f"{name}: {problem['msg']}{given}"
+
+
+def as_environment(values: Mapping[str, Any]) -> dict[str, str]:
+    """This process's environment with settings in it, for a process that is to have them too.
+
+    Args:
+        values: Settings by name; None counts as not given.
+    """
+    return os.environ | {
+        f"REGIONCAP_{name.upper()}": str(value)
+        for name, value in values.items()
+        if value is not None
+    }
 
 
 @lru_cache(maxsize=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -83,6 +84,7 @@ class Exporter:
             self._server.socket.close()
 
 
+@dataclass(frozen=True)
 class Gauges(Collector):
     """What is looked up when somebody asks.
 
@@ -93,41 +95,28 @@ class Gauges(Collector):
         engine: Requests that run in the engine and wait there, and its greatest batch.
     """
 
-    def __init__(
-        self,
-        in_hand: Callable[[], tuple[int, int]],
-        depths: Callable[[], dict[str, Depth]],
-        memory: Callable[[], float | None],
-        engine: Callable[[], tuple[int, int, int] | None],
-    ) -> None:
-        self._in_hand = in_hand
-        self._depths = depths
-        self._memory = memory
-        self._engine = engine
+    in_hand: Callable[[], tuple[int, int]]
+    depths: Callable[[], dict[str, Depth]]
+    memory: Callable[[], float | None]
+    engine: Callable[[], tuple[int, int, int] | None]
 
     def collect(self) -> Iterator[Metric]:
         """See prometheus_client."""
-        held, room = self._in_hand()
-        yield _gauge("shards_in_hand", "Shards that this worker has.", held)
-        yield _gauge("shards_in_hand_max", "Shards that this worker can have.", room)
-        yield from self._of_queues(self._depths())
-        if (used := self._memory()) is not None:
-            yield _gauge("redis_memory_used_ratio", "Share of Redis's memory in use.", used)
-        if (requests := self._engine()) is not None:
+        held, room = self.in_hand()
+        yield _gauge("shards_in_hand", "Shards that this worker has.", value=held)
+        yield _gauge("shards_in_hand_max", "Shards that this worker can have.", value=room)
+        yield from self._of_queues(self.depths())
+        if (used := self.memory()) is not None:
+            yield _gauge("redis_memory_used_ratio", "Share of Redis's memory in use.", value=used)
+        if (requests := self.engine()) is not None:
             yield from self._of_engine(*requests)
 
     @staticmethod
     def _of_queues(depths: dict[str, Depth]) -> Iterator[Metric]:
-        backlog = GaugeMetricFamily(
-            f"{_PREFIX}_backlog_shards",
-            "Shards that wait (queued) or are with a worker (unacked), of all workers.",
-            labels=["queue", "state"],
-        )
-        oldest = GaugeMetricFamily(
-            f"{_PREFIX}_backlog_oldest_seconds",
-            "Age of the job that the next shard belongs to; 0 if none waits.",
-            labels=["queue"],
-        )
+        text = "Shards that wait (queued) or are with a worker (unacked), of all workers."
+        backlog = _gauge("backlog_shards", text, labels=["queue", "state"])
+        text = "Age of the job that the next shard belongs to; 0 if none waits."
+        oldest = _gauge("backlog_oldest_seconds", text, labels=["queue"])
         for queue, depth in depths.items():
             backlog.add_metric([queue, "queued"], depth.queued)
             backlog.add_metric([queue, "unacked"], depth.unacked)
@@ -137,30 +126,29 @@ class Gauges(Collector):
 
     @staticmethod
     def _of_engine(running: int, waiting: int, most: int) -> Iterator[Metric]:
-        requests = GaugeMetricFamily(
-            f"{_PREFIX}_engine_requests", "Requests in the engine.", labels=["state"]
-        )
+        requests = _gauge("engine_requests", "Requests in the engine.", labels=["state"])
         requests.add_metric(["running"], running)
         requests.add_metric(["waiting"], waiting)
         yield requests
         if most:
-            yield _gauge("batch_occupancy_ratio", "Share of the batch in use.", running / most)
+            share = running / most
+            yield _gauge("batch_occupancy_ratio", "Share of the batch in use.", value=share)
 
 
+@dataclass(frozen=True)
 class Foreign(Collector):
     """Passes on what a library counts in the process-wide registry, such as vLLM."""
 
-    def __init__(self, prefixes: tuple[str, ...]) -> None:
-        self._prefixes = prefixes
+    prefixes: tuple[str, ...]
 
     def collect(self) -> Iterable[Metric]:
         """See prometheus_client."""
         found = prometheus_client.REGISTRY.collect()
-        return [metric for metric in found if metric.name.startswith(self._prefixes)]
+        return [metric for metric in found if metric.name.startswith(self.prefixes)]
 
 
-def _gauge(name: str, text: str, value: float) -> Metric:
-    return GaugeMetricFamily(f"{_PREFIX}_{name}", text, value=value)
+def _gauge(name: str, text: str, **options: Any) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"{_PREFIX}_{name}", text, **options)
 
 
 def _handler(

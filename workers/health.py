@@ -15,6 +15,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 #: Returns what is wrong; empty if nothing is.
 HealthCheck = Callable[[], str]
@@ -56,6 +57,7 @@ class Health:
         return self.live()
 
 
+@dataclass
 class Liveness:
     """Finds a worker that has work and brings nothing to an end.
 
@@ -66,37 +68,30 @@ class Liveness:
         idle_s: Longest time that shards may wait while the worker has none.
     """
 
-    def __init__(
-        self,
-        in_hand: Callable[[], int],
-        queued: Callable[[], int | None],
-        *,
-        stalled_s: float,
-        idle_s: float,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._in_hand = in_hand
-        self._queued = queued
-        self._stalled_s = stalled_s
-        self._idle_s = idle_s
-        self._clock = clock
-        self._since = clock()
-        self._busy = False
+    in_hand: Callable[[], int]
+    queued: Callable[[], int | None]
+    stalled_s: float
+    idle_s: float
+    clock: Callable[[], float] = time.monotonic
+    _busy: bool = field(default=False, init=False)
+
+    def __post_init__(self) -> None:
+        self.ended()
 
     def ended(self) -> None:
         """Notes that a shard came to an end."""
-        self._since = self._clock()
+        self._since = self.clock()
 
     def check(self) -> str:
         """What is wrong; empty if nothing is."""
-        busy = self._in_hand() > 0
-        if busy != self._busy or (not busy and not self._queued()):
+        busy = self.in_hand() > 0
+        if busy != self._busy or (not busy and not self.queued()):
             self._busy = busy
             self.ended()
-        waited_s = self._clock() - self._since
-        if busy and waited_s > self._stalled_s:
+        waited_s = self.clock() - self._since
+        if busy and waited_s > self.stalled_s:
             return f"no shard has come to an end for {waited_s:.0f} s"
-        if not busy and waited_s > self._idle_s:
+        if not busy and waited_s > self.idle_s:
             return f"takes no shard, though some have been waiting for {waited_s:.0f} s"
         return ""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -151,10 +152,9 @@ class Monitor:
             return {}
 
     def _memory(self) -> float | None:
-        try:
+        with suppress(QueueError):
             return memory_ratio(self._redis)
-        except QueueError:
-            return None
+        return None
 
     def _queued(self) -> int | None:
         depth = self._depths().get(self._queue)

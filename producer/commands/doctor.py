@@ -36,8 +36,10 @@ def doctor_command(
             remedy = (setting and unconfigured(setting, context.obj)) or remedy
         if json:
             emit_json(check._replace(remedy=remedy)._asdict())
-        else:
-            _show(check.status, check.name, check.what, remedy)
+            continue
+        show_line((_SIGNS[check.status], 4), (check.name, 17), (check.what, 0))
+        if remedy:
+            show_line(("", 4), ("", 17), (f"-> {remedy}", 0))
     if failed:
         say(f"{words.count(failed, 'check')} failed")
         raise typer.Exit(_EXIT_SERVICE)
@@ -52,9 +54,3 @@ def _checks(settings: Settings) -> Iterator[Check]:
         yield from gpu_checks.check_all(
             settings.model, hf_cache_dir=settings.hf_cache_dir, download_dir=settings.download_dir
         )
-
-
-def _show(status: str, name: str, what: str, remedy: str) -> None:
-    show_line((_SIGNS[status], 4), (name, 17), (what, 0))
-    if remedy:
-        show_line(("", 4), ("", 17), (f"-> {remedy}", 0))

@@ -4,28 +4,27 @@ from __future__ import annotations
 
 import json as json_module
 import re
-from functools import partial
+from contextlib import closing
 from itertools import cycle, product
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
+from rich.console import Console
+from rich.table import Table
 
 from producer import words
 from producer.context import client_of, emit, say, talk
+from producer.meter import progress
 from producer.options import setting_options
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rich.progress import Progress, TaskID
-    from rich.table import Table
-
     from regioncap.client import Client
     from regioncap.evaluation.in_process import Variant
     from regioncap.evaluation.scenes import Scene
     from regioncap.evaluation.scores import Result
-    from regioncap.jobs.status import JobStatus
     from regioncap.settings import RegionMode
     from regioncap.views.boxes import Size
 
@@ -162,55 +161,45 @@ def _scenes(
 def _run(
     client: Client, variants: Sequence[Variant], scenes: Sequence[Scene]
 ) -> tuple[list[Result], dict[str, str]]:
-    from rich.progress import Progress
-
     from regioncap import engines
     from regioncap.engines.thread import EngineThread
     from regioncap.evaluation.in_process import run
     from regioncap.views.view import Limits
 
     settings = client.settings
+    job, limits = settings.job_settings(), Limits.of(settings)
     thread = EngineThread(engines.make(settings))
-    results = []
     with talk.status("starting the engine"):
         thread.start()
-    try:
-        with Progress(console=talk, disable=not talk.is_terminal, transient=True) as bar:
-            for variant in bar.track(variants, description="captioning"):
-                work = run(
-                    variant, scenes, thread.engine, settings.job_settings(), Limits.of(settings)
-                )
-                results.append(thread.run(work).result())
-    finally:
-        thread.close()
+    with closing(thread), progress() as bar:
+        results = [
+            thread.run(run(variant, scenes, thread.engine, job, limits)).result()
+            for variant in bar.track(variants, description="captioning")
+        ]
     return results, {"engine": thread.engine.name, "model": thread.engine.model}
 
 
 def _run_as_jobs(
     client: Client, variants: Sequence[Variant], scenes: Sequence[Scene]
 ) -> tuple[list[Result], dict[str, str]]:
-    from rich.progress import Progress
-
     from regioncap.evaluation.as_job import run_job
 
     results = []
     facts: dict[str, str] = {}
-    with Progress(console=talk, disable=not talk.is_terminal, transient=True) as bar:
-        for variant in variants:
+    with progress() as bar:
+
+        def run(variant: Variant) -> tuple[Result, dict[str, str]]:
             task = bar.add_task(variant.name, total=len(scenes))
-            result, facts = run_job(variant, scenes, client, partial(_show, bar, task))
+            return run_job(variant, scenes, client, lambda s: bar.update(task, completed=s.done))
+
+        for variant in variants:
+            result, facts = run(variant)
             results.append(result)
     say("the jobs stay: `regioncap status` lists them, `regioncap gc` removes them when old")
     return results, facts
 
 
-def _show(bar: Progress, task: TaskID, status: JobStatus) -> None:
-    bar.update(task, completed=status.done)
-
-
 def _print(results: Sequence[Result]) -> None:
-    from rich.console import Console
-
     console = Console(highlight=False, width=None if talk.is_terminal else 160)
     console.print(_sums(results))
     console.print("\nright, by kind of scene and number of the way")
@@ -218,8 +207,6 @@ def _print(results: Sequence[Result]) -> None:
 
 
 def _sums(results: Sequence[Result]) -> Table:
-    from rich.table import Table
-
     table = Table(box=None, pad_edge=False)
     table.add_column("#", justify="right", no_wrap=True)
     table.add_column("way", no_wrap=True)
@@ -238,8 +225,6 @@ def _sums(results: Sequence[Result]) -> Table:
 
 
 def _by_kind(results: Sequence[Result]) -> Table:
-    from rich.table import Table
-
     table = Table(box=None, pad_edge=False)
     table.add_column("kind", no_wrap=True)
     rows = [result.row()["right_by_kind"] for result in results]

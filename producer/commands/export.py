@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from producer.context import client_of, emit, say, talk
+from producer.context import client_of, emit, say
+from producer.meter import progress
 from producer.options import JobArgument
 
 if TYPE_CHECKING:
-    from regioncap.job import Job
     from regioncap.outputs.exports.base import Item
 
 
@@ -37,33 +38,22 @@ def export_command(
     client = client_of(context)
     chosen = exports.get(format_)
     job = client.load(job_id)
-    items = _Counted(job, read_items(client.store, job, pictures=chosen.takes_pictures))
     about = About(job=job.job, title=job.name or f"Job {job.job}", created=job.created)
-    exports.export(chosen, items, output, about)
-    say(f"{items.count:,} of {job.records:,} records, {items.failed:,} failed")
-    if items.count < job.records:
+    found: Counter[str] = Counter()
+    with progress() as bar:
+        items = read_items(client.store, job, pictures=chosen.takes_pictures)
+        shown = bar.track(items, total=job.records, description="records")
+        exports.export(chosen, _counted(shown, found), output, about)
+    say(f"{found.total():,} of {job.records:,} records, {found['failed']:,} failed")
+    if found.total() < job.records:
         say(f"the job is not finished; watch it: regioncap watch {job.job}")
     emit(str(output))
 
 
-class _Counted:
-    """Items with a progress bar and counts."""
-
-    def __init__(self, job: Job, items: Iterable[Item]) -> None:
-        self._job = job
-        self._items = items
-        self.count = self.failed = 0
-
-    def __iter__(self) -> Iterator[Item]:
-        from rich.progress import Progress
-
-        with Progress(console=talk, disable=not talk.is_terminal, transient=True) as bar:
-            task = bar.add_task("records", total=self._job.records)
-            for item in self._items:
-                self.count += 1
-                self.failed += item.record["error"] is not None
-                bar.advance(task)
-                yield item
+def _counted(items: Iterable[Item], found: Counter[str]) -> Iterator[Item]:
+    for item in items:
+        found["failed" if item.record["error"] is not None else "ok"] += 1
+        yield item
 
 
 def import_edits_command(

@@ -11,7 +11,7 @@ import typer
 from producer import words
 from producer.context import client_of, emit_json, say
 from producer.tables import show_table
-from regioncap.errors import UsageError
+from regioncap.errors import QueueError, UsageError
 
 if TYPE_CHECKING:
     from regioncap.client import Client
@@ -56,13 +56,10 @@ def _age(text: str) -> timedelta:
 
 
 def _delete(client: Client, rubbish: Rubbish) -> None:
-    from regioncap.errors import QueueError
-    from regioncap.services.progress import Progress
-
     rubbish.remove()
     if rubbish.kind == "job":
         try:
-            Progress(client.redis, rubbish.name).drop()
+            client.progress(rubbish.name).drop()
         except QueueError as error:
             say(f"the progress of {rubbish.name} stays in Redis: {error.message}")
 

@@ -38,7 +38,10 @@ def show_command(
     json: Annotated[bool, typer.Option("--json", help="The template as one JSON object.")] = False,
 ) -> None:
     """Check a template and show what it says of a picture with a few regions."""
-    template = load_template(name)
+    from regioncap.jobs.submit import template_text
+    from regioncap.views.prompts import template_of
+
+    template = template_of(name, template_text(name))
     if json:
         from regioncap.records import SCHEMA_VERSION
 
@@ -49,15 +52,6 @@ def show_command(
     emit(f"answers as {template.answer}" + (f", in {template.language}" * bool(template.language)))
     for line in _examples(template, count):
         emit(line)
-
-
-def load_template(name: str) -> Template:
-    """The template of a name, or of a file."""
-    from regioncap.jobs.submit import template_text
-    from regioncap.views.prompts import built_in, parse_template
-
-    text = template_text(name)
-    return parse_template(text, name) if text else built_in(name)
 
 
 def _examples(template: Template, count: int) -> list[str]:

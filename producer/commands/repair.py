@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from producer import words
 from producer.context import client_of, emit, say
 from producer.options import JobArgument
-
-if TYPE_CHECKING:
-    from regioncap.client import Client
-    from regioncap.job import Job
-    from regioncap.services.progress import Progress
 
 
 def cancel_command(context: typer.Context, job_id: JobArgument) -> None:
@@ -27,7 +22,7 @@ def cancel_command(context: typer.Context, job_id: JobArgument) -> None:
         "retry cancelled": "the retry is cancelled; the job is finished as it was",
         "finished": "it is finished already",
     }
-    say(told[cancel(client.store, _progress(client, job), job)])
+    say(told[cancel(client.store, client.progress(job.job), job)])
 
 
 def retry_command(
@@ -48,7 +43,7 @@ def retry_command(
     job = client.load(job_id)
     chosen = flagged_indices(client.store, job) if flagged else set()
     before = catalogue.find_success(client.store, job.job)
-    again = retry.begin(client.store, _progress(client, job), job, chosen, edited=edited)
+    again = retry.begin(client.store, client.progress(job.job), job, chosen, edited=edited)
     client.sender.render(job, sorted(again))
     failed = sum(len(shard.indices) for shard in again.values())
     if before and before.counts["failed"] > failed:
@@ -76,14 +71,8 @@ def reconcile_command(
         ids = catalogue.open_ids(client.store)
         jobs = catalogue.load_each(client.store, ids, lambda _, error: say(f"left out: {error}"))
     for job in jobs:
-        done = reconcile(client.store, _progress(client, job), client.sender, job)
+        done = reconcile(client.store, client.progress(job.job), client.sender, job)
         emit(
             f"{job.job}  {done.state}  {len(done.render)} shards to render, "
             f"{len(done.caption)} to caption"
         )
-
-
-def _progress(client: Client, job: Job) -> Progress:
-    from regioncap.services.progress import Progress
-
-    return Progress(client.redis, job.job)

@@ -6,16 +6,16 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from producer.context import client_of, on_terminal, say
-from producer.files import atomic_file
 from producer.options import JobArgument
 from producer.tables import show_table
+from regioncap.files import whole_file
 
 if TYPE_CHECKING:
     from regioncap.client import Client
@@ -75,7 +75,7 @@ def fetch_results(
     from regioncap.jobs.results import summarize
 
     done = failed = 0
-    with _stream(output) as stream:
+    with nullcontext(sys.stdout.buffer) if output is None else whole_file(output) as stream:
         for part in _parts(client, job, follow=follow):
             stream.write(_failed_lines(part) if only_failed else part)
             stream.flush()
@@ -84,27 +84,17 @@ def fetch_results(
     return done, failed
 
 
-@contextmanager
-def _stream(output: Path | None) -> Iterator[BinaryIO]:
-    if output is None:
-        yield sys.stdout.buffer
-    else:
-        with atomic_file(output) as file:
-            yield file
-
-
 def _parts(client: Client, job: Job, *, follow: bool) -> Iterator[bytes]:
     from regioncap.jobs.results import follow_parts, read_parts
 
-    if follow:
-        found = follow_parts(
-            client.store,
-            job,
-            ended=lambda: client.status_of(job).ended,
-            pause=lambda: time.sleep(_POLL_S),
-        )
-    else:
-        found = read_parts(client.store, job)
+    def ended() -> bool:
+        return client.status_of(job).ended
+
+    found = (
+        follow_parts(client.store, job, ended=ended, pause=lambda: time.sleep(_POLL_S))
+        if follow
+        else read_parts(client.store, job)
+    )
     return (part for _, part in found)
 
 
@@ -160,7 +150,7 @@ def fetch_images(client: Client, job: Job, folder: Path) -> int:
             data = client.store.get_uri(uri)
         except NotFoundError:
             return False
-        with atomic_file(folder / Path(uri).name) as file:
+        with whole_file(folder / Path(uri).name) as file:
             file.write(data)
         return True
 

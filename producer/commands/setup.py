@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from producer.context import client_of, say
+from regioncap.errors import StoreError
 
-if TYPE_CHECKING:
-    from regioncap.client import Client
+_PROBE_KEY = ".ready"
+_PAUSE_S = 0.5
 
 
 def setup_command(
@@ -19,13 +20,7 @@ def setup_command(
 ) -> None:
     """Make the bucket, once the store takes objects; does nothing that is done already."""
     client = client_of(context)
-    _wait(client, time.monotonic() + timeout)
-    say(f"bucket {client.store.bucket} at {client.store.endpoint} is ready")
-
-
-def _wait(client: Client, deadline: float) -> None:
-    from regioncap.errors import StoreError
-
+    deadline = time.monotonic() + timeout
     while True:
         try:
             client.store.ensure_bucket()
@@ -37,8 +32,5 @@ def _wait(client: Client, deadline: float) -> None:
                 raise
             time.sleep(_PAUSE_S)
         else:
-            return
-
-
-_PROBE_KEY = ".ready"
-_PAUSE_S = 0.5
+            break
+    say(f"bucket {client.store.bucket} at {client.store.endpoint} is ready")

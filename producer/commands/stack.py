@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -16,6 +17,7 @@ import typer
 
 from producer.context import client_of, emit, say, settings_of, talk
 from producer.options import setting_options
+from regioncap.errors import ServiceError
 
 if TYPE_CHECKING:
     from regioncap.local.stack import LocalStack
@@ -30,6 +32,7 @@ def up_command(
     **flags: Any,
 ) -> None:
     """Run Redis, the S3 store and workers here, until Ctrl-C."""
+    from regioncap.local.workers import complain_of_ended
     from regioncap.settings import STACK_FOLDER
 
     with _stack(STACK_FOLDER) as stack:
@@ -37,7 +40,12 @@ def up_command(
         start_workers(stack, settings, render_workers, caption_workers)
         say(f"up; data and logs in {STACK_FOLDER}/; in another terminal of this folder:")
         say("  regioncap submit my.jsonl")
-        _wait_until_stopped(stack)
+        told: dict[str, int] = {}
+        with suppress(KeyboardInterrupt):
+            while True:
+                complain_of_ended(stack)
+                _tell_exits(stack, told)
+                time.sleep(0.5)
     say("down")
 
 
@@ -101,19 +109,11 @@ def _say_next() -> None:
 @contextmanager
 def _scratch() -> Iterator[Path]:
     """A folder that is gone in the end, unless a service failed: its logs tell why."""
-    import tempfile
-
-    from regioncap.errors import ServiceError
-
     folder = Path(tempfile.mkdtemp(prefix="regioncap-demo-"))
-    keep = False
     try:
         yield folder
-    except ServiceError:
-        keep = True
-        raise
     finally:
-        if not keep:
+        if not isinstance(sys.exception(), ServiceError):
             shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -151,22 +151,11 @@ def start_workers(
         workers.start_workers(stack, settings, render_workers, caption_workers)
 
 
-def _wait_until_stopped(stack: LocalStack) -> None:
-    from regioncap.local.workers import complain_of_ended
-
-    children = stack.supervisor.children if stack.supervisor else []
-    told = {child.command.name: child.exits for child in children}
-    try:
-        while True:
-            complain_of_ended(stack)
-            for child in children:
-                name = child.command.name
-                if child.exits > told[name]:
-                    told[name] = child.exits
-                    say(
-                        f"{name} ended ({child.returncode}) and is started again; it said last: "
-                        f"{child.last_words()}"
-                    )
-            time.sleep(0.5)
-    except KeyboardInterrupt:
-        return
+def _tell_exits(stack: LocalStack, told: dict[str, int]) -> None:
+    """Says which children have ended since, and are started again."""
+    for child in stack.supervisor.children if stack.supervisor else []:
+        name = child.command.name
+        if child.exits > told.get(name, 0):
+            told[name] = child.exits
+            last = child.last_words()
+            say(f"{name} ended ({child.returncode}) and is started again; its last words: {last}")

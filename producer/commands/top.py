@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
 
 from producer.context import client_of, emit_model
 from producer.words import count, span
+from regioncap.errors import ServiceError
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
-    from rich.table import Table
-
     from producer.fleet import Fleet, WorkerView
-    from regioncap.client import Client
 
 #: Characters in a line that goes to a file or a pipe.
 _WIDE = 160
@@ -40,49 +43,34 @@ def top_command(
             time.sleep(interval)
             emit_model(look(client.store, client.redis))
         return
+    # Without a terminal there is no width to keep to.
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDE)
+
+    def see() -> RenderableType:
+        return _board(look(client.store, client.redis), console.width)
+
     if once or not sys.stdout.isatty():
-        from rich.console import Console
-
-        # Without a terminal there is no width to keep to.
-        width = None if sys.stdout.isatty() else _WIDE
-        console = Console(highlight=False, width=width)
-        console.print(_board(look(client.store, client.redis), console.width))
-        return
-    _live(client, interval)
+        console.print(see())
+    else:
+        _live(console, see, interval)
 
 
-def _live(client: Client, interval: float) -> None:
-    from rich.console import Console
-    from rich.live import Live
-
-    from producer.fleet import look
-    from regioncap.errors import ServiceError
-
-    console = Console(highlight=False)
-    shown = _board(look(client.store, client.redis), console.width)
+def _live(console: Console, see: Callable[[], RenderableType], interval: float) -> None:
+    shown = see()
     with Live(shown, console=console, screen=True, auto_refresh=False) as live:
         while True:
             time.sleep(interval)
             try:
-                shown = _board(look(client.store, client.redis), console.width)
+                shown = see()
             except ServiceError as error:
                 # What was seen last stays, with a word on why it is old.
-                live.update(_aside(shown, f"{error.message}; trying again"), refresh=True)
+                said = Text(f"{error.message}; trying again", style="bold red")
+                live.update(Group(said, shown), refresh=True)
             else:
                 live.update(shown, refresh=True)
 
 
-def _aside(shown: RenderableType, text: str) -> RenderableType:
-    from rich.console import Group
-    from rich.text import Text
-
-    return Group(Text(text, style="bold red"), shown)
-
-
 def _board(fleet: Fleet, width: int) -> RenderableType:
-    from rich.console import Group
-    from rich.text import Text
-
     captions = [worker for worker in fleet.workers if worker.kind == "caption"]
     speed = {
         name: sum(worker.per_s.get(name, 0) for worker in captions)
@@ -99,9 +87,6 @@ def _board(fleet: Fleet, width: int) -> RenderableType:
 
 def _table(title: str, *columns: str, wraps: str = "") -> Table:
     """An empty table; the column that wraps gives way where the terminal is narrow."""
-    from rich import box
-    from rich.table import Table
-
     table = Table(
         title=f"\n{title}",
         title_justify="left",

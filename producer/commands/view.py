@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from producer.context import client_of, emit, say, talk
+from producer.context import client_of, emit, say
+from producer.meter import progress
 from producer.options import JobArgument
 
 if TYPE_CHECKING:
@@ -35,12 +36,10 @@ def view_command(
 
 def write_page(client: Client, job_id: str, page: Path, *, embed: bool = False) -> tuple[int, int]:
     """Writes the gallery with a progress bar; returns how many records it has, and the job."""
-    from rich.progress import Progress
-
     from regioncap.outputs.gallery import write_view
 
     job = client.load(job_id)
-    with Progress(console=talk, disable=not talk.is_terminal, transient=True) as bar:
+    with progress() as bar:
         task = bar.add_task("pictures", total=job.records)
         count = write_view(
             client.store, job, page, embed=embed, on_record=lambda: bar.advance(task)

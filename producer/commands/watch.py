@@ -6,10 +6,12 @@ import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.live import Live
 
 from producer.commands.status import summary_line
 from producer.context import client_of, say, talk
 from producer.options import JobArgument
+from regioncap.errors import ServiceError
 
 if TYPE_CHECKING:
     from regioncap.client import Client
@@ -54,7 +56,6 @@ def watch_job(client: Client, job: Job, timeout_s: float | None = None) -> int:
 
 def tell_of_missing_workers(client: Client, job: Job) -> None:
     """Says whom an unfinished job waits for, where nobody serves its queue."""
-    from regioncap.errors import ServiceError
     from regioncap.services import presence
 
     queue = job.settings.queue
@@ -79,27 +80,10 @@ def _say_next(status: JobStatus) -> None:
 
 def follow_job(client: Client, job: Job, timeout_s: float | None = None) -> JobStatus:
     """Shows progress until the job ends or the time is over, and how far it came."""
-    status = _follow(client, job, timeout_s)
-    say(summary_line(status))
-    return status
-
-
-def exit_code(status: JobStatus) -> int:
-    """The exit code that says how a job ended."""
-    if status.state == "cancelled":
-        return _EXIT_CANCELLED
-    return _EXIT_FAILED_RECORDS if status.failed else 0
-
-
-def _follow(client: Client, job: Job, timeout_s: float | None) -> JobStatus:
-    from rich.live import Live
-
-    from producer.board import Board
-    from producer.last_failure import LastFailure
-    from regioncap.services.progress import Progress
+    from producer.board import Board, LastFailure
 
     board = Board(job)
-    failure = LastFailure(client.store, Progress(client.redis, job.job), job)
+    failure = LastFailure(client.store, client.progress(job.job), job)
     next_line = time.monotonic() + _LINE_EVERY_S
     with Live(console=talk, transient=True, auto_refresh=False) as live:
         for status in client.follow(job, timeout_s=timeout_s):
@@ -110,4 +94,12 @@ def _follow(client: Client, job: Job, timeout_s: float | None) -> JobStatus:
             elif now >= next_line and not status.ended:
                 say("  ".join([summary_line(status), *board.speeds(), board.left()]).rstrip())
                 next_line = now + _LINE_EVERY_S
+    say(summary_line(status))
     return status
+
+
+def exit_code(status: JobStatus) -> int:
+    """The exit code that says how a job ended."""
+    if status.state == "cancelled":
+        return _EXIT_CANCELLED
+    return _EXIT_FAILED_RECORDS if status.failed else 0

@@ -49,10 +49,7 @@ def janitor_command(context: typer.Context) -> None:
 
 
 def _run(command: list[str], flags: dict[str, Any]) -> None:
-    environment = os.environ | {
-        f"REGIONCAP_{name.upper()}": str(value)
-        for name, value in flags.items()
-        if value is not None
-    }
+    from regioncap.settings import as_environment
+
     # In place of this process: signals then reach the worker itself.
-    os.execve(command[0], command, environment)  # noqa: S606  # our own command
+    os.execve(command[0], command, as_environment(flags))  # noqa: S606  # our own command

@@ -233,7 +233,7 @@ def _caption(text: str) -> str:
     """One clean line of a region's text."""
     text = _LABEL.sub("", _LOOSE_START.sub("", text.strip()))
     text = _TITLE.sub(r"\1. ", _without_loose_end(text))
-    text = _ITEMS.sub(_joint, text)
+    text = _ITEMS.sub(lambda item: f"{item[1] or ';'} ", text)
     if quoted := _QUOTED.match(text):
         text = quoted[2]
     return _capitalized(fold(text))
@@ -245,10 +245,6 @@ def _without_loose_end(text: str) -> str:
     if line_end and _EMPTY_ITEM.fullmatch(last.strip()):
         text = before
     return text.rstrip(_LOOSE_END)
-
-
-def _joint(match: re.Match[str]) -> str:
-    return f"{match[1] or ';'} "
 
 
 def _capitalized(text: str) -> str:

@@ -70,8 +70,8 @@ async def caption_records(
     Raises:
         EngineDeadError: The engine is gone.
     """
-    talks = [_Conversation(record, pictures, engine, how, crop) for record in records]
-    return list(await asyncio.gather(*(talk.run() for talk in talks)))
+    talks = (_Conversation(record, pictures, engine, how, crop).run() for record in records)
+    return list(await asyncio.gather(*talks))
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,44 +103,40 @@ def _read(question: _Question, reply: Answer | RequestError) -> dict[int, Region
     )
 
 
+@dataclass(slots=True)
 class _Conversation:
     """All that is asked about one record."""
 
-    def __init__(
-        self,
-        record: RenderedRecord,
-        pictures: Mapping[str, bytes],
-        engine: Engine,
-        how: ViewSettings,
-        crop: CropMaker,
-    ) -> None:
-        self._record = record
-        self._pictures = pictures
-        self._engine = engine
-        self._how = how
-        self._crop = crop
-        self._done = Captioned(record)
+    record: RenderedRecord
+    pictures: Mapping[str, bytes]
+    engine: Engine
+    how: ViewSettings
+    crop: CropMaker
+    done: Captioned = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.done = Captioned(self.record)
 
     async def run(self) -> Captioned:
         """Asks about all regions, and again about those without a caption."""
-        if self._record.error is not None:
-            return self._done
-        views = self._record.views
-        await self._ask([_question(view, self._pictures[view.key]) for view in views])
+        if self.record.error is not None:
+            return self.done
+        views = self.record.views
+        await self._ask([_question(view, self.pictures[view.key]) for view in views])
         await self._ask([self._once_more(view, region) for view, region in self._open("marks")])
         await self._ask(await self._by_crop())
-        if all(region.status != "ok" for region in self._record.regions):
-            self._record.error = self._no_caption()
-        return self._done
+        if all(region.status != "ok" for region in self.record.regions):
+            self.record.error = self._no_caption()
+        return self.done
 
     async def _ask(self, questions: Sequence[_Question]) -> None:
         if not questions:
             return
         requests = [
-            self._request(question, self._done.requests + i) for i, question in enumerate(questions)
+            self._request(question, self.done.requests + i) for i, question in enumerate(questions)
         ]
-        replies = await self._engine.caption(requests)
-        self._done.requests += len(requests)
+        replies = await self.engine.caption(requests)
+        self.done.requests += len(requests)
         # A long answer takes a while to read, and the engine's loop waits for nobody.
         read = await asyncio.to_thread(list, map(_read, questions, replies))
         for question, reply, found in zip(questions, replies, read, strict=True):
@@ -150,9 +146,9 @@ class _Conversation:
                 self._take(question, reply, found)
 
     def _request(self, question: _Question, nth: int) -> CaptionRequest:
-        settings = self._how.settings
+        settings = self.how.settings
         return CaptionRequest(
-            request_id=f"{self._how.name}-{self._record.index}-{nth}",
+            request_id=f"{self.how.name}-{self.record.index}-{nth}",
             image=question.picture,
             prompt=question.prompt,
             # The same seed would give the same words again.
@@ -167,50 +163,49 @@ class _Conversation:
         )
 
     def _take(self, question: _Question, reply: Answer, found: Mapping[int, RegionAnswer]) -> None:
-        done = self._done
+        done = self.done
         done.texts.append(reply.text)
         done.finish_reason = done.finish_reason or reply.finish_reason
         done.prompt_tokens += reply.prompt_tokens
         done.completion_tokens += reply.completion_tokens
         for number, answer in found.items():
-            region = self._record.region(number)
+            region = self.record.region(number)
             region.status, region.caption, region.why = answer.status, answer.caption, answer.why
             region.view = question.view.way
 
     def _fail(self, question: _Question, failure: RequestError) -> None:
-        self._done.failure = failure
+        self.done.failure = failure
         for shown in question.regions:
-            region = self._record.region(shown.number)
+            region = self.record.region(shown.number)
             region.why, region.view = str(failure), question.view.way
 
     def _open(self, way: Way) -> list[tuple[View, RegionInView]]:
         """Regions without a caption that the first questions showed in this way."""
         return [
             (view, shown)
-            for view in self._record.views
+            for view in self.record.views
             for shown in view.regions
-            if view.way == way
-            and self._record.region(shown.number).status in {"missing", "invalid"}
+            if view.way == way and self.record.region(shown.number).status in {"missing", "invalid"}
         ]
 
     def _once_more(self, view: View, region: RegionInView) -> _Question:
         """About one region of a marked picture, on its own."""
-        prompt = prompts.build(self._how.template, [region], ask="again", size_wh=view.size_wh)
-        return _Question(view, self._pictures[view.key], (region,), prompt, attempt=1)
+        prompt = prompts.build(self.how.template, [region], ask="again", size_wh=view.size_wh)
+        return _Question(view, self.pictures[view.key], (region,), prompt, attempt=1)
 
     async def _by_crop(self) -> list[_Question]:
         """About each region that is still open, by a crop of it."""
-        shown = [(view, self._pictures[view.key]) for view, _ in self._open("crop")]
-        if wanted := [self._record.region(region.number) for _, region in self._open("marks")]:
+        shown = [(view, self.pictures[view.key]) for view, _ in self._open("crop")]
+        if wanted := [self.record.region(region.number) for _, region in self._open("marks")]:
             # The source may have gone since; then what is known of these regions stays.
             with suppress(RecordError):
-                shown += await asyncio.to_thread(self._crop, self._record, wanted)
+                shown += await asyncio.to_thread(self.crop, self.record, wanted)
         return [replace(_question(view, picture), attempt=2) for view, picture in shown]
 
     def _no_caption(self) -> Problem:
-        if self._done.failure is not None:
-            return Problem.of(self._done.failure, "caption")
-        first = next((region for region in self._record.regions if region.why), None)
+        if self.done.failure is not None:
+            return Problem.of(self.done.failure, "caption")
+        first = next((region for region in self.record.regions if region.why), None)
         why = f"region {first.region}: {first.why}" if first else "the answer is empty"
         message = f"no region has a caption ({why})"
         return Problem(code="no-caption", message=message, stage="caption")

@@ -20,28 +20,11 @@ _PYTHON_HEAD = re.compile(rf"'{_KEY}'\s?:\s?'")
 _PYTHON_TAIL = re.compile(r"((?:[^'\\]|\\.|'(?!\s?[,}]))*)'\s?[,}]", re.DOTALL)
 _START = re.compile(r"[{\[]")
 _ID_KEYS = (
-    "region",
-    "region_id",
-    "regionid",
-    "id",
-    "number",
-    "index",
-    "tag",
-    "区域",
-    "编号",
-    "name",
-)
+    "region", "region_id", "regionid", "id", "number", "index", "tag", "区域", "编号", "name",
+)  # fmt: skip
 _TEXT_KEYS = (
-    "caption",
-    "description",
-    "text",
-    "content",
-    "desc",
-    "summary",
-    "描述",
-    "内容",
-    "label",
-)
+    "caption", "description", "text", "content", "desc", "summary", "描述", "内容", "label",
+)  # fmt: skip
 #: Attempts at decoding, how often all of them together may read the text, and depth of nesting:
 #: far above any answer, far below any harm.
 _MAX_STARTS = 200
@@ -96,7 +79,8 @@ def _python_pairs(text: str) -> Iterator[tuple[int, str]]:
 
 
 def _values(text: str) -> Iterator[Any]:
-    decoder = json.JSONDecoder(strict=False, object_pairs_hook=_first_of_each)
+    # Of two values of a key, the first counts.
+    decoder = json.JSONDecoder(strict=False, object_pairs_hook=lambda pairs: dict(reversed(pairs)))
     position, to_read = 0, _MAX_READINGS * len(text)
     for _ in range(_MAX_STARTS):
         start = _START.search(text, position)
@@ -116,10 +100,6 @@ def _last_read(text: str, error: Exception) -> int:
     if isinstance(error, json.JSONDecodeError) and not error.msg.startswith("Unterminated"):
         return error.pos
     return len(text)  # the error of a string names its beginning
-
-
-def _first_of_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    return dict(reversed(pairs))
 
 
 def _unescaped(text: str) -> str:

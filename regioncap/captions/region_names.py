@@ -29,11 +29,11 @@ _UNITS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine"
 _ORDINALS = [
     "first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth",
 ]  # fmt: skip
+_CIRCLED = "①②③④⑤⑥⑦⑧⑨⑩⑪⑫⑬⑭⑮⑯⑰⑱⑲⑳"
 _NUMERALS = {
-    **{word: i for i, word in enumerate(_UNITS, 1)},
-    **{word: i for i, word in enumerate(_ORDINALS, 1)},
-    **{character: i for i, character in enumerate("一二三四五六七八九十", 1)},
-    **{chr(0x245F + i): i for i in range(1, 21)},
+    numeral: i
+    for numerals in (_UNITS, _ORDINALS, "一二三四五六七八九十", _CIRCLED)
+    for i, numeral in enumerate(numerals, 1)
 }
 _DIGITS = r"\d{1,4}(?![0-9A-Za-z])"
 _SPELT = (
@@ -77,11 +77,12 @@ _CLAUSE_BEFORE = re.compile(
     r"|enquanto|а|и)\s|而)?(?P<preposition>(?:in|within|inside|dans|en|no|в)\s|在)?(?:the\s)?$",
     re.IGNORECASE,
 )
+_SHOWS = (
+    r"shows?|depicts?|contains?|features?|displays?|presents?|captures?|portrays?|zeigt|enthält"
+    r"|montre|contient|muestra|contiene|mostra|contém|показывает|содержит"
+)
 _CLAUSE_AFTER = re.compile(
-    r"\s?(?:(?P<colon>[:：])|(?P<comma>[,，、中])|(?P<verb>shows?|depicts?|contains?|features?"
-    r"|displays?|presents?|captures?|portrays?|zeigt|enthält|montre|contient|muestra|contiene"
-    r"|mostra|contém|показывает|содержит|显示|展示|是))",
-    re.IGNORECASE,
+    rf"\s?(?:(?P<colon>[:：])|(?P<comma>[,，、中])|(?P<verb>{_SHOWS}|显示|展示|是))", re.IGNORECASE
 )
 #: "<region1> A cat <region2> A dog": a sentence begins here, whatever ended the one before.
 _SENTENCE_START = re.compile(r"\s(?:A|An|The|Two|Three|Some|Several|This|There)\s")
@@ -110,9 +111,8 @@ _PARTICLE = re.compile(
 _SEPARATOR = re.compile(r"[\s\"']*+[:：,，、.)）\-–—=|>*]+[ ]?")
 #: "<region1> shows a cat": what only links the name to the thing goes with the name.
 _LINK = re.compile(
-    r"\s?(?:(?:is|are|shows?|depicts?|contains?|features?|displays?|presents?|captures?|portrays?"
-    r"|illustrates?|includes?|ist|sind|zeigt|zeigen|enthält|est|montre|contient|représente|es"
-    r"|muestra|contiene|mostra|contém|показывает|содержит|показана?)(?=\s)(?:\s?[:：])?"
+    rf"\s?(?:(?:{_SHOWS}|is|are|illustrates?|includes?|ist|sind|zeigen|est|représente|es|показана?)"
+    r"(?=\s)(?:\s?[:：])?"
     r"|[都均]?(?:显示了?|展示了?|描绘了?|描述了?|包含了?|呈现了?|是|为|為)[:：，,]?)\s?",
     re.IGNORECASE,
 )

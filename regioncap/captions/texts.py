@@ -9,8 +9,10 @@ import unicodedata
 _CHAT_TOKEN = re.compile(r"<[|｜][^<>\n]{0,64}[|｜]>")
 #: All that Python takes for the end of a line.
 _LINE_END = re.compile(r"\r\n|[\r\v\f\x1c-\x1e\x85\u2028\u2029]")
-#: Invisible characters that carry meaning in running text: joiners of Indic, Persian, emoji.
-_KEPT_FORMAT = {"\u200c", "\u200d"}
+#: Line feeds, and invisible characters that carry meaning in running text: joiners of Indic,
+#: Persian, emoji.
+_KEPT = {"\n", "\u200c", "\u200d"}
+_UNREADABLE = {"Cc", "Cf", "Cs"}
 #: Scripts written without spaces: a character counts as a word.
 _WORD = re.compile(
     r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]|[^\W_]+(?:['’][^\W_]+)*"
@@ -24,12 +26,8 @@ def printable(text: str) -> str:
     """
     text = _CHAT_TOKEN.sub(" ", text)
     text = _LINE_END.sub("\n", text).replace("\t", " ")
-    unreadable = [c for c in set(text) if c != "\n" and not _is_readable(c)]
+    unreadable = [c for c in set(text) - _KEPT if unicodedata.category(c) in _UNREADABLE]
     return text.translate(dict.fromkeys(map(ord, unreadable)))
-
-
-def _is_readable(character: str) -> bool:
-    return character in _KEPT_FORMAT or unicodedata.category(character) not in {"Cc", "Cf", "Cs"}
 
 
 def squeeze(text: str) -> str:

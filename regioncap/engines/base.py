@@ -8,12 +8,16 @@ callers may be in flight together, all on one event loop.
 from __future__ import annotations
 
 import asyncio
+import io
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
+from PIL import Image
+
 from regioncap.errors import EngineAwayError, EngineDeadError, RequestError
 from regioncap.records import Prompt, RegionInView
+from regioncap.views.sizes import PATCH
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +98,32 @@ class Engine(Protocol):
 
     async def close(self) -> None:
         """Frees the model; does nothing if it never started."""
+
+
+def first_request(sampling: Sampling) -> CaptionRequest:
+    """A request to warm up with; its picture is as small as any that we send."""
+    picture = io.BytesIO()
+    Image.new("RGB", (16 * PATCH, 16 * PATCH), "grey").save(picture, "JPEG")
+    return CaptionRequest(
+        "warm-up", picture.getvalue(), Prompt(before="Describe the image."), sampling
+    )
+
+
+def chat_messages(prompt: Prompt, picture: dict[str, Any]) -> list[dict[str, Any]]:
+    """A prompt as chat messages: the system's, then the user's words around the picture.
+
+    What the records of a job share stands first, so that a prefix cache holds it.
+
+    Args:
+        prompt: The words.
+        picture: What stands for the picture in the message's content.
+    """
+    before, after = (
+        [{"type": "text", "text": words}] if words else []
+        for words in (prompt.before, prompt.after)
+    )
+    system = [{"role": "system", "content": prompt.system}] if prompt.system else []
+    return [*system, {"role": "user", "content": [*before, picture, *after]}]
 
 
 async def answer_all(

@@ -111,15 +111,13 @@ def _picture(request: CaptionRequest) -> Measured:
 
 def _widen(ink: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Grows a mask by two pixels to each side: JPEG smears the colour of lines that far."""
-    wide = ink.copy()
-    for step in (1, 2):
-        wide[step:] |= ink[:-step]
-        wide[:-step] |= ink[step:]
-    tall = wide.copy()
-    for step in (1, 2):
-        wide[:, step:] |= tall[:, :-step]
-        wide[:, :-step] |= tall[:, step:]
-    return wide
+    for _ in range(2):  # down, then across
+        wide = ink.copy()
+        for step in (1, 2):
+            wide[step:] |= ink[:-step]
+            wide[:-step] |= ink[step:]
+        ink = wide.T
+    return ink
 
 
 def _decode(request: CaptionRequest) -> Image.Image:

@@ -14,6 +14,7 @@ import os
 import site
 import sysconfig
 from collections.abc import MutableMapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -59,7 +60,11 @@ def prefer_wheel_libraries(
     found = clashes(environ.get("LD_LIBRARY_PATH", ""), dirs)
     if found:
         for name in sorted({path.name for path in found}, key=_leaves_first):
-            _load(next(folder / name for folder in dirs if (folder / name).exists()))
+            library = next(folder / name for folder in dirs if (folder / name).exists())
+            # It may need another library first, which is loaded when PyTorch asks for it; what
+            # cannot be loaded at all is PyTorch's to report, with its own words.
+            with suppress(OSError):
+                ctypes.CDLL(str(library))
         environ["LD_LIBRARY_PATH"] = ":".join([*map(str, dirs), environ["LD_LIBRARY_PATH"]])
     return found
 
@@ -67,12 +72,3 @@ def prefer_wheel_libraries(
 def _leaves_first(name: str) -> tuple[bool, str]:
     # A library loaded before what it needs would take that from LD_LIBRARY_PATH.
     return not name.startswith(("libnvJitLink", "libcudart", "libcublasLt", "libnvrtc")), name
-
-
-def _load(library: Path) -> None:
-    try:
-        ctypes.CDLL(str(library))
-    except OSError:
-        # It needs another library first, which is loaded when PyTorch asks for it; what cannot be
-        # loaded at all is PyTorch's to report, with its own words.
-        return

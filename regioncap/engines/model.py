@@ -79,11 +79,7 @@ def _no_folder(model: str, folder: Path) -> EngineStartError:
 
 
 def _fetch(
-    name: str,
-    hf_cache_dir: str | Path | None,
-    download_dir: str | Path | None,
-    *,
-    local_only: bool,
+    name: str, hf_cache_dir: str | Path | None, download_dir: str | Path | None, *, local_only: bool
 ) -> Path:
     try:
         from huggingface_hub import snapshot_download

@@ -27,17 +27,10 @@ _SAMPLES = 16
 _SAMPLE_BYTES = 64 << 10
 #: What is hashed besides the weights: everything that changes what the model says.
 _SMALL_FILES = (
-    "config.json",
-    "generation_config.json",
-    "preprocessor_config.json",
-    "processor_config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "vocab.json",
-    "merges.txt",
-    "chat_template.json",
-    "chat_template.jinja",
-)
+    "config.json", "generation_config.json", "preprocessor_config.json", "processor_config.json",
+    "tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt",
+    "chat_template.json", "chat_template.jinja",
+)  # fmt: skip
 
 
 def check_checkpoint(folder: Path) -> None:

@@ -11,23 +11,24 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import io
 import time
 from collections.abc import Sequence
 from typing import Any
 
-from PIL import Image
-
-from regioncap.engines.base import Answer, CaptionRequest, Sampling, answer_all
+from regioncap.engines.base import (
+    Answer,
+    CaptionRequest,
+    Sampling,
+    answer_all,
+    chat_messages,
+    first_request,
+)
 from regioncap.engines.pressure import Pressure
 from regioncap.errors import EngineAwayError, EngineDeadError, EngineStartError, RequestError
-from regioncap.records import Prompt
 from regioncap.settings import Settings
-from regioncap.views.sizes import PATCH
 
 try:
     from openai import (
-        APIConnectionError,
         APIError,
         APIStatusError,
         APITimeoutError,
@@ -121,12 +122,8 @@ class OpenAIEngine:
         """Returns if the server answers; see `Engine.health`."""
         try:
             await self._require_client().models.list()
-        except APIConnectionError as error:
-            raise self._away(error) from error
-        except APIStatusError as error:
-            # A server without a list of models is none the worse for it.
-            if error.status_code != 404:
-                raise self._away(error) from error
+        except NotFoundError:
+            return  # a server without a list of models is none the worse for it
         except APIError as error:
             raise self._away(error) from error
 
@@ -153,14 +150,7 @@ class OpenAIEngine:
             )
 
     async def _warm_up(self) -> None:
-        picture = io.BytesIO()
-        Image.new("RGB", (8 * PATCH, 8 * PATCH), "grey").save(picture, "JPEG")
-        request = CaptionRequest(
-            "warm-up",
-            picture.getvalue(),
-            Prompt(before="Describe the image."),
-            Sampling(temperature=1.0, max_tokens=16),
-        )
+        request = first_request(Sampling(temperature=1.0, max_tokens=16))
         try:
             try:
                 await self._create(request)
@@ -202,10 +192,12 @@ class OpenAIEngine:
                 return await self._blame(request, error)
 
     async def _create(self, request: CaptionRequest) -> ChatCompletion:
-        sampling, prompt = request.sampling, request.prompt
+        sampling, schema = request.sampling, request.prompt.answer_schema
+        url = "data:image/jpeg;base64," + base64.b64encode(request.image).decode("ascii")
+        picture = {"type": "image_url", "image_url": {"url": url}}
         body: dict[str, Any] = {
             "model": self.model,
-            "messages": messages(request),
+            "messages": chat_messages(request.prompt, picture),
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
             self._max_tokens_field: sampling.max_tokens,
@@ -213,10 +205,10 @@ class OpenAIEngine:
         }
         if sampling.seed is not None:
             body["seed"] = sampling.seed
-        if prompt.answer_schema is not None:
+        if schema is not None:
             body["response_format"] = {
                 "type": "json_schema",
-                "json_schema": {"name": "captions", "schema": prompt.answer_schema, "strict": True},
+                "json_schema": {"name": "captions", "schema": schema, "strict": True},
             }
         completion: ChatCompletion = await self._require_client().chat.completions.create(**body)
         return completion
@@ -298,21 +290,6 @@ def from_settings(settings: Settings) -> OpenAIEngine:
         max_in_flight=settings.openai_max_in_flight,
         extra_body=settings.engine_args,
     )
-
-
-def messages(request: CaptionRequest) -> list[dict[str, Any]]:
-    """A request as chat messages: the system's, then the user's words around the picture."""
-    url = "data:image/jpeg;base64," + base64.b64encode(request.image).decode("ascii")
-    before, after = request.prompt.before, request.prompt.after
-    content: list[dict[str, Any]] = [{"type": "image_url", "image_url": {"url": url}}]
-    if before:
-        content.insert(0, {"type": "text", "text": before})
-    if after:
-        content.append({"type": "text", "text": after})
-    chat: list[dict[str, Any]] = [{"role": "user", "content": content}]
-    if request.prompt.system:
-        chat.insert(0, {"role": "system", "content": request.prompt.system})
-    return chat
 
 
 def _answer_from(request: CaptionRequest, completion: ChatCompletion) -> Answer:

@@ -10,29 +10,29 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import io
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from regioncap.engines.base import Answer, CaptionRequest, Sampling, answer_all
+from regioncap.engines.base import (
+    Answer,
+    CaptionRequest,
+    Sampling,
+    answer_all,
+    chat_messages,
+    first_request,
+)
 from regioncap.engines.deadline import Deadline
 from regioncap.engines.model import resolve_model
-from regioncap.engines.vllm_start import (
-    DEFAULT_MAX_PIXELS,
-    check_machine,
-    engine_arguments,
-    load,
-    prepare_environment,
-)
+from regioncap.engines.vllm_start import check_machine, engine_arguments, load, prepare_environment
 from regioncap.errors import EngineDeadError, EngineStartError, RequestError
 from regioncap.records import Prompt
-from regioncap.settings import DEFAULT_MODEL, Settings
-from regioncap.views.sizes import PATCH
+from regioncap.settings import Settings
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -68,32 +68,18 @@ class VllmEngine:
     """Captions with a Qwen2.5-VL that this process holds in vLLM.
 
     Args:
-        model: Local folder, or name on the Hugging Face Hub.
-        engine_args: Any of vLLM's engine arguments by name; they come before the defaults here.
-        hf_cache_dir: The Hub's cache; the Hub client's own default if None.
-        download_dir: Where models from the Hub are laid as plain files, if not in the cache.
-        max_pixels: The most pixels of a picture; a larger one would be shrunk by the model's own
-            image processor.
+        settings: The model and where it lies, vLLM's engine arguments, which come before the
+            defaults here, and the most pixels of a picture; a larger one would be shrunk by the
+            model's own image processor.
     """
 
     name = "vllm"
 
-    def __init__(
-        self,
-        model: str = DEFAULT_MODEL,
-        *,
-        engine_args: dict[str, Any] | None = None,
-        hf_cache_dir: str | Path | None = None,
-        download_dir: str | Path | None = None,
-        max_pixels: int = DEFAULT_MAX_PIXELS,
-    ) -> None:
-        self.model = model
+    def __init__(self, settings: Settings) -> None:
+        self.model = settings.model
         #: Version of the model's files; empty before the start.
         self.model_revision = ""
-        self._engine_args = dict(engine_args or {})
-        self._hf_cache_dir = hf_cache_dir
-        self._download_dir = download_dir
-        self._max_pixels = max_pixels
+        self._settings = settings
         self._llm: AsyncLLM | None = None
         self._deadline = Deadline()
         self._decoders: ThreadPoolExecutor | None = None
@@ -107,14 +93,15 @@ class VllmEngine:
         Raises:
             EngineStartError: It cannot start as configured; the hint says what to change.
         """
+        settings = self._settings
         resolved = await asyncio.to_thread(
             resolve_model,
-            self.model,
-            hf_cache_dir=self._hf_cache_dir,
-            download_dir=self._download_dir,
+            settings.model,
+            hf_cache_dir=settings.hf_cache_dir,
+            download_dir=settings.download_dir,
         )
         prepare_environment()
-        arguments = engine_arguments(resolved.folder, self._engine_args, self._max_pixels)
+        arguments = engine_arguments(resolved.folder, settings.engine_args, settings.max_pixels)
         check_machine(resolved.folder, arguments)
         self.model_revision = resolved.revision
         self._decoders = ThreadPoolExecutor(thread_name_prefix="decode")
@@ -165,15 +152,15 @@ class VllmEngine:
         """What the engine is doing, by vLLM's own metrics of this process."""
         from vllm.v1.metrics.reader import get_metrics_snapshot
 
-        totals: dict[str, float] = {}
+        totals: Counter[str] = Counter()
         for metric in get_metrics_snapshot():
-            totals[metric.name] = totals.get(metric.name, 0) + getattr(metric, "value", 0)
+            totals[metric.name] += getattr(metric, "value", 0)
         return EngineStats(
-            running=int(totals.get("vllm:num_requests_running", 0)),
-            waiting=int(totals.get("vllm:num_requests_waiting", 0)),
+            running=int(totals["vllm:num_requests_running"]),
+            waiting=int(totals["vllm:num_requests_waiting"]),
             batch=self._require_llm().vllm_config.scheduler_config.max_num_seqs,
-            prefix_tokens=int(totals.get("vllm:prefix_cache_queries", 0)),
-            prefix_hits=int(totals.get("vllm:prefix_cache_hits", 0)),
+            prefix_tokens=int(totals["vllm:prefix_cache_queries"]),
+            prefix_hits=int(totals["vllm:prefix_cache_hits"]),
         )
 
     def tokenizer(self) -> PreTrainedTokenizerBase:
@@ -181,12 +168,7 @@ class VllmEngine:
         return self._require_llm().get_tokenizer()
 
     async def _warm_up(self) -> None:
-        picture = io.BytesIO()
-        Image.new("RGB", (16 * PATCH, 16 * PATCH), "grey").save(picture, "JPEG")
-        prompt = Prompt(before="Describe the image.")
-        request = CaptionRequest(
-            "warm-up", picture.getvalue(), prompt, Sampling(temperature=0.0, max_tokens=4)
-        )
+        request = first_request(Sampling(temperature=0.0, max_tokens=4))
         (answer,) = await self.caption([request])
         if isinstance(answer, RequestError):
             raise EngineStartError(
@@ -238,29 +220,12 @@ class VllmEngine:
 
 def from_settings(settings: Settings) -> VllmEngine:
     """The engine that the settings describe, not started."""
-    return VllmEngine(
-        settings.model,
-        engine_args=settings.engine_args,
-        hf_cache_dir=settings.hf_cache_dir,
-        download_dir=settings.download_dir,
-        max_pixels=settings.max_pixels,
-    )
+    return VllmEngine(settings)
 
 
 def chat_text(tokenizer: PreTrainedTokenizerBase, prompt: Prompt) -> str:
-    """Lays a prompt out by the model's own chat template, the picture between the two texts.
-
-    What the records of a job share stands first, so that the prefix cache holds it.
-    """
-    parts = [("text", prompt.before), ("image", ""), ("text", prompt.after)]
-    content = [
-        {"type": "image"} if kind == "image" else {"type": "text", "text": text}
-        for kind, text in parts
-        if kind == "image" or text
-    ]
-    messages: list[dict[str, Any]] = [{"role": "user", "content": content}]
-    if prompt.system:
-        messages.insert(0, {"role": "system", "content": prompt.system})
+    """Lays a prompt out by the model's own chat template, the picture between the two texts."""
+    messages = chat_messages(prompt, {"type": "image"})
     return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
 
 

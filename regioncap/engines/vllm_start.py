@@ -123,10 +123,16 @@ def load(arguments: dict[str, Any]) -> AsyncLLM:
         EngineStartError: With what vLLM says.
     """
     from vllm.engine.arg_utils import AsyncEngineArgs
+    from vllm.usage.usage_lib import UsageContext
     from vllm.v1.engine.async_llm import AsyncLLM
 
     try:
-        return AsyncLLM.from_engine_args(AsyncEngineArgs(**arguments))
+        return AsyncLLM.from_engine_args(
+            AsyncEngineArgs(**arguments),
+            # The batch's limits follow from the use that is named: those of a batch job on a large
+            # GPU are eight times those of an engine that names none.
+            usage_context=UsageContext.LLM_CLASS,
+        )
     except Exception as error:
         said = str(error).strip() or type(error).__name__
         raise EngineStartError(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 from typing import Literal, get_args
 
@@ -45,6 +46,8 @@ _WORDS = (
     "HOTEL", "BREAD", "RIVER", "MUSIC", "LEMON", "TIGER", "CLOUD", "PIANO", "STONE", "OCEAN",
     "MAPLE", "ROBOT", "CANDLE", "WINTER", "GARDEN", "SILVER", "BRIDGE", "ROCKET",
 )  # fmt: skip
+#: What a shape leaves free at each side of its box, as a share of it.
+_MARGIN = 0.06
 _COUNTS = {2: "two 2 pair", 3: "three 3", 4: "four 4", 5: "five 5", 6: "six 6"}
 
 
@@ -59,17 +62,17 @@ class Thing:
 
 def _colours(random: Random) -> list[Thing]:
     names = random.sample(list(_COLOURS), len(_COLOURS))
-    return [Thing(Truth.of(name), _fill(_COLOURS[name])) for name in names]
+    return [Thing(Truth.of(name), partial(_paint_colour, _COLOURS[name])) for name in names]
 
 
-def _fill(rgb: Rgb) -> Paint:
-    return lambda image, box: image.paste(rgb, box)
+def _paint_colour(rgb: Rgb, image: Image.Image, box: Rect) -> None:
+    image.paste(rgb, box)
 
 
 def _shapes(random: Random) -> list[Thing]:
     pairs = [(shape, colour) for shape in _SHAPES for colour in _COLOURS]
     return [
-        Thing(Truth.of(colour, shape), _shape(shape.split()[0], _COLOURS[colour]))
+        Thing(Truth.of(colour, shape), partial(_paint_shape, shape.split()[0], _COLOURS[colour]))
         for shape, colour in random.sample(pairs, len(pairs))
     ]
 
@@ -97,75 +100,62 @@ _POLYGONS: dict[str, tuple[tuple[float, float], ...]] = {
 }  # fmt: skip
 
 
-def _shape(name: str, rgb: Rgb) -> Paint:
-    def paint(image: Image.Image, box: Rect) -> None:
-        draw = ImageDraw.Draw(image)
-        x1, y1, x2, y2 = _inset(box, 0.06)
-        edge = "white" if sum(rgb) < 330 else "black"
-        line = max(2, (x2 - x1) // 40)
-        if name in _POLYGONS:
-            corners = [(x1 + u * (x2 - x1), y1 + v * (y2 - y1)) for u, v in _POLYGONS[name]]
-            draw.polygon(corners, fill=rgb, outline=edge, width=line)
-        elif name == "ring":
-            draw.ellipse((x1, y1, x2, y2), outline=rgb, width=max(4, (x2 - x1) // 5))
-        else:
-            draw.ellipse((x1, y1, x2, y2), fill=rgb, outline=edge, width=line)
-
-    return paint
+def _paint_shape(name: str, rgb: Rgb, image: Image.Image, box: Rect) -> None:
+    draw = ImageDraw.Draw(image)
+    dx, dy = int((box[2] - box[0]) * _MARGIN), int((box[3] - box[1]) * _MARGIN)
+    x1, y1, x2, y2 = box[0] + dx, box[1] + dy, box[2] - dx - 1, box[3] - dy - 1
+    edge = "white" if sum(rgb) < 330 else "black"
+    line = max(2, (x2 - x1) // 40)
+    if name in _POLYGONS:
+        corners = [(x1 + u * (x2 - x1), y1 + v * (y2 - y1)) for u, v in _POLYGONS[name]]
+        draw.polygon(corners, fill=rgb, outline=edge, width=line)
+    elif name == "ring":
+        draw.ellipse((x1, y1, x2, y2), outline=rgb, width=max(4, (x2 - x1) // 5))
+    else:
+        draw.ellipse((x1, y1, x2, y2), fill=rgb, outline=edge, width=line)
 
 
 def _words(random: Random) -> list[Thing]:
-    return [Thing(Truth.of(word), _word(word)) for word in random.sample(list(_WORDS), len(_WORDS))]
+    words = random.sample(_WORDS, len(_WORDS))
+    return [Thing(Truth.of(word), partial(_paint_word, word)) for word in words]
 
 
-def _word(word: str) -> Paint:
-    def paint(image: Image.Image, box: Rect) -> None:
-        draw = ImageDraw.Draw(image)
-        image.paste("white", box)
-        size = min((box[2] - box[0]) / (0.75 * len(word)), (box[3] - box[1]) / 1.3)
-        middle = ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
-        font = ImageFont.load_default(size)
-        draw.text(middle, word, fill="black", font=font, anchor="mm")
-
-    return paint
+def _paint_word(word: str, image: Image.Image, box: Rect) -> None:
+    image.paste("white", box)
+    size = min((box[2] - box[0]) / (0.75 * len(word)), (box[3] - box[1]) / 1.3)
+    middle = ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
+    font = ImageFont.load_default(size)
+    ImageDraw.Draw(image).text(middle, word, fill="black", font=font, anchor="mm")
 
 
 def _counts(random: Random) -> list[Thing]:
     pairs = [(count, colour) for count in _COUNTS for colour in _COLOURS if colour != "white"]
     return [
-        Thing(Truth.of(_COUNTS[count], colour), _dots(count, _COLOURS[colour]))
+        Thing(Truth.of(_COUNTS[count], colour), partial(_paint_dots, count, _COLOURS[colour]))
         for count, colour in random.sample(pairs, len(pairs))
     ]
 
 
-def _dots(count: int, rgb: Rgb) -> Paint:
-    def paint(image: Image.Image, box: Rect) -> None:
-        draw = ImageDraw.Draw(image)
-        image.paste("white", box)
-        columns, rows = (3, 2) if box[2] - box[0] > box[3] - box[1] else (2, 3)
-        wide, high = (box[2] - box[0]) / columns, (box[3] - box[1]) / rows
-        radius = 0.32 * min(wide, high)
-        for i in range(count):
-            x = box[0] + wide * (i % columns + 0.5)
-            y = box[1] + high * (i // columns + 0.5)
-            draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=rgb)
-
-    return paint
+def _paint_dots(count: int, rgb: Rgb, image: Image.Image, box: Rect) -> None:
+    draw = ImageDraw.Draw(image)
+    image.paste("white", box)
+    columns, rows = (3, 2) if box[2] - box[0] > box[3] - box[1] else (2, 3)
+    wide, high = (box[2] - box[0]) / columns, (box[3] - box[1]) / rows
+    radius = 0.32 * min(wide, high)
+    for i in range(count):
+        x = box[0] + wide * (i % columns + 0.5)
+        y = box[1] + high * (i // columns + 0.5)
+        draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=rgb)
 
 
 def _patches(random: Random) -> list[Thing]:
-    found = patches()
-    return [
-        Thing(Truth.of(words), _patch(image)) for words, image in random.sample(found, len(found))
-    ]
+    found = random.sample(patches(), len(patches()))
+    return [Thing(Truth.of(words), partial(_paint_patch, image)) for words, image in found]
 
 
-def _patch(patch: Image.Image) -> Paint:
-    def paint(image: Image.Image, box: Rect) -> None:
-        size_wh = (box[2] - box[0], box[3] - box[1])
-        image.paste(ImageOps.fit(patch, size_wh, Image.Resampling.BICUBIC), box[:2])
-
-    return paint
+def _paint_patch(patch: Image.Image, image: Image.Image, box: Rect) -> None:
+    size_wh = (box[2] - box[0], box[3] - box[1])
+    image.paste(ImageOps.fit(patch, size_wh, Image.Resampling.BICUBIC), box[:2])
 
 
 _THINGS: dict[Content, Callable[[Random], list[Thing]]] = {
@@ -180,8 +170,3 @@ _THINGS: dict[Content, Callable[[Random], list[Thing]]] = {
 def things_of(content: Content, random: Random) -> list[Thing]:
     """All things of a kind, no two alike, in an order that `random` decides."""
     return _THINGS[content](random)
-
-
-def _inset(box: Rect, share: float) -> Rect:
-    dx, dy = int((box[2] - box[0]) * share), int((box[3] - box[1]) * share)
-    return box[0] + dx, box[1] + dy, box[2] - dx - 1, box[3] - dy - 1

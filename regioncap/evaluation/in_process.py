@@ -6,10 +6,11 @@ import asyncio
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice, product
 from typing import Any
 
-from regioncap.captions.conversation import Captioned, caption_records
+from regioncap.captions.conversation import caption_records
 from regioncap.engines.base import Engine
 from regioncap.evaluation.scenes import Scene
 from regioncap.evaluation.scores import Result, judge_scene
@@ -70,10 +71,10 @@ def variants(
         per_call: Numbers of regions in one picture.
     """
     for mode, (prompt, text) in product(modes, prompts):
-        if mode == "crop":
-            yield Variant(mode, styles[0], per_call[0], prompt, text)
-            continue
-        for style, count in product(styles, per_call):
+        # A crop has no marks: any one style and number will do.
+        marked = mode != "crop"
+        ways = product(styles, per_call) if marked else [(styles[0], per_call[0])]
+        for style, count in ways:
             yield Variant(mode, style, count, prompt, text)
 
 
@@ -98,57 +99,41 @@ async def run(
     Raises:
         EngineDeadError: The engine is gone.
     """
-    how = _view_settings(variant, settings, limits)
-    result = Result(variant.name)
-    waiting = iter(scenes)
-    while batch := list(islice(waiting, _AT_A_TIME)):
-        rendered, pictures = await asyncio.to_thread(_render, batch, how)
-        sources = {record.index: scene.image for record, scene in zip(rendered, batch, strict=True)}
-
-        def crop(
-            record: RenderedRecord,
-            chosen: Sequence[Region],
-            sources: dict[int, bytes] = sources,
-        ) -> list[Shown]:
-            return crop_regions(record, chosen, sources[record.index], how)
-
-        started = time.monotonic()
-        done = await caption_records(rendered, pictures, engine, how, crop)
-        result.seconds += time.monotonic() - started
-        for scene, captioned in zip(batch, done, strict=True):
-            _add(result, scene, captioned)
-    return result
-
-
-def _view_settings(variant: Variant, settings: JobSettings, limits: Limits) -> ViewSettings:
-    return ViewSettings(
+    how = ViewSettings(
         "eval",
         settings.model_copy(update=variant.job_settings),
         template_of(variant.prompt, variant.prompt_text),
         limits,
     )
+    result = Result(variant.name)
+    waiting = iter(scenes)
+    while batch := list(islice(waiting, _AT_A_TIME)):
+        rendered, pictures = await asyncio.to_thread(_render, batch, how)
+        started = time.monotonic()
+        done = await caption_records(rendered, pictures, engine, how, partial(_crop, batch, how))
+        result.seconds += time.monotonic() - started
+        for scene, captioned in zip(batch, done, strict=True):
+            result.requests += captioned.requests
+            result.prompt_tokens += captioned.prompt_tokens
+            result.completion_tokens += captioned.completion_tokens
+            result.judged += judge_scene(scene, captioned.record.regions)
+    return result
 
 
 def _render(
     scenes: Sequence[Scene], how: ViewSettings
 ) -> tuple[list[RenderedRecord], dict[str, bytes]]:
-    records: list[RenderedRecord] = []
-    pictures: dict[str, bytes] = {}
-    for index, scene in enumerate(scenes):
-        record, drawn = render_record(scene_record(scene, index), scene.image, how)
-        records.append(record)
-        pictures.update(drawn)
-    return records, pictures
+    done = [render_record(scene_record(s, index), s.image, how) for index, s in enumerate(scenes)]
+    return [record for record, _ in done], dict(shown for _, drawn in done for shown in drawn)
+
+
+def _crop(
+    scenes: Sequence[Scene], how: ViewSettings, record: RenderedRecord, chosen: Sequence[Region]
+) -> list[Shown]:
+    return crop_regions(record, chosen, scenes[record.index].image, how)
 
 
 def scene_record(scene: Scene, index: int) -> InputRecord:
     """A scene as an input names it; its picture is not in it."""
     boxes = [list(box) for box in scene.boxes_xyxy]
     return InputRecord(index=index, line=index + 1, image=scene.name, bbox=boxes)
-
-
-def _add(result: Result, scene: Scene, captioned: Captioned) -> None:
-    result.requests += captioned.requests
-    result.prompt_tokens += captioned.prompt_tokens
-    result.completion_tokens += captioned.completion_tokens
-    result.judged += judge_scene(scene, captioned.record.regions)

@@ -59,19 +59,15 @@ def html(results: Sequence[Result], scenes: Mapping[str, Scene], facts: Mapping[
         facts: What else is to be said, such as the engine and the seed.
     """
     rows = [result.row() for result in results]
+    shares = [row["right"] for row in rows]
     return template("regioncap.evaluation", "evaluation.html.j2").render(
         rows=rows,
-        best=_best([row["right"] for row in rows]),
+        best=max(shares) if len(set(shares)) > 1 else None,
         outcomes={outcome: outcome.replace("-", " ") for outcome in OUTCOMES},
         kinds=_kinds(results),
         samples=[_sample(scenes[name], results) for name in _most_faulty(results)],
         facts=facts,
     )
-
-
-def _best(shares: Sequence[float]) -> float | None:
-    """The highest share, if any is lower."""
-    return max(shares) if len(set(shares)) > 1 else None
 
 
 def _kinds(results: Sequence[Result]) -> dict[str, list[tuple[str, str]]]:

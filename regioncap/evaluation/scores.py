@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -55,17 +55,21 @@ def _outcome(region: Region, own: Truth, others: Sequence[Truth]) -> Outcome:
     return "missing" if region.status == "skipped" else region.status
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Score:
     """Sums over regions."""
 
-    regions: int = 0
-    outcomes: Counter[Outcome] = field(default_factory=Counter)
+    outcomes: Counter[Outcome]
 
-    def add(self, judged: Judged) -> None:
-        """Counts a region."""
-        self.regions += 1
-        self.outcomes[judged.outcome] += 1
+    @classmethod
+    def of(cls, judged: Iterable[Judged]) -> Score:
+        """The sums over some regions."""
+        return cls(Counter(each.outcome for each in judged))
+
+    @property
+    def regions(self) -> int:
+        """How many regions there are."""
+        return self.outcomes.total()
 
     def share(self, outcome: Outcome) -> float:
         """The share of regions with this outcome, 0 to 1; 0 of none."""
@@ -86,12 +90,12 @@ class Result:
     @property
     def total(self) -> Score:
         """The sums over all scenes."""
-        return _sum(self.judged)
+        return Score.of(self.judged)
 
     def by_kind(self) -> dict[str, Score]:
         """The sums by kind of scene, in the order met."""
         kinds = dict.fromkeys(judged.kind for judged in self.judged)
-        return {kind: _sum([j for j in self.judged if j.kind == kind]) for kind in kinds}
+        return {kind: Score.of(j for j in self.judged if j.kind == kind) for kind in kinds}
 
     @property
     def valid_regions_per_s(self) -> float:
@@ -115,10 +119,3 @@ class Result:
                 kind: round(score.share("right"), 4) for kind, score in self.by_kind().items()
             },
         }
-
-
-def _sum(judged: Sequence[Judged]) -> Score:
-    score = Score()
-    for each in judged:
-        score.add(each)
-    return score

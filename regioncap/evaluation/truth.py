@@ -23,17 +23,14 @@ _OTHERS_SHARE = 1 / 3
 #: The share of a reference caption's content words that a right caption has.
 _REFERENCE_SHARE = 1 / 3
 
-_STOP_WORDS = frozenset(
-    word
-    for line in (
-        "a an and are as at be been being below above beside between by for from front has have he",
-        "her his in into is it its left next of off on onto or out over right she some that the",
-        "their them there these they this those to two under up upon was were what which while who",
-        "with image picture photo region visible show seen appear part close background foreground",
-        "very large small",
-    )
-    for word in line.split()
-)
+_STOP = """
+    a an and are as at be been being below above beside between by for from front has have he
+    her his in into is it its left next of off on onto or out over right she some that the
+    their them there these they this those to two under up upon was were what which while who
+    with image picture photo region visible show seen appear part close background foreground
+    very large small
+"""
+_STOP_WORDS = frozenset(_STOP.split())
 
 #: "About 2 % of the picture" counts nothing.
 _SHARE_OF_PICTURE = re.compile(r"(?<![\d.,])[\d.,]++ ?(?:%|per ?cent)")

@@ -44,13 +44,11 @@ class Guard:
         self._thread.join()
 
     def _run(self) -> None:
-        pause_s = _PERIOD_S
-        while not self._stopped.wait(pause_s):
-            pause_s = _PERIOD_S
+        while not self._stopped.wait(_PERIOD_S):
             if self._complains() and self._has_room():
                 # Told to stop, it is still there after ten seconds; a kill costs it nothing.
                 self._child.kill()
-                pause_s = _PAUSE_S
+                self._stopped.wait(_PAUSE_S)
 
     def _complains(self) -> bool:
         """Whether the log has grown by a complaint."""

@@ -143,8 +143,8 @@ class Child:
         return str(entry.get("error") or entry.get("event")) if isinstance(entry, dict) else line
 
     def _spawn(self) -> subprocess.Popen[bytes]:
-        log = os.open(self.log_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        try:
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+        with os.fdopen(os.open(self.log_path, flags, 0o600), "ab") as log:
             process = subprocess.Popen(  # noqa: S603 - commands are this package's own
                 self.command.argv,
                 cwd=self.command.cwd,
@@ -156,8 +156,6 @@ class Child:
                 umask=self.command.umask,
                 pass_fds=self.command.keep_fds,
             )
-        finally:
-            os.close(log)
         self._tether.add(process.pid)
         return process
 
@@ -233,7 +231,8 @@ class Supervisor:
         with self._starting:
             if self._is_stopped:
                 raise ServiceError(f"{command.name}: it is too late to start", code="stack-start")
-            _rotate(log_path)
+            if log_path.exists() and log_path.stat().st_size > MAX_LOG_BYTES:
+                log_path.replace(log_path.with_suffix(".log.1"))
             try:
                 child = Child(command, log_path, self._tether)
             except OSError as error:
@@ -261,8 +260,3 @@ class Supervisor:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
-
-
-def _rotate(log_path: Path) -> None:
-    if log_path.exists() and log_path.stat().st_size > MAX_LOG_BYTES:
-        log_path.replace(log_path.with_suffix(".log.1"))

@@ -23,17 +23,8 @@ from regioncap.local.files import write_private
 from regioncap.local.process import Command
 from regioncap.local.valkey import missing_extra
 
-PORT_NAMES = (
-    "s3.port",
-    "s3.port.grpc",
-    "filer.port",
-    "filer.port.grpc",
-    "volume.port",
-    "volume.port.grpc",
-    "master.port",
-    "master.port.grpc",
-    "admin.port",
-)
+_SERVERS = ("s3", "filer", "volume", "master")
+PORT_NAMES = (*(f"{name}.port{kind}" for name in _SERVERS for kind in ("", ".grpc")), "admin.port")
 #: SeaweedFS's own distance from a port to its gRPC port; mini looks for the admin server there.
 _GRPC_OFFSET = 10000
 _PROBE_KEY = ".ready"

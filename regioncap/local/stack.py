@@ -21,7 +21,7 @@ from regioncap.local import seaweed, valkey
 from regioncap.local.files import free_ports, is_port_free, write_private
 from regioncap.local.guard import Guard
 from regioncap.local.process import Child, Supervisor
-from regioncap.running_stack import RunningStack, find_stack, try_lock
+from regioncap.running_stack import find_stack, try_lock
 
 BUCKET = "regioncap"
 REGION = "us-east-1"
@@ -75,7 +75,8 @@ class LocalStack:
         try:
             self._load_private()
             self._start_servers()
-            self._write_info()
+            info = {"pid": os.getpid(), "settings": self.settings()}
+            write_private(self.folder / "stack.json", json.dumps(info, indent=1) + "\n")
         except BaseException:
             self.stop()
             raise
@@ -173,28 +174,20 @@ class LocalStack:
         store.wait_ready(lambda: seaweed.is_ready(client, BUCKET), START_TIMEOUT_S)
         self._guard = Guard(store, self.folder)
 
-    def _write_info(self) -> None:
-        info = {"pid": os.getpid(), "settings": self.settings()}
-        write_private(self.folder / "stack.json", json.dumps(info, indent=1) + "\n")
-
 
 def _take_lock(folder: Path) -> int:
     deadline = time.monotonic() + TAKEOVER_TIMEOUT_S
     while (lock := try_lock(folder / "stack.lock")) is None:
         owner = find_stack(folder)
         if (owner is not None and _is_alive(owner.pid)) or time.monotonic() > deadline:
-            raise _already_up(folder, owner)
+            by = f"process {owner.pid}" if owner else "another process"
+            raise UsageError(
+                f"the stack in {folder} is up already, run by {by}",
+                code="already-up",
+                hint="use it as it is, stop it with `regioncap down`, or choose another folder",
+            )
         time.sleep(0.05)
     return lock
-
-
-def _already_up(folder: Path, owner: RunningStack | None) -> UsageError:
-    by = f"process {owner.pid}" if owner else "another process"
-    return UsageError(
-        f"the stack in {folder} is up already, run by {by}",
-        code="already-up",
-        hint="use it as it is, stop it with `regioncap down`, or choose another folder",
-    )
 
 
 def _is_alive(pid: int) -> bool:

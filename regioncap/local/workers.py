@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Sequence
@@ -12,7 +11,7 @@ from regioncap.local.process import Command
 from regioncap.local.stack import LocalStack
 from regioncap.services.broker import connect
 from regioncap.services.presence import workers
-from regioncap.settings import Settings
+from regioncap.settings import Settings, as_environment
 
 #: A model of tens of gigabytes loads in minutes.
 READY_TIMEOUT_S = 600.0
@@ -58,10 +57,7 @@ def start_workers(stack: LocalStack, settings: Settings, render: int = 1, captio
 
 def _environment(stack: LocalStack, settings: Settings) -> dict[str, str]:
     given = {name: getattr(settings, name) for name in _WORKER_SETTINGS}
-    values = {name: str(value) for name, value in given.items() if value is not None}
-    return os.environ | {
-        f"REGIONCAP_{name.upper()}": value for name, value in (values | stack.settings()).items()
-    }
+    return as_environment(given | stack.settings())
 
 
 def _wait(stack: LocalStack, settings: Settings, count: int) -> None:

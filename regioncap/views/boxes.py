@@ -33,14 +33,10 @@ def xywh_from_xyxy(box_xyxy: Box) -> Box:
 
 def clip_xyxy(box_xyxy: Box, size_wh: Size) -> Box:
     """Cuts a box to the picture; what lies outside collapses to an edge with no area."""
-    width, height = size_wh
-    x1, y1, x2, y2 = box_xyxy
-    return (
-        min(max(x1, 0.0), width),
-        min(max(y1, 0.0), height),
-        min(max(x2, 0.0), width),
-        min(max(y2, 0.0), height),
+    x1, y1, x2, y2 = (
+        min(max(end, 0.0), length) for end, length in zip(box_xyxy, 2 * size_wh, strict=True)
     )
+    return x1, y1, x2, y2
 
 
 def area_xyxy(box_xyxy: Box) -> float:
@@ -51,14 +47,9 @@ def area_xyxy(box_xyxy: Box) -> float:
 
 def intersection_xyxy(a_xyxy: Box, b_xyxy: Box) -> float:
     """Area that two boxes share, in square pixels."""
-    return area_xyxy(
-        (
-            max(a_xyxy[0], b_xyxy[0]),
-            max(a_xyxy[1], b_xyxy[1]),
-            min(a_xyxy[2], b_xyxy[2]),
-            min(a_xyxy[3], b_xyxy[3]),
-        )
-    )
+    ax1, ay1, ax2, ay2 = a_xyxy
+    bx1, by1, bx2, by2 = b_xyxy
+    return area_xyxy((max(ax1, bx1), max(ay1, by1), min(ax2, bx2), min(ay2, by2)))
 
 
 def iou_xyxy(a_xyxy: Box, b_xyxy: Box) -> float:
@@ -104,14 +95,7 @@ def _in_pixels(box_xyxy: Box, size_wh: Size, whole: Callable[[float], int]) -> R
 
 def normalize_xyxy(box_xyxy: Box, size_wh: Size) -> list[float]:
     """Fractions of width and height, rounded to 3 decimals as the reference does."""
-    width, height = size_wh
-    x1, y1, x2, y2 = box_xyxy
-    return [
-        round(x1 / width, 3),
-        round(y1 / height, 3),
-        round(x2 / width, 3),
-        round(y2 / height, 3),
-    ]
+    return [round(end / length, 3) for end, length in zip(box_xyxy, 2 * size_wh, strict=True)]
 
 
 def nms_xyxy(boxes_xyxy: Sequence[Box], scores: Sequence[float], iou_limit: float) -> list[int]:
@@ -131,8 +115,3 @@ def nms_xyxy(boxes_xyxy: Sequence[Box], scores: Sequence[float], iou_limit: floa
         if all(iou_xyxy(boxes_xyxy[i], boxes_xyxy[k]) <= iou_limit for k in kept):
             kept.append(i)
     return kept
-
-
-def is_finite(values: Sequence[float]) -> bool:
-    """Whether no value is NaN or infinite."""
-    return all(math.isfinite(v) for v in values)

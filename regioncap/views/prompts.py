@@ -48,13 +48,12 @@ MAX_CAPTION_CHARS = 800
 
 
 def _usable_text(text: str) -> str:
-    for match in Substitution.pattern.finditer(text):
-        name = match["named"] or match["braced"]
-        if name is not None and name not in _VALUES:
+    for name in Substitution(text).get_identifiers():
+        if name not in _VALUES:
             known = ", ".join(f"${v}" for v in _VALUES)
             raise ValueError(f"unknown variable ${name}; known are {known}")
-        if match["invalid"] is not None:
-            raise ValueError("a lone $; write $$ for a dollar sign")
+    if not Substitution(text).is_valid():
+        raise ValueError("a lone $; write $$ for a dollar sign")
     return neutralize(text.strip())
 
 
@@ -206,15 +205,8 @@ def build(
 
 
 def _fill(text: str, regions: Sequence[RegionInView], size_wh: tuple[int, int]) -> str:
-    values = {name: _VALUES[name](regions, size_wh) for name in _variables(text)}
-    return Substitution(text).substitute(values) if "$" in text else text
-
-
-@lru_cache(maxsize=256)
-def _variables(text: str) -> frozenset[str]:
-    """The variables that stand in a text."""
-    found = Substitution.pattern.finditer(text)
-    return frozenset(name for match in found if (name := match["named"] or match["braced"]))
+    words = Substitution(text)
+    return words.substitute({n: _VALUES[n](regions, size_wh) for n in words.get_identifiers()})
 
 
 #: The variables, and what each says of some regions in a picture of a size.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,7 +14,6 @@ from regioncap.views.boxes import (
     Size,
     area_xyxy,
     clip_xyxy,
-    is_finite,
     normalize_xyxy,
     pixel_rect,
     scale_xyxy,
@@ -77,8 +77,7 @@ def _pixels_xyxy(value: Any, box_format: BoxFormat, size_wh: Size) -> Box:
     """The box as given, in pixels, not yet clipped; raises as `read_box` does."""
     numbers = _four_numbers(value)
     if box_format.endswith("-normalized"):
-        width, height = size_wh
-        box = (numbers[0] * width, numbers[1] * height, numbers[2] * width, numbers[3] * height)
+        box = scale_xyxy(numbers, (1, 1), size_wh)
         if max(numbers) > 2:
             raise _bad_box(f"{value} is not normalized", "give fractions, or --box-format xywh")
     else:
@@ -133,7 +132,7 @@ def _four_numbers(value: Any) -> Box:
         numbers = tuple(float(number) for number in value)
     except OverflowError:
         raise _bad_box(f"{_short(value)} has a number out of range", "") from None
-    if not is_finite(numbers):
+    if not all(map(math.isfinite, numbers)):
         raise _bad_box(f"{_short(value)} is not finite", "")
     return numbers  # type: ignore[return-value]  # four of them, checked above
 

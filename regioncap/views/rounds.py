@@ -33,10 +33,9 @@ def split(boxes_xyxy: Sequence[Box], most: int) -> Rounds:
     count = len(boxes_xyxy)
     if count <= most:
         return [list(range(count))] if count else []
-    rounds = -(-count // most)
-    sizes = [count // rounds + (i < count % rounds) for i in range(rounds)]
+    runs = [run.tolist() for run in np.array_split(np.arange(count), -(-count // most))]
     overlaps = overlap_matrix(boxes_xyxy)
-    choices = (_runs(sizes), _apart(overlaps, sizes))
+    choices = (runs, _apart(overlaps, [len(run) for run in runs]))
     return min(choices, key=lambda chosen: _held(overlaps, chosen))
 
 
@@ -60,11 +59,6 @@ def overlap_matrix(boxes_xyxy: Sequence[Box]) -> NDArray[np.float64]:
     )
     np.fill_diagonal(shares, 0)
     return shares
-
-
-def _runs(sizes: Sequence[int]) -> Rounds:
-    ends = np.cumsum(sizes)
-    return [list(range(end - size, end)) for end, size in zip(ends.tolist(), sizes, strict=True)]
 
 
 def _apart(overlaps: NDArray[np.float64], sizes: Sequence[int]) -> Rounds:

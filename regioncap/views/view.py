@@ -106,10 +106,7 @@ def marked_view(
     drawn = style.layout(view_wh, boxes, [region.region for region in chosen])
     for region, mark in zip(chosen, drawn, strict=True):
         region.colour = mark.colour
-    shown = [
-        RegionInView(region.region, box, region.colour)
-        for region, box in zip(chosen, boxes, strict=True)
-    ]
+    shown = [RegionInView(mark.number, mark.box_xyxy, mark.colour) for mark in drawn]
     view = View(
         key=keys.marked_key(how.name, record.index, f"-r{round_ + 1}" if round_ else ""),
         size_wh=view_wh,

@@ -1,3 +1,5 @@
+"""The whole system, shared by the tests that leave it as it is."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator

@@ -1,3 +1,5 @@
+"""`top` shows workers, queues and jobs as they are, once or until Ctrl-C."""
+
 from __future__ import annotations
 
 import json

@@ -1,3 +1,5 @@
+"""What waits in a queue and for how long, read from a real Redis as Celery leaves it."""
+
 from __future__ import annotations
 
 import json

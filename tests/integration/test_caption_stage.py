@@ -1,60 +1,22 @@
+"""The caption stage writes one part a shard, whatever other workers do or the store has lost."""
+
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
 from regioncap import keys
 from regioncap.engines.base import CaptionRequest
-from regioncap.engines.baseline import BaselineEngine
 from regioncap.engines.thread import EngineThread
-from regioncap.inputs.source import open_source
-from regioncap.job import Job
 from regioncap.jobs import catalogue
 from regioncap.jobs.caption import CaptionStage
-from regioncap.jobs.render import RenderStage
 from regioncap.jobs.results import parse_part
-from regioncap.jobs.submit import submit
-from regioncap.services.broker import connect
-from regioncap.services.progress import Progress
-from regioncap.services.store import Store
-from regioncap.settings import Settings, load_settings
+from regioncap.settings import load_settings
 from tests.support.engines import ScriptedEngine
-
-
-class Silent:
-    """Sends nothing: the test calls the next stage itself."""
-
-    def caption(self, *_: object) -> None: ...
-
-
-class Stages:
-    """Both stages in this process, on the real store and Redis."""
-
-    def __init__(self, settings: Settings) -> None:
-        self.store = Store(settings)
-        self.settings = settings
-        self.progress = partial(Progress, connect(settings))
-        self.engine = EngineThread(BaselineEngine())
-        self.engine.start()
-        self.render = RenderStage(self.store, settings, Silent(), self.progress)  # type: ignore[arg-type]
-        self.caption = CaptionStage(self.store, self.engine, self.progress, settings)
-
-    def job(self, folder: Path) -> Job:
-        """A job of one shard with two records."""
-        for name, colour in (("red", (200, 0, 0)), ("blue", (0, 0, 200))):
-            Image.new("RGB", (64, 64), colour).save(folder / f"{name}.png")
-        file = folder / "in.jsonl"
-        file.write_text('{"image": "red.png"}\n{"image": "blue.png"}\n')
-        with open_source(str(file), None, None) as source:  # type: ignore[arg-type]
-            submitted, _ = submit(
-                source.records, store=self.store, settings=self.settings, root=folder
-            )
-        return submitted
+from tests.support.stages import Stages
 
 
 @pytest.fixture(scope="module")

@@ -1,3 +1,5 @@
+"""The embedded stack is found by others, closed to strangers, and gone when it ends."""
+
 from __future__ import annotations
 
 import json

@@ -1,3 +1,5 @@
+"""Progress counts each shard once, and says what to do where Redis cannot be reached."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator

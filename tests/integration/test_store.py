@@ -1,3 +1,5 @@
+"""What the store says when it is not there, refuses, or is named wrongly."""
+
 from __future__ import annotations
 
 import pytest

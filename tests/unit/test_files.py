@@ -1,3 +1,5 @@
+"""A file or folder is written whole or not at all."""
+
 from __future__ import annotations
 
 from pathlib import Path

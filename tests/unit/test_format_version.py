@@ -1,3 +1,5 @@
+"""What older versions have stored is read; what newer ones have stored is refused."""
+
 from __future__ import annotations
 
 import json

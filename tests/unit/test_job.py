@@ -1,3 +1,5 @@
+"""A job's sums: its counts, time and price."""
+
 from __future__ import annotations
 
 from datetime import timedelta

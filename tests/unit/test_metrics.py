@@ -1,3 +1,5 @@
+"""Counts reach the exporter, from forked processes too, and hold no work up."""
+
 from __future__ import annotations
 
 import os

@@ -1,3 +1,5 @@
+"""`map_ahead` is `map`, a few at a time."""
+
 from __future__ import annotations
 
 import threading

@@ -1,3 +1,5 @@
+"""An input line becomes a record that keeps all that was given, or says what is wrong with it."""
+
 from __future__ import annotations
 
 import json

@@ -1,3 +1,5 @@
+"""A mistake in the settings is named with its place, and a secret never."""
+
 from __future__ import annotations
 
 from pathlib import Path

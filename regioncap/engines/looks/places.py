@@ -4,21 +4,14 @@ from __future__ import annotations
 
 from regioncap.views.boxes import Rect
 
-_VERTICAL = ("upper", "", "lower")
-_HORIZONTAL = ("left", "", "right")
-_NINTHS = {
-    ("upper", "left"): "in the upper left",
-    ("upper", ""): "at the top",
-    ("upper", "right"): "in the upper right",
-    ("", "left"): "on the left",
-    ("", ""): "in the centre",
-    ("", "right"): "on the right",
-    ("lower", "left"): "in the lower left",
-    ("lower", ""): "at the bottom",
-    ("lower", "right"): "in the lower right",
-}
-_ACROSS = {"upper": "the top", "": "the middle", "lower": "the bottom"}
-_DOWN = {"left": "the left side", "": "the middle", "right": "the right side"}
+#: The nine parts of a picture, by row and column.
+_NINTHS = (
+    ("in the upper left", "at the top", "in the upper right"),
+    ("on the left", "in the centre", "on the right"),
+    ("in the lower left", "at the bottom", "in the lower right"),
+)
+_ROWS = ("the top", "the middle", "the bottom")
+_COLUMNS = ("the left side", "the middle", "the right side")
 
 
 def shape(box_xyxy: Rect) -> str:
@@ -33,9 +26,8 @@ def place(box_xyxy: Rect, size_wh: tuple[int, int]) -> str:
     """A phrase for where a box lies, by its centre and by what it spans."""
     x1, y1, x2, y2 = box_xyxy
     width, height = size_wh
-    spans_x, spans_y = (x2 - x1) > 0.75 * width, (y2 - y1) > 0.75 * height
-    vertical = _VERTICAL[min(2, 3 * (y1 + y2) // (2 * height))]
-    horizontal = _HORIZONTAL[min(2, 3 * (x1 + x2) // (2 * width))]
+    row = min(2, 3 * (y1 + y2) // (2 * height))
+    column = min(2, 3 * (x1 + x2) // (2 * width))
     if box_xyxy == (0, 0, width, height):
         return "over the whole picture"
     covered = (x2 - x1) * (y2 - y1) / (width * height)
@@ -43,11 +35,11 @@ def place(box_xyxy: Rect, size_wh: tuple[int, int]) -> str:
         return "over nearly the whole picture"
     if covered > 0.5:
         return "over most of the picture"
-    if spans_x:
-        return f"across {_ACROSS[vertical]}"
-    if spans_y:
-        return f"down {_DOWN[horizontal]}"
-    return _NINTHS[vertical, horizontal]
+    if (x2 - x1) > 0.75 * width:
+        return f"across {_ROWS[row]}"
+    if (y2 - y1) > 0.75 * height:
+        return f"down {_COLUMNS[column]}"
+    return _NINTHS[row][column]
 
 
 def share(box_xyxy: Rect, size_wh: tuple[int, int]) -> str:

@@ -50,13 +50,10 @@ def colours(numbers: NDArray[np.uint8]) -> str:
         np.bincount(FAMILY_OF_NAME, weights=names, minlength=len(FAMILIES)), dtype=np.float64
     )
     words, said = _main_colours(names, families)
-    accent = next(
-        (FAMILIES[i] for i in np.argsort(-families, kind="stable") if FAMILIES[i] in VIVID - said),
-        None,
-    )
-    if accent and families[FAMILIES.index(accent)] >= 0.08:
-        words += f" with some {accent}"
-    return words
+    largest_first = np.argsort(-families, kind="stable")
+    accents = [FAMILIES[i] for i in largest_first if families[i] >= 0.08]
+    accent = next((family for family in accents if family in VIVID - said), None)
+    return f"{words} with some {accent}" if accent else words
 
 
 def _main_colours(

@@ -26,18 +26,14 @@ def texture(sample: Sample) -> str:
         return "with a smooth surface"
     if busy_share < 0.35:
         return "with a mostly smooth surface"
-    if _tile_shares(busy, sample.seen) < 0.8:
+    # The share of the tiles that hold more than a quarter of busy pixels.
+    if (_tile_sums(busy) > 0.25 * _tile_sums(sample.seen)).mean() < 0.8:
         return "with smooth and detailed parts"
     coarse = float(far[sample.seen].mean())
     grainy = float(sample.change(1)[sample.seen].mean()) > 0.45 * coarse
     if coarse > 13:
         return "with a strong texture" if grainy else "with much detail"
     return "with a fine texture" if grainy else "with a coarse texture"
-
-
-def _tile_shares(busy: NDArray[np.bool_], seen: NDArray[np.bool_]) -> float:
-    """The share of 6 x 6 tiles of a grid that hold more than a quarter of busy pixels."""
-    return float((_tile_sums(busy) > 0.25 * _tile_sums(seen)).mean())
 
 
 def _tile_sums(mask: NDArray[np.bool_]) -> NDArray[np.intp]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel, Field
 
 from regioncap.job import Job
 from regioncap.jobs import results
-from regioncap.outputs.audit.flags import CaptionedRegion, Flag, FlagCounts, flags
+from regioncap.outputs.audit.flags import CaptionedRegion, Flag, flags
 from regioncap.outputs.audit.near_duplicates import NearDuplicates
 from regioncap.records import SCHEMA_VERSION
 from regioncap.services.store import Store
@@ -98,9 +99,8 @@ class Auditor:
 
     def __init__(self, job: Job) -> None:
         self._language = prompts.template_of(job.settings.prompt, job.prompt_template).language
-        self._job = job.job
-        self._summary = FlagCounts()
-        self._failed = 0
+        self._report = JobAudit(job=job.job)
+        self._by_flag: Counter[str] = Counter()
         self._duplicates = NearDuplicates()
         self._examples: dict[str, list[FlaggedRegion]] = {}
 
@@ -108,24 +108,30 @@ class Auditor:
         """Counts a result, and says what was found in it."""
         asked = _asked(record)
         found = flags(asked, language=self._language)
-        self._failed += record["error"] is not None
-        self._summary.add(asked, found)
+        self._count(record, asked, found)
         findings = [_flagged_region(record, flag) for flag in found]
         for finding in findings:
             examples = self._examples.setdefault(finding.flag, [])
             if len(examples) < _EXAMPLES:
                 examples.append(finding)
-        return findings + list(self._repeats(record, asked))
-
-    def _repeats(
-        self, record: Mapping[str, Any], asked: list[CaptionedRegion]
-    ) -> Iterator[FlaggedRegion]:
         for region in asked:
-            if region.caption:
-                key = f"{record['index']}/{region.region}"
-                first = self._duplicates.add(key, region.caption)
-                if first is not None:
-                    yield _flagged_region(record, Flag(region.region, "near-duplicate", first))
+            key = f"{record['index']}/{region.region}"
+            first = self._duplicates.add(key, region.caption or "")
+            if first is not None:
+                repeats = Flag(region.region, "near-duplicate", first)
+                findings.append(_flagged_region(record, repeats))
+        return findings
+
+    def _count(
+        self, record: Mapping[str, Any], asked: list[CaptionedRegion], found: list[Flag]
+    ) -> None:
+        report = self._report
+        report.records += 1
+        report.failed += record["error"] is not None
+        report.records_flagged += bool(found)
+        report.regions += len(asked)
+        report.regions_flagged += len({flag.region for flag in found})
+        self._by_flag.update(flag.name for flag in found)
 
     def annotated(self, record: dict[str, Any]) -> dict[str, Any]:
         """The result with the names of its flags in `regions[].flags`, as the gallery takes it."""
@@ -139,22 +145,15 @@ class Auditor:
 
     def report(self) -> JobAudit:
         """The sums so far."""
-        total = self._summary
-        return JobAudit(
-            job=self._job,
-            records=total.records,
-            failed=self._failed,
-            records_flagged=total.records_flagged,
-            regions=total.regions,
-            regions_flagged=total.regions_flagged,
-            flags=dict(total.by_flag.most_common()),
-            near_duplicates=self._duplicates.duplicates,
-            duplicate_groups=[
-                DuplicateGroup(first=group.key, count=group.count, caption=group.caption)
-                for group in self._duplicates.largest(_GROUPS)
-            ],
-            examples=[finding for found in self._examples.values() for finding in found],
-        )
+        report = self._report.model_copy()
+        report.flags = dict(self._by_flag.most_common())
+        report.near_duplicates = self._duplicates.duplicates
+        report.duplicate_groups = [
+            DuplicateGroup(first=group.key, count=group.count, caption=group.caption)
+            for group in self._duplicates.largest(_GROUPS)
+        ]
+        report.examples = [finding for found in self._examples.values() for finding in found]
+        return report
 
 
 def _flagged_region(record: Mapping[str, Any], flag: Flag) -> FlaggedRegion:

@@ -7,9 +7,8 @@ stable; they may be stored and counted.
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from regioncap.captions.answers import CUT_OFF
@@ -148,23 +147,3 @@ def _length_flags(region: int, caption: str) -> Iterator[Flag]:
         yield Flag(region, "too-short", f"{count} words")
     if count > MAX_WORDS:
         yield Flag(region, "too-long", f"{count} words")
-
-
-@dataclass(slots=True)
-class FlagCounts:
-    """Counts over many records."""
-
-    records: int = 0
-    records_flagged: int = 0
-    regions: int = 0
-    regions_flagged: int = 0
-    #: Regions by flag.
-    by_flag: Counter[str] = field(default_factory=Counter)
-
-    def add(self, regions: Sequence[CaptionedRegion], found: Sequence[Flag]) -> None:
-        """Counts one record and its flags."""
-        self.records += 1
-        self.records_flagged += bool(found)
-        self.regions += len(regions)
-        self.regions_flagged += len({flag.region for flag in found})
-        self.by_flag.update(flag.name for flag in found)

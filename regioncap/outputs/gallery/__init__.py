@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -55,17 +56,21 @@ def write_view(
     """
     page.parent.mkdir(parents=True, exist_ok=True)
     pictures = page.with_name(f"{page.stem}_files")
+    if not embed:
+        pictures.mkdir(exist_ok=True)
+    place = _embedded if embed else partial(_saved, pictures, page.parent)
+    facts = {"job": job.job, "submitted": f"{job.created:%Y-%m-%d %H:%M} UTC", "from": job.source}
     count = 0
 
     def counted() -> Iterator[GalleryRecord]:
         nonlocal count
-        for record in _records(store, job, _embedded if embed else _saved(pictures, page.parent)):
+        for record in _records(store, job, place):
             count += 1
             on_record()
             yield record
 
     with whole(page) as temporary, temporary.open("w", encoding="utf-8") as out:
-        write_gallery(out, counted(), _summary(job))
+        write_gallery(out, counted(), GallerySummary(job.name or job.job, facts))
     return count
 
 
@@ -73,19 +78,9 @@ def _embedded(_: str, jpeg: bytes) -> str:
     return data_url(jpeg)
 
 
-def _saved(folder: Path, page_dir: Path) -> _Place:
-    folder.mkdir(parents=True, exist_ok=True)
-
-    def save(name: str, jpeg: bytes) -> str:
-        (folder / name).write_bytes(jpeg)
-        return file_url(folder / name, page_dir)
-
-    return save
-
-
-def _summary(job: Job) -> GallerySummary:
-    facts = {"job": job.job, "submitted": f"{job.created:%Y-%m-%d %H:%M} UTC", "from": job.source}
-    return GallerySummary(title=job.name or job.job, facts=facts)
+def _saved(folder: Path, page_dir: Path, name: str, jpeg: bytes) -> str:
+    (folder / name).write_bytes(jpeg)
+    return file_url(folder / name, page_dir)
 
 
 def _records(store: Store, job: Job, place: _Place) -> Iterator[GalleryRecord]:
@@ -97,8 +92,7 @@ def _records(store: Store, job: Job, place: _Place) -> Iterator[GalleryRecord]:
 def _record(
     store: Store, given: InputRecord, result: dict[str, Any], place: _Place
 ) -> GalleryRecord:
-    marked = result["image_with_bbox"]
-    clean_jpeg, marked_jpeg = _clean(store, given), _object(store, marked) if marked else None
+    clean_jpeg, marked_jpeg = _clean(store, given), _object(store, result["image_with_bbox"])
     name = f"{given.index:08d}"
     return GalleryRecord(
         result,
@@ -109,8 +103,6 @@ def _record(
 
 def _clean(store: Store, given: InputRecord) -> bytes | None:
     """The source, upright and at the size in which it is shown; None where there is none."""
-    if given.source is None:
-        return None
     data = _object(store, given.source)
     if data is None:
         return None
@@ -122,8 +114,8 @@ def _clean(store: Store, given: InputRecord) -> bytes | None:
     return encode_jpeg(image, _SHOWN_QUALITY)
 
 
-def _object(store: Store, uri: str) -> bytes | None:
+def _object(store: Store, uri: str | None) -> bytes | None:
     try:
-        return store.get_uri(uri)
+        return store.get_uri(uri) if uri else None
     except NotFoundError:
         return None

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from regioncap.views.boxes import Rect
-from regioncap.views.marks.base import Rgb
+from regioncap.views.boxes import Rect, intersection_xyxy
+from regioncap.views.marks.base import Rgb, grow
 
 BLACK: Rgb = (0, 0, 0)
 WHITE: Rgb = (255, 255, 255)
@@ -106,19 +106,10 @@ def assign_colours(boxes_xyxy: Sequence[Rect], near_px: int) -> list[Colour]:
     for i, box in enumerate(boxes_xyxy):
         clash = [0.0] * len(PALETTE)
         for other, colour in zip(boxes_xyxy[:i], chosen, strict=True):
-            if _are_near(box, other, near_px):
+            if intersection_xyxy(grow(box, near_px), other):
                 clash = [a + b for a, b in zip(clash, _LIKENESS[colour], strict=True)]
         least = min(used)
         free = [colour for colour, times in enumerate(used) if times == least]
         chosen.append(min(free, key=clash.__getitem__))
         used[chosen[-1]] += 1
     return [PALETTE[colour] for colour in chosen]
-
-
-def _are_near(a: Rect, b: Rect, near_px: int) -> bool:
-    return (
-        a[0] - near_px < b[2]
-        and a[1] - near_px < b[3]
-        and a[2] + near_px > b[0]
-        and a[3] + near_px > b[1]
-    )

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
 from regioncap.views.boxes import Rect, Size
 from regioncap.views.marks.base import Segment, grow
@@ -39,6 +40,7 @@ _AT_BOX = (
 _GRID = 48
 
 
+@dataclass(slots=True)
 class Placer:
     """Places the tags of one picture.
 
@@ -50,24 +52,20 @@ class Placer:
         lap_px: How far a tag lies over its own line's casing.
     """
 
-    def __init__(
-        self,
-        size_wh: Size,
-        boxes_xyxy: Sequence[Rect],
-        outlines_xyxy: Sequence[Rect],
-        tags_wh: Sequence[Size],
-        lap_px: int,
-    ) -> None:
-        self._size_wh = size_wh
-        self._boxes = boxes_xyxy
-        self._outlines = outlines_xyxy
-        self._tags_wh = tags_wh
-        self._lap_px = lap_px
-        self._areas = [_area(box) for box in boxes_xyxy]
-        #: Share of each box that tags hide so far.
-        self._hidden = [0.0] * len(boxes_xyxy)
-        #: Tags that are there, with the room around them.
-        self._taken: list[Rect] = []
+    size_wh: Size
+    boxes_xyxy: Sequence[Rect]
+    outlines_xyxy: Sequence[Rect]
+    tags_wh: Sequence[Size]
+    lap_px: int
+    _areas: list[int] = field(init=False)
+    #: Share of each box that tags hide so far.
+    _hidden: list[float] = field(init=False)
+    #: Tags that are there, with the room around them.
+    _taken: list[Rect] = field(init=False, default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._areas = [_area(box) for box in self.boxes_xyxy]
+        self._hidden = [0.0] * len(self.boxes_xyxy)
 
     def place(self) -> list[Rect]:
         """Finds a place for every tag.
@@ -76,19 +74,19 @@ class Placer:
             N tags, inside the picture, in the order of the boxes.
         """
         tags: dict[int, Rect] = {}
-        for i in sorted(range(len(self._boxes)), key=self._areas.__getitem__):
+        for i in sorted(range(len(self.boxes_xyxy)), key=self._areas.__getitem__):
             tag, cost = self._at_box(i)
             if cost >= _FAULT:
                 tag = self._elsewhere(i, tag, cost)
             tags[i] = tag
             self._taken.append(grow(tag, _ROOM_PX))
-            for k, box in enumerate(self._boxes):
+            for k, box in enumerate(self.boxes_xyxy):
                 self._hidden[k] += _shared(tag, box) / self._areas[k]
-        return [tags[i] for i in range(len(self._boxes))]
+        return [tags[i] for i in range(len(self.boxes_xyxy))]
 
     def _at_box(self, i: int) -> tuple[Rect, float]:
         """The cheapest place at a box for its tag, the first of equals, and what it costs."""
-        best, least = self._outlines[i], math.inf
+        best, least = self.outlines_xyxy[i], math.inf
         for rank, place in enumerate(self._places_at_box(i)):
             if _LATER * rank >= least:
                 break
@@ -100,10 +98,10 @@ class Placer:
 
     def _places_at_box(self, i: int) -> Iterator[Rect]:
         """The sixteen places at a box, in order of preference."""
-        w, h = self._tags_wh[i]
-        x1, y1, x2, y2 = self._outlines[i]
-        xs = _along(x1, x2, w, self._lap_px, self._size_wh[0])
-        ys = _along(y1, y2, h, self._lap_px, self._size_wh[1])
+        w, h = self.tags_wh[i]
+        x1, y1, x2, y2 = self.outlines_xyxy[i]
+        xs = _along(x1, x2, w, self.lap_px, self.size_wh[0])
+        ys = _along(y1, y2, h, self.lap_px, self.size_wh[1])
         for column, row in _AT_BOX:
             x, y = xs[column], ys[row]
             yield x, y, x + w, y + h
@@ -117,14 +115,14 @@ class Placer:
         x1, y1, x2, y2 = place
         area = _area(place)
         cost, most_hidden = 0.0, max(self._hidden)
-        for k, (left, top, right, bottom) in enumerate(self._outlines):
+        for k, (left, top, right, bottom) in enumerate(self.outlines_xyxy):
             if x2 <= left or right <= x1 or y2 <= top or bottom <= y1:
                 continue  # most of them: not worth a call
-            inside = _shared(place, self._boxes[k])
+            inside = _shared(place, self.boxes_xyxy[k])
             share = inside / self._areas[k]
             cost += 8.0 * share
             if k != owner:
-                cost += (_shared(place, self._outlines[k]) - inside) / area
+                cost += (_shared(place, self.outlines_xyxy[k]) - inside) / area
             most_hidden = max(most_hidden, self._hidden[k] + share)
         touched = [
             _shared(place, tag)
@@ -135,10 +133,10 @@ class Placer:
 
     def _elsewhere(self, i: int, tag: Rect, cost: float) -> Rect:
         """The best place anywhere in the picture, or the given one where that is no better."""
-        w, h = self._tags_wh[i]
-        xs, ys = _steps(self._size_wh[0] - w, w), _steps(self._size_wh[1] - h, h)
+        w, h = self.tags_wh[i]
+        xs, ys = _steps(self.size_wh[0] - w, w), _steps(self.size_wh[1] - h, h)
         places = [(x, y, x + w, y + h) for y in ys for x in xs]
-        outline = self._outlines[i]
+        outline = self.outlines_xyxy[i]
         nearest_first = sorted((_distance(p, outline) / h, k) for k, p in enumerate(places))
         best, best_k, least = tag, -1, cost
         everywhere = _buried(max(self._hidden))

@@ -13,15 +13,7 @@ from typing import ClassVar
 import numpy as np
 
 from regioncap.views.boxes import Rect, Size
-from regioncap.views.marks.base import (
-    Mark,
-    Mask,
-    Pixels,
-    blend,
-    fill,
-    grow,
-    sides,
-)
+from regioncap.views.marks.base import Mark, Mask, Pixels, blend, fill, grow, sides
 from regioncap.views.marks.digits import digits_mask, digits_wh
 from regioncap.views.marks.palette import BLACK, WHITE
 

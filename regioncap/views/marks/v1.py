@@ -14,7 +14,7 @@ from typing import ClassVar
 import numpy as np
 from PIL import Image, ImageDraw
 
-from regioncap.views.boxes import Rect, Size, pixel_rect
+from regioncap.views.boxes import Rect, Size, area_xyxy, pixel_rect
 from regioncap.views.marks.base import (
     Mark,
     Mask,
@@ -27,6 +27,7 @@ from regioncap.views.marks.base import (
     fill_rows,
     grow,
     print_stamp,
+    sides,
 )
 from regioncap.views.marks.digits import digits_mask, digits_wh
 from regioncap.views.marks.palette import BLACK, WHITE, assign_colours, text_rgb
@@ -87,7 +88,7 @@ class V1Style:
         """Draws boxes from the largest to the smallest, then leaders, then tags."""
         drawn = pixels.copy()
         rows = drawn.reshape(len(drawn), -1, copy=False)
-        for mark in sorted(marks, key=_box_area, reverse=True):
+        for mark in sorted(marks, key=lambda mark: area_xyxy(mark.box_xyxy), reverse=True):
             _draw_line(rows, mark)
         for mark in marks:
             if mark.leader:
@@ -104,13 +105,11 @@ class V1Style:
         mask = np.zeros((size_wh[1], size_wh[0]), dtype=np.bool_)
         for mark in marks:
             total = _total_px(mark)
-            inner = mask[_slices(mark.line_xyxy)].copy()
-            fill(mask, grow(mark.line_xyxy, total), True)
-            mask[_slices(mark.line_xyxy)] = inner
+            for side in sides(grow(mark.line_xyxy, total), total):
+                fill(mask, side, True)
             fill(mask, mark.tag_xyxy, True)
             if mark.leader:
-                corner, stroke = _stroke(mark.leader, total, size_wh)
-                x, y = corner
+                (x, y), stroke = _stroke(mark.leader, total, size_wh)
                 height, width = stroke.shape
                 mask[y : y + height, x : x + width] |= stroke > 0
         return mask
@@ -157,12 +156,7 @@ def _ranks(boxes: Sequence[Rect], near_px: int) -> list[int]:
 
 
 def _are_alike(a: Rect, b: Rect, near_px: int) -> bool:
-    return (
-        abs(a[0] - b[0]) < near_px
-        and abs(a[1] - b[1]) < near_px
-        and abs(a[2] - b[2]) < near_px
-        and abs(a[3] - b[3]) < near_px
-    )
+    return all(abs(end - other) < near_px for end, other in zip(a, b, strict=True))
 
 
 def _line_edge(box: Rect, size_wh: Size, total_px: int) -> Rect:
@@ -186,7 +180,7 @@ def _rings(rgb: Rgb, core_px: int, casing_px: int) -> Rings:
     """
     c, core = casing_px, core_px
     tone = text_rgb(rgb)
-    return (core + 2 * c, c, tone), (core + c, core, rgb), (c, c, _opposite(tone))
+    return (core + 2 * c, c, tone), (core + c, core, rgb), (c, c, BLACK if tone == WHITE else WHITE)
 
 
 def _draw_line(rows: Pixels, mark: Mark) -> None:
@@ -224,20 +218,6 @@ def _row(rgb: Rgb, px: int) -> Pixels:
 
 def _total_px(mark: Mark) -> int:
     return mark.line_px + 2 * mark.casing_px
-
-
-def _opposite(tone: Rgb) -> Rgb:
-    return BLACK if tone == WHITE else WHITE
-
-
-def _box_area(mark: Mark) -> int:
-    x1, y1, x2, y2 = mark.box_xyxy
-    return (x2 - x1) * (y2 - y1)
-
-
-def _slices(rect: Rect) -> tuple[slice, slice]:
-    x1, y1, x2, y2 = rect
-    return slice(y1, y2), slice(x1, x2)
 
 
 @lru_cache(maxsize=1024)

@@ -41,7 +41,9 @@ def segment_boxes(image: Image.Image) -> list[tuple[Box, float]]:
     labels = segment(work.width * work.height, edges)
     looks = np.dstack([lab, _texture(lab[..., 0])])
     boxes_xyxy, scores = _Segments.of(labels, looks, edges).hierarchy()
-    good = (scores >= _LEAST_SCORE) & (_oblongness(boxes_xyxy) <= _MOST_OBLONG)
+    sides = boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]
+    oblongness = sides.max(axis=1) / sides.min(axis=1)
+    good = (scores >= _LEAST_SCORE) & (oblongness <= _MOST_OBLONG)
     boxes = boxes_xyxy[good] / [work.width, work.height, work.width, work.height]
     ranked = zip(boxes.tolist(), scores[good].tolist(), strict=True)
     return [((x1, y1, x2, y2), score) for (x1, y1, x2, y2), score in ranked]
@@ -52,11 +54,6 @@ def _texture(lightness: Floats) -> Floats:
     steps = np.abs(np.diff(lightness, axis=1, prepend=lightness[:, :1]))
     steps += np.abs(np.diff(lightness, axis=0, prepend=lightness[:1]))
     return np.asarray(steps * _TEXTURE_WEIGHT)
-
-
-def _oblongness(boxes_xyxy: Floats) -> Floats:
-    sides = boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]
-    return np.asarray(sides.max(axis=1) / sides.min(axis=1))
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from regioncap.engines.thread import EngineThread
 from regioncap.engines.vllm import VllmEngine
 from regioncap.errors import RequestError
 from regioncap.local import LocalStack
+from regioncap.settings import Settings
 from tests.support import tiny_qwen
 from tests.support.plain_vllm import PlainModel
 from tests.support.rig import Rig, Worker
@@ -184,7 +185,8 @@ def _begun(request: pytest.FixtureRequest) -> None:
 def engine_thread(tiny_model: Path, plain: PlainModel) -> Iterator[EngineThread]:
     """A started engine, shared; closing it must leave no process behind."""
     before = set(Process().children())
-    thread = EngineThread(VllmEngine(str(tiny_model), engine_args=ENGINE_ARGS))
+    settings = Settings(model=str(tiny_model), engine_args=ENGINE_ARGS)
+    thread = EngineThread(VllmEngine(settings))
     thread.start()
     started = set(Process().children()) - before
     started.update(*[process.children(recursive=True) for process in started])

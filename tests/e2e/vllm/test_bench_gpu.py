@@ -91,6 +91,8 @@ def test_every_row_is_measured(toy: Path, tmp_path: Path) -> None:
         assert row["start_s"] > 0, name
         assert row["engine"]["max_model_len"] == 4096, name
     assert set(rows["small/system"]["over"]) == {"plain", "engine"}
+    # Ours is bounded as vLLM bounds a batch job, not as an engine of unknown use.
+    assert rows["small/engine"]["engine"] == rows["small/plain"]["engine"]
     assert {"caption worker", "render worker", "object store", "Redis"} <= set(
         rows["small/system"]["runs"][0]["processor_s"]
     )

@@ -10,11 +10,12 @@ import pytest
 
 from regioncap.engines.vllm import VllmEngine
 from regioncap.errors import EngineDeadError, EngineStartError
+from regioncap.settings import Settings
 from tests.e2e.vllm.conftest import ENGINE_ARGS
 
 
 def start(folder: Path, **engine_args: Any) -> EngineStartError:
-    engine = VllmEngine(str(folder), engine_args=ENGINE_ARGS | engine_args)
+    engine = VllmEngine(Settings(model=str(folder), engine_args=ENGINE_ARGS | engine_args))
     with pytest.raises(EngineStartError) as caught:
         asyncio.run(engine.start())
     return caught.value
@@ -49,7 +50,7 @@ def test_no_such_folder(tmp_path: Path) -> None:
 
 
 def test_an_engine_that_never_started_can_be_closed_and_does_not_serve(tiny_model: Path) -> None:
-    engine = VllmEngine(str(tiny_model))
+    engine = VllmEngine(Settings(model=str(tiny_model)))
     asyncio.run(engine.close())
     with pytest.raises(EngineDeadError):
         asyncio.run(engine.health())

@@ -1,3 +1,5 @@
+"""The arithmetic of a caption, against sums by hand."""
+
 from __future__ import annotations
 
 from dataclasses import replace

@@ -1,3 +1,5 @@
+"""The bench's rows: written as they come, and compared with nothing but their own run."""
+
 from __future__ import annotations
 
 import json

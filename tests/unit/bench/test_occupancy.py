@@ -1,3 +1,5 @@
+"""How full the engine's batch is, while it neither fills nor empties."""
+
 from __future__ import annotations
 
 from bench.occupancy import Sample, steady, summary, told

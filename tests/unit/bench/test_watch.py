@@ -1,3 +1,5 @@
+"""What the processes of a run and its GPU use, as the system tells it."""
+
 from __future__ import annotations
 
 import os

@@ -1,3 +1,5 @@
+"""From a record's views to its captions: who is asked again, and how."""
+
 from __future__ import annotations
 
 import asyncio

@@ -1,3 +1,5 @@
+"""The baseline engine: one line a region of what lies beneath the marks."""
+
 from __future__ import annotations
 
 import asyncio

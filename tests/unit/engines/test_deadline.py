@@ -1,3 +1,5 @@
+"""How long a request may take, and what becomes of one that does not come back."""
+
 from __future__ import annotations
 
 import asyncio

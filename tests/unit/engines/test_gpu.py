@@ -1,3 +1,5 @@
+"""What the driver tells of GPUs, and whether the model, the driver and the libraries fit."""
+
 from __future__ import annotations
 
 from pathlib import Path

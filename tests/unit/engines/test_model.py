@@ -1,3 +1,5 @@
+"""Which folder or hub name a model is, and why it cannot be had."""
+
 from __future__ import annotations
 
 import os

@@ -1,3 +1,5 @@
+"""What a checkpoint lacks is named before it is loaded; its revision follows its content."""
+
 from __future__ import annotations
 
 from collections.abc import Callable

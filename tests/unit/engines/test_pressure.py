@@ -1,3 +1,5 @@
+"""How many requests are let in, by what the server answers."""
+
 from __future__ import annotations
 
 import asyncio

@@ -1,3 +1,5 @@
+"""Boxes of scenes lie as their layout says."""
+
 from __future__ import annotations
 
 from random import Random

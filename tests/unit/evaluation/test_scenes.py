@@ -1,3 +1,5 @@
+"""Scenes follow from their seed, and hold what they say of themselves."""
+
 from __future__ import annotations
 
 import json

@@ -1,3 +1,5 @@
+"""A caption is right, wrong, or mixed up with another region's."""
+
 from __future__ import annotations
 
 import pytest

@@ -1,3 +1,5 @@
+"""Data sets of other tools become records with their pictures, boxes and fields."""
+
 from __future__ import annotations
 
 import json

@@ -1,3 +1,5 @@
+"""Where records come from: files, folders, a picture, standard input."""
+
 from __future__ import annotations
 
 import io

@@ -1,3 +1,5 @@
+"""`validate` finds what would fail, and says it as a linter does."""
+
 from __future__ import annotations
 
 import json

@@ -1,3 +1,5 @@
+"""GPU seconds are divided among those that work at the same time, and add up."""
+
 from __future__ import annotations
 
 from contextlib import AbstractContextManager

@@ -1,3 +1,5 @@
+"""Speed and time left, from what the last while has seen."""
+
 from __future__ import annotations
 
 import pytest

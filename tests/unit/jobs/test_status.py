@@ -1,3 +1,5 @@
+"""How often a job is looked at while it is waited for."""
+
 from __future__ import annotations
 
 from regioncap.jobs.status import pause_s

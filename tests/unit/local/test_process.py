@@ -1,3 +1,5 @@
+"""Child processes: started, watched, restarted, and ended with all that they started."""
+
 from __future__ import annotations
 
 import os

@@ -1,3 +1,5 @@
+"""The tether ends what its parent leaves behind."""
+
 from __future__ import annotations
 
 import os

@@ -1,3 +1,5 @@
+"""Corrected captions come back from Label Studio and from edited results, and nothing else does."""
+
 from __future__ import annotations
 
 import json

@@ -1,3 +1,5 @@
+"""Where each setting has its value from, without its secrets."""
+
 from __future__ import annotations
 
 from pathlib import Path

@@ -1,3 +1,5 @@
+"""`init` writes files that change nothing until they are edited."""
+
 from __future__ import annotations
 
 import tomllib

@@ -1,3 +1,5 @@
+"""Times, counts and speeds as people say them."""
+
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta

@@ -1,3 +1,5 @@
+"""The arithmetic of boxes."""
+
 from __future__ import annotations
 
 import pytest

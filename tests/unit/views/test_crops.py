@@ -1,3 +1,5 @@
+"""A crop holds its region, with some of what is around it."""
+
 from __future__ import annotations
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""Any picture comes out upright, in sRGB and within limits, or is refused by name."""
+
 from __future__ import annotations
 
 import io

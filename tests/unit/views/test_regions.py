@@ -1,3 +1,5 @@
+"""The boxes of a record become regions, each usable or with a reason why not."""
+
 from __future__ import annotations
 
 from typing import Any

@@ -1,3 +1,5 @@
+"""Crowded boxes are divided among pictures, each box into one."""
+
 from __future__ import annotations
 
 import pytest

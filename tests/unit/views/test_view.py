@@ -1,3 +1,5 @@
+"""A record's views: every region is shown once, in the way that its mode says."""
+
 from __future__ import annotations
 
 import io

@@ -1,3 +1,5 @@
+"""Health: a worker is stalled, ready or wrong as its probe says."""
+
 from __future__ import annotations
 
 import threading

@@ -1,3 +1,5 @@
+"""Every colour has the name that people give it."""
+
 from __future__ import annotations
 
 import numpy as np

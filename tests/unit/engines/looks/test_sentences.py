@@ -1,3 +1,5 @@
+"""The baseline's sentences say what was measured, in one form, and the same each time."""
+
 from __future__ import annotations
 
 import re

@@ -12,7 +12,6 @@ from regioncap.outputs.audit.flags import (
     MIN_WORDS,
     CaptionedRegion,
     Flag,
-    FlagCounts,
     flags,
 )
 
@@ -113,21 +112,6 @@ def test_limits_are_inclusive() -> None:
     ]:
         region = [CaptionedRegion(1, caption="word " * count)]
         assert [flag.name for flag in flags(region)] == expected
-
-
-def test_summary_counts() -> None:
-    summary = FlagCounts()
-    bad = [
-        CaptionedRegion(1, caption="A cat, a"),
-        CaptionedRegion(2, caption=""),
-        CaptionedRegion(3, caption=GOOD),
-    ]
-    summary.add(bad, flags(bad))
-    good = [CaptionedRegion(1, caption=GOOD)]
-    summary.add(good, flags(good))
-    assert (summary.records, summary.records_flagged) == (2, 1)
-    assert (summary.regions, summary.regions_flagged) == (4, 2)
-    assert summary.by_flag == {"cut-off": 1, "empty": 1}
 
 
 CAPTIONED = st.builds(

@@ -1,3 +1,5 @@
+"""The audit of a whole job: flags of its records, and their sums."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -65,6 +67,18 @@ def test_report_sums_up() -> None:
     assert (report.records_flagged, report.regions_flagged) == (5, 5)
     assert report.flags == {"empty": 5}
     assert [example.index for example in report.examples] == [0, 1, 2]
+
+
+def test_regions_and_records_are_counted_once_however_many_flags_they_have() -> None:
+    auditor = Auditor(make_job())
+    auditor.look(result(0, "A cat, a", "", CUP))
+    auditor.look(result(1, "A grey cat sleeps on a mat."))
+
+    report = auditor.report()
+
+    assert (report.records, report.records_flagged) == (2, 1)
+    assert (report.regions, report.regions_flagged) == (4, 2)
+    assert report.flags == {"cut-off": 1, "empty": 1}
 
 
 def test_near_duplicates_over_records_are_named_but_no_flags() -> None:

@@ -1,3 +1,5 @@
+"""Exported pictures lie the right way up."""
+
 from __future__ import annotations
 
 import io

@@ -1,3 +1,5 @@
+"""Ink is laid where it is meant, and nowhere else."""
+
 from __future__ import annotations
 
 import numpy as np

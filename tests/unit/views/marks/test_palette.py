@@ -1,3 +1,5 @@
+"""The palette: readable digits, and neighbours whose colours differ for every eye."""
+
 from __future__ import annotations
 
 import itertools

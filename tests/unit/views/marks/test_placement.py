@@ -1,3 +1,5 @@
+"""Tags lie near their boxes, off each other, and bury none."""
+
 from __future__ import annotations
 
 import pytest

@@ -1,3 +1,5 @@
+"""The style of the reference pipeline, pixel by pixel."""
+
 from __future__ import annotations
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""The style v1: every line and digit is seen, and the regions themselves are left as they were."""
+
 from __future__ import annotations
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""How far apart colours look, by published values."""
+
 from __future__ import annotations
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""Proposed boxes: things that stand out, in reading order, and none where there is nothing."""
+
 from __future__ import annotations
 
 import numpy as np
