@@ -25,7 +25,7 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Writes a table; the last column takes what width is left and may wrap."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", pad_edge=False)
     for column in columns:
-        table.add_column(column, no_wrap=column != columns[-1])
+        table.add_column(column, no_wrap=column != columns[-1], overflow="fold")
     for row in rows:
         table.add_row(*map(_cell, row))
     _print(table)

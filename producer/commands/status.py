@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -36,9 +37,14 @@ def status_command(
     elif job_id:
         show_facts(_facts(statuses[0], found[0]))
     elif statuses:
-        show_table(_COLUMNS, [_row(status) for status in statuses])
+        show_jobs(statuses)
     else:
         say("no jobs yet; submit one: regioncap submit my.jsonl")
+
+
+def show_jobs(statuses: Iterable[JobStatus]) -> None:
+    """Writes a table of jobs, a line each."""
+    show_table(_COLUMNS, map(_row, statuses))
 
 
 _COLUMNS = ("JOB", "STATE", "RECORDS", "DONE", "FAILED", "CREATED", "NAME")

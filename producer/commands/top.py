@@ -48,7 +48,7 @@ def top_command(
     console = SafeConsole(width=None if sys.stdout.isatty() else _WIDE)
 
     def see() -> RenderableType:
-        return _board(look(client.store, client.redis), console.width)
+        return board(look(client.store, client.redis), console.width)
 
     if once or not sys.stdout.isatty():
         console.print(see())
@@ -71,7 +71,8 @@ def _live(console: Console, see: Callable[[], RenderableType], interval: float) 
                 live.update(shown, refresh=True)
 
 
-def _board(fleet: Fleet, width: int) -> RenderableType:
+def board(fleet: Fleet, width: int) -> RenderableType:
+    """What `top` shows of a fleet in a line of so many characters."""
     captions = [worker for worker in fleet.workers if worker.kind == "caption"]
     speed = {
         name: sum(worker.per_s.get(name, 0) for worker in captions)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from rich.console import Console
@@ -10,7 +10,6 @@ from rich.console import Console
 from producer.board import Board
 from producer.commands import status, top
 from producer.fleet import Fleet, JobView, QueueView, WorkerView
-from producer.tables import show_table
 from regioncap.job import Job
 from regioncap.jobs.status import JobStatus
 from regioncap.settings import JobSettings
@@ -36,19 +35,24 @@ def drawn(renderable: object, width: int) -> str:
     return captured.get()
 
 
+@pytest.mark.parametrize("ago", [timedelta(), timedelta(minutes=18), timedelta(days=400)])
 def test_status(
-    large: JobStatus, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    large: JobStatus,
+    ago: timedelta,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setattr("producer.tables.on_terminal", lambda: True)
 
-    show_table(status._COLUMNS, [status._row(large)])
-    shown = capsys.readouterr().out
+    status.show_jobs([large.model_copy(update={"created": datetime.now(UTC) - ago})])
+    head, *lines = capsys.readouterr().out.splitlines()
 
-    assert JOB in shown
-    assert "12,345,678  18%" in shown
-    assert "expedition" in shown  # the name is wrapped, not cut
-    assert max(map(len, shown.splitlines())) <= 80
+    assert lines[0].startswith(JOB)
+    assert "12,345,678  18%" in lines[0]
+    name = "".join(line[head.index("NAME") :] for line in lines)
+    assert "".join(name.split()) == NAME.replace(" ", "")  # wrapped, not cut
+    assert max(map(len, lines)) <= 80
 
 
 @pytest.mark.parametrize("width", [80, 120])
@@ -65,7 +69,7 @@ def test_top(large: JobStatus, width: int) -> None:
         jobs=[JobView(status=large, per_s=1234.5, eta_s=100_000)],
     )
 
-    shown = drawn(top._board(fleet, width), width)
+    shown = drawn(top.board(fleet, width), width)
 
     assert JOB in shown
     assert "regioncap-caption-7d9f" in shown
