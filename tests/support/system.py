@@ -66,7 +66,7 @@ def run_command(
         input=stdin,
         stdin=subprocess.DEVNULL if stdin is None else None,
         capture_output=True,
-        timeout=110,
+        timeout=300,
         check=False,
     )
 
