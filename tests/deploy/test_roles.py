@@ -29,7 +29,7 @@ RIGHTS = {
     "jobs/j/marked/00000000.jpg": {"producer": "g", "worker": "pg", "reader": "g"},
     "jobs/j/results/part-00000.jsonl": {"producer": "g", "worker": "pg", "reader": "g"},
     "jobs/j/_SUCCESS": {"producer": "g", "worker": "pgd", "reader": "g"},
-    "jobs/j/_CANCELLED": {"producer": "pg", "worker": "g", "reader": "g"},
+    "jobs/j/_CANCELLED": {"producer": "pgd", "worker": "gd", "reader": "g"},
     "open/j": {"producer": "pgd", "worker": "pgd", "reader": ""},
 }
 
