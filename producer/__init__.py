@@ -5,6 +5,7 @@
     options        options and arguments that several commands have
 
     context        speaking to people (stderr) and writing data (stdout); settings and client
+    terminal       the one way to a terminal, where texts of others command nothing
     complaints     what errors look like
     words, tables  numbers, sizes and times in words; tables for people and pipes
     meter, board   the bar of work done here, and what `watch` shows of a job

@@ -145,7 +145,7 @@ def _workers(client: redis.Redis, kind: str, queue: str) -> Check:
     if not alive:
         command = presence.start_command(kind, queue)
         return Check("", "fail", f"none on queue {queue}", f"start one: {command}")
-    engines = sorted({f"{w['engine']} ({w['model']})" for w in alive if "engine" in w})
+    engines = sorted({f"{w['engine']} ({w.get('model')})" for w in alive if "engine" in w})
     return Check("", "ok", f"{len(alive)} on queue {queue}" + "".join(f", {e}" for e in engines))
 
 

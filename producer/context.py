@@ -9,7 +9,8 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
+from producer.terminal import SafeConsole
+from regioncap.escapes import shown
 
 if TYPE_CHECKING:
     import typer
@@ -18,21 +19,21 @@ if TYPE_CHECKING:
     from regioncap.client import Client
     from regioncap.settings import Settings
 
-talk = Console(stderr=True, highlight=False)
+talk = SafeConsole(stderr=True)
 
 
 def say(text: str) -> None:
     """Tells people something; no markup is read from it."""
-    talk.print(text, markup=False, soft_wrap=True)
+    talk.print(text, soft_wrap=True)
 
 
 def emit(text: str) -> None:
-    """Writes one line of data."""
+    """Writes one line of data: as it is, and on a terminal as that may be given it."""
     # A name that is no UTF-8 must not end the listing.
     line = text.encode("utf-8", "replace") + b"\n"
     if on_terminal():
         # Through rich, which while a bar is shown stands in for stdout and writes above the bar.
-        sys.stdout.write(line.decode())
+        sys.stdout.write(shown(line.decode()))
     else:
         sys.stdout.buffer.write(line)
 

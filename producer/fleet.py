@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from itertools import islice
-from typing import Any
 
 import redis
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationError
 
 from regioncap.jobs import catalogue
 from regioncap.jobs.status import JobStatus, job_status
@@ -21,6 +22,14 @@ from regioncap.services.store import Store
 _MOST_JOBS = 20
 
 
+class Held(BaseModel):
+    """A shard in a worker's hands."""
+
+    job: str
+    shard: int
+    seconds: float
+
+
 class WorkerView(BaseModel):
     """One worker, by its own words, at most a few seconds old."""
 
@@ -31,8 +40,8 @@ class WorkerView(BaseModel):
     up_s: float
     engine: str = ""
     model: str = ""
-    #: Shards in hand, each with job, shard and seconds; and how many there can be.
-    in_hand: list[dict[str, Any]] = Field(default_factory=list)
+    #: Shards in hand, and how many there can be.
+    in_hand: list[Held] = Field(default_factory=list)
     room: int = 0
     #: Since its start, and by the second over the last minute: shards, records, regions, tokens.
     totals: dict[str, int] = Field(default_factory=dict)
@@ -75,16 +84,20 @@ def look(store: Store, client: redis.Redis) -> Fleet:
         ServiceError: Redis or the store cannot be reached.
     """
     now = time.time()
-    workers = [
-        WorkerView(up_s=max(0.0, now - told.pop("since")), **told)
-        for told in presence.workers(client)
-    ]
+    workers = list(_workers(client, now))
     return Fleet(
         at=now,
         workers=workers,
         queues=_queues(client, workers),
         jobs=_jobs(store, client, now),
     )
+
+
+def _workers(client: redis.Redis, now: float) -> Iterator[WorkerView]:
+    for told in presence.workers(client):
+        told["up_s"] = max(0.0, now - told.pop("since"))
+        with suppress(ValidationError):  # by a worker of another version, or by nobody of ours
+            yield WorkerView.model_validate(told)
 
 
 def _queues(client: redis.Redis, workers: list[WorkerView]) -> list[QueueView]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NoReturn
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from producer.context import emit, on_terminal
+from producer.terminal import SafeConsole
+from regioncap.escapes import shown
 
 #: Wider than any row: what goes into a pipe is never cut or wrapped.
 _UNCUT = 100_000
@@ -50,21 +51,21 @@ def show_line(*cells: tuple[str, int]) -> None:
 
 
 def _cell(text: str) -> Text:
-    return Text(text, style=_STYLES.get(text, ""))
+    return Text(shown(text), style=_STYLES.get(text, ""))
 
 
 def _print(table: Table) -> None:
     if on_terminal():
-        _Out(highlight=False).print(table)
+        _Out().print(table)
         return
-    out = _Out(highlight=False, width=_UNCUT)
+    out = _Out(width=_UNCUT)
     with out.capture() as captured:
         out.print(table)
     for line in captured.get().splitlines():
         emit(line.rstrip())
 
 
-class _Out(Console):
+class _Out(SafeConsole):
     def on_broken_pipe(self) -> NoReturn:
         # rich would end the process with code 1; the command knows what to do.
         raise BrokenPipeError

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import get_args
+from typing import Self, get_args
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 
+from regioncap.keys import MAX_SHARDS
 from regioncap.parallel import REAL
 from regioncap.records import SCHEMA_VERSION, FormatVersion, Status
 from regioncap.settings import JobSettings
@@ -69,13 +70,22 @@ class Job(BaseModel):
     labels: dict[str, str] = Field(default_factory=dict)
     #: Where the records came from, as the user wrote it.
     source: str = ""
-    records: int
-    shards: int
+    records: int = Field(ge=0)
+    #: As many as the records need: see `shard_records`.
+    shards: int = Field(ge=0, le=MAX_SHARDS)
     #: Records that could not be read or whose image could not be uploaded.
-    rejected: int = 0
+    rejected: int = Field(0, ge=0)
     settings: JobSettings
     #: Text of the prompt template if it is the user's own; empty for one that is built in.
     prompt_template: str = ""
+
+    @model_validator(mode="after")
+    def _counts_agree(self) -> Self:
+        if self.shards != -(-self.records // self.settings.shard_size):
+            raise ValueError("not as many shards as the records need")
+        if self.rejected > self.records:
+            raise ValueError("more records rejected than there are")
+        return self
 
     def shard_records(self, shard: int) -> range:
         """Indices of the records in a shard."""

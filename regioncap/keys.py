@@ -28,6 +28,9 @@ from typing import Literal
 
 from regioncap.errors import UsageError
 
+#: Most shards of a job; what is known of a shard takes memory, of workers and of Redis.
+MAX_SHARDS = 1_000_000
+
 #: A submission takes a picture that is younger than this as it is.
 FRESH = timedelta(days=3)
 
@@ -39,7 +42,10 @@ CAPTIONS = "captions/"
 #: What a job has a part of for each shard; the names of the folders that they lie in.
 Parts = Literal["input", "rendered", "results", "retry"]
 
-_JOB_ID = re.compile(r"\d{8}-\d{6}-[a-z2-7]{6}")
+#: A part, or a wish that a part be done again, which has a token.
+#: Wishes of a version before tokens have none.
+_PART = re.compile(r"part-([0-9]{5,6})\.(?:jsonl|(?:[0-9a-f]+\.)?json)")
+_JOB_ID = re.compile(r"[0-9]{8}-[0-9]{6}-[a-z2-7]{6}")
 
 
 def new_job_id() -> str:
@@ -55,13 +61,24 @@ def check_job_id(text: str) -> str:
     Raises:
         UsageError: It has not; nothing that a user types reaches a key unchecked.
     """
-    if not _JOB_ID.fullmatch(text):
+    if not is_job_id(text):
         raise UsageError(
             f"{text!r} is not a job id",
             code="bad-job-id",
             hint="ids look like 20261124-031522-k3v7qa; `regioncap status` lists the recent ones",
         )
     return text
+
+
+def is_job_id(text: str) -> bool:
+    """Whether a text has the form of a job id, which begins with a time."""
+    if not _JOB_ID.fullmatch(text):
+        return False
+    try:
+        submitted_at(text)
+    except ValueError:
+        return False
+    return True
 
 
 def submitted_at(job: str) -> datetime:
@@ -114,9 +131,13 @@ def part_key(job: str, kind: Literal["input", "rendered", "results"], shard: int
     return prefix(job, kind) + part_name(shard)
 
 
-def part_number(key: str) -> int:
-    """The shard of a part's key."""
-    return int(key.rpartition("/part-")[2].partition(".")[0])
+def part_number(key: str, job: str, kind: Parts) -> int | None:
+    """The shard of a part's key; None if it is not the key of a part of this kind of this job."""
+    folder = prefix(job, kind)
+    found = _PART.fullmatch(key.removeprefix(folder)) if key.startswith(folder) else None
+    if found is None or part_name(int(found[1]), "") != f"part-{found[1]}.":
+        return None
+    return int(found[1])
 
 
 def retry_key(job: str, shard: int, token: str) -> str:

@@ -17,6 +17,10 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
+#: Most bytes that items in hand may hold together, where they hold any.
+_MOST_BYTES = 64_000_000
+
+
 class Runtime:
     """The clock and the threads that code goes by: those of the machine, or of a simulation."""
 
@@ -64,6 +68,7 @@ def map_ahead(
     *,
     threads: int = 8,
     ahead: int = 128,
+    size_bytes: Callable[[T], int] = lambda _: 0,
     runtime: Runtime = REAL,
 ) -> Generator[R]:
     """Like `map`, in threads, with results in order.
@@ -77,17 +82,23 @@ def map_ahead(
         items: Read from the caller's thread.
         threads: Calls at a time.
         ahead: Most items taken and not yet given back.
+        size_bytes: How much an item holds; fewer are taken ahead where they hold much.
         runtime: Gives the threads.
     """
     pool = runtime.pool(threads, "map-ahead")
-    pending: deque[Future[R]] = deque()
+    pending: deque[tuple[int, Future[R]]] = deque()
+    held_bytes = 0
     try:
         for item in items:
-            pending.append(pool.submit(function, item))
-            if len(pending) >= ahead:
-                yield pending.popleft().result()
+            held_bytes += size_bytes(item)
+            pending.append((size_bytes(item), pool.submit(function, item)))
+            del item
+            while len(pending) >= ahead or (pending and held_bytes > _MOST_BYTES):
+                size, future = pending.popleft()
+                held_bytes -= size
+                yield future.result()
         while pending:
-            yield pending.popleft().result()
+            yield pending.popleft()[1].result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 

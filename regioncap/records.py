@@ -71,6 +71,8 @@ FormatVersion = Annotated[
 
 #: Longest input line, in bytes; a box list of a million numbers fits.
 MAX_LINE_BYTES = 10_000_000
+#: Deepest nesting of an input line: parts of the way to the results read no more than twice that.
+MAX_DEPTH = 100
 #: Most boxes in one record.
 MAX_REGIONS = 1_000
 
@@ -117,6 +119,10 @@ class InputRecord(BaseModel):
     #: The picture itself, or its file, where the input names it otherwise than by `image`; such
     #: files are the reader's own and may lie anywhere. Never stored.
     picture: bytes | Path | None = Field(default=None, exclude=True, repr=False)
+
+    def held_bytes(self) -> int:
+        """How much memory its picture takes."""
+        return len(self.picture) if isinstance(self.picture, bytes) else 0
 
 
 class Region(BaseModel):
@@ -295,6 +301,8 @@ def from_fields(
     bbox_key: str = "bbox",
 ) -> InputRecord:
     """Fills a record from the fields of a line; those that are none of ours go to meta."""
+    if is_deeper(fields, MAX_DEPTH):
+        return _bad(record, "bad-json", f"nested deeper than {MAX_DEPTH} (flatten its fields)")
     image = fields.pop(image_key, None)
     bbox = fields.pop(bbox_key, None)
     given_id = fields.pop("id", None)
@@ -317,6 +325,20 @@ def from_fields(
         return _bad(record, "too-many-boxes", f"{len(bbox):,} boxes (at most {MAX_REGIONS:,})")
     record.bbox = bbox or None
     return record
+
+
+def is_deeper(value: Any, levels: int) -> bool:
+    """Whether lists and objects stand in one another more than so many levels deep."""
+    layer = [value]
+    for _ in range(levels):
+        inner = (
+            each.values() if isinstance(each, dict) else each if isinstance(each, list) else ()
+            for each in layer
+        )
+        layer = [value for values in inner for value in values if isinstance(value, dict | list)]
+        if not layer:
+            return False
+    return True
 
 
 def _said(error: ValueError) -> str:

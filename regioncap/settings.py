@@ -47,6 +47,11 @@ EngineName = Literal["baseline", "vllm", "openai"]
 RegionMode = Literal["marks", "crop", "marks+crop"]
 
 
+#: Names of the caption workers' queues, as a pattern. Those of remote control, which hold workers'
+#: names, do not fit.
+CAPTION_QUEUE = r"caption(\.[A-Za-z0-9_-]+)*"
+
+
 class JobSettings(BaseModel):
     """What belongs to a job and is kept in its job.json."""
 
@@ -75,7 +80,7 @@ class JobSettings(BaseModel):
     shard_size: int = Field(32, ge=1, le=4096, description="Records in a shard.")
     queue: str = Field(
         "caption",
-        pattern=r"^caption(\.[A-Za-z0-9_-]+)*$",
+        pattern=f"^{CAPTION_QUEUE}$",
         description="Queue of the caption workers to use: one queue per model.",
     )
     reuse: bool = Field(

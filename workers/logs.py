@@ -8,10 +8,19 @@ import sys
 import structlog
 from celery import signals
 
+from regioncap.escapes import shown
+
 
 def connect() -> None:
     """Sets the logs up in place of Celery, when it would do so."""
     signals.setup_logging.connect(lambda **_: configure(), weak=False)
+
+
+def _as_shown(_: object, __: str, event: structlog.types.EventDict) -> structlog.types.EventDict:
+    """Keeps names and texts of others from commanding the terminal."""
+    return {
+        name: shown(value) if isinstance(value, str) else value for name, value in event.items()
+    }
 
 
 def configure() -> None:
@@ -28,10 +37,10 @@ def configure() -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
-    renderer: structlog.types.Processor = (
-        structlog.dev.ConsoleRenderer()
+    renderers: list[structlog.types.Processor] = (
+        [_as_shown, structlog.dev.ConsoleRenderer()]
         if sys.stderr.isatty()
-        else structlog.processors.JSONRenderer()
+        else [structlog.processors.JSONRenderer()]
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
@@ -40,7 +49,7 @@ def configure() -> None:
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.format_exc_info,
-                renderer,
+                *renderers,
             ],
         )
     )

@@ -16,7 +16,7 @@ from regioncap.engines.thread import EngineThread
 from regioncap.errors import EngineDeadError, QueueError, ServiceError, UsageError
 from regioncap.jobs.rate import Rate
 from regioncap.records import Stage
-from regioncap.services.backlog import Depth, read_depths
+from regioncap.services.backlog import Depth, shared_depths
 from regioncap.services.broker import connect, memory_ratio
 from regioncap.services.presence import Presence, check_timeout
 from regioncap.services.queue import RENDER
@@ -147,7 +147,7 @@ class Monitor:
 
     def _depths(self) -> dict[str, Depth]:
         try:
-            return read_depths(self._redis, [RENDER, self._settings.queue])
+            return shared_depths(self._redis, [RENDER, self._settings.queue])
         except QueueError:
             return {}
 

@@ -19,10 +19,10 @@ from regioncap import metrics
 from regioncap.errors import (
     EngineDeadError,
     NewerFormatError,
-    NotFoundError,
     QueueError,
     ServiceError,
     StoppedError,
+    UsageError,
 )
 from regioncap.parallel import REAL, Runtime
 from regioncap.records import Stage
@@ -38,6 +38,10 @@ _MAX_PAUSE_S = 15.0
 
 #: Pause of a worker that has left a shard to a newer one: meanwhile it does not take it again.
 _NEWER_PAUSE_S = 4.0
+
+#: Errors that come again whoever tries, as a UsageError does: there is no such shard, or its job
+#: cannot be done as it was submitted.
+_DROPPED = {"no-such-job", "no-such-shard", "bad-job"}
 
 #: Does a shard, its records one by one if a quarantine is given; returns what became of it.
 Work = Callable[[str, int, Quarantine | None], str]
@@ -150,8 +154,11 @@ class Shards:
         except NewerFormatError as error:
             return self._leave(error, delivery)
         except Exception as error:
-            if isinstance(error, NotFoundError) and error.code == "no-such-job":
-                return "dropped"  # there is no such job
+            if isinstance(error, UsageError) or getattr(error, "code", None) in _DROPPED:
+                _log.warning("dropped", error=str(error))
+                with self._debts(attempts):
+                    attempts.clear()  # nobody else would, as there is no such shard
+                return "dropped"
             # Not the records' fault, as those end as error records: ours, or the machine's.
             _log.exception("shard failed")
             self._wait_and_go_back(error, _pause_s(self._deaths(attempts)))

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from producer import words
 from producer.context import client_of, emit, say, talk
 from producer.meter import progress
 from producer.options import setting_options
+from producer.terminal import SafeConsole
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -200,7 +200,7 @@ def _run_as_jobs(
 
 
 def _print(results: Sequence[Result]) -> None:
-    console = Console(highlight=False, width=None if talk.is_terminal else 160)
+    console = SafeConsole(width=None if talk.is_terminal else 160)
     console.print(_sums(results))
     console.print("\nright, by kind of scene and number of the way")
     console.print(_by_kind(results))

@@ -31,6 +31,7 @@ def export_command(
     ] = "jsonl",
 ) -> None:
     """Write the results in a form that other tools read."""
+    from regioncap.inputs.originals import Originals
     from regioncap.outputs import exports
     from regioncap.outputs.exports.base import About
     from regioncap.outputs.exports.items import read_items
@@ -38,10 +39,11 @@ def export_command(
     client = client_of(context)
     chosen = exports.get(format_)
     job = client.load(job_id)
+    original = Originals(client.store, client.settings).fetch
     about = About(job=job.job, title=job.name or f"Job {job.job}", created=job.created)
     found: Counter[str] = Counter()
     with progress() as bar:
-        items = read_items(client.store, job, pictures=chosen.takes_pictures)
+        items = read_items(client.store, job, original if chosen.takes_pictures else None)
         shown = bar.track(items, total=job.records, description="records")
         exports.export(chosen, _counted(shown, found), output, about)
     say(f"{found.total():,} of {job.records:,} records, {found['failed']:,} failed")

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from producer.context import client_of, emit_model
+from producer.terminal import SafeConsole
 from producer.words import count, span
 from regioncap.errors import ServiceError
 
@@ -44,7 +45,7 @@ def top_command(
             emit_model(look(client.store, client.redis))
         return
     # Without a terminal there is no width to keep to.
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDE)
+    console = SafeConsole(width=None if sys.stdout.isatty() else _WIDE)
 
     def see() -> RenderableType:
         return _board(look(client.store, client.redis), console.width)
@@ -138,8 +139,8 @@ def _workers(fleet: Fleet, *, roomy: bool) -> Table:
 
 
 def _at(worker: WorkerView) -> str:
-    shards = sorted(worker.in_hand, key=lambda held: -held["seconds"])
-    told = [f"{held['job']}/{held['shard']} {span(held['seconds'])}" for held in shards[:2]]
+    shards = sorted(worker.in_hand, key=lambda held: -held.seconds)
+    told = [f"{held.job}/{held.shard} {span(held.seconds)}" for held in shards[:2]]
     more = f" and {len(shards) - 2} more" if len(shards) > 2 else ""
     return ", ".join(told) + more or "idle"
 

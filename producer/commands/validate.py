@@ -87,11 +87,13 @@ def _checked(
     from regioncap.inputs.source import no_records, open_source
     from regioncap.inputs.validate import Checker
     from regioncap.parallel import map_ahead
+    from regioncap.records import InputRecord
 
     before = totals.records
     with open_source(target, sys.stdin.buffer, root) as source, meter("checking", "records") as bar:
         checker = Checker(settings, source.root, source.name)
-        with closing(map_ahead(checker.check, source.records)) as stream:
+        checks = map_ahead(checker.check, source.records, size_bytes=InputRecord.held_bytes)
+        with closing(checks) as stream:
             for checked in stream:
                 totals.add(checked)
                 bar.show(source.fraction(), totals.records)

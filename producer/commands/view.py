@@ -36,12 +36,14 @@ def view_command(
 
 def write_page(client: Client, job_id: str, page: Path, *, embed: bool = False) -> tuple[int, int]:
     """Writes the gallery with a progress bar; returns how many records it has, and the job."""
+    from regioncap.inputs.originals import Originals
     from regioncap.outputs.gallery import write_view
 
     job = client.load(job_id)
     with progress() as bar:
         task = bar.add_task("pictures", total=job.records)
+        original = Originals(client.store, client.settings).fetch
         count = write_view(
-            client.store, job, page, embed=embed, on_record=lambda: bar.advance(task)
+            client.store, job, page, original, embed=embed, on_record=lambda: bar.advance(task)
         )
     return count, job.records

@@ -18,13 +18,13 @@ def read_lines(
         parse: Makes a record of a line, as `parse_line` does.
     """
     index = 0
-    for number, raw in enumerate(_lines(file), start=1):
+    for number, raw in enumerate(bounded_lines(file), start=1):
         if raw.strip(b" \t\r\n\xef\xbb\xbf"):
             yield parse(raw.rstrip(b"\r\n"), line=number, index=index)
             index += 1
 
 
-def _lines(file: BinaryIO) -> Iterator[bytes]:
+def bounded_lines(file: BinaryIO) -> Iterator[bytes]:
     """Lines, none held in memory beyond the limit: of a longer one comes what shows that it is."""
     while line := file.readline(MAX_LINE_BYTES + 2):
         rest = line

@@ -75,7 +75,7 @@ class Locator:
         """The picture that a record holds, or that its `image` names; raises as `locate` does."""
         image, picture = record.image or "", record.picture
         if isinstance(picture, bytes):
-            self._check_size(image, len(picture))
+            check_size(image, len(picture), self._settings.max_image_bytes)
             return ImageData(picture)
         if picture is not None:
             return self._sized_file(image, picture.resolve(), picture.parent)
@@ -118,17 +118,22 @@ class Locator:
             size = path.stat().st_size
         except (OSError, ValueError) as error:
             raise _missing(image, root, error) from None
-        self._check_size(image, size)
+        check_size(image, size, self._settings.max_image_bytes)
         return ImageFile(image, path, root, size)
 
-    def _check_size(self, image: str, size_bytes: int) -> None:
-        limit_bytes = self._settings.max_image_bytes
-        if size_bytes > limit_bytes:
-            raise RecordError(
-                f"image {image!r} has {size_bytes:,} bytes, more than {limit_bytes:,}",
-                code="image-too-large",
-                hint="the limit is REGIONCAP_MAX_IMAGE_BYTES",
-            )
+
+def check_size(image: str, size_bytes: int, limit_bytes: int) -> None:
+    """Lets pictures pass that are not too large.
+
+    Raises:
+        RecordError: This one is; a size of one byte too many may stand for any larger one.
+    """
+    if size_bytes > limit_bytes:
+        raise RecordError(
+            f"image {image!r} has more than {limit_bytes:,} bytes",
+            code="image-too-large",
+            hint="the limit is REGIONCAP_MAX_IMAGE_BYTES",
+        )
 
 
 def checked_uri(uri: str, settings: Settings) -> str:

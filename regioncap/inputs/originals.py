@@ -1,9 +1,10 @@
-"""Originals: the pictures that records name, as the stages fetch them."""
+"""Originals: the pictures that records name, as the stages and the outputs fetch them."""
 
 from __future__ import annotations
 
+from regioncap import keys
 from regioncap.errors import NotFoundError, RecordError, StoreDeniedError
-from regioncap.inputs.locate import checked_uri
+from regioncap.inputs.locate import check_size, checked_uri
 from regioncap.parallel import REAL, Runtime
 from regioncap.records import InputRecord
 from regioncap.services.store import Store
@@ -32,22 +33,34 @@ class Originals:
 
         Raises:
             RecordError: There is none, or it may not be read.
-            StoreError: The store is away, or refuses what is in our own bucket.
+            StoreError: The store is away, or refuses all that the worker asks of it.
         """
-        uri = checked_uri(record.source or "", self._settings)
-        for pause_s in (*_PAUSES_S, None):
+        return self.fetch(record.source or "")
+
+    def fetch(self, uri: str) -> bytes:
+        """A picture by its s3:// name; raises as `read` does."""
+        checked_uri(uri, self._settings)
+        for pause_s in _PAUSES_S:
             try:
-                return self._store.get_uri(uri, limit_bytes=self._settings.max_image_bytes)
-            except NotFoundError:
-                raise RecordError(f"there is no object {uri}", code="image-missing") from None
-            except StoreDeniedError as error:
-                if uri.startswith(self._store.uri("")):
-                    raise
-                if pause_s is None:
-                    raise RecordError(
-                        f"the store does not let the workers read {uri}",
-                        code="source-refused",
-                        hint="let them, and then run it again: regioncap retry JOB",
-                    ) from error
+                return self._get(uri)
+            except StoreDeniedError:
                 self._runtime.sleep(pause_s)
-        raise AssertionError("unreachable")
+        try:
+            return self._get(uri)
+        except StoreDeniedError as error:
+            # Where nothing at all is allowed any more, that is no fault of this picture.
+            any(self._store.list_keys(keys.OPEN))
+            raise RecordError(
+                f"the store does not let the workers read {uri}",
+                code="source-refused",
+                hint="let them, and then run it again: regioncap retry JOB",
+            ) from error
+
+    def _get(self, uri: str) -> bytes:
+        limit_bytes = self._settings.max_image_bytes
+        try:
+            data = self._store.get_uri(uri, limit_bytes=limit_bytes)
+        except NotFoundError:
+            raise RecordError(f"there is no object {uri}", code="image-missing") from None
+        check_size(uri, len(data), limit_bytes)
+        return data

@@ -6,22 +6,32 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from regioncap.inputs.fields import bad_dataset, make_record
+from regioncap.inputs.fields import (
+    MAX_PICTURE_BYTES,
+    bad_dataset,
+    give_picture,
+    make_record,
+    too_large,
+)
 from regioncap.packages import require
 from regioncap.records import InputRecord
-
-#: Rows held at a time; a row may hold a picture.
-_BATCH_ROWS = 64
 
 
 def read(files: list[Path]) -> Iterator[InputRecord]:
     """Records of Parquet files, in order, as a stream."""
     for index, row in enumerate(read_rows(files)):
-        yield _record(row, index)
+        if row is None:
+            record = InputRecord(index=index, line=index + 1)
+            yield too_large(record, f"row {index + 1}")
+        else:
+            yield _record(row, index)
 
 
-def read_rows(files: list[Path]) -> Iterator[dict[str, Any]]:
-    """Rows of Parquet files.
+def read_rows(files: list[Path]) -> Iterator[dict[str, Any] | None]:
+    """Rows of Parquet files; None for one that is larger than any picture that is taken.
+
+    They are read one by one: how large a row is shows only when it is there, and a file of some
+    kilobytes may hold thousands of rows of megabytes.
 
     Raises:
         UsageError: pyarrow is missing (`missing-extra`), or a file is no Parquet (`bad-dataset`).
@@ -33,8 +43,13 @@ def read_rows(files: list[Path]) -> Iterator[dict[str, Any]]:
     for path in files:
         try:
             with pq.ParquetFile(path) as file:
-                for batch in file.iter_batches(batch_size=_BATCH_ROWS):
-                    yield from batch.to_pylist()
+                for batch in file.iter_batches(batch_size=1):
+                    is_large = batch.nbytes > MAX_PICTURE_BYTES
+                    rows = [None] if is_large else batch.to_pylist()
+                    del batch  # before the next is read
+                    if is_large:
+                        pa.default_memory_pool().release_unused()
+                    yield from rows
         except (pa.ArrowException, OSError) as error:
             raise bad_dataset(path, f"cannot be read as Parquet: {error}") from error
 
@@ -47,6 +62,4 @@ def _record(row: dict[str, Any], index: int) -> InputRecord:
         data, image = image, None
     if data is not None:
         image = image or f"row-{index}"
-    record = make_record({**row, "image": image}, index=index)
-    record.picture = data
-    return record
+    return give_picture(make_record({**row, "image": image}, index=index), data)

@@ -5,12 +5,18 @@ Nothing of a shard is decoded but its JSON: other members, pickles among them, s
 
 from __future__ import annotations
 
-import json
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from regioncap.inputs.fields import bad_dataset, make_record
+from regioncap.inputs.fields import (
+    MAX_PICTURE_BYTES,
+    bad_dataset,
+    give_picture,
+    make_record,
+    read_json,
+)
 from regioncap.packages import require
 from regioncap.records import InputRecord
 
@@ -29,18 +35,28 @@ def read(files: list[Path]) -> Iterator[InputRecord]:
 
 def _samples(files: list[Path]) -> Iterator[tuple[Path, dict[str, Any]]]:
     require("webdataset", "reading WebDataset shards")
-    import tarfile
-
-    from webdataset.tariterators import group_by_keys, tar_file_expander
+    from webdataset.tariterators import group_by_keys
 
     for path in files:
         try:
-            with path.open("rb") as stream:
-                members = tar_file_expander([{"url": str(path), "stream": stream}])
-                for sample in group_by_keys(members):
-                    yield path, sample
+            for sample in group_by_keys(_members(path)):
+                yield path, sample
         except (tarfile.TarError, OSError, ValueError) as error:
             raise bad_dataset(path, f"cannot be read as a WebDataset shard: {error}") from error
+
+
+def _members(path: Path) -> Iterator[dict[str, Any]]:
+    """What `group_by_keys` takes: of each file its name and bytes, of one too large the first.
+
+    webdataset's own reader also opens what is compressed, however large it becomes.
+    """
+    with tarfile.open(path, "r:") as tar:
+        for member in tar:
+            file = tar.extractfile(member) if member.isreg() else None
+            if file is not None:
+                data = file.read(MAX_PICTURE_BYTES + 1)
+                yield {"fname": member.name, "data": data, "__url__": str(path)}
+            tar.members = []  # type: ignore[attr-defined]  # else it keeps them all
 
 
 def _record(path: Path, sample: dict[str, Any], index: int) -> InputRecord:
@@ -51,16 +67,11 @@ def _record(path: Path, sample: dict[str, Any], index: int) -> InputRecord:
     fields["image"] = f"{path.name}/{sample['__key__']}.{extension}" if extension else None
     if earlier is not None:
         fields["source_image"] = earlier
-    record = make_record(fields, index=index)
-    record.picture = sample[extension] if extension else None
-    return record
+    return give_picture(make_record(fields, index=index), sample[extension] if extension else None)
 
 
 def _json(path: Path, sample: dict[str, Any]) -> dict[str, Any]:
     if "json" not in sample:
         return {}
-    try:
-        fields = json.loads(sample["json"])
-    except ValueError as error:
-        raise bad_dataset(path, f"{sample['__key__']}.json is no JSON: {error}") from error
+    fields = read_json(path, sample["json"], f"{sample['__key__']}.json")
     return fields if isinstance(fields, dict) else {"json": fields}

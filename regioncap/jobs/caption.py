@@ -82,7 +82,7 @@ class CaptionStage:
         Raises:
             StoppedError: `stop` was called for all jobs.
         """
-        job = catalogue.load(self._store, job_id)
+        job = catalogue.load_shard(self._store, job_id, shard)
         if self._store.exists(keys.cancelled_key(job_id)):
             return "cancelled"
         try:

@@ -18,14 +18,28 @@ from regioncap.errors import (
 from regioncap.job import Job, Summary, parse_summary
 from regioncap.services.store import Store
 
+#: A job.json takes some kilobytes, and the user's own prompt template.
+MAX_JOB_BYTES = 1_000_000
 #: More than what stands before the parts in `_SUCCESS` takes: that is under two kilobytes.
 _HEAD_BYTES = 16 * 1024
 
 
 def save(store: Store, job: Job) -> None:
-    """Writes a job; the marker first, so that a job that is there is always found again."""
+    """Writes a job; the marker first, so that a job that is there is always found again.
+
+    Raises:
+        UsageError: Its name, labels and template are too long together.
+    """
+    text = job.model_dump_json(indent=2).encode()
+    if len(text) > MAX_JOB_BYTES:
+        raise UsageError(
+            f"name, labels and prompt template take {len(text):,} bytes (at most"
+            f" {MAX_JOB_BYTES:,})",
+            code="job-too-large",
+            hint="shorten them",
+        )
     store.put(keys.open_key(job.job), b"")
-    store.put(keys.job_key(job.job), job.model_dump_json(indent=2).encode(), "application/json")
+    store.put(keys.job_key(job.job), text, "application/json")
 
 
 def load(store: Store, job_id: str) -> Job:
@@ -37,7 +51,8 @@ def load(store: Store, job_id: str) -> Job:
         RegionCapError: It cannot be read (`bad-job`).
     """
     try:
-        text = store.get(keys.job_key(keys.check_job_id(job_id)))
+        key = keys.job_key(keys.check_job_id(job_id))
+        text = store.get(key, limit_bytes=MAX_JOB_BYTES)
     except NotFoundError:
         raise NotFoundError(
             f"there is no job {job_id}",
@@ -45,7 +60,7 @@ def load(store: Store, job_id: str) -> Job:
             hint="`regioncap status` lists the recent ones",
         ) from None
     try:
-        return Job.model_validate_json(text)
+        job = Job.model_validate_json(text if len(text) <= MAX_JOB_BYTES else b"")
     except NewerFormatError as error:
         raise NewerFormatError(f"job {job_id} is {error.message}", hint=error.hint) from None
     except ValidationError as error:
@@ -54,6 +69,29 @@ def load(store: Store, job_id: str) -> Job:
             code="bad-job",
             hint="was it submitted by another version of RegionCap?",
         ) from error
+    if job.job != job_id:
+        raise RegionCapError(
+            f"job.json of {job_id} is that of another job",
+            code="bad-job",
+            hint="submit it again",
+        )
+    return job
+
+
+def load_shard(store: Store, job_id: str, shard: int) -> Job:
+    """Reads the job of a shard; as `load`.
+
+    Raises:
+        NotFoundError: There is no such job, or it has no such shard.
+    """
+    job = load(store, job_id)
+    if shard not in range(job.shards):
+        raise NotFoundError(
+            f"job {job_id} has no shard {shard}",
+            code="no-such-shard",
+            hint=f"it has {job.shards:,}, from 0",
+        )
+    return job
 
 
 def find_success(store: Store, job_id: str) -> Summary | None:
@@ -127,14 +165,17 @@ def not_finished(job: Job) -> UsageError:
 
 
 def parts(store: Store, job_id: str, kind: keys.Parts) -> set[int]:
-    """The shards of which a job has a part of one kind."""
-    return {keys.part_number(key) for key in store.list_keys(keys.prefix(job_id, kind))}
+    """The shards of which a job has a part of one kind; other objects there are none."""
+    listed = store.list_keys(keys.prefix(job_id, kind))
+    numbers = (keys.part_number(key, job_id, kind) for key in listed)
+    return {number for number in numbers if number is not None}
 
 
 def part_tags(store: Store, job: Job) -> dict[int, str]:
     """The ETag of each results part that is there, by shard."""
     stored = store.list_stored(keys.prefix(job.job, "results"))
-    return {keys.part_number(part.key): part.etag for part in stored}
+    tags = ((keys.part_number(part.key, job.job, "results"), part.etag) for part in stored)
+    return {shard: etag for shard, etag in tags if shard is not None}
 
 
 def has_all_parts(store: Store, job: Job) -> bool:

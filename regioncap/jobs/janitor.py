@@ -16,7 +16,7 @@ from regioncap.job import Job
 from regioncap.jobs import catalogue
 from regioncap.jobs.reconcile import reconcile
 from regioncap.parallel import REAL, Runtime
-from regioncap.services.backlog import read_backlog
+from regioncap.services.backlog import Backlog, read_backlog
 from regioncap.services.broker import queue_errors
 from regioncap.services.leases import server_time
 from regioncap.services.progress import Progress
@@ -101,21 +101,23 @@ class Janitor:
         backlog = read_backlog(self._redis, {job.settings.queue for job in stalled})
         for job in stalled:
             self._looked_s = self._runtime.monotonic()
-            done = reconcile(
-                self._store,
-                Progress(self._redis, job.job),
-                self._sender,
-                job,
-                backlog,
-                runtime=self._runtime,
-            )
-            with queue_errors():
-                self._redis.hdel(_SEEN, job.job)
-            if done.state != "open" or done.render or done.caption:
-                _log.warning(
-                    "reconciled", job=job.job, state=done.state,
-                    render=len(done.render), caption=len(done.caption),
-                )  # fmt: skip
+            try:
+                self._reconcile(job, backlog)
+            except ServiceError:
+                raise
+            except Exception:  # whatever lies there for this job, the others have their turn
+                _log.exception("the janitor stumbled", job=job.job)
+
+    def _reconcile(self, job: Job, backlog: Backlog) -> None:
+        progress = Progress(self._redis, job.job)
+        done = reconcile(self._store, progress, self._sender, job, backlog, runtime=self._runtime)
+        with queue_errors():
+            self._redis.hdel(_SEEN, job.job)
+        if done.state != "open" or done.render or done.caption:
+            _log.warning(
+                "reconciled", job=job.job, state=done.state,
+                render=len(done.render), caption=len(done.caption),
+            )  # fmt: skip
 
     def _leave_out(self, job_id: str, error: RegionCapError) -> None:
         if not isinstance(error, NotFoundError):

@@ -12,7 +12,7 @@ from regioncap import keys
 from regioncap.errors import RecordError
 from regioncap.inputs.originals import Originals
 from regioncap.job import Job
-from regioncap.jobs import catalogue, retry
+from regioncap.jobs import catalogue, parts, retry
 from regioncap.jobs.retry import Again
 from regioncap.parallel import REAL, Runtime
 from regioncap.records import InputRecord, Problem, RenderedRecord, dump_lines, load_lines
@@ -62,13 +62,13 @@ class RenderStage:
             shard: The shard.
             quarantine: Runs the records one at a time, if given.
         """
-        job = catalogue.load(self._store, job_id)
+        job = catalogue.load_shard(self._store, job_id, shard)
         if self._store.exists(keys.cancelled_key(job_id)):
             return "cancelled"
         key = keys.part_key(job_id, "rendered", shard)
         how, outcome = ViewSettings.of(job, self._limits), "already done"
         if not self._store.exists(key):
-            part = self._render_all(self._submitted(job, shard), how, quarantine)
+            part = self._render_all(parts.submitted(self._store, job, shard), how, quarantine)
             self._store.put_new(key, dump_lines(part), "application/x-ndjson")
             outcome = "done"
         elif again := retry.find(self._store, job_id, shard):
@@ -87,29 +87,17 @@ class RenderStage:
             before = load_lines(RenderedRecord, part.data)
             failed = {r.index for r in before if r.error is not None and r.error.stage == "render"}
             wanted = failed & again.indices
-            rest = [r for r in self._submitted(job, shard) if r.index in wanted - done.keys()]
+            rest = [
+                r
+                for r in parts.submitted(self._store, job, shard)
+                if r.index in wanted - done.keys()
+            ]
             done |= {record.index: record for record in self._render_all(rest, how, quarantine)}
             if not wanted:
                 return
             new = dump_lines(done[r.index] if r.index in wanted else r for r in before)
             if self._store.put_matching(key, new, part.etag, "application/x-ndjson"):
                 return
-
-    def _submitted(self, job: Job, shard: int) -> list[InputRecord]:
-        """The shard's records; should their part be gone, each of them says so."""
-        key = keys.part_key(job.job, "input", shard)
-        part = self._store.find(key)
-        if part is not None:
-            return load_lines(InputRecord, part)
-        gone = Problem(
-            code="input-lost",
-            message=f"{key} is gone from the store (submit it again)",
-            stage="render",
-        )
-        return [
-            InputRecord(index=index, line=index + 1, error=gone)
-            for index in job.shard_records(shard)
-        ]
 
     def _render_all(
         self, records: Sequence[InputRecord], how: ViewSettings, quarantine: Quarantine | None

@@ -9,8 +9,9 @@ from typing import Any
 
 from regioncap import keys
 from regioncap.job import STATUSES, Job
+from regioncap.jobs import parts
 from regioncap.parallel import REAL, Runtime, map_ahead
-from regioncap.records import InputRecord, check_fields, load_lines
+from regioncap.records import InputRecord, check_fields
 from regioncap.services.store import Store
 
 #: What of a record's usage is added up.
@@ -58,8 +59,7 @@ def read(store: Store, job: Job) -> Iterator[dict[str, Any]]:
 def read_with_inputs(store: Store, job: Job) -> Iterator[tuple[InputRecord, dict[str, Any]]]:
     """As `read`, each result with its record as submitted."""
     for shard, part in read_parts(store, job):
-        given = store.get(keys.part_key(job.job, "input", shard))
-        yield from zip(load_lines(InputRecord, given), parse_part(part), strict=True)
+        yield from zip(parts.submitted(store, job, shard), parse_part(part), strict=True)
 
 
 def read_parts(store: Store, job: Job, *, runtime: Runtime = REAL) -> Iterator[tuple[int, bytes]]:

@@ -200,9 +200,21 @@ def submit(
 
     def put(part: tuple[int, list[InputRecord]]) -> None:
         shard, held = part
+        if shard >= keys.MAX_SHARDS:
+            raise UsageError(
+                f"more than {keys.MAX_SHARDS:,} shards of {settings.shard_size} records",
+                code="too-many-shards",
+                hint="give a larger --shard-size, or submit the input in parts",
+            )
         store.put(keys.part_key(job_id, "input", shard), dump_lines(held), "application/x-ndjson")
 
-    uploaded = map_ahead(uploader.upload, records, threads=threads, runtime=runtime)
+    uploaded = map_ahead(
+        uploader.upload,
+        records,
+        threads=threads,
+        size_bytes=InputRecord.held_bytes,
+        runtime=runtime,
+    )
     with closing(uploaded):
         counted = (_count(tally, record, on_progress) for record in uploaded)
         parts = enumerate(_batches(counted, settings.shard_size))

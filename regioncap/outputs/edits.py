@@ -16,6 +16,13 @@ from regioncap.errors import UsageError
 from regioncap.files import open_input
 from regioncap.outputs.exports.labelstudio import REGION_ID
 
+#: Largest file that is taken: corrected captions of millions of regions.
+MAX_BYTES = 500_000_000
+#: Longest caption that is taken; more than the longest answer of an engine.
+MAX_CAPTION_CHARS = 200_000
+#: C0 without tab and line ends, DEL, C1, and surrogates, which no file in UTF-8 can hold.
+_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+
 
 @dataclass(slots=True)
 class Edit:
@@ -45,11 +52,21 @@ def read_edits(path: Path, job_id: str, *, by: str | None = None) -> Edits:
     """
     try:
         with open_input(path) as file:
-            text = file.read().decode("utf-8")
+            data = file.read(MAX_BYTES + 1)
+        if len(data) > MAX_BYTES:
+            raise ValueError(f"more than {MAX_BYTES:,} bytes (give the edited records alone)")
+        text = data.decode("utf-8")
         if text.lstrip().startswith("["):
             return dict(_from_tasks(json.loads(text), job_id, by))
         return dict(_from_results(text, job_id, by))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        OverflowError,
+        RecursionError,
+    ) as error:
         raise UsageError(
             f"{path} holds no edits: {type(error).__name__}: {error}",
             code="bad-edits",
@@ -65,7 +82,7 @@ def _from_tasks(tasks: list[Any], job_id: str, by: str | None) -> Iterator[tuple
         if done:
             last = max(done, key=lambda each: str(each.get("updated_at", "")))
             yield (
-                int(task["data"]["regioncap_index"]),
+                _whole(task["data"]["regioncap_index"]),
                 Edit(_texts(last["result"]), _annotator(last) or by),
             )
 
@@ -75,10 +92,47 @@ def _texts(results: list[Mapping[str, Any]]) -> dict[int, str]:
     for result in results:
         known = re.fullmatch(REGION_ID.format(r"(\d+)"), result.get("id", ""))
         if known and result.get("type") == "textarea":
-            text = "\n".join(result["value"]["text"]).strip()
+            text = _texts_of(result["value"]).strip()
             if text:
                 captions[int(known[1])] = text
     return captions
+
+
+def _texts_of(value: Mapping[str, Any]) -> str:
+    """Label Studio writes what stands in a field as a list of texts, or as one."""
+    texts = value["text"]
+    if isinstance(texts, str):
+        return texts
+    if not isinstance(texts, list):
+        raise TypeError(f"text is a {type(texts).__name__}")
+    return "\n".join(texts)
+
+
+def check_caption(caption: str) -> str:
+    """Returns a caption that takes an earlier one's place; one that is as it was is not checked.
+
+    Raises:
+        UsageError: It is too long, or holds what commands terminals.
+    """
+    control = _CONTROL.search(caption)
+    if control is None and len(caption) <= MAX_CAPTION_CHARS:
+        return caption
+    what = (
+        f"{len(caption):,} characters (at most {MAX_CAPTION_CHARS:,})"
+        if control is None
+        else f"the control character U+{ord(control[0]):04X}"
+    )
+    raise UsageError(
+        f"a caption has {what}: {caption[:40]!r}",
+        code="bad-edits",
+        hint="shorten it, or take it out",
+    )
+
+
+def _whole(value: object) -> int:
+    if type(value) is not int:
+        raise TypeError(f"{str(value)[:40]!r} is no number of a record or region")
+    return value
 
 
 def _annotator(annotation: Mapping[str, Any]) -> str | None:
@@ -89,16 +143,16 @@ def _annotator(annotation: Mapping[str, Any]) -> str | None:
 
 
 def _from_results(text: str, job_id: str, by: str | None) -> Iterator[tuple[int, Edit]]:
-    for line in text.splitlines():
+    for line in text.split("\n"):  # and at nothing else that some take for the end of a line
         if line.strip():
             record = json.loads(line)
             _check_job(_job_of(record["result_file"]), job_id)
             captions = {
-                int(region["region"]): region["caption"].strip()
+                _whole(region["region"]): region["caption"].strip()
                 for region in record["regions"]
                 if region["caption"] and region["caption"].strip()
             }
-            yield int(record["index"]), Edit(captions, by)
+            yield _whole(record["index"]), Edit(captions, by)
 
 
 def _job_of(result_file: str) -> str | None:

@@ -17,7 +17,7 @@ from regioncap.jobs import catalogue, markers
 from regioncap.jobs.finish import finished
 from regioncap.jobs.kept import Version
 from regioncap.jobs.results import parse_part, summarize
-from regioncap.outputs.edits import Edit, Edits
+from regioncap.outputs.edits import Edit, Edits, check_caption
 from regioncap.parallel import REAL, Runtime
 from regioncap.records import dump_lines
 from regioncap.services.progress import Progress
@@ -138,7 +138,7 @@ def _edit(record: dict[str, Any], edit: Edit | None, at: str) -> int:
             raise UsageError(f"record {record['index']} has no region {number}", code="bad-edits")
         region = record["regions"][number - 1]
         if (region["caption"] or "").strip() != caption:
-            region.update(status="ok", caption=caption, why=None)
+            region.update(status="ok", caption=check_caption(caption), why=None)
             changed.append(number)
     if edit and changed:
         earlier = (record.get("edited") or {}).get("regions", [])

@@ -5,19 +5,26 @@ Reads kombu's lists and its hash of unacknowledged messages; a contract test pin
 
 from __future__ import annotations
 
-import base64
 import json
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import redis
 
 from regioncap.keys import submitted_at
 from regioncap.services.broker import queue_errors
-from regioncap.services.queue import CAPTION_TASK, RENDER, RENDER_TASK
+from regioncap.services.messages import (
+    CAPTION_TASK,
+    RENDER,
+    RENDER_TASK,
+    Message,
+    NoMessageError,
+    is_no_list,
+    parse,
+)
 
 #: kombu's hash of unacknowledged messages: delivery tag -> [message, exchange, routing key].
 UNACKED = "unacked"
@@ -26,14 +33,6 @@ _CHUNK = 1000
 #: Where depths are kept, and for how long.
 _DEPTHS = "regioncap:depths:"
 _FRESH_S = 5
-
-
-class Message(NamedTuple):
-    """What one of our messages says."""
-
-    task: str
-    job: str
-    shard: int
 
 
 class Backlog(NamedTuple):
@@ -71,9 +70,16 @@ def read_backlog(client: redis.Redis, caption_queues: set[str]) -> Backlog:
 
 
 def read_depths(client: redis.Redis, queues: Iterable[str]) -> dict[str, Depth]:
+    """How much work waits, by queue."""
+    with queue_errors():
+        return _depths(client, sorted(set(queues)))
+
+
+def shared_depths(client: redis.Redis, queues: Iterable[str]) -> dict[str, Depth]:
     """How much work waits, by queue; at most a few seconds old.
 
-    A fleet asks often; the answer is kept in Redis, so that it is worked out once for all.
+    A fleet of workers asks often; the answer is kept in Redis, so that it is worked out once for
+    all. Who may not write there reads `read_depths`.
     """
     names = sorted(set(queues))
     key = _DEPTHS + ",".join(names)
@@ -92,49 +98,50 @@ def _depths(client: redis.Redis, names: list[str]) -> dict[str, Depth]:
         for name in names:
             pipe.llen(name)
             pipe.lindex(name, -1)  # messages go in at the head and out at the tail
-        answers = pipe.execute()
+        answers = pipe.execute(raise_on_error=False)
     now = time.time()
     return {
-        name: Depth(int(length), held[name], _age_s(oldest, now))
+        # The answer for what is no list is an error; the workers remove it.
+        name: Depth(length if isinstance(length, int) else 0, held[name], _age_s(name, oldest, now))
         for name, length, oldest in zip(names, answers[::2], answers[1::2], strict=True)
     }
 
 
-def _age_s(text: str | None, now: float) -> float:
+def _age_s(queue: str, text: object, now: float) -> float:
     """Age of the job that a message names; a job's id begins with the time of its creation."""
-    message = None if text is None else _decoded(json.loads(text))
-    try:
-        return max(0.0, now - submitted_at(message.job).timestamp()) if message else 0.0
-    except ValueError:
-        return 0.0  # not a job of ours
+    message = _parsed(text, queue) if isinstance(text, str) else None
+    return 0.0 if message is None else max(0.0, now - submitted_at(message.job).timestamp())
 
 
 def _messages(client: redis.Redis, queues: list[str]) -> Iterator[Message]:
     # The lists first: what a worker takes meanwhile is then seen in its hands.
-    waiting = (json.loads(text) for queue in queues for text in _list(client, queue))
-    in_hand = (message for message, _ in _in_hand(client))
-    return filter(None, map(_decoded, chain(waiting, in_hand)))
+    waiting = (_parsed(text, queue) for queue in queues for text in _list(client, queue))
+    in_hand = (_parsed(text, queue) for text, queue in _in_hand(client))
+    return filter(None, chain(waiting, in_hand))
 
 
 def _list(client: redis.Redis, queue: str) -> Iterator[str]:
     # From the end that messages come in at: what moves meanwhile is read twice, never missed.
     start = 0
-    while texts := client.lrange(queue, start, start + _CHUNK - 1):
-        yield from texts  # type: ignore[misc]  # redis-py types it for its asynchronous client too
-        start += _CHUNK
+    try:
+        while texts := client.lrange(queue, start, start + _CHUNK - 1):
+            yield from texts  # type: ignore[misc]  # redis-py types its asynchronous client too
+            start += _CHUNK
+    except redis.exceptions.ResponseError as error:
+        if not is_no_list(error):
+            raise  # else the workers remove it
 
 
-def _in_hand(client: redis.Redis) -> Iterator[tuple[dict[str, Any], str]]:
+def _in_hand(client: redis.Redis) -> Iterator[tuple[str, str]]:
     """The messages in workers' hands, and the queues that they came from."""
     for _, text in client.hscan_iter(UNACKED, count=_CHUNK):
         message, _, queue = json.loads(text)
-        yield message, queue
+        yield json.dumps(message), queue
 
 
-def _decoded(message: dict[str, Any]) -> Message | None:
+def _parsed(text: str, queue: str) -> Message | None:
     """What a message says; None if it is not one of ours."""
     try:
-        _, kwargs, _ = json.loads(base64.b64decode(message["body"]))
-        return Message(message["headers"]["task"], str(kwargs["job"]), int(kwargs["shard"]))
-    except (ValueError, KeyError, TypeError):
+        return parse(text, queue)
+    except NoMessageError:
         return None

@@ -97,11 +97,6 @@ class ServerTimeQoS(kombu_redis.QoS):  # type: ignore[misc]  # kombu carries no 
         return float(self.channel.visibility_timeout) + self._ahead_s
 
 
-def use_server_time() -> None:
-    """Makes all of kombu's Redis channels in this process go by the clock of Redis."""
-    kombu_redis.Channel.QoS = ServerTimeQoS
-
-
 class Leases:
     """Renews the messages in hand, beside the work, three times per timeout.
 

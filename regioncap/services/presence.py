@@ -82,11 +82,26 @@ class Presence:
 
 
 def workers(client: redis.Redis) -> list[dict[str, Any]]:
-    """The workers that live, by kind and host."""
+    """The workers that live, by kind and host; what else may lie there is left out."""
     with queue_errors():
         keys = sorted(client.scan_iter(f"{_PREFIX}*", count=1000))
         values = client.mget(keys) if keys else []
-    return [json.loads(value) for value in values if value]
+    return [told for told in map(_told, values) if told is not None]
+
+
+def _told(value: str | bytes | None) -> dict[str, Any] | None:
+    """What a worker told; None if this is not what workers tell."""
+    try:
+        told = json.loads(value or "")
+    except (ValueError, RecursionError):
+        return None
+    forms = {"kind": str, "host": str, "pid": int, "since": int | float}
+    forms |= {"queue": str} if isinstance(told, dict) and told.get("kind") == "caption" else {}
+    if not isinstance(told, dict) or any(
+        not isinstance(told.get(name), form) for name, form in forms.items()
+    ):
+        return None
+    return told
 
 
 def check_timeout(client: redis.Redis, timeout_s: float) -> None:

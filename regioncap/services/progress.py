@@ -12,6 +12,7 @@ from typing import Any
 
 import redis
 
+from regioncap.errors import QueueError
 from regioncap.services.broker import queue_errors
 
 _PREFIX = "regioncap:"
@@ -92,7 +93,14 @@ class Progress:
             pipe.hgetall(self._counts)
             pipe.hlen(self._parts)
             sums, shards = pipe.execute()
-        return {"shards": int(shards), **{name: int(value) for name, value in sums.items()}}
+        try:
+            return {"shards": int(shards), **{name: int(value) for name, value in sums.items()}}
+        except ValueError as error:
+            raise QueueError(
+                "what Redis holds of the job's progress are no counts",
+                code="bad-progress",
+                hint="delete it there: `regioncap reconcile` makes it anew from the store",
+            ) from error
 
     def parts(self, shards: Sequence[int]) -> list[dict[str, Any] | None]:
         """Summaries of some parts, in the order of the shards; None for one that is not known."""

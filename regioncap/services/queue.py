@@ -14,14 +14,11 @@ from kombu import Queue
 
 from regioncap.job import Job
 from regioncap.services.broker import broker_errors
-from regioncap.services.leases import use_server_time
+from regioncap.services.channel import use_channel
+from regioncap.services.messages import CAPTION, CAPTION_TASK, RENDER, RENDER_TASK
 from regioncap.settings import Settings
 
-RENDER = "render"
-CAPTION = "caption"
-
-RENDER_TASK = "regioncap.render"
-CAPTION_TASK = "regioncap.caption"
+__all__ = ["CAPTION", "CAPTION_TASK", "RENDER", "RENDER_TASK", "Sender", "make_app"]
 
 
 def make_app(settings: Settings, *, name: str = "regioncap", **conf: Any) -> Celery:
@@ -32,7 +29,7 @@ def make_app(settings: Settings, *, name: str = "regioncap", **conf: Any) -> Cel
         name: Name of the app.
         conf: Further Celery settings.
     """
-    use_server_time()
+    use_channel()
     app = Celery(name, broker=settings.broker_url.get_secret_value())
     app.conf.update(
         task_serializer="json",

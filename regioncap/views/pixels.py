@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import io
 import math
+import re
+import struct
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import simplejpeg
@@ -27,6 +31,12 @@ FORMATS = ("JPEG", "PNG", "WEBP")
 
 #: From this factor on, bicubic filtering would skip pixels.
 _AREA_FROM = 1.5
+#: Encoders of progressive JPEGs make some ten scans.
+_MOST_SCANS = 100
+#: A marker of a JPEG that is neither a filler, nor stuffed, nor a restart.
+_MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")
+#: Encoders of PNGs make some chunks of pixels per megabyte.
+_MOST_CHUNKS = 100_000
 _ORIENTATION = 0x0112
 _SIDEWAYS = {5, 6, 7, 8}
 
@@ -192,17 +202,60 @@ def _open(data: bytes, max_pixels: int) -> Image.Image:
             code="image-too-large",
             hint="the limit is REGIONCAP_MAX_IMAGE_PIXELS",
         )
+    _check_scans(image, data)
     return image
 
 
 def _orientation(image: Image.Image, data: bytes) -> int:
     try:
-        if image.format == "PNG" and b"eXIf" not in data:
+        if image.format == "PNG":
             # The plugin's own would decode all pixels to look for EXIF behind them.
+            image.info.setdefault("exif", _png_exif(data))
             return int(Image.Image.getexif(image).get(_ORIENTATION, 1))
         return int(image.getexif().get(_ORIENTATION, 1))
     except Exception:  # broken EXIF is no reason to refuse a picture
         return 1
+
+
+def _png_exif(data: bytes) -> bytes | None:
+    """What stands in a PNG's chunk eXIf, before its pixels or behind them; None if it has none."""
+    position = len(b"\x89PNG\r\n\x1a\n")
+    for _ in range(_MOST_CHUNKS):
+        head = data[position : position + 8]
+        if len(head) < 8:
+            return None
+        length, kind = struct.unpack(">I4s", head)
+        if kind == b"eXIf":
+            return b"Exif\0\0" + data[position + 8 : position + 8 + length]
+        position += 12 + length
+    return None
+
+
+def _check_scans(image: Image.Image, data: bytes) -> None:
+    """Lets JPEGs pass that do not come in very many scans: each takes the time of a picture.
+
+    Raises:
+        RecordError: This one does.
+    """
+    scans = sum(1 for _ in islice(_scans(data), _MOST_SCANS + 1))
+    if image.format in {"JPEG", "MPO"} and scans > _MOST_SCANS:
+        raise RecordError(
+            f"the image has more than {_MOST_SCANS} scans",
+            code="image-unreadable",
+            hint="save it anew",
+        )
+
+
+def _scans(data: bytes) -> Iterator[int]:
+    """Where the scans of a JPEG's first picture begin (ITU-T T.81, annex B)."""
+    position = 2
+    while found := _MARKER.search(data, position):
+        kind, position = found[1], found.end()
+        if kind == b"\xd9":
+            return
+        if kind == b"\xda":
+            yield position
+        position += int.from_bytes(data[position : position + 2], "big")
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

@@ -22,6 +22,8 @@ from regioncap.services.leases import UNACKED_INDEX, Leases, ServerTimeQoS, serv
 from regioncap.services.queue import Sender, make_app
 from regioncap.settings import Settings
 
+JOB = "20260101-000000-eeeeee"
+
 
 @pytest.fixture
 def settings(stack_settings: dict[str, str]) -> Settings:
@@ -40,7 +42,7 @@ def client(settings: Settings) -> Iterator[redis.Redis]:
 def channel(settings: Settings, client: redis.Redis) -> Iterator[Any]:
     """A channel that has taken one of two messages."""
     app = make_app(settings)
-    job: Any = SimpleNamespace(job="j", settings=SimpleNamespace(queue="caption"))
+    job: Any = SimpleNamespace(job=JOB, settings=SimpleNamespace(queue="caption"))
     typed: Job = job
     Sender(app).render(typed, [3, 4])
     connection: Connection
@@ -73,7 +75,7 @@ def test_a_lease_moves_the_time_and_never_revives(channel: Any, client: redis.Re
 
 def test_the_backlog_sees_what_waits_and_what_is_in_hand(channel: Any, client: redis.Redis) -> None:
     assert client.llen("render") == 1
-    assert read_backlog(client, {"caption"}).render == {("j", 3), ("j", 4)}
+    assert read_backlog(client, {"caption"}).render == {(JOB, 3), (JOB, 4)}
 
 
 def test_give_back_puts_a_message_into_its_queue(channel: Any, client: redis.Redis) -> None:

@@ -21,16 +21,26 @@ from regioncap.settings import load_settings
 from tests.support.compose import ROOT, read_compose
 from tests.support.rig import wait_until
 
+JOB = "20260101-000000-eeeeee"
 #: What each role may do to an object: put, get, delete.
 RIGHTS = {
     "images/0.jpg": {"producer": "pg", "worker": "g", "reader": ""},
-    "jobs/j/job.json": {"producer": "pg", "worker": "g", "reader": "g"},
-    "jobs/j/input/part-00000.jsonl": {"producer": "pg", "worker": "g", "reader": "g"},
-    "jobs/j/marked/00000000.jpg": {"producer": "g", "worker": "pg", "reader": "g"},
-    "jobs/j/results/part-00000.jsonl": {"producer": "g", "worker": "pg", "reader": "g"},
-    "jobs/j/_SUCCESS": {"producer": "g", "worker": "pgd", "reader": "g"},
-    "jobs/j/_CANCELLED": {"producer": "pgd", "worker": "gd", "reader": "g"},
-    "open/j": {"producer": "pgd", "worker": "pgd", "reader": ""},
+    f"jobs/{JOB}/job.json": {"producer": "pg", "worker": "g", "reader": "g"},
+    f"jobs/{JOB}/input/part-00000.jsonl": {"producer": "pg", "worker": "g", "reader": "g"},
+    f"jobs/{JOB}/marked/00000000.jpg": {"producer": "g", "worker": "pg", "reader": "g"},
+    f"jobs/{JOB}/results/part-00000.jsonl": {"producer": "g", "worker": "pg", "reader": "g"},
+    f"jobs/{JOB}/_SUCCESS": {"producer": "g", "worker": "pgd", "reader": "g"},
+    f"jobs/{JOB}/_CANCELLED": {"producer": "pgd", "worker": "gd", "reader": "g"},
+    f"open/{JOB}": {"producer": "pgd", "worker": "pgd", "reader": ""},
+    # No star of a policy reaches over a slash into what belongs to another role.
+    f"jobs/{JOB}/retry/input/part-00000.json": {"producer": "g", "worker": "gd", "reader": "g"},
+    f"jobs/{JOB}/results/input/part-x.jsonl": {"producer": "g", "worker": "pg", "reader": "g"},
+    f"jobs/{JOB}/rendered/input/part-x.jsonl": {"producer": "g", "worker": "pg", "reader": "g"},
+    f"jobs/{JOB}/versions/0001/input/x": {"producer": "g", "worker": "g", "reader": "g"},
+    f"jobs/{JOB}/input/rendered/x": {"producer": "pg", "worker": "g", "reader": "g"},
+    "jobs/x/y/job.json": {"producer": "g", "worker": "g", "reader": "g"},
+    f"open/{JOB}.0123456789ab": {"producer": "gd", "worker": "pgd", "reader": ""},
+    "open/x/y": {"producer": "g", "worker": "g", "reader": ""},
 }
 
 
@@ -70,7 +80,7 @@ def test_a_role_that_may_not_remove_is_told_so(secrets: Path, services: dict[str
         )
     )
     with pytest.raises(StoreError, match="AccessDenied") as caught:
-        store.delete_all(["jobs/j/results/part-00000.jsonl"])
+        store.delete_all([f"jobs/{JOB}/results/part-00000.jsonl"])
     assert caught.value.code == "store-refused"
 
 
@@ -88,6 +98,21 @@ def _allowed(act: Callable[[], object]) -> bool:
     ("role", "command", "allowed"),
     [
         ("producer", ["LPUSH", "render", "x"], True),
+        ("producer", ["LPUSH", "caption.tiny", "x"], True),
+        ("producer", ["SET", "render", "x"], False),
+        ("producer", ["SADD", "render", "x"], False),
+        ("producer", ["SADD", "_kombu.binding.render", "x"], False),
+        ("producer", ["SET", "_kombu.binding.render", "x"], False),
+        ("producer", ["LPUSH", "regioncap:janitor", "x"], False),
+        ("producer", ["LPUSH", "unacked", "x"], False),
+        ("producer", ["LPUSH", "rendering", "x"], False),
+        ("producer", ["SET", "regioncap:depths:render", "x"], False),
+        ("producer", ["EXPIRE", "render", "1"], False),
+        ("producer", ["RENAME", "render", "caption.x"], False),
+        ("producer", ["COPY", "render", "caption.x"], False),
+        ("producer", ["LMOVE", "render", "caption.x", "LEFT", "LEFT"], False),
+        ("producer", ["SORT", "render", "STORE", "caption.x"], False),
+        ("producer", ["PUBLISH", "x", "x"], False),
         ("producer", ["GET", "regioncap:j:counts"], True),
         ("producer", ["SET", "regioncap:j:counts", "1"], False),
         ("producer", ["BRPOP", "render", "1"], False),

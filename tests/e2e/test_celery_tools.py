@@ -90,7 +90,9 @@ def in_hand(settings: Settings) -> Iterator[Any]:
     client = connect(settings)
     client.flushdb()
     app = make_app(settings)
-    job: Any = SimpleNamespace(job="j", settings=SimpleNamespace(queue="caption"))
+    job: Any = SimpleNamespace(
+        job="20260101-000000-eeeeee", settings=SimpleNamespace(queue="caption")
+    )
     Sender(app).render(job, [3])
     with app.connection_for_read() as connection:
         channel = connection.channel()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
-from regioncap.errors import NotFoundError, RecordError
+from regioncap.errors import RecordError
 from regioncap.job import Job
 from regioncap.jobs.results import read_with_inputs
 from regioncap.outputs.exports.base import Encoded, Item
@@ -17,27 +17,32 @@ from regioncap.views.pixels import decode, encode_jpeg, image_extension, is_turn
 _AHEAD = 32
 
 
-def read_items(store: Store, job: Job, *, pictures: bool) -> Iterator[Item]:
+def read_items(
+    store: Store, job: Job, original: Callable[[str], bytes] | None = None
+) -> Iterator[Item]:
     """The results so far, in order.
 
     Args:
         store: Where they lie.
         job: The job.
-        pictures: Whether to bring the pictures without marks.
+        original: Brings a picture without marks by its s3:// name, or raises RecordError; None
+            for no pictures.
     """
     items = (Item(result, given.source) for given, result in read_with_inputs(store, job))
-    if not pictures:
+    if original is None:
         return items
-    return map_ahead(partial(_with_picture, store), items, ahead=_AHEAD)
+    return map_ahead(partial(_with_picture, original), items, ahead=_AHEAD)
 
 
-def _with_picture(store: Store, item: Item) -> Item:
+def _with_picture(original: Callable[[str], bytes], item: Item) -> Item:
     if item.source is None or item.record["error"] is not None:
         return item
     try:
-        picture = upright(store.get_uri(item.source))
-    except (NotFoundError, RecordError):
-        return item  # a source of the user's own bucket may be gone or changed since
+        picture = upright(original(item.source))
+    except RecordError:
+        # A source of the user's own bucket may be gone or changed since, and an altered part may
+        # name any.
+        return item
     return Item(item.record, item.source, picture)
 
 

@@ -38,6 +38,7 @@ def write_view(
     store: Store,
     job: Job,
     page: Path,
+    original: Callable[[str], bytes],
     *,
     embed: bool = False,
     on_record: Callable[[], None] = lambda: None,
@@ -48,6 +49,7 @@ def write_view(
         store: Where the results and pictures lie.
         job: The job.
         page: The HTML file to write; pictures go into a folder beside it.
+        original: Brings a source by its s3:// name, or raises RecordError.
         embed: Whether the page holds its pictures in itself.
         on_record: Called for each record.
 
@@ -64,7 +66,7 @@ def write_view(
 
     def counted() -> Iterator[GalleryRecord]:
         nonlocal count
-        for record in _records(store, job, place):
+        for record in _records(store, job, original, place):
             count += 1
             on_record()
             yield record
@@ -83,16 +85,23 @@ def _saved(folder: Path, page_dir: Path, name: str, jpeg: bytes) -> str:
     return file_url(folder / name, page_dir)
 
 
-def _records(store: Store, job: Job, place: _Place) -> Iterator[GalleryRecord]:
+def _records(
+    store: Store, job: Job, original: Callable[[str], bytes], place: _Place
+) -> Iterator[GalleryRecord]:
     auditor = Auditor(job)
     pairs = ((given, auditor.annotated(result)) for given, result in read_with_inputs(store, job))
-    return map_ahead(lambda pair: _record(store, *pair, place), pairs, ahead=_AHEAD)
+    return map_ahead(lambda pair: _record(store, original, *pair, place), pairs, ahead=_AHEAD)
 
 
 def _record(
-    store: Store, given: InputRecord, result: dict[str, Any], place: _Place
+    store: Store,
+    original: Callable[[str], bytes],
+    given: InputRecord,
+    result: dict[str, Any],
+    place: _Place,
 ) -> GalleryRecord:
-    clean_jpeg, marked_jpeg = _clean(store, given), _object(store, result["image_with_bbox"])
+    clean_jpeg = _clean(original, given)
+    marked_jpeg = _object(store, result["image_with_bbox"])
     name = f"{given.index:08d}"
     return GalleryRecord(
         result,
@@ -101,13 +110,12 @@ def _record(
     )
 
 
-def _clean(store: Store, given: InputRecord) -> bytes | None:
+def _clean(original: Callable[[str], bytes], given: InputRecord) -> bytes | None:
     """The source, upright and at the size in which it is shown; None where there is none."""
-    data = _object(store, given.source)
-    if data is None:
+    if given.source is None:
         return None
     try:
-        image = decode(data, budget_pixels=_SHOWN_SIDE**2).image
+        image = decode(original(given.source), budget_pixels=_SHOWN_SIDE**2).image
     except RecordError:
         return None
     image.thumbnail((_SHOWN_SIDE, _SHOWN_SIDE))

@@ -84,6 +84,18 @@ def test_sample_without_picture_is_a_record_with_an_error(tmp_path: Path) -> Non
         ("a.tar", "no tar" * 200),
         ("metadata.jsonl", "{"),
         ("metadata.jsonl", "[1]"),
+        ("metadata.jsonl", "[" * 100_000),
+        ("metadata.jsonl", '{"m": "' + "x" * 10_000_000),
+        ("metadata.jsonl", "\x00\xff"),
+        ("metadata.csv", "file_name\n" + "x" * 300_000),
+        ("a.json", "[" * 100_000),
+        ("a.json", '{"images": ' + "[" * 100_000),
+        ("a.json", '{"images": [5]}'),
+        ("a.json", '{"images": [{"id": [1]}]}'),
+        ("a.json", '{"images": [], "annotations": [5]}'),
+        ("a.json", '{"images": [], "annotations": 5}'),
+        ("a.json", '{"images": [], "annotations": [{"image_id": {}}]}'),
+        ("a.json", '{"images": [], "categories": [{"id": []}]}'),
     ],
 )
 def test_file_that_is_not_what_its_name_says(name: str, content: str, tmp_path: Path) -> None:

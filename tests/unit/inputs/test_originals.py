@@ -1,4 +1,4 @@
-"""A source that may not be read is its record's error; our own bucket's refusal is nobody's."""
+"""A source that may not be read is its record's error; that nothing may be read is nobody's."""
 
 from __future__ import annotations
 
@@ -45,20 +45,22 @@ def source(uri: str) -> InputRecord:
     return InputRecord(index=0, line=1, source=uri)
 
 
+@pytest.mark.parametrize("locked", ["partner/", "partner/locked.png", "regioncap/locked.png"])
 def test_refused__the_records_error_after_a_few_tries(
-    server: s3.S3Server, gate: Counted, originals: Originals
+    locked: str, server: s3.S3Server, gate: Counted, originals: Originals
 ) -> None:
-    server.denied.add("partner/")
+    server.denied.add(locked)
+    uri = f"s3://{locked.split('/')[0]}/locked.png"
 
     with pytest.raises(RecordError) as caught:
-        originals.read(source("s3://partner/locked.png"))
+        originals.read(source(uri))
 
     assert caught.value.code == "source-refused"
-    assert "s3://partner/locked.png" in caught.value.message
-    assert gate.requests == 3
+    assert uri in caught.value.message
+    assert gate.requests == 3 + 1  # and whether anything is allowed
 
 
-def test_refused__in_our_own_bucket(server: s3.S3Server, originals: Originals) -> None:
+def test_refused__all_of_our_own_bucket(server: s3.S3Server, originals: Originals) -> None:
     server.denied.add("regioncap/")
 
     with pytest.raises(StoreDeniedError):

@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from regioncap.errors import UsageError
-from regioncap.outputs.edits import Edit, read_edits
+from regioncap.outputs.edits import Edit, check_caption, read_edits
+from regioncap.records import dump_lines
 from tests.support.exported import JOB, region, result
 
 
@@ -71,6 +74,58 @@ def test_added_regions_and_emptied_texts_are_left_alone(tmp_path: Path) -> None:
     done = annotation({"Dx_aB91ISN": ["new region"], "region-1": [" "], "region-2": []})
 
     assert read_edits(written(tmp_path / "f.json", [task(done)]), JOB)[0].captions == {}
+
+
+def test_one_text_is_one_text(tmp_path: Path) -> None:
+    done = annotation({"region-1": "abc"})  # type: ignore[dict-item]
+
+    assert read_edits(written(tmp_path / "f.json", [task(done)]), JOB)[0].captions == {1: "abc"}
+
+
+@given(st.text(), st.text())
+def test_what_results_wrote_is_read(tmp_path_factory: Any, caption: str, name: str) -> None:
+    record = result(5, [region(1, [1, 2, 3, 4], caption)]) | {"id": name, "meta": {name: name}}
+    path = tmp_path_factory.mktemp("edits") / "f.jsonl"
+    path.write_bytes(dump_lines([record]))
+
+    (edit,) = read_edits(path, JOB).values()
+
+    read_again = caption.encode("utf-8", "replace").decode().strip()
+    assert edit.captions == ({1: read_again} if read_again else {})
+
+
+REGIONS = '[{"region": REGION, "caption": "x"}]'
+LINE = f'{{"result_file": "jobs/{JOB}/results/", "index": INDEX, "regions": {REGIONS}}}'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 1_000_000,
+        '{"a":' * 100_000,
+        LINE.replace("INDEX", "1e999").replace("REGION", "1"),
+        LINE.replace("INDEX", "1.5").replace("REGION", "1"),
+        LINE.replace("INDEX", "0").replace("REGION", "true"),
+        "[5]",
+        '[{"data": []}]',
+        json.dumps([task(annotation({"region-1": 5}))]),  # type: ignore[dict-item]
+    ],
+    ids=lambda text: text[:30],
+)
+def test_what_holds_no_edits_is_told(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "f"
+    path.write_text(text)
+
+    with pytest.raises(UsageError) as caught:
+        read_edits(path, JOB)
+
+    assert caught.value.code == "bad-edits"
+
+
+@pytest.mark.parametrize("caption", ["a\x1b[31mb", "a\x00", "a\x9b", "x" * 200_001])
+def test_captions_that_nobody_writes_are_refused(caption: str) -> None:
+    with pytest.raises(UsageError, match="a caption has"):
+        check_caption(caption)
 
 
 def test_edited_results(tmp_path: Path) -> None:
