@@ -43,7 +43,8 @@ CAPTIONS = "captions/"
 Parts = Literal["input", "rendered", "results", "retry"]
 
 #: A part, or a wish that a part be done again, which has a token.
-_PART = re.compile(r"part-([0-9]{5,6})\.(?:jsonl|[0-9a-f]+\.json)")
+#: Wishes of a version before tokens have none.
+_PART = re.compile(r"part-([0-9]{5,6})\.(?:jsonl|(?:[0-9a-f]+\.)?json)")
 _JOB_ID = re.compile(r"[0-9]{8}-[0-9]{6}-[a-z2-7]{6}")
 
 

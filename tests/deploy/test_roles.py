@@ -30,7 +30,7 @@ RIGHTS = {
     f"jobs/{JOB}/marked/00000000.jpg": {"producer": "g", "worker": "pg", "reader": "g"},
     f"jobs/{JOB}/results/part-00000.jsonl": {"producer": "g", "worker": "pg", "reader": "g"},
     f"jobs/{JOB}/_SUCCESS": {"producer": "g", "worker": "pgd", "reader": "g"},
-    f"jobs/{JOB}/_CANCELLED": {"producer": "pg", "worker": "g", "reader": "g"},
+    f"jobs/{JOB}/_CANCELLED": {"producer": "pgd", "worker": "gd", "reader": "g"},
     f"open/{JOB}": {"producer": "pgd", "worker": "pgd", "reader": ""},
     # No star of a policy reaches over a slash into what belongs to another role.
     f"jobs/{JOB}/retry/input/part-00000.json": {"producer": "g", "worker": "gd", "reader": "g"},
@@ -39,7 +39,7 @@ RIGHTS = {
     f"jobs/{JOB}/versions/0001/input/x": {"producer": "g", "worker": "g", "reader": "g"},
     f"jobs/{JOB}/input/rendered/x": {"producer": "pg", "worker": "g", "reader": "g"},
     "jobs/x/y/job.json": {"producer": "g", "worker": "g", "reader": "g"},
-    f"open/{JOB}.0123456789ab": {"producer": "g", "worker": "pgd", "reader": ""},
+    f"open/{JOB}.0123456789ab": {"producer": "gd", "worker": "pgd", "reader": ""},
     "open/x/y": {"producer": "g", "worker": "g", "reader": ""},
 }
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from types import SimpleNamespace
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from regioncap.jobs import catalogue, finish, markers, retry
+from regioncap.jobs import finish, retry
 from regioncap.jobs.kept import Version
 from regioncap.services.store import Store
 from tests.simulation.run import live, live_some, tell
@@ -69,11 +67,6 @@ def trust_in_redis(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(finish, "_known", trusted)
 
 
-def retries_overlooked(patch: pytest.MonkeyPatch) -> None:
-    blind = SimpleNamespace(parts=lambda *_: set(), part_tags=catalogue.part_tags)
-    patch.setattr(finish, "catalogue", blind)
-
-
 def words_not_spared(patch: pytest.MonkeyPatch) -> None:
     wish = retry._wish
     patch.setattr(retry, "_wish", lambda part, flagged, edited: wish(part, flagged, edited=True))
@@ -84,17 +77,8 @@ def nothing_kept(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Version, "prefix", "")
 
 
-def no_markers(patch: pytest.MonkeyPatch) -> None:
-    @contextmanager
-    def unmarked(*_: object) -> Iterator[None]:
-        yield
-
-    patch.setattr(markers, "changing", unmarked)
-
-
 CURES = (
-    unconditional_replacing, unconditional_making, trust_in_redis, retries_overlooked,
-    words_not_spared, nothing_kept, no_markers,
+    unconditional_replacing, unconditional_making, trust_in_redis, words_not_spared, nothing_kept,
 )  # fmt: skip
 
 

@@ -50,7 +50,7 @@ def test_refused__the_records_error_after_a_few_tries(
     locked: str, server: s3.S3Server, gate: Counted, originals: Originals
 ) -> None:
     server.denied.add(locked)
-    uri = f"s3://{locked.split('/')[0]}/locked.png"
+    uri = f"s3://{locked.split('/', maxsplit=1)[0]}/locked.png"
 
     with pytest.raises(RecordError) as caught:
         originals.read(source(uri))

@@ -137,3 +137,15 @@ def test_the_late_end_of_a_retry_removes_no_later_one(
 
     assert retry.pending(store, job.job) == {0}
     assert finish(store, progress, job) is None
+
+
+def test_a_wish_of_an_earlier_version_is_seen(store: Store, progress: Progress, job: Job) -> None:
+    store.put(keys.prefix(job.job, "retry") + "part-00000.json", b'{"indices": [0]}')
+
+    again = retry.find(store, job.job, 0)
+
+    assert retry.pending(store, job.job) == {0}
+    assert again is not None
+    assert again.indices == {0}
+    retry.end(store, again)
+    assert retry.pending(store, job.job) == set()
