@@ -21,7 +21,17 @@ ImageRoot = Annotated[
 JOB_SETTINGS: dict[str, tuple[Any, str]] = {
     "max_boxes": (int, "Most boxes drawn in one picture."),
     "overflow": (str, "More boxes than that: rounds (several pictures) or cut (skipped)."),
-    "box_format": (str, "How boxes are read: xywh, xyxy, xywh-normalized or xyxy-normalized."),
+    "box_format": (
+        str,
+        "How boxes are read: xywh, xyxy or cxcywh (centres), in pixels or with -normalized, -1000"
+        " or -percent behind.",
+    ),
+    "boxes_of": (
+        str,
+        "What boxes count in: the picture as shown, or the width and height declared beside it.",
+    ),
+    "propose": (bool, "Propose regions where the input says that there are none."),
+    "skip_crowd": (bool, "Leave COCO's crowd regions without a caption."),
     "mark_style": (str, "How boxes and tags are drawn."),
     "region_mode": (str, "How regions are shown: marks, crop, or marks+crop (small ones cropped)."),
     "crop_below": (float, "With marks+crop: regions of a smaller share get a crop."),

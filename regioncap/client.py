@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+import warnings
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
@@ -22,6 +23,9 @@ from typing import TYPE_CHECKING, Any
 
 import redis
 
+from regioncap.inputs.boxes import settle
+from regioncap.inputs.fields import plain_fields
+from regioncap.inputs.reading import Reading
 from regioncap.inputs.source import Source, open_source
 from regioncap.job import Job
 from regioncap.jobs import catalogue, results
@@ -87,16 +91,21 @@ class Client:
         image_root: Path | None = None,
         name: str = "",
         labels: dict[str, str] | None = None,
+        force: bool = False,
         **job_settings: Any,
     ) -> str:
         """Uploads the pictures and queues the work.
 
+        What a user may not expect is said in warnings: boxes or pictures that are left out, records
+        that have problems.
+
         Args:
             records: A file or folder, as the command takes them, or records.
-            image_root: Folder that image paths are relative to; by default the file's own folder,
-                for records the working folder.
+            image_root: Folder that pictures are looked for in, besides the file's own folder and
+                the working folder.
             name: A name for the job.
             labels: Labels of the job.
+            force: Takes an input too of which most records have one and the same problem.
             job_settings: Settings of the job by name, such as `max_boxes` or `prompt`.
 
         Returns:
@@ -106,9 +115,11 @@ class Client:
             UsageError: A setting or the input cannot be used.
             ServiceError: A service cannot be reached.
         """
-        job, _ = self.upload(
-            records, image_root=image_root, name=name, labels=labels, **job_settings
+        job, tally = self.upload(
+            records, image_root=image_root, name=name, labels=labels, force=force, **job_settings
         )
+        for line in tally.notes:
+            warnings.warn(line, stacklevel=2)
         self.sender.render(job, range(job.shards))
         return job.job
 
@@ -119,6 +130,7 @@ class Client:
         image_root: Path | None = None,
         name: str = "",
         labels: dict[str, str] | None = None,
+        force: bool = False,
         on_ready: Callable[[], None] = lambda: None,
         on_progress: Callable[[Tally, float | None], None] = lambda *_: None,
         **job_settings: Any,
@@ -132,26 +144,31 @@ class Client:
         Returns:
             The job, and what was done.
         """
+        from regioncap.inputs.totals import judged
         from regioncap.jobs.submit import submit, template_text
         from regioncap.views import marks
 
         settings = self.settings.for_job(job_settings)
         marks.get(settings.mark_style)
         template = template_text(settings.prompt)
-        with _opened(records, image_root) as source:
+        with _opened(records, image_root, settings) as source:
+            taken = source.records if force else judged(source, settings)
             self.store.ensure_bucket()
             on_ready()
-            return submit(
-                source.records,
+            job, tally = submit(
+                taken,
                 store=self.store,
                 settings=settings,
                 root=source.root,
+                image_root=source.image_root,
                 source=source.name,
                 name=name,
                 labels=labels,
                 prompt_template=template,
                 on_progress=lambda tally: on_progress(tally, source.fraction()),
             )
+        tally.note(source.reading, settings)
+        return job, tally
 
     def load(self, job_id: str) -> Job:
         """The job of an id; raises NotFoundError if there is none."""
@@ -252,14 +269,25 @@ class AsyncClient:
             yield record
 
 
-def _opened(records: Records, root: Path | None) -> AbstractContextManager[Source]:
+def _opened(
+    records: Records, root: Path | None, settings: Settings
+) -> AbstractContextManager[Source]:
     if isinstance(records, str | Path):
-        return open_source(str(records), sys.stdin.buffer, root)
-    stream = (_record(index, record) for index, record in enumerate(records))
-    return nullcontext(Source("records", root or Path(), stream, lambda: None))
+        return open_source(str(records), sys.stdin.buffer, root, settings)
+    stream = (_record(index, each) for index, each in enumerate(_rows(records)))
+    settled = (settle(record, settings) for record in stream)
+    return nullcontext(Source("records", Path(), settled, lambda: None, Reading("records"), root))
+
+
+def _rows(records: Iterable[Mapping[str, Any] | InputRecord]) -> Iterable[Any]:
+    """The records; of a DataFrame its rows."""
+    if hasattr(records, "to_dict") and hasattr(records, "columns"):
+        rows: Iterable[Any] = records.to_dict("records")
+        return rows
+    return records
 
 
 def _record(index: int, record: Mapping[str, Any] | InputRecord) -> InputRecord:
     if isinstance(record, InputRecord):
         return record
-    return from_fields(InputRecord(index=index, line=index + 1), dict(record))
+    return from_fields(InputRecord(index=index, line=index + 1), plain_fields(record))

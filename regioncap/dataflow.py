@@ -144,7 +144,11 @@ class ImageRegionCaptionPipeline:
             client = self._connect()
             records = read_lines(file, self._parse)
             placed = (_placed(record, self._input.parent) for record in records)
-            job = client.submit(placed, name=self._result_file.stem)
+            stored, tally = client.upload(placed, name=self._result_file.stem)
+        for line in tally.notes:
+            self._tell(line)
+        client.sender.render(stored, range(stored.shards))
+        job = stored.job
         self._tells_from_s = time.monotonic() + _TELL_EVERY_S
         status = client.wait(job, on_progress=self._tell_now_and_then)
         self._write(client, job)

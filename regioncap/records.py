@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -29,6 +30,7 @@ from pydantic import (
 )
 
 from regioncap.errors import NewerFormatError, RegionCapError
+from regioncap.settings import BoxFormat
 
 #: The version of all that is stored, checked at each read and written with each write: in
 #: `job.json`, in every line of input, rendered and results parts, and in `_SUCCESS`. A reader older
@@ -36,7 +38,11 @@ from regioncap.errors import NewerFormatError, RegionCapError
 #: refuses, and a worker then leaves the shard to one that is new enough. Raise it when an older
 #: program would go wrong with what a newer one writes: a field that changes what comes out, a new
 #: meaning of an old one. A field that may be left out needs no new version.
-SCHEMA_VERSION = 1
+#:
+#:     1   the first
+#:     2   `bbox: []` is a picture without regions (before: proposals); a record may have a box
+#:         format of its own, and the size that the input declares
+SCHEMA_VERSION = 2
 
 
 def check_version(version: int) -> int:
@@ -111,14 +117,25 @@ class InputRecord(BaseModel):
     image: str | None = None
     #: Where workers find the picture: an s3:// URI.
     source: str | None = None
-    #: As in the input; None asks for proposals.
+    #: As in the input; None asks for proposals, and an empty list is a picture without regions.
     bbox: list[Any] | None = None
+    #: How these boxes are meant, where the input says it; None is the job's setting.
+    box_format: BoxFormat | None = None
+    #: Width and height that the input declares, pixels.
+    declared_wh: tuple[int, int] | None = None
     #: All other fields, unchanged.
     meta: dict[str, Any] = Field(default_factory=dict)
     error: Problem | None = None
     #: The picture itself, or its file, where the input names it otherwise than by `image`; such
     #: files are the reader's own and may lie anywhere. Never stored.
     picture: bytes | Path | None = Field(default=None, exclude=True, repr=False)
+    #: The field that boxes were read from, where it is none of the usual. Never stored.
+    boxes_from: str = Field(default="", exclude=True)
+    #: Whether it is part of a data set with boxes, where a picture without has no regions. Never
+    #: stored.
+    annotated: bool = Field(default=False, exclude=True)
+    #: By which rule the picture was found; see `regioncap.inputs.locate`. Never stored.
+    found_by: str = Field(default="", exclude=True)
 
     def held_bytes(self) -> int:
         """How much memory its picture takes."""
@@ -242,6 +259,16 @@ class View(BaseModel):
         return "marks" if self.mark_style else "crop"
 
 
+class EngineAnswer(BaseModel):
+    """What an engine wrote to one request."""
+
+    text: str
+    #: Why it ended there: `stop`, or `length` where it was cut off.
+    finish_reason: str | None = None
+    #: Numbers of the regions that were asked for.
+    regions: list[int] = Field(default_factory=list)
+
+
 class RenderedRecord(InputRecord):
     """A record after the render stage."""
 
@@ -311,19 +338,19 @@ def from_fields(
         record.id = given_id
     elif given_id is not None:
         record.meta["id"] = given_id
+    if isinstance(image, list) and len(image) == 1:  # as data sets of conversations have it
+        image = image[0]
     if not isinstance(image, str) or not image:
         what, remedy = _no_image(image, image_key, fields)
         return _bad(record, "no-image", f"{what} ({remedy})")
     record.image = image
+    bbox = boxes_of(bbox)
     if bbox is not None and not isinstance(bbox, list):
-        return _bad(
-            record, "bad-bbox", f"{bbox_key} is a {_json_type(bbox)} (give a list of [x, y, w, h])"
-        )
-    if bbox and not any(isinstance(box, list) for box in bbox) and len(bbox) == 4:
-        return _bad(record, "bad-bbox", f"{bbox_key} is one box (put it in a list: [{bbox}])")
+        what = _json_type(bbox)
+        return _bad(record, "bad-bbox", f"{bbox_key} is a {what} (give a list of [x, y, w, h])")
     if bbox and len(bbox) > MAX_REGIONS:
         return _bad(record, "too-many-boxes", f"{len(bbox):,} boxes (at most {MAX_REGIONS:,})")
-    record.bbox = bbox or None
+    record.bbox = bbox
     return record
 
 
@@ -341,6 +368,22 @@ def is_deeper(value: Any, levels: int) -> bool:
     return True
 
 
+def boxes_of(value: Any) -> Any:
+    """Boxes as people give them: a list, JSON text of one, or a box by itself."""
+    if isinstance(value, str):
+        if not value.strip():
+            return None  # an empty cell of a table
+        with suppress(ValueError, RecursionError):
+            value = json.loads(value, parse_constant=str, parse_float=_finite_or_text)
+    if isinstance(value, list) and len(value) == 4 and all(map(_is_number, value)):
+        return [value]
+    return value
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def _said(error: ValueError) -> str:
     """What a JSON parser says, without its line number: a line of ours is the parser's first."""
     if not isinstance(error, json.JSONDecodeError):  # a number of too many digits
@@ -354,13 +397,13 @@ def _no_image(image: Any, image_key: str, others: dict[str, Any]) -> tuple[str, 
     """What is wrong with a record's image, and the remedy."""
     remedy = "give a path or an s3:// URI"
     if image is None:
-        alike = next((name for name in _IMAGE_ALIKE if isinstance(others.get(name), str)), None)
+        alike = next((name for name in IMAGE_ALIKE if isinstance(others.get(name), str)), None)
         return f"no field {image_key}", f"rename {alike} to {image_key}" if alike else remedy
     return f"{image_key} is {'empty' if image == '' else f'a {_json_type(image)}'}", remedy
 
 
 #: What other tools call the image.
-_IMAGE_ALIKE = ("img", "image_path", "path", "file", "file_name", "filename", "image_file", "url")
+IMAGE_ALIKE = ("img", "image_path", "path", "file", "file_name", "filename", "image_file", "url")
 
 
 def _bad(record: InputRecord, code: str, message: str) -> InputRecord:

@@ -40,7 +40,15 @@ TOML_FILE = Path("regioncap.toml")
 #: Where `regioncap up` keeps its data, in the working folder.
 STACK_FOLDER = Path(".regioncap")
 
-BoxFormat = Literal["xywh", "xyxy", "xywh-normalized", "xyxy-normalized"]
+#: A shape and a unit; `regioncap.views.box_formats` says what each means. Usual ones come first.
+BoxFormat = Literal[
+    "xywh", "xyxy", "cxcywh",
+    "xywh-normalized", "xyxy-normalized", "cxcywh-normalized",
+    "xywh-1000", "xyxy-1000", "cxcywh-1000",
+    "xywh-percent", "xyxy-percent", "cxcywh-percent",
+]  # fmt: skip
+#: `declared`: boxes are turned or scaled from the size that the input declares to the one shown.
+BoxesOf = Literal["shown", "declared"]
 Overflow = Literal["rounds", "cut"]
 #: Each is a module of `regioncap.engines`.
 EngineName = Literal["baseline", "vllm", "openai"]
@@ -62,8 +70,18 @@ class JobSettings(BaseModel):
     )
     box_format: BoxFormat = Field(
         "xywh",
-        description="How boxes are read: xywh, xyxy, xywh-normalized or xyxy-normalized.",
+        description="How boxes are read: xywh, xyxy or cxcywh (centres), in pixels or with"
+        " -normalized, -1000 or -percent behind.",
     )
+    boxes_of: BoxesOf = Field(
+        "shown",
+        description="What boxes count in: the picture as shown, or the width and height declared"
+        " beside it.",
+    )
+    propose: bool = Field(
+        False, description="Propose regions where the input says that there are none."
+    )
+    skip_crowd: bool = Field(False, description="Leave COCO's crowd regions without a caption.")
     mark_style: str = Field("v1", description="How boxes and tags are drawn.")
     region_mode: RegionMode = Field(
         "marks",
@@ -141,6 +159,11 @@ class Settings(BaseSettings, JobSettings):
     openai_max_in_flight: int = Field(64, ge=1, description="Requests at that server at once.")
     max_pixels: int = Field(
         1_003_520, ge=28 * 28 * 4, description="Pixels of the picture that the model sees."
+    )
+    confine_images: bool = Field(
+        False,
+        description="Whether image paths may not leave the folder they are relative to, for"
+        " services that take the files of others.",
     )
     max_image_bytes: int = Field(50_000_000, ge=1, description="Largest image file accepted.")
     max_image_pixels: int = Field(100_000_000, ge=1, description="Largest image accepted.")

@@ -35,8 +35,11 @@ def marks_command(
     **flags: Any,
 ) -> None:
     """Draw what an engine would see of one image; several pictures come out side by side."""
+    from regioncap.inputs.boxes import settle
+
     settings = settings_of(context, **flags)
     given = _record_of_line(file, record) if record else _record_of_image(file, boxes)
+    given = settle(given, settings)
     picture, prompts = _draw(settings, given, file.parent)
     picture.save(output)
     for prompt in prompts:
@@ -69,6 +72,7 @@ def _record_of_line(file: Path, line: int) -> InputRecord:
 def _draw(settings: Settings, record: InputRecord, root: Path) -> tuple[Image.Image, list[str]]:
     """The pictures of a record in one, and their prompts."""
     from regioncap.errors import RecordError
+    from regioncap.inputs.locate import Locator
     from regioncap.jobs.submit import template_text
     from regioncap.views.prompts import template_of
     from regioncap.views.render import render_record
@@ -76,16 +80,19 @@ def _draw(settings: Settings, record: InputRecord, root: Path) -> tuple[Image.Im
 
     if record.error is not None:
         raise RecordError(record.error.message, code=record.error.code)
-    with open_input(root / (record.image or "")) as stream:
-        data = stream.read()
+    place = Locator(settings, root).find(record)
+    if isinstance(place, str):
+        raise RecordError(f"{place} lies in a store", code="image-remote", hint="bring it here")
     template = template_of(settings.prompt, template_text(settings.prompt))
     how = ViewSettings("preview", settings.job_settings(), template, Limits.of(settings))
-    rendered, pictures = render_record(record, data, how)
+    rendered, pictures = render_record(record, place.read(), how)
     if rendered.error is not None:
         raise RecordError(rendered.error.message, code=rendered.error.code)
     for region in rendered.regions:
         if region.why:
             say(f"region {region.region}: {region.status}: {region.why}")
+    if not pictures:
+        raise RecordError("the record has no regions to show", code="no-regions")
     return _side_by_side([jpeg for _, jpeg in pictures]), [
         f"{', '.join(str(region.number) for region in view.regions)}: {view.prompt.text}"
         for view in rendered.views

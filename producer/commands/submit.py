@@ -39,6 +39,12 @@ def submit_command(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check and count; needs no services, sends nothing.")
     ] = False,
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force", help="Submit also where most records have one and the same problem."
+        ),
+    ] = False,
     resume: Annotated[
         str | None, typer.Option(metavar="JOB", help="Queue what is missing of a job.")
     ] = None,
@@ -54,7 +60,9 @@ def submit_command(
         job = _resume(client, resume)
     else:
         labels = _labels(label or [])
-        job = submit_file(client, str(file), image_root=image_root, name=name, labels=labels)
+        job = submit_file(
+            client, str(file), image_root=image_root, name=name, labels=labels, force=force
+        )
     emit(job.job)
     sys.stdout.flush()
     from producer.commands.watch import tell_of_missing_workers, watch_job
@@ -82,7 +90,7 @@ def submit_file(client: Client, file: str | Path, **options: Any) -> Job:
     except KeyboardInterrupt:
         say("nothing was submitted; run it again: what is uploaded is not sent again")
         raise
-    _tell(tally, job.source)
+    _tell(tally)
     _queue(client, job)
     return job
 
@@ -133,19 +141,16 @@ def _resume(client: Client, job_id: str) -> Job:
 
 def _dry_run(settings: Settings, file: str, root: Path | None) -> int:
     """Checks an input and says what submitting it would do; returns the exit code."""
-    from producer.commands.validate import check_files, tell_totals
+    from producer.commands.validate import check_file
     from regioncap.jobs.submit import template_text
     from regioncap.views import marks
 
     marks.get(settings.mark_style)
     template_text(settings.prompt)
-    totals = check_files([file], settings, root=root)
-    tell_totals(totals)
+    totals = check_file(file, settings, root=root)
     say(f"{words.count(-(-totals.records // settings.shard_size), 'shard')} would be queued")
     if totals.boxes:
         say(f"{words.count(totals.boxes, 'box')} to caption")
-    if totals.unboxed:
-        say(f"{words.count(totals.unboxed, 'record')} without bbox: regions would be proposed")
     say(
         f"at most {words.count(totals.images, 'image')}, {words.size(totals.image_bytes)} would be "
         "uploaded: none twice, and none that the store has"
@@ -153,28 +158,18 @@ def _dry_run(settings: Settings, file: str, root: Path | None) -> int:
     return 2 if totals.problems else 0
 
 
-def _tell(tally: Tally, file: str) -> None:
-    from regioncap.inputs.validate import rejection
-
+def _tell(tally: Tally) -> None:
     sent = f" ({words.size(tally.uploaded_bytes)})" if tally.uploaded else ""
-    say(
-        f"{words.count(tally.records, 'record')}; "
-        f"images: {tally.uploaded:,} new{sent}, {tally.known:,} there already"
-    )
-    if tally.unboxed:
-        say(f"{words.count(tally.unboxed, 'record')} without bbox: regions will be proposed")
-    if tally.doubtful:
-        say(
-            f"{words.count(tally.doubtful, 'record')} with boxes that look wrong: "
-            "regioncap validate shows which"
-        )
-    for record in tally.samples:
-        say(str(rejection(record, file)))
-    if tally.rejected > len(tally.samples):
-        say(f"... and {tally.rejected - len(tally.samples):,} more; regioncap validate shows all")
-    if tally.rejected:
-        least = "at least " if tally.doubtful else ""
-        say(f"{least}{words.count(tally.rejected, 'error record')} will come out")
+    for line in tally.description:
+        say(line)
+    say(f"images: {tally.uploaded:,} new{sent}, {tally.known:,} there already")
+    for line in tally.findings:
+        say(line)
+    if tally.totals.problems:
+        say("regioncap validate shows all problems")
+    if tally.totals.failing:
+        least = "at least " if tally.totals.remote else ""
+        say(f"{least}{words.count(tally.totals.failing, 'error record')} will come out")
 
 
 def _labels(pairs: list[str]) -> dict[str, str]:

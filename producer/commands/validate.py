@@ -16,26 +16,31 @@ from producer.meter import meter
 from producer.options import ImageRoot, setting_options
 
 if TYPE_CHECKING:
-    from regioncap.inputs.validate import Checked, Totals
+    from regioncap.inputs.source import Source
+    from regioncap.inputs.totals import Totals
+    from regioncap.inputs.validate import Checked
     from regioncap.settings import Settings
 
 _EXIT_INVALID = 2
-_SHOWN = 20
 
 
-@setting_options("box_format")
+@setting_options("box_format", "boxes_of", "propose")
 def validate_command(
     context: typer.Context,
     files: Annotated[
-        list[str], typer.Argument(metavar="FILE...", help="JSON Lines, pictures, folders, or -.")
+        list[str],
+        typer.Argument(metavar="FILE...", help="JSON Lines, pictures, folders, data sets, or -."),
     ],
     image_root: ImageRoot = None,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Decode every picture, not its header alone.")
+    ] = False,
     limit: Annotated[
-        int | None,
+        int,
         typer.Option(
-            help="Most problems shown [20; with --json all]; 0 shows all. All are counted.", min=0
+            help="Most examples shown of each problem; 0 shows all. All are counted.", min=0
         ),
-    ] = None,
+    ] = 3,
     json: Annotated[
         bool, typer.Option("--json", help="JSON, one object a problem, and last the totals.")
     ] = False,
@@ -43,67 +48,69 @@ def validate_command(
 ) -> None:
     """Find every mistake in an input before it is submitted; needs no services."""
     settings = settings_of(context, **flags)
-    totals = check_files(files, settings, root=image_root, limit=limit, json=json)
-    tell_totals(totals)
-    if totals.problems:
+    problems = False
+    for file in files:
+        totals = check_file(file, settings, root=image_root, limit=limit, json=json, deep=deep)
+        problems = problems or bool(totals.problems)
+    if problems:
         raise typer.Exit(_EXIT_INVALID)
 
 
-def check_files(
-    targets: list[str],
+def check_file(
+    target: str,
     settings: Settings,
     *,
     root: Path | None,
-    limit: int | None = None,
+    limit: int = 3,
     json: bool = False,
+    deep: bool = False,
 ) -> Totals:
-    """Checks inputs and writes their problems; returns what was found of all."""
-    from regioncap.inputs.validate import Totals
+    """Checks an input: says what it was read as, its problems, and how many there are."""
+    from regioncap.inputs.source import no_records, open_source
+    from regioncap.inputs.totals import Totals, check_reading, describe, more_of
 
-    totals, shown = Totals(), 0
-    if limit is None:
-        limit = 0 if json else _SHOWN
-    for target in targets:
-        for checked in _checked(target, settings, root, totals):
-            for finding in checked.findings:
-                shown += 1
-                if limit and shown > limit:
-                    continue
-                if json:
+    totals = Totals(shown=limit or None)
+    with open_source(target, sys.stdin.buffer, root, settings) as source:
+        for checked in _checked(source, settings, totals, deep=deep):
+            if json:
+                for finding in checked.findings:
                     emit_json(finding.as_json())
-                else:
-                    emit(str(finding))
-    sys.stdout.flush()
+    if not totals.records:
+        raise no_records(target)
     if json:
-        emit_json(totals.as_json())
-    if limit and shown > limit:
-        say(f"... and {shown - limit:,} more; --limit 0 shows all")
+        emit_json(totals.as_json(source.reading))
+    else:
+        for line in describe(totals, source.reading, settings):
+            say(line)
+        for code in totals.problems:
+            for line in totals.examples[code].examples:
+                emit(line)
+            for line in more_of(totals, code, settings):
+                say(f"{line}; --limit 0 shows all")
+    sys.stdout.flush()
+    tell_totals(totals)
+    check_reading(source, settings)
     return totals
 
 
 def _checked(
-    target: str, settings: Settings, root: Path | None, totals: Totals
+    source: Source, settings: Settings, totals: Totals, *, deep: bool
 ) -> Iterator[Checked]:
-    from regioncap.inputs.source import no_records, open_source
     from regioncap.inputs.validate import Checker
     from regioncap.parallel import map_ahead
     from regioncap.records import InputRecord
 
-    before = totals.records
-    with open_source(target, sys.stdin.buffer, root) as source, meter("checking", "records") as bar:
-        checker = Checker(settings, source.root, source.name)
-        checks = map_ahead(checker.check, source.records, size_bytes=InputRecord.held_bytes)
-        with closing(checks) as stream:
-            for checked in stream:
-                totals.add(checked)
-                bar.show(source.fraction(), totals.records)
-                yield checked
-    if totals.records == before:
-        raise no_records(target)
+    checker = Checker(settings, source.root, source.name, source.image_root, deep=deep)
+    checks = map_ahead(checker.check, source.records, size_bytes=InputRecord.held_bytes)
+    with meter("checking", "records") as bar, closing(checks) as stream:
+        for checked in stream:
+            totals.add(checked)
+            bar.show(source.fraction(), totals.records)
+            yield checked
 
 
 def tell_totals(totals: Totals) -> None:
-    """Says what was found of all records."""
+    """Says how many problems there are."""
     if not totals.problems:
         say(f"{words.count(totals.records, 'record')}, no problems")
         return

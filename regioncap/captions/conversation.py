@@ -20,7 +20,16 @@ from regioncap.captions import answers
 from regioncap.captions.answers import RegionAnswer
 from regioncap.engines.base import Answer, CaptionRequest, Engine, Sampling
 from regioncap.errors import RecordError, RequestError
-from regioncap.records import Problem, Prompt, Region, RegionInView, RenderedRecord, View, Way
+from regioncap.records import (
+    EngineAnswer,
+    Problem,
+    Prompt,
+    Region,
+    RegionInView,
+    RenderedRecord,
+    View,
+    Way,
+)
 from regioncap.views import prompts
 from regioncap.views.view import Shown, ViewSettings
 
@@ -33,8 +42,8 @@ class Captioned:
     """A record and what the engine said of it."""
 
     record: RenderedRecord
-    #: The engine's texts, one per request, as they came.
-    texts: list[str] = field(default_factory=list)
+    #: What the engine wrote, one per request that it answered, as it came.
+    answers: list[EngineAnswer] = field(default_factory=list)
     #: Why the first text ended.
     finish_reason: str | None = None
     prompt_tokens: int = 0
@@ -125,7 +134,10 @@ class _Conversation:
         await self._ask([_question(view, self.pictures[view.key]) for view in views])
         await self._ask([self._once_more(view, region) for view, region in self._open("marks")])
         await self._ask(await self._by_crop())
-        if all(region.status != "ok" for region in self.record.regions):
+        regions = self.record.regions
+        if any(region.is_asked_for for region in regions) and not any(
+            region.status == "ok" for region in regions
+        ):
             self.record.error = self._no_caption()
         return self.done
 
@@ -164,7 +176,9 @@ class _Conversation:
 
     def _take(self, question: _Question, reply: Answer, found: Mapping[int, RegionAnswer]) -> None:
         done = self.done
-        done.texts.append(reply.text)
+        asked = [shown.number for shown in question.regions]
+        said = EngineAnswer(text=reply.text, finish_reason=reply.finish_reason, regions=asked)
+        done.answers.append(said)
         done.finish_reason = done.finish_reason or reply.finish_reason
         done.prompt_tokens += reply.prompt_tokens
         done.completion_tokens += reply.completion_tokens

@@ -8,13 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from regioncap.errors import UsageError
-from regioncap.records import MAX_DEPTH, InputRecord, Problem, from_fields, is_deeper
+from regioncap.inputs.reading import Reading
+from regioncap.records import (
+    IMAGE_ALIKE,
+    MAX_DEPTH,
+    InputRecord,
+    Problem,
+    from_fields,
+    is_deeper,
+)
 
 #: Largest picture taken out of a data set; a file of its own may be as large as the settings say.
 MAX_PICTURE_BYTES = 64_000_000
-
-#: Names under which boxes are looked for, in this order.
-_BOXES = ("bbox", "bboxes", "boxes")
 
 
 def bad_dataset(path: Path, what: str, hint: str = "") -> UsageError:
@@ -22,32 +27,35 @@ def bad_dataset(path: Path, what: str, hint: str = "") -> UsageError:
     return UsageError(f"{path}: {what}", code="bad-dataset", hint=hint)
 
 
-def make_record(fields: Mapping[str, Any], *, index: int) -> InputRecord:
+def make_record(fields: Mapping[str, Any], *, index: int, reading: Reading) -> InputRecord:
     """A record from the fields of a row.
 
     Args:
-        fields: `image` as a path or URI; `bbox` (or bboxes, boxes), or as data sets for object
-            detection have it, `objects` with a list `bbox`; `id`; all others go to meta.
+        fields: `image` as a path or URI, or under a name that other tools give it; `bbox`; `id`;
+            all others go to meta, where boxes of other names are found (`inputs/boxes.py`).
         index: Number of the row, from 0.
+        reading: Told of what has no place in a record.
     """
     record = InputRecord(index=index, line=index + 1)
     if is_deeper(dict(fields), MAX_DEPTH):
         return from_fields(record, dict(fields))  # which says so
-    rest = {name: plain(value) for name, value in fields.items()}
-    boxes = _take_boxes(rest)
-    return from_fields(record, {**rest, "bbox": boxes})
+    rest = plain_fields(fields)
+    for name in fields.keys() - rest.keys():
+        reading.leave_out("binary values", f"{name} of row {index + 1}")
+    if "image" not in rest or rest["image"] is None:
+        alike = [name for name in IMAGE_ALIKE if isinstance(rest.get(name), str)]
+        if len(alike) == 1:
+            rest["image"] = rest.pop(alike[0])
+    return from_fields(record, rest)
 
 
-def _take_boxes(fields: dict[str, Any]) -> Any:
-    for name in _BOXES:
-        if fields.get(name) is not None:
-            return fields.pop(name)
-    objects = fields.get("objects")
-    if isinstance(objects, dict):
-        return objects.get("bbox")
-    if isinstance(objects, list):
-        return [each.get("bbox") for each in objects if isinstance(each, dict)] or None
-    return None
+def plain_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields as JSON has them; those that hold bytes are left out."""
+    members = {str(name): plain(value) for name, value in fields.items()}
+    return {name: value for name, value in members.items() if value is not _BINARY}
+
+
+_BINARY = object()
 
 
 def give_picture(record: InputRecord, data: bytes | None) -> InputRecord:
@@ -87,13 +95,20 @@ def read_json(path: Path, text: str | bytes, what: str, hint: str = "") -> Any:
 
 
 def plain(value: Any) -> Any:
-    """A value as JSON has it; what JSON has no form for, as text."""
+    """A value as JSON has it; what JSON has no form for, as text; bytes as nothing at all."""
+    if isinstance(value, bytes | bytearray | memoryview):
+        return _BINARY
     if isinstance(value, Mapping):
-        return {str(name): plain(each) for name, each in value.items()}
+        members = {str(name): plain(each) for name, each in value.items()}
+        kept = {name: each for name, each in members.items() if each is not _BINARY}
+        return kept if len(kept) == len(members) else _BINARY
     if isinstance(value, list | tuple):
-        return [plain(each) for each in value]
+        items = [plain(each) for each in value]
+        return _BINARY if any(each is _BINARY for each in items) else items
+    if hasattr(value, "tolist"):  # of NumPy
+        return plain(value.tolist())
     try:
         json.dumps(value, allow_nan=False)
     except (TypeError, ValueError):
-        return str(value)
+        return None if value is None or value != value else str(value)  # noqa: PLR0124 - NaN
     return value

@@ -1,7 +1,8 @@
-"""Where a record's picture lies: an object in a store, or a file below one folder.
+"""Where a record's picture lies: an object in a store, or a file of this machine.
 
-What an input line names is data from outside: paths may not leave the folder, and only listed
-buckets are read.
+Whatever the user may read is read, by the rules of `places`. A service that takes the files of
+others confines them: with `confine_images` a path is data from outside, and neither it nor a link
+may leave the folder. Of stores, only listed buckets are read.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from regioncap.errors import RecordError
+from regioncap.inputs.places import BESIDE, Places, existing
 from regioncap.records import InputRecord
 from regioncap.services.store import parse_s3_uri
 from regioncap.settings import Settings
@@ -25,6 +27,10 @@ class ImageFile:
     #: The folder that paths are relative to.
     root: Path
     size_bytes: int
+    #: By which rule it was found; empty where its place is known.
+    rule: str = ""
+    #: Another file that the same name means, and that differs.
+    other: Path | None = None
 
     def read(self, limit_bytes: int = -1) -> bytes:
         """The file's bytes, or the first of them.
@@ -64,12 +70,14 @@ class Locator:
 
     Args:
         settings: Limits, and the buckets that may be named.
-        root: Folder that paths are read relative to and may not leave.
+        root: Folder that paths are read relative to.
+        image_root: The folder that the user names for pictures, if any.
     """
 
-    def __init__(self, settings: Settings, root: Path) -> None:
-        self._root = root.resolve()
+    def __init__(self, settings: Settings, root: Path, image_root: Path | None = None) -> None:
+        self._root = (image_root or root).resolve()
         self._settings = settings
+        self._places = Places(root, image_root)
 
     def find(self, record: InputRecord) -> Place:
         """The picture that a record holds, or that its `image` names; raises as `locate` does."""
@@ -78,7 +86,9 @@ class Locator:
             check_size(image, len(picture), self._settings.max_image_bytes)
             return ImageData(picture)
         if picture is not None:
-            return self._sized_file(image, picture.resolve(), picture.parent)
+            path = picture.resolve()
+            self._check_confined(image, path)
+            return self._sized_file(image, path, picture.parent)
         return self.locate(image)
 
     def locate(self, image: str) -> str | ImageFile:
@@ -101,25 +111,43 @@ class Locator:
         return self._checked_file(image)
 
     def _checked_file(self, image: str) -> ImageFile:
+        if self._settings.confine_images:
+            return self._confined_file(image)
         try:
-            path = (self._root / image).resolve()
+            found = self._places.find(image)
         except (OSError, ValueError, RuntimeError) as error:
             raise _missing(image, self._root, error) from None
-        if not path.is_relative_to(self._root):
+        if found is None:
+            return self._sized_file(image, self._root / image, self._root)
+        if found.rule == BESIDE and found.other is not None:
+            raise ambiguous(image, found.path, found.other, "either may be meant")
+        return self._sized_file(image, found.path, self._root, found.rule, found.other)
+
+    def _confined_file(self, image: str) -> ImageFile:
+        try:
+            path = (existing(self._root, image) or self._root / image).resolve()
+        except (OSError, ValueError, RuntimeError) as error:
+            raise _missing(image, self._root, error) from None
+        self._check_confined(image, path)
+        return self._sized_file(image, path, self._root, "below the folder of pictures")
+
+    def _check_confined(self, image: str, path: Path) -> None:
+        if self._settings.confine_images and not path.is_relative_to(self._root):
             raise RecordError(
                 f"image {image!r} lies outside {self._root}",
                 code="image-outside",
-                hint="name the folder that holds it with --image-root",
+                hint="confine_images is set; name the folder that holds it with --image-root",
             )
-        return self._sized_file(image, path, self._root)
 
-    def _sized_file(self, image: str, path: Path, root: Path) -> ImageFile:
+    def _sized_file(
+        self, image: str, path: Path, root: Path, rule: str = "", other: Path | None = None
+    ) -> ImageFile:
         try:
             size = path.stat().st_size
         except (OSError, ValueError) as error:
             raise _missing(image, root, error) from None
         check_size(image, size, self._settings.max_image_bytes)
-        return ImageFile(image, path, root, size)
+        return ImageFile(image, path, root, size, rule, other)
 
 
 def check_size(image: str, size_bytes: int, limit_bytes: int) -> None:
@@ -155,10 +183,19 @@ def checked_uri(uri: str, settings: Settings) -> str:
     return uri
 
 
+def ambiguous(image: str, one: Path, other: Path, what: str) -> RecordError:
+    """The error of a name that means two files that differ."""
+    return RecordError(
+        f"image {image!r} is in two places, with different pictures, {one} and {other}: {what}",
+        code="image-ambiguous",
+        hint="give absolute paths",
+    )
+
+
 def _missing(image: str, root: Path, error: Exception) -> RecordError:
     reason = error.strerror if isinstance(error, OSError) else str(error)
     return RecordError(
         f"image {image[:200]!r} cannot be read: {reason}",
         code="image-missing",
-        hint=f"paths are read relative to {root}; --image-root names another folder",
+        hint=f"looked for in {root} and the working folder; --image-root names another folder",
     )

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from regioncap.inputs.boxes import has_box_fields
 from regioncap.inputs.fields import (
     MAX_PICTURE_BYTES,
     bad_dataset,
@@ -13,18 +14,34 @@ from regioncap.inputs.fields import (
     make_record,
     too_large,
 )
+from regioncap.inputs.reading import Reading
 from regioncap.packages import require
-from regioncap.records import InputRecord
+from regioncap.records import IMAGE_ALIKE, InputRecord
+
+_IMAGE_COLUMNS = ("image", *IMAGE_ALIKE, "jpg", "png")
 
 
-def read(files: list[Path]) -> Iterator[InputRecord]:
+def read(files: list[Path], reading: Reading) -> Iterator[InputRecord]:
     """Records of Parquet files, in order, as a stream."""
     for index, row in enumerate(read_rows(files)):
         if row is None:
             record = InputRecord(index=index, line=index + 1)
             yield too_large(record, f"row {index + 1}")
         else:
-            yield _record(row, index)
+            yield _record(row, index, reading)
+
+
+def has_images(path: Path) -> bool:
+    """Whether a column may hold pictures or their paths; raises as `read_rows` does."""
+    require("pyarrow", "reading Parquet")
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        names = pq.read_schema(path).names
+    except (pa.ArrowException, OSError) as error:
+        raise bad_dataset(path, f"cannot be read as Parquet: {error}") from error
+    return any(name in names for name in _IMAGE_COLUMNS)
 
 
 def read_rows(files: list[Path]) -> Iterator[dict[str, Any] | None]:
@@ -54,12 +71,16 @@ def read_rows(files: list[Path]) -> Iterator[dict[str, Any] | None]:
             raise bad_dataset(path, f"cannot be read as Parquet: {error}") from error
 
 
-def _record(row: dict[str, Any], index: int) -> InputRecord:
-    image, data = row.get("image"), None
+def _record(row: dict[str, Any], index: int, reading: Reading) -> InputRecord:
+    column = next((name for name in _IMAGE_COLUMNS if row.get(name) is not None), "image")
+    image, data = row.get(column), None
     if isinstance(image, dict):
         data, image = image.get("bytes"), image.get("path")
     if isinstance(image, bytes):
         data, image = image, None
     if data is not None:
         image = image or f"row-{index}"
-    return give_picture(make_record({**row, "image": image}, index=index), data)
+    others = {name: value for name, value in row.items() if name != column}
+    record = make_record({**others, "image": image}, index=index, reading=reading)
+    record.annotated = has_box_fields(row)
+    return give_picture(record, data)

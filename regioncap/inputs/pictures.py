@@ -1,17 +1,36 @@
-"""Pictures without boxes: which files count as such."""
+"""Folders and the pictures in them: which files count as such, and what else lies there."""
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from regioncap.inputs.reading import Reading
 
 #: Files of a folder that count as pictures. Kinds that are not read are among them, so that they
 #: come out as errors and are not missed in silence.
 _SUFFIXES = {
-    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp",
-    ".gif", ".bmp", ".tif", ".tiff", ".heic", ".heif", ".avif", ".jp2",
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".mpo",
+    ".gif", ".bmp", ".tif", ".tiff", ".heic", ".heif", ".avif", ".jp2", ".j2k", ".jxl",
+    ".ppm", ".pgm", ".ico", ".tga",
 }  # fmt: skip
+#: Pictures of a kind that is left out of a folder, and named: drawings, layers, raw.
+_LEFT_OUT = {
+    ".svg", ".psd", ".dng", ".nef", ".cr2", ".cr3", ".arw", ".raf", ".orf", ".rw2", ".exr", ".hdr",
+    ".eps", ".pdf", ".dds", ".pnm", ".pbm",
+}  # fmt: skip
+_LINES = {".jsonl", ".ndjson"}
+_TABLES = {".json", ".xml", ".csv", ".tsv", ".vott", ".parquet", ".arrow"}
+#: What files of boxes hold near their beginning.
+_BOX_WORDS = re.compile(
+    rb'<annotation|<object|<box|"shapes"|bbox|bounding_?box|xmin|x_?cent(er|re)|"regions"|"boxes"',
+    re.IGNORECASE,
+)
+_OURS = b'"result_file"'
+_HEAD_BYTES = 1 << 16
 
 
 def is_picture(path: Path) -> bool:
@@ -19,10 +38,77 @@ def is_picture(path: Path) -> bool:
     return path.suffix.lower() in _SUFFIXES
 
 
-def pictures_of(folder: Path) -> Iterator[str]:
-    """Paths of the pictures in a folder and those below it, sorted; hidden ones are left out."""
-    for parent, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+def files_of(folder: Path) -> Iterator[str]:
+    """Paths of the files in a folder and those below it, sorted; hidden ones are left out.
+
+    Links to folders are followed, each folder once: a link may lead back.
+    """
+    seen = {os.path.realpath(folder)}
+    for parent, folders, files in os.walk(folder, followlinks=True):
+        kept = []
+        for name in sorted(each for each in folders if not each.startswith(".")):
+            path = Path(parent) / name
+            real = os.path.realpath(path)
+            if not path.is_symlink() or real not in seen:
+                kept.append(name)
+            seen.add(real)
+        folders[:] = kept
         for name in sorted(files):
-            if is_picture(Path(name)) and not name.startswith("."):
+            if not name.startswith("."):
                 yield os.path.relpath(Path(parent) / name, folder)
+
+
+def pictures_of(folder: Path) -> Iterator[str]:
+    """Paths of the pictures in a folder and those below it, as `files_of`."""
+    return (name for name in files_of(folder) if is_picture(Path(name)))
+
+
+@dataclass(slots=True)
+class Contents:
+    """What lies in a folder and those below it."""
+
+    pictures: int = 0
+    #: Files that are no pictures, by their suffix, as paths in the folder.
+    others: dict[str, list[str]] = field(default_factory=dict)
+
+    def named(self, *names: str) -> list[str]:
+        """The files that have one of these names."""
+        return sorted(
+            path for paths in self.others.values() for path in paths if Path(path).name in names
+        )
+
+
+def look_into(folder: Path) -> Contents:
+    """Looks at a folder's names."""
+    found = Contents()
+    for name in files_of(folder):
+        if is_picture(Path(name)):
+            found.pictures += 1
+        else:
+            found.others.setdefault(Path(name).suffix.lower(), []).append(name)
+    return found
+
+
+def tell_left_out(folder: Path, contents: Contents, reading: Reading) -> None:
+    """Notes what looks like pictures or annotations and is not read."""
+    for suffix, names in sorted(contents.others.items()):
+        for name in names:
+            if suffix in _LEFT_OUT:
+                reading.leave_out(f"{suffix} files, which are no pictures that are read", name)
+            elif suffix == ".tar":
+                reading.leave_out("archives without pictures", name)
+            elif suffix in _LINES:
+                reading.leave_out("files of records, to be submitted by themselves", name)
+            elif suffix in _TABLES and _holds_boxes(folder / name):
+                reading.unread_annotations.add(name)
+
+
+def _holds_boxes(path: Path) -> bool:
+    if path.suffix.lower() in {".parquet", ".arrow"}:
+        return True
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD_BYTES)
+    except OSError:
+        return False
+    return bool(_BOX_WORDS.search(head)) and _OURS not in head

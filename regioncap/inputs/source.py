@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,13 +12,18 @@ from typing import BinaryIO
 
 from regioncap.errors import UsageError
 from regioncap.files import open_input
+from regioncap.inputs.boxes import settle
 from regioncap.inputs.datasets import find_dataset
+from regioncap.inputs.fields import bad_dataset
 from regioncap.inputs.lines import read_lines
-from regioncap.inputs.pictures import is_picture, pictures_of
+from regioncap.inputs.pictures import is_picture, look_into, pictures_of, tell_left_out
+from regioncap.inputs.reading import Reading
 from regioncap.records import InputRecord
+from regioncap.settings import JobSettings
 
 #: Stands for stdin on the command line.
 STDIN = "-"
+_HEAD_BYTES = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,46 +32,81 @@ class Source:
 
     #: As the user named it.
     name: str
-    #: Folder that image paths are relative to.
+    #: Folder of its file, beside which pictures are looked for.
     root: Path
+    #: Records whose boxes are settled.
     records: Iterator[InputRecord]
     #: How much of it has been read, 0 to 1; None where that cannot be told.
     fraction: Callable[[], float | None]
+    #: What it was taken for, and what of it was left out.
+    reading: Reading
+    #: The folder that the user names for pictures, if any.
+    image_root: Path | None = None
 
 
 @contextmanager
-def open_source(target: str, stdin: BinaryIO, root: Path | None = None) -> Iterator[Source]:
+def open_source(
+    target: str, stdin: BinaryIO, root: Path | None = None, settings: JobSettings | None = None
+) -> Iterator[Source]:
     """Opens what the user named.
 
     Args:
         target: A file with records, a picture, a folder, or `-`.
         stdin: What `-` reads.
-        root: Folder that image paths are relative to; by default the file's own, the folder, or for
-            stdin the working folder.
+        root: Folder that pictures are looked for in, besides the file's own and the working folder.
+        settings: How boxes are meant; by default as by default.
 
     Raises:
         UsageError: It cannot be read (`no-input-file`).
     """
     path = Path(target)
+    settings = settings or JobSettings()
     if root is not None and not root.is_dir():
         raise UsageError(f"{root} is no folder", code="no-image-root")
+
+    def source(
+        beside: Path,
+        records: Iterable[InputRecord],
+        fraction: Callable[[], float | None],
+        reading: Reading,
+    ) -> Source:
+        settled = (settle(record, settings) for record in records)
+        return Source(
+            target if target != STDIN else "stdin", beside, settled, fraction, reading, root
+        )
+
     if target == STDIN:
-        yield Source("stdin", root or Path(), read_lines(stdin), lambda: None)
+        yield source(Path(), read_lines(stdin), lambda: None, Reading("JSON Lines"))
     elif found := find_dataset(path):
-        yield Source(target, root or found.root, found.records, lambda: None)
+        yield source(found.root, found.records, lambda: None, found.reading)
     elif path.is_dir():
-        yield _pictures_of(path, target, lambda: pictures_of(path))
+        reading = Reading("pictures without boxes")
+        contents = look_into(path)
+        tell_left_out(path, contents, reading)
+        yield source(path, *_pictures_of(path, pictures_of(path), contents.pictures), reading)
     elif path.is_file() and is_picture(path):
-        yield _pictures_of(path.parent, target, lambda: iter([path.name]))
+        reading = Reading("a picture")
+        yield source(path.parent, *_pictures_of(path.parent, iter([path.name]), 1), reading)
     else:
         with open_input(path) as file:
+            _check_text(path, file)
             size = os.fstat(file.fileno()).st_size
-            yield Source(
-                target,
-                root or path.parent,
+            yield source(
+                path.parent,
                 read_lines(file),
                 lambda: file.tell() / size if size else None,
+                Reading("JSON Lines"),
             )
+
+
+def _check_text(path: Path, file: BinaryIO) -> None:
+    """Refuses a file that is no text: its lines would be errors, a million of them perhaps."""
+    if not file.seekable():
+        return
+    head = file.read(_HEAD_BYTES)
+    file.seek(0)
+    if b"\0" in head and not re.search(rb"^\s*\{", head, re.MULTILINE):
+        raise bad_dataset(path, "a binary file, no JSON Lines", "give one JSON object a line")
 
 
 def no_records(name: str) -> UsageError:
@@ -77,13 +118,15 @@ def no_records(name: str) -> UsageError:
     )
 
 
-def _pictures_of(root: Path, name: str, pictures: Callable[[], Iterator[str]]) -> Source:
-    total, read = sum(1 for _ in pictures()), 0
+def _pictures_of(
+    root: Path, pictures: Iterator[str], total: int
+) -> tuple[Iterator[InputRecord], Callable[[], float | None]]:
+    read = 0
 
     def records() -> Iterator[InputRecord]:
         nonlocal read
-        for index, path in enumerate(pictures()):
+        for index, name in enumerate(pictures):
             read = index + 1
-            yield InputRecord(index=index, line=read, image=path)
+            yield InputRecord(index=index, line=read, image=name, picture=root / name)
 
-    return Source(name, root, records(), lambda: read / total if total else None)
+    return records(), lambda: read / total if total else None

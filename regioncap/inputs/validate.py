@@ -1,29 +1,35 @@
-"""Checking an input before it is submitted: every problem of every record, with its place.
+"""Checking records: every problem of every one, with its place.
 
-Nothing but the files is needed. Pictures are opened as far as their headers.
+Nothing but the files is needed. Pictures are opened as far as their headers, or decoded.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from regioncap.errors import RecordError
-from regioncap.inputs.locate import ImageData, ImageFile, Locator
-from regioncap.records import SCHEMA_VERSION, InputRecord
-from regioncap.settings import Settings
+from regioncap.inputs.locate import ImageData, ImageFile, Locator, Place, ambiguous
+from regioncap.records import InputRecord
+from regioncap.settings import BoxFormat, Settings
+from regioncap.views.box_formats import count_fits
 from regioncap.views.boxes import Size
-from regioncap.views.pixels import probe
-from regioncap.views.regions import check_box
+from regioncap.views.declared import check_declared, counted_size
+from regioncap.views.pixels import decode, probe_turn
+from regioncap.views.regions import check_boxes
+from regioncap.views.sizes import check_shape
+
+#: The records at the beginning of an input by which it is judged as a whole.
+JUDGED = 1_000
+#: The rule of pictures that lie in a store; they are not looked at.
+REMOTE = "in a store, not looked at"
 
 #: Holds the header of nearly every JPEG and PNG; where it does not, the whole file is read.
 _HEAD_BYTES = 1 << 16
 
-_BBOX_CODES = {"bad-bbox", "too-many-boxes"}
-#: What other tools call boxes. Read here as any other field: into meta.
-_BBOX_ALIKE = ("bboxes", "boxes", "box", "bounding_boxes", "bounding_box", "bboxs", "rois")
+_BBOX_CODES = {"bad-bbox", "too-many-boxes", "bbox-misnamed"}
 _IMAGE_CODES = {"no-image", "bad-image-uri", "bucket-not-allowed"}
 
 
@@ -78,46 +84,30 @@ class Checked:
     """What was found of one record."""
 
     findings: tuple[Finding, ...] = ()
-    #: Boxes that would be captioned; 0 asks for proposals, unless the record fails.
+    #: Boxes that would be captioned.
     boxes: int = 0
+    #: Whether its regions would be proposed.
+    proposes: bool = False
     #: Size of the picture's file; 0 for one that lies in a store.
     image_bytes: int = 0
     #: Whether the record would come out as an error record.
     fails: bool = False
+    #: By which rule its picture was found; empty where that was known.
+    rule: str = ""
+    #: The field that its boxes were read from, if that is none of the usual.
+    boxes_from: str = ""
+    #: How many of its boxes each format fits, of records by which the input is judged.
+    fits: Counter[BoxFormat] = field(default_factory=Counter)
 
 
-@dataclass(slots=True)
-class Totals:
-    """What was found of all records."""
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What the beginning of a picture's file tells."""
 
-    records: int = 0
-    #: Records that would come out as error records.
-    failing: int = 0
-    #: Records that have a problem.
-    flawed: int = 0
-    boxes: int = 0
-    #: Records without boxes: theirs would be proposed.
-    unboxed: int = 0
-    images: int = 0
-    image_bytes: int = 0
-    problems: Counter[str] = field(default_factory=Counter)
-
-    def add(self, checked: Checked) -> None:
-        """Counts one more record."""
-        self.records += 1
-        self.failing += checked.fails
-        self.flawed += bool(checked.findings)
-        self.boxes += checked.boxes
-        self.unboxed += not checked.boxes and not checked.fails
-        self.images += checked.image_bytes > 0 and not checked.fails
-        self.image_bytes += 0 if checked.fails else checked.image_bytes
-        self.problems.update(finding.code for finding in checked.findings)
-
-    def as_json(self) -> dict[str, Any]:
-        """The totals as a JSON object."""
-        counts = {each.name: getattr(self, each.name) for each in fields(self)}
-        problems = dict(self.problems.most_common())
-        return {"kind": "summary", "schema_version": SCHEMA_VERSION, **counts, "problems": problems}
+    #: As shown, pixels.
+    size_wh: Size
+    #: Of EXIF, 1 to 8.
+    orientation: int
 
 
 class Checker:
@@ -127,60 +117,122 @@ class Checker:
         settings: Limits, and how boxes are to be read.
         root: Folder that image paths are relative to.
         file: What findings call the file.
+        image_root: The folder that the user names for pictures, if any.
+        deep: Whether pictures are decoded.
     """
 
-    def __init__(self, settings: Settings, root: Path, file: str) -> None:
-        self._locator = Locator(settings, root)
-        self._max_pixels = settings.max_image_pixels
-        self._box_format = settings.box_format
+    def __init__(
+        self,
+        settings: Settings,
+        root: Path,
+        file: str,
+        image_root: Path | None = None,
+        *,
+        deep: bool = False,
+    ) -> None:
+        self.locator = Locator(settings, root, image_root)
+        self._settings = settings
         self._file = file
+        self._deep = deep
 
     def check(self, record: InputRecord) -> Checked:
         """Finds all that is wrong with a record."""
-        rejected = rejection(record, self._file)
-        if rejected is not None:
-            return Checked((rejected,), fails=True)
-        findings, size_wh, image_bytes = [], None, 0
+        if record.error is not None:
+            return self.rejected(record)
         try:
-            place = self._locator.find(record)
+            place = self.locator.find(record)
+            header = None
             if not isinstance(place, str):
-                size_wh, image_bytes = header_size(place, self._max_pixels), place.size_bytes
+                header = read_header(place, self._settings.max_image_pixels)
+                if self._deep:
+                    self._decode(place)
         except RecordError as error:
-            findings.append(self._finding(record, "image", error))
-        given, fails, usable = record.bbox or [], bool(findings), 0
-        findings += self._misnamed(record)
-        for number, value in enumerate(given):
-            flaw = check_box(value, self._box_format, size_wh)
-            usable += flaw is None or flaw.code == "box-cut"
-            if flaw is not None:
-                findings.append(self._finding(record, f"bbox[{number}]", flaw))
-        fails = fails or (bool(given) and not usable)
-        return Checked(tuple(findings), 0 if fails else usable, image_bytes, fails)
+            return self.unreadable(record, error)
+        return self.checked(record, place, header)
 
-    def _misnamed(self, record: InputRecord) -> list[Finding]:
-        """Boxes under a name that nobody reads, where there are none under the right one."""
-        alike = [name for name in _BBOX_ALIKE if record.bbox is None and record.meta.get(name)]
-        error = RecordError(
-            "boxes are read from bbox alone, and would be proposed here",
-            code="bbox-misnamed",
-            hint="rename the field to bbox",
+    def rejected(self, record: InputRecord) -> Checked:
+        """What is to be said of a record with an error."""
+        found = rejection(record, self._file)
+        return Checked((found,) if found else (), fails=True)
+
+    def unreadable(self, record: InputRecord, error: RecordError) -> Checked:
+        """What is to be said of a record whose picture cannot be read."""
+        findings = [self._finding(record, "image", error), *self._of_boxes(record, None)[0]]
+        return Checked(tuple(findings), fails=True)
+
+    def checked(self, record: InputRecord, place: Place, header: Header | None) -> Checked:
+        """What is to be said of a record whose picture was found; without header, in a store."""
+        size_wh = header.size_wh if header else None
+        try:
+            findings, usable = self._of_boxes(record, self._counted(record, header))
+        except RecordError as error:
+            findings, usable = [self._finding(record, "bbox", error)], 0
+        given = record.bbox or []
+        fails = bool(given) and not usable
+        file = place if isinstance(place, ImageFile) else None
+        if file is not None and file.other is not None:
+            flaw = ambiguous(file.image, file.path, file.other, "the first is taken")
+            findings.insert(0, self._finding(record, "image", flaw))
+        if header is not None and given and self._settings.boxes_of == "shown":
+            differs = check_declared(record.declared_wh, header.size_wh, header.orientation)
+            findings += [self._finding(record, "bbox", differs)] if differs else []
+        judged = record.index < JUDGED and record.box_format is None
+        return Checked(
+            tuple(findings),
+            0 if fails else usable,
+            proposes=record.bbox is None,
+            image_bytes=0 if isinstance(place, str) else place.size_bytes,
+            fails=fails,
+            rule=REMOTE if isinstance(place, str) else file.rule if file else "",
+            boxes_from=record.boxes_from,
+            fits=count_fits(given, size_wh) if judged and size_wh else Counter(),
         )
-        return [self._finding(record, name, error) for name in alike]
+
+    def _of_boxes(self, record: InputRecord, size_wh: Size | None) -> tuple[list[Finding], int]:
+        """The findings of a record's boxes, and how many boxes can be used."""
+        box_format = record.box_format or self._settings.box_format
+        flaws = check_boxes(record.bbox or [], box_format, size_wh)
+        findings = [
+            self._finding(record, f"bbox[{number}]", flaw)
+            for number, flaw in enumerate(flaws)
+            if flaw is not None
+        ]
+        return findings, sum(flaw is None or flaw.code == "box-cut" for flaw in flaws)
+
+    def _counted(self, record: InputRecord, header: Header | None) -> Size | None:
+        """The size that the boxes count in, if it is known."""
+        declared_wh, boxes_of = record.declared_wh, self._settings.boxes_of
+        if header is None:
+            return declared_wh if boxes_of == "declared" else None
+        return counted_size(declared_wh, header.size_wh, header.orientation, boxes_of)
+
+    def _decode(self, place: ImageFile | ImageData) -> None:
+        settings = self._settings
+        decode(
+            place.read(), max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels
+        )
 
     def _finding(self, record: InputRecord, where: str, error: RecordError) -> Finding:
         message = _named(record, str(error)) if where == "image" else str(error)
         return Finding(self._file, record.line, where, error.code, message)
 
 
-def header_size(file: ImageFile | ImageData, max_pixels: int) -> Size:
-    """Size of a picture as shown, from the first bytes of its file where they tell.
+def header_of(data: bytes, max_pixels: int) -> Header:
+    """What the header of a picture tells.
 
     Raises:
-        RecordError: It is no picture, is too large, or cannot be read.
+        RecordError: It is no picture, is too large or too thin, or cannot be read.
     """
+    size_wh, orientation = probe_turn(data, max_pixels)
+    check_shape(size_wh)
+    return Header(size_wh, orientation)
+
+
+def read_header(file: ImageFile | ImageData, max_pixels: int) -> Header:
+    """As `header_of`, from the first bytes of a file where they tell."""
     try:
-        return probe(file.read(_HEAD_BYTES), max_pixels)
+        return header_of(file.read(_HEAD_BYTES), max_pixels)
     except RecordError as error:
         if error.code != "image-unreadable" or file.size_bytes <= _HEAD_BYTES:
             raise
-        return probe(file.read(), max_pixels)
+        return header_of(file.read(), max_pixels)

@@ -1,15 +1,20 @@
-"""WebDataset shards: pictures and, with the same stem, JSON with their boxes; read by webdataset.
+"""WebDataset shards: pictures and, with the same stem, JSON with their boxes.
 
-Nothing of a shard is decoded but its JSON: other members, pickles among them, stay bytes.
+Nothing of a shard is decoded but its JSON: other members, pickles among them, stay bytes. Members
+are put together here: webdataset ends a key at its first dot, and so takes `22.05.png` and
+`22.06.png` for one sample.
 """
 
 from __future__ import annotations
 
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from regioncap.inputs.boxes import has_box_fields
 from regioncap.inputs.fields import (
     MAX_PICTURE_BYTES,
     bad_dataset,
@@ -17,61 +22,133 @@ from regioncap.inputs.fields import (
     make_record,
     read_json,
 )
-from regioncap.packages import require
-from regioncap.records import InputRecord
+from regioncap.inputs.pictures import is_picture
+from regioncap.inputs.reading import Reading
+from regioncap.records import InputRecord, Problem
+from regioncap.views.box_formats import four_numbers
 
-_PICTURES = ("jpg", "jpeg", "png", "webp")
+#: Name of a file in an archive, and what reads it: of one too large, the first of its bytes.
+_Member = tuple[str, Callable[[], bytes]]
 
 
-def read(files: list[Path]) -> Iterator[InputRecord]:
+@dataclass(slots=True)
+class _Sample:
+    """Members of one stem."""
+
+    key: str
+    members: dict[str, bytes] = field(default_factory=dict)
+    #: Extension of the picture, without its dot.
+    picture: str = ""
+
+    def takes(self, stem: str, extension: str) -> bool:
+        """Whether a member is of this sample: `7.json` is of `7.image.jpg`."""
+        is_same = stem == self.key or _extends(stem, self.key) or _extends(self.key, stem)
+        is_second = is_picture(Path(f"x.{extension}")) and self.picture and stem != self.key
+        return is_same and not is_second
+
+
+def _extends(longer: str, shorter: str) -> bool:
+    return longer.startswith(shorter + ".") and not longer[len(shorter) + 1 :].isdigit()
+
+
+def read(files: list[Path], reading: Reading) -> Iterator[InputRecord]:
     """Records of the shards, in order, as a stream; `image` is shard and key.
 
+    A picture without boxes has no regions if any sample has a field of boxes.
+
     Raises:
-        UsageError: webdataset is missing (`missing-extra`), or a shard is none (`bad-dataset`).
+        UsageError: A shard is none (`bad-dataset`).
     """
-    for index, (path, sample) in enumerate(_samples(files)):
-        yield _record(path, sample, index)
+    annotated = any(map(_has_boxes, files))
+    for index, (path, sample) in enumerate(_samples(files, reading)):
+        record = _record(path, sample, index, reading)
+        record.annotated = annotated
+        yield record
 
 
-def _samples(files: list[Path]) -> Iterator[tuple[Path, dict[str, Any]]]:
-    require("webdataset", "reading WebDataset shards")
-    from webdataset.tariterators import group_by_keys
+def has_pictures(path: Path) -> bool:
+    """Whether a tar archive holds pictures; raises as `read` does."""
+    return any(is_picture(Path(name)) for name, _ in _members(path))
 
+
+def _has_boxes(path: Path) -> bool:
+    return any(
+        has_box_fields(_parsed(path, name, read_data()))
+        for name, read_data in _members(path)
+        if name.endswith(".json")
+    )
+
+
+def _no_shard(path: Path, error: BaseException) -> Exception:
+    return bad_dataset(path, f"cannot be read as a WebDataset shard: {error}")
+
+
+def _samples(files: list[Path], reading: Reading) -> Iterator[tuple[Path, _Sample]]:
     for path in files:
         try:
-            for sample in group_by_keys(_members(path)):
+            for sample in _grouped(_members(path), reading):
                 yield path, sample
-        except (tarfile.TarError, OSError, ValueError) as error:
-            raise bad_dataset(path, f"cannot be read as a WebDataset shard: {error}") from error
+        except ValueError as error:
+            raise _no_shard(path, error) from error
 
 
-def _members(path: Path) -> Iterator[dict[str, Any]]:
-    """What `group_by_keys` takes: of each file its name and bytes, of one too large the first.
+def _members(path: Path) -> Iterator[_Member]:
+    """The files of an archive, which must not be compressed: those can become of any size.
 
-    webdataset's own reader also opens what is compressed, however large it becomes.
+    Raises:
+        UsageError: It is no such archive (`bad-dataset`).
     """
-    with tarfile.open(path, "r:") as tar:
-        for member in tar:
-            file = tar.extractfile(member) if member.isreg() else None
-            if file is not None:
-                data = file.read(MAX_PICTURE_BYTES + 1)
-                yield {"fname": member.name, "data": data, "__url__": str(path)}
-            tar.members = []  # type: ignore[attr-defined]  # else it keeps them all
+    try:
+        with tarfile.open(path, "r:") as tar:
+            for member in tar:
+                file = tar.extractfile(member) if member.isreg() else None
+                if file is not None:
+                    yield member.name, partial(file.read, MAX_PICTURE_BYTES + 1)
+                tar.members = []  # type: ignore[attr-defined]  # else it keeps them all
+    except (tarfile.TarError, OSError, EOFError) as error:
+        raise _no_shard(path, error) from error
 
 
-def _record(path: Path, sample: dict[str, Any], index: int) -> InputRecord:
-    extension = next((name for name in _PICTURES if name in sample), None)
-    fields = _json(path, sample)
+def _grouped(members: Iterator[_Member], reading: Reading) -> Iterator[_Sample]:
+    sample: _Sample | None = None
+    for name, read_data in members:
+        stem, dot, extension = name.rpartition(".")
+        if not dot or not stem or "/" in extension:
+            reading.leave_out("members without an extension", name)
+            continue
+        extension = extension.lower()
+        if sample is None or not sample.takes(stem, extension):
+            if sample is not None:
+                yield sample
+            sample = _Sample(stem)
+        if extension in sample.members:
+            raise ValueError(f"{name} is there twice")
+        sample.members[extension] = read_data()
+        if is_picture(Path(f"x.{extension}")) and not sample.picture:
+            sample.key, sample.picture = stem, extension
+    if sample is not None:
+        yield sample
+
+
+def _record(path: Path, sample: _Sample, index: int, reading: Reading) -> InputRecord:
+    said = sample.members.get("json")
+    fields = _parsed(path, f"{sample.key}.json", said) if said is not None else {}
     # The JSON may be a result of ours, whose `image` names a file that lies somewhere else.
     earlier = fields.pop("image", None)
-    fields["image"] = f"{path.name}/{sample['__key__']}.{extension}" if extension else None
+    fields["image"] = f"{path.name}/{sample.key}.{sample.picture or '?'}"
     if earlier is not None:
         fields["source_image"] = earlier
-    return give_picture(make_record(fields, index=index), sample[extension] if extension else None)
+    record = make_record(fields, index=index, reading=reading)
+    if not sample.picture:
+        what = f"the sample {sample.key} holds no picture ({', '.join(sample.members)})"
+        record.error = Problem(code="no-image", message=what, stage="submit")
+    return give_picture(record, sample.members[sample.picture] if sample.picture else None)
 
 
-def _json(path: Path, sample: dict[str, Any]) -> dict[str, Any]:
-    if "json" not in sample:
-        return {}
-    fields = read_json(path, sample["json"], f"{sample['__key__']}.json")
+def _parsed(path: Path, name: str, said: bytes) -> dict[str, Any]:
+    fields = read_json(path, said, name)
+    if isinstance(fields, list) and all(isinstance(each, dict) for each in fields):
+        return {"annotations": fields}
+    if isinstance(fields, list) and all(map(four_numbers, fields)):
+        return {"bbox": fields}
     return fields if isinstance(fields, dict) else {"json": fields}

@@ -16,18 +16,18 @@ def output_record(
 ) -> dict[str, Any]:
     """One line of the results: the reference's nine fields by the same names, then ours."""
     record = captioned.record
-    failed = record.error is not None
+    failed, said = record.error is not None, captioned.answers
     pictures = [(view, store.uri(view.key)) for view in record.views]
     return {
         "image": record.image,
-        "type": "with_bbox" if record.bbox and record.type == "with_bbox" else "without_bbox",
+        "type": "without_bbox" if record.bbox is None else record.type,
         "bbox": record.bbox,
         "normalized_bbox": record.normalized_bbox,
         "result_file": result_file,
         "image_with_bbox": next((uri for view, uri in pictures if view.way == "marks"), None),
         "valid_bboxes_num": sum(len(view.regions) for view in record.views),
         "prompt": record.views[0].prompt.text if record.views else None,
-        "answer": "\n".join(captioned.texts) if captioned.texts and not failed else None,
+        "answer": None if failed or not said else "\n".join(each.text for each in said),
         "id": record.id,
         "index": record.index,
         "line": record.line,
@@ -40,6 +40,7 @@ def output_record(
         "prompt_version": prompts.template_of(job.settings.prompt, job.prompt_template).version,
         "mark_style": job.settings.mark_style,
         "region_mode": job.settings.region_mode,
+        "answers": [each.model_dump() for each in said],
         "usage": {
             "prompt_tokens": captioned.prompt_tokens,
             "completion_tokens": captioned.completion_tokens,

@@ -20,14 +20,14 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from regioncap import keys
 from regioncap.captions.conversation import Captioned
 from regioncap.engines.base import Engine
 from regioncap.errors import StoreError
 from regioncap.job import Job
-from regioncap.records import Region, RenderedRecord, dump_json
+from regioncap.records import EngineAnswer, Region, RenderedRecord, dump_json
 from regioncap.services.store import Store
 from regioncap.views import prompts
 
@@ -41,7 +41,9 @@ class _Kept(BaseModel):
     #: Where the captions were made.
     job: str
     index: int
-    texts: list[str]
+    answers: list[EngineAnswer] = Field(default_factory=list)
+    #: As earlier versions kept them.
+    texts: list[str] = Field(default_factory=list)
     finish_reason: str | None
     regions: list[Region]
 
@@ -57,7 +59,7 @@ def fingerprint(record: RenderedRecord, job: Job, engine: Engine) -> str | None:
     Returns:
         None if there is nothing to caption, or the picture's hash is not known.
     """
-    if record.error is not None or record.source_sha256 is None:
+    if record.error is not None or record.source_sha256 is None or not record.views:
         return None
     sampled = {"temperature", "top_p", "max_tokens", "seed"}
     parts = {
@@ -123,7 +125,7 @@ class KeptCaptions:
         kept = _Kept(
             job=job.job,
             index=index,
-            texts=captioned.texts,
+            answers=captioned.answers,
             finish_reason=captioned.finish_reason,
             regions=captioned.record.regions,
         )
@@ -139,7 +141,7 @@ def _take_over(record: RenderedRecord, text: bytes) -> Captioned | None:
     same = record.model_copy(update={"regions": kept.regions})
     return Captioned(
         same,
-        texts=kept.texts,
+        answers=kept.answers or [EngineAnswer(text=text) for text in kept.texts],
         finish_reason=kept.finish_reason,
         reused={"job": kept.job, "index": kept.index},
     )

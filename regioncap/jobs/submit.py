@@ -15,8 +15,10 @@ from pathlib import Path
 
 from regioncap import keys
 from regioncap.errors import NotFoundError, RecordError, UsageError
-from regioncap.inputs.locate import Locator
+from regioncap.inputs.reading import Reading
 from regioncap.inputs.source import no_records
+from regioncap.inputs.totals import Totals, describe, grouped, remarks
+from regioncap.inputs.validate import Checked, Checker, header_of
 from regioncap.job import Job
 from regioncap.jobs import catalogue
 from regioncap.keys import FRESH
@@ -24,12 +26,9 @@ from regioncap.parallel import REAL, Runtime, map_ahead
 from regioncap.records import InputRecord, Problem, dump_lines
 from regioncap.services.store import Store
 from regioncap.settings import Settings
-from regioncap.views.pixels import image_extension, probe
+from regioncap.views.pixels import image_extension
 from regioncap.views.prompts import built_in, parse_template
-from regioncap.views.regions import check_box
 
-#: Rejected records that are kept to be shown.
-SAMPLES = 5
 #: Input parts that are being written, and those taken and not yet written.
 _PARTS_AT_A_TIME = 4
 _PARTS_AHEAD = 8
@@ -45,12 +44,21 @@ class Tally:
     uploaded_bytes: int = 0
     #: Pictures that were in the store already.
     known: int = 0
-    #: Records without boxes: theirs will be proposed.
-    unboxed: int = 0
-    #: Records with a box that cannot be used, or that the picture's edge cuts.
-    doubtful: int = 0
-    #: The first few rejected records, to show.
-    samples: list[InputRecord] = field(default_factory=list)
+    #: What was found of the records.
+    totals: Totals = field(default_factory=Totals)
+    #: What the input was taken for, in lines for people, and what of it they may not expect.
+    description: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    #: Problems of records, grouped.
+    findings: list[str] = field(default_factory=list)
+
+    def note(self, reading: Reading, settings: Settings) -> None:
+        """Puts into words what was read, when all has been."""
+        self.description = describe(self.totals, reading, settings)
+        self.findings = list(grouped(self.totals, settings))
+        is_mixed = bool(self.totals.boxes or self.totals.regionless or self.findings)
+        said = remarks(self.totals, reading) if is_mixed else reading.lines()
+        self.notes = said + self.findings
 
 
 class Uploader:
@@ -59,7 +67,7 @@ class Uploader:
     Args:
         store: Where they go.
         settings: Limits, and the buckets that may be named.
-        root: Folder that paths are read relative to and may not leave.
+        checker: Finds the pictures, and checks what it is given of them.
         tally: Counted up as pictures are dealt with.
         runtime: The clock and the threads.
     """
@@ -68,40 +76,40 @@ class Uploader:
         self,
         store: Store,
         settings: Settings,
-        root: Path,
+        checker: Checker,
         tally: Tally,
         runtime: Runtime = REAL,
     ) -> None:
         self._store = store
         self._max_pixels = settings.max_image_pixels
-        self._box_format = settings.box_format
-        self._locator = Locator(settings, root)
+        self._checker = checker
         self._tally = tally
         self._turns = runtime.condition()
         self._runtime = runtime
         #: Keys that a thread is bringing.
         self._in_hand: set[str] = set()
 
-    def upload(self, record: InputRecord) -> InputRecord:
-        """Sets the record's source, or its error."""
-        if record.error is None and record.image is not None:
-            try:
-                record.source = self._source(record)
-            except RecordError as error:
-                record.error = Problem.of(error, "submit")
-        return record
+    def upload(self, record: InputRecord) -> tuple[InputRecord, Checked]:
+        """Sets the record's source, or its error; and says what was found of it."""
+        if record.error is not None:
+            return record, self._checker.rejected(record)
+        try:
+            return record, self._bring(record)
+        except RecordError as error:
+            checked = self._checker.unreadable(record, error)
+            record.error, record.picture = Problem.of(error, "submit"), None
+            return record, checked
 
-    def _source(self, record: InputRecord) -> str:
-        place = self._locator.find(record)
+    def _bring(self, record: InputRecord) -> Checked:
+        place = self._checker.locator.find(record)
         record.picture = None  # not needed any more, and perhaps large
         if isinstance(place, str):
-            return place
+            record.source = place
+            return self._checker.checked(record, place, None)
         data = place.read()
-        size_wh = probe(data, self._max_pixels)
-        if any(check_box(box, self._box_format, size_wh) for box in record.bbox or []):
-            with self._turns:
-                self._tally.doubtful += 1
-        return self._store.uri(self._put(data))
+        header = header_of(data, self._max_pixels)
+        record.source = self._store.uri(self._put(data))
+        return self._checker.checked(record, place, header)
 
     def _is_known(self, key: str) -> bool:
         """Whether a picture is there, and stays until the job says that it needs it."""
@@ -164,6 +172,7 @@ def submit(
     store: Store,
     settings: Settings,
     root: Path,
+    image_root: Path | None = None,
     source: str = "",
     name: str = "",
     labels: dict[str, str] | None = None,
@@ -179,6 +188,7 @@ def submit(
         store: Where all goes.
         settings: The job's settings are taken from here.
         root: Folder that image paths are relative to.
+        image_root: The folder that the user names for pictures, if any.
         source: Where the records came from, for people to read.
         name: The user's name for the job.
         labels: The user's labels.
@@ -195,7 +205,8 @@ def submit(
         StoreError: The store cannot be reached; there is no job then.
     """
     tally = Tally()
-    uploader = Uploader(store, settings, root, tally, runtime)
+    checker = Checker(settings, root, source, image_root)
+    uploader = Uploader(store, settings, checker, tally, runtime)
     job_id = keys.new_job_id()
 
     def put(part: tuple[int, list[InputRecord]]) -> None:
@@ -216,7 +227,7 @@ def submit(
         runtime=runtime,
     )
     with closing(uploaded):
-        counted = (_count(tally, record, on_progress) for record in uploaded)
+        counted = (_count(tally, *each, on_progress) for each in uploaded)
         parts = enumerate(_batches(counted, settings.shard_size))
         written = map_ahead(
             put, parts, threads=_PARTS_AT_A_TIME, ahead=_PARTS_AHEAD, runtime=runtime
@@ -245,12 +256,11 @@ def _batches(records: Iterator[InputRecord], size: int) -> Iterator[list[InputRe
         yield batch
 
 
-def _count(tally: Tally, record: InputRecord, on_progress: Callable[[Tally], None]) -> InputRecord:
+def _count(
+    tally: Tally, record: InputRecord, checked: Checked, on_progress: Callable[[Tally], None]
+) -> InputRecord:
     tally.records += 1
-    tally.unboxed += record.error is None and not record.bbox
-    if record.error is not None:
-        tally.rejected += 1
-        if len(tally.samples) < SAMPLES:
-            tally.samples.append(record)
+    tally.rejected += record.error is not None
+    tally.totals.add(checked)
     on_progress(tally)
     return record

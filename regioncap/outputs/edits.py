@@ -92,20 +92,10 @@ def _texts(results: list[Mapping[str, Any]]) -> dict[int, str]:
     for result in results:
         known = re.fullmatch(REGION_ID.format(r"(\d+)"), result.get("id", ""))
         if known and result.get("type") == "textarea":
-            text = _texts_of(result["value"]).strip()
+            text = _text(result["value"]["text"], result["id"]).strip()
             if text:
                 captions[int(known[1])] = text
     return captions
-
-
-def _texts_of(value: Mapping[str, Any]) -> str:
-    """Label Studio writes what stands in a field as a list of texts, or as one."""
-    texts = value["text"]
-    if isinstance(texts, str):
-        return texts
-    if not isinstance(texts, list):
-        raise TypeError(f"text is a {type(texts).__name__}")
-    return "\n".join(texts)
 
 
 def check_caption(caption: str) -> str:
@@ -133,6 +123,14 @@ def _whole(value: object) -> int:
     if type(value) is not int:
         raise TypeError(f"{str(value)[:40]!r} is no number of a record or region")
     return value
+
+
+def _text(value: Any, where: str) -> str:
+    """The one text of a field, which Label Studio writes as a string or a list of them."""
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, list) or not all(isinstance(each, str) for each in texts):
+        raise TypeError(f"the text of {where} is {value!r:.80}")
+    return "\n".join(texts)
 
 
 def _annotator(annotation: Mapping[str, Any]) -> str | None:

@@ -6,6 +6,7 @@ comes second puts the captions into what the first one made of it.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -130,6 +131,13 @@ class _Import:
         return keys.part_key(self._job.job, "results", shard)
 
 
+def answer_of(regions: Iterable[Mapping[str, Any]]) -> str:
+    """The reference's `answer`, made from the captions: a line a region."""
+    return "\n".join(
+        f"<region{each['region']}>: {each['caption']}" for each in regions if each["caption"]
+    )
+
+
 def _edit(record: dict[str, Any], edit: Edit | None, at: str) -> int:
     """Puts captions into a record; returns how many it changed."""
     changed = []
@@ -146,4 +154,6 @@ def _edit(record: dict[str, Any], edit: Edit | None, at: str) -> int:
         record["edited"] = {"at": at, "by": edit.by, "regions": regions}
         if all(region["caption"] for region in record["regions"]):
             record["error"] = None  # whatever it was: all is said now
+        if record["error"] is None:
+            record["answer"] = answer_of(record["regions"])
     return len(changed)

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms, UnidentifiedImageError
 
 from regioncap.errors import RecordError
+from regioncap.views import formats
 from regioncap.views.boxes import Size
 from regioncap.views.sizes import fit_size
 
@@ -52,6 +53,8 @@ class Picture:
     pixels: NDArray[np.uint8]
     #: Size of the original as shown, orientation applied, pixels.
     size_wh: Size
+    #: EXIF's orientation of the original, 1 to 8; it is applied.
+    orientation: int = 1
 
     @property
     def image(self) -> Image.Image:
@@ -98,11 +101,11 @@ def decode(
             rgb = np.asarray(_any_picture(image, least_wh))
     except Exception as error:  # Pillow's decoders raise nearly anything on broken data
         raise RecordError(
-            f"the image cannot be decoded: {error}",
+            f"the image, a damaged {image.format}, cannot be decoded: {error}",
             code="image-unreadable",
             hint="does it open in a viewer? part of it may be missing",
         ) from error
-    return Picture(_upright(rgb, orientation), size_wh)
+    return Picture(_upright(rgb, orientation), size_wh, orientation)
 
 
 def _plain_jpeg(image: Image.Image, data: bytes, least_wh: Size) -> NDArray[np.uint8] | None:
@@ -157,9 +160,15 @@ def probe(data: bytes, max_pixels: int = MAX_PIXELS) -> Size:
 
     The first bytes of the data are enough if they hold the header: some 64 KiB of a JPEG or a PNG.
     """
+    return probe_turn(data, max_pixels)[0]
+
+
+def probe_turn(data: bytes, max_pixels: int = MAX_PIXELS) -> tuple[Size, int]:
+    """As `probe`, and EXIF's orientation, 1 to 8."""
     image = _open(data, max_pixels)
-    sideways = _orientation(image, data) in _SIDEWAYS
-    return (image.height, image.width) if sideways else image.size
+    orientation = _orientation(image, data)
+    sideways = orientation in _SIDEWAYS
+    return (image.height, image.width) if sideways else image.size, orientation
 
 
 def image_extension(data: bytes) -> str:
@@ -187,14 +196,11 @@ def _open(data: bytes, max_pixels: int) -> Image.Image:
             hint="the limit is REGIONCAP_MAX_IMAGE_PIXELS",
         ) from None
     except UnidentifiedImageError:
-        raise RecordError(
-            "the image is of no known format" if data else "the image file is empty",
-            code="image-unreadable",
-            hint=f"formats read: {', '.join(FORMATS)}",
-        ) from None
+        raise _unknown(data) from None
     except Exception as error:
         raise RecordError(
-            f"the image cannot be opened: {error}", code="image-unreadable"
+            f"the image, a damaged {formats.name_of(data)}, cannot be opened: {error}",
+            code="image-unreadable",
         ) from error
     if image.width * image.height > max_pixels:
         raise RecordError(
@@ -204,6 +210,28 @@ def _open(data: bytes, max_pixels: int) -> Image.Image:
         )
     _check_scans(image, data)
     return image
+
+
+def _unknown(data: bytes) -> RecordError:
+    """Why Pillow knows no picture in the data, as far as its first bytes tell."""
+    name = formats.name_of(data)
+    if not data:
+        what, hint = "the image file is empty", ""
+    elif name in FORMATS:
+        what = f"the image is a damaged {name}, or one of a kind that is not read"
+        hint = "does it open in a viewer? save it anew"
+    elif name:
+        what, hint = f"the image is {_a(name)} picture, which is not read", _CONVERT
+    else:
+        what, hint = "the image is of no known format", f"formats read: {', '.join(FORMATS)}"
+    return RecordError(what, code="image-unreadable", hint=hint)
+
+
+def _a(name: str) -> str:
+    return f"an {name}" if name[0] in "AEIO" else f"a {name}"
+
+
+_CONVERT = "convert it to JPEG or PNG, with `magick IN OUT.jpg` for instance"
 
 
 def _orientation(image: Image.Image, data: bytes) -> int:

@@ -9,6 +9,8 @@ from typing import Any
 from regioncap.errors import RecordError
 from regioncap.records import Region
 from regioncap.settings import BoxFormat
+from regioncap.views import box_formats
+from regioncap.views.box_formats import SLIGHT_PX, overhang, xyxy_pixels
 from regioncap.views.boxes import (
     Box,
     Size,
@@ -18,7 +20,6 @@ from regioncap.views.boxes import (
     pixel_rect,
     scale_xyxy,
     xywh_from_xyxy,
-    xyxy_from_xywh,
 )
 
 
@@ -28,33 +29,49 @@ def read_box(value: Any, box_format: BoxFormat, size_wh: Size) -> Box:
     Args:
         value: What the record holds; four numbers, if all is well.
         box_format: How the numbers are meant.
-        size_wh: Size of the oriented picture, pixels.
+        size_wh: Size that the boxes count in: of the oriented picture, pixels.
 
     Returns:
         The part of the box inside the picture, xyxy in pixels.
 
     Raises:
-        RecordError: It is no box, or nothing of it lies inside; the hint names the usual mix-ups.
+        RecordError: It is no box, or nothing of it lies inside.
     """
     box_xyxy = _pixels_xyxy(value, box_format, size_wh)
     clipped = clip_xyxy(box_xyxy, size_wh)
     if area_xyxy(clipped) <= 0:
         size = f"{size_wh[0]}x{size_wh[1]}"
-        raise _bad_box(f"{value} lies outside the picture of {size} pixels", _OUTSIDE_HINT)
+        raise _bad_box(f"{said(value)} lies outside the picture of {size} pixels", _OUTSIDE_HINT)
     return clipped
 
 
-def check_box(value: Any, box_format: BoxFormat, size_wh: Size | None) -> RecordError | None:
-    """What is wrong with a box: it cannot be used, or the picture's edge cuts it.
+def check_boxes(
+    bbox: Sequence[Any], box_format: BoxFormat, size_wh: Size | None
+) -> list[RecordError | None]:
+    """What is wrong with each box: it cannot be used (`bad-box`), or the edge cuts it (`box-cut`).
 
     A box that reaches past the edge is captioned as far as it lies inside; by more than a pixel it
     is often no rounding error but a box in another format.
 
     Args:
-        value: What the record holds.
+        bbox: What the record holds.
         box_format: How the numbers are meant.
-        size_wh: Size of the oriented picture, pixels; None if it is not known.
+        size_wh: Size that the boxes count in, pixels; None if it is not known.
     """
+    flaws = [_flaw(value, box_format, size_wh) for value in bbox]
+    hint = format_hint(bbox, box_format, size_wh) if any(flaws) else ""
+    for value, flaw in zip(bbox, flaws, strict=True):
+        if flaw is not None and hint and box_formats.four_numbers(value):
+            flaw.hint = hint
+    return flaws
+
+
+def format_hint(bbox: Sequence[Any], box_format: BoxFormat, size_wh: Size | None) -> str:
+    """Names the format that fits most boxes of a record, if that is another one."""
+    return box_formats.hint(box_formats.count_fits(bbox, size_wh or _ANY_SIZE), box_format)
+
+
+def _flaw(value: Any, box_format: BoxFormat, size_wh: Size | None) -> RecordError | None:
     try:
         if size_wh is None:
             _pixels_xyxy(value, box_format, _ANY_SIZE)
@@ -62,82 +79,59 @@ def check_box(value: Any, box_format: BoxFormat, size_wh: Size | None) -> Record
         read_box(value, box_format, size_wh)
     except RecordError as error:
         return error
-    edge, past_px = _overhang(_pixels_xyxy(value, box_format, size_wh), size_wh)
-    if past_px <= _SLIGHT_PX:
+    edge, past_px = overhang(_pixels_xyxy(value, box_format, size_wh), size_wh)
+    if past_px <= SLIGHT_PX:
         return None
     return RecordError(
-        f"box {value} reaches {past_px:,.0f} pixels past the {edge} edge of the picture of "
+        f"box {said(value)} reaches {past_px:,.0f} pixels past the {edge} edge of the picture of "
         f"{size_wh[0]}x{size_wh[1]}",
         code="box-cut",
-        hint=_hint_if_corners(value, box_format, size_wh) or "it is cut there",
+        hint="it is cut there",
     )
 
 
 def _pixels_xyxy(value: Any, box_format: BoxFormat, size_wh: Size) -> Box:
     """The box as given, in pixels, not yet clipped; raises as `read_box` does."""
     numbers = _four_numbers(value)
-    if box_format.endswith("-normalized"):
-        box = scale_xyxy(numbers, (1, 1), size_wh)
-        if max(numbers) > 2:
-            raise _bad_box(f"{value} is not normalized", "give fractions, or --box-format xywh")
-    else:
-        box = numbers
-        if all(0 <= n <= 1 for n in numbers) and any(n != int(n) for n in numbers):
-            raise _bad_box(
-                f"{value} looks normalized", "did you mean --box-format xywh-normalized?"
-            )
-    box_xyxy = xyxy_from_xywh(box) if box_format.startswith("xywh") else box
+    if box_formats.is_beyond(numbers, box_format):
+        raise _bad_box(f"{said(value)} is not {_UNIT_NAMES[box_format.partition('-')[2]]}", "")
+    if box_formats.side_of(box_format) is None and box_formats.looks_like_fractions(numbers):
+        raise _bad_box(f"{said(value)} looks normalized", "give pixels")
+    box_xyxy = xyxy_pixels(numbers, box_format, size_wh)
     if box_xyxy[2] <= box_xyxy[0] or box_xyxy[3] <= box_xyxy[1]:
-        hint = "" if box_format.startswith("xywh") else "did you mean --box-format xywh?"
-        raise _bad_box(f"{value} has no area", hint)
+        raise _bad_box(f"{said(value)} has no area", "")
     return box_xyxy
 
 
-def _overhang(box_xyxy: Box, size_wh: Size) -> tuple[str, float]:
-    """The edge that a box reaches past most, and by how many pixels."""
-    past = {
-        "left": -box_xyxy[0],
-        "upper": -box_xyxy[1],
-        "right": box_xyxy[2] - size_wh[0],
-        "lower": box_xyxy[3] - size_wh[1],
-    }
-    edge = max(past, key=past.__getitem__)
-    return edge, past[edge]
-
-
-def _hint_if_corners(value: Any, box_format: BoxFormat, size_wh: Size) -> str:
-    """A hint if the numbers, read as two corners, would be a box inside the picture."""
-    corners: BoxFormat = "xyxy" if box_format == "xywh" else "xyxy-normalized"
-    try:
-        _, past_px = _overhang(_pixels_xyxy(value, corners, size_wh), size_wh)
-    except RecordError:
-        return ""
-    fits = past_px <= _SLIGHT_PX and box_format.startswith("xywh")
-    return f"did you mean --box-format {corners}?" if fits else ""
-
-
-#: Boxes that were rounded reach this far past an edge, and nobody minds.
-_SLIGHT_PX = 1.0
+_UNIT_NAMES = {"normalized": "normalized", "1000": "in thousandths", "percent": "in percent"}
+_NESTED = (list, tuple, dict)
 _ANY_SIZE = (1 << 30, 1 << 30)
 _OUTSIDE_HINT = "boxes count in pixels of the picture as shown, with EXIF orientation applied"
 
 
 def _four_numbers(value: Any) -> Box:
     if not isinstance(value, list | tuple) or len(value) != 4:
-        raise _bad_box(f"{_short(value)} is not four numbers", "give [x, y, w, h]")
+        raise _bad_box(f"{said(value)} is not four numbers", "give [x, y, w, h]")
     for number in value:
         if isinstance(number, bool) or not isinstance(number, int | float):
-            raise _bad_box(f"{_short(value)}: {_short(number)} is not a number", "")
+            raise _bad_box(f"{said(value)}: {said(number)} is not a number", "")
     try:
         numbers = tuple(float(number) for number in value)
     except OverflowError:
-        raise _bad_box(f"{_short(value)} has a number out of range", "") from None
+        raise _bad_box(f"{said(value)} has a number out of range", "") from None
     if not all(map(math.isfinite, numbers)):
-        raise _bad_box(f"{_short(value)} is not finite", "")
+        raise _bad_box(f"{said(value)} is not finite", "")
     return numbers  # type: ignore[return-value]  # four of them, checked above
 
 
-def _short(value: Any) -> str:
+def said(value: Any) -> str:
+    """A value of the input as people write it: short, and numbers with four decimals at most."""
+    if isinstance(value, list | tuple) and not any(isinstance(x, _NESTED) for x in value[:9]):
+        if len(value) > 8:
+            return said([*value[:3]])[:-1] + f", ... {len(value):,} values]"
+        return f"[{', '.join(map(said, value))}]"
+    if isinstance(value, float) and math.isfinite(value):
+        return f"{round(value, 4):.10g}"
     text = repr(value)
     return text if len(text) <= 80 else text[:77] + "..."
 
@@ -148,13 +142,12 @@ def _bad_box(message: str, hint: str) -> RecordError:
 
 def resolve(bbox: Sequence[Any], box_format: BoxFormat, size_wh: Size) -> list[Region]:
     """One region per box, in the order given; those without a usable box are `invalid`."""
-    regions = []
-    for number, value in enumerate(bbox, start=1):
-        try:
-            box_xyxy = read_box(value, box_format, size_wh)
-        except RecordError as error:
-            regions.append(Region(region=number, status="invalid", why=str(error)))
+    regions, flaws = [], check_boxes(bbox, box_format, size_wh)
+    for number, (value, flaw) in enumerate(zip(bbox, flaws, strict=True), start=1):
+        if flaw is not None and flaw.code == "bad-box":
+            regions.append(Region(region=number, status="invalid", why=str(flaw)))
         else:
+            box_xyxy = read_box(value, box_format, size_wh)
             regions.append(Region(region=number, bbox=rounded(xywh_from_xyxy(box_xyxy))))
     return regions
 
@@ -172,10 +165,8 @@ def proposed(boxes_xyxy: Sequence[Box], size_wh: Size) -> list[Region]:
     ]
 
 
-def boxes_as_xywh(bbox: Sequence[Any], regions: Sequence[Region], fmt: BoxFormat) -> list[Any]:
-    """The output's `bbox`: as given; boxes of another format in pixels as [x, y, w, h]."""
-    if fmt == "xywh":
-        return list(bbox)
+def boxes_as_xywh(bbox: Sequence[Any], regions: Sequence[Region]) -> list[Any]:
+    """The output's `bbox` in pixels as [x, y, w, h]; what is no box, as given."""
     return [
         list(region.bbox) if region.bbox else value
         for value, region in zip(bbox, regions, strict=True)

@@ -11,9 +11,9 @@ from PIL import Image
 from regioncap.errors import RecordError
 from regioncap.records import InputRecord, Problem, RenderedRecord
 from regioncap.settings import JobSettings
-from regioncap.views import proposals, regions
-from regioncap.views.boxes import Box, Size
-from regioncap.views.pixels import decode, fit
+from regioncap.views import declared, proposals, regions
+from regioncap.views.boxes import Box, xywh_from_xyxy
+from regioncap.views.pixels import Picture, decode, fit
 from regioncap.views.sizes import fit_size
 from regioncap.views.view import Shown, ViewSettings, crop_view, marked_view, plan
 
@@ -33,7 +33,7 @@ def render_record(record: InputRecord, data: bytes, how: ViewSettings) -> Render
         how: How regions are shown.
     """
     rendered = RenderedRecord.of(record)
-    rendered.type = "with_bbox" if record.bbox else "without_bbox"
+    rendered.type = "without_bbox" if record.bbox is None else "with_bbox"
     rendered.source_sha256 = hashlib.sha256(data).hexdigest()
     try:
         shown = _show(rendered, data, how)
@@ -56,9 +56,11 @@ def _show(rendered: RenderedRecord, data: bytes, how: ViewSettings) -> list[Show
     )
     rendered.width, rendered.height = picture.size_wh
     canvas = fit(picture.pixels, fit_size(picture.size_wh, limits.max_pixels))
-    _find_regions(rendered, canvas, settings, picture.size_wh)
+    _find_regions(rendered, canvas, settings, picture)
     usable = [region for region in rendered.regions if region.is_asked_for]
     rendered.normalized_bbox = regions.normalized_rows(usable, picture.size_wh, settings.max_boxes)
+    if all(region.status == "skipped" for region in rendered.regions):
+        return []  # none was given, or none is wanted: that is no error
     if not usable:
         raise RecordError(
             f"no box of the record can be used: {rendered.regions[0].why}", code="no-usable-box"
@@ -71,17 +73,44 @@ def _show(rendered: RenderedRecord, data: bytes, how: ViewSettings) -> list[Show
 
 
 def _find_regions(
-    rendered: RenderedRecord, canvas: NDArray[np.uint8], settings: JobSettings, source_wh: Size
+    rendered: RenderedRecord, canvas: NDArray[np.uint8], settings: JobSettings, picture: Picture
 ) -> None:
     """Sets the record's boxes and regions: those given, or else proposed ones."""
-    if rendered.bbox:
-        rendered.regions = regions.resolve(rendered.bbox, settings.box_format, source_wh)
-        rendered.bbox = regions.boxes_as_xywh(rendered.bbox, rendered.regions, settings.box_format)
+    if rendered.bbox is not None:
+        _resolve(rendered, settings, picture)
     else:
         found = proposals.propose(Image.fromarray(canvas), settings.max_boxes)
-        rendered.regions = regions.proposed(found or [_WHOLE_PICTURE], source_wh)
+        rendered.regions = regions.proposed(found or [_WHOLE_PICTURE], picture.size_wh)
         rendered.bbox = [list(region.bbox) for region in rendered.regions if region.bbox]
     if settings.overflow == "cut":
         for region in rendered.regions[settings.max_boxes :]:
             region.status = "skipped"
             region.why = f"beyond max_boxes = {settings.max_boxes}"
+
+
+def _resolve(rendered: RenderedRecord, settings: JobSettings, picture: Picture) -> None:
+    """Sets the regions of the boxes given, in pixels of the picture as shown."""
+    given, box_format = rendered.bbox or [], rendered.box_format or settings.box_format
+    counted_wh = declared.counted_size(
+        rendered.declared_wh, picture.size_wh, picture.orientation, settings.boxes_of
+    )
+    rendered.regions = regions.resolve(given, box_format, counted_wh)
+    if counted_wh != picture.size_wh:
+        for region in rendered.regions:
+            if region.bbox is not None:
+                shown = declared.as_shown(
+                    region.box_xyxy, counted_wh, picture.size_wh, picture.orientation
+                )
+                region.bbox = regions.rounded(xywh_from_xyxy(shown))
+    as_given = box_format == "xywh" and counted_wh == picture.size_wh
+    rendered.bbox = list(given) if as_given else regions.boxes_as_xywh(given, rendered.regions)
+    if settings.skip_crowd:
+        _skip_crowd(rendered)
+
+
+def _skip_crowd(rendered: RenderedRecord) -> None:
+    crowd = rendered.meta.get("iscrowd")
+    if isinstance(crowd, list) and len(crowd) == len(rendered.regions):
+        for region, is_crowd in zip(rendered.regions, crowd, strict=True):
+            if is_crowd:
+                region.status, region.why = "skipped", "a crowd, left out by skip_crowd"

@@ -15,6 +15,17 @@ MIN_PIXELS = 448 * 448
 _MAX_ASPECT = 200  # the limit of Qwen2.5-VL's own resize
 
 
+def check_shape(size_wh: Size) -> None:
+    """Raises RecordError for a picture that is more than 200 times as long as wide."""
+    width, height = size_wh
+    if max(width, height) > _MAX_ASPECT * min(width, height):
+        raise RecordError(
+            f"the image is {width}x{height}: more than {_MAX_ASPECT} times as long as wide",
+            code="image-too-thin",
+            hint="crop it",
+        )
+
+
 def fit_size(size_wh: Size, max_pixels: int) -> Size:
     """The size at which the model sees a picture: sides multiples of 28 inside the budget.
 
@@ -24,13 +35,8 @@ def fit_size(size_wh: Size, max_pixels: int) -> Size:
     Raises:
         RecordError: It is more than 200 times as long as wide.
     """
+    check_shape(size_wh)
     width, height = size_wh
-    if max(width, height) > _MAX_ASPECT * min(width, height):
-        raise RecordError(
-            f"the image is {width}x{height}: more than {_MAX_ASPECT} times as long as wide",
-            code="image-too-thin",
-            hint="crop it",
-        )
     fitted_w, fitted_h = (max(PATCH, round(side / PATCH) * PATCH) for side in size_wh)
     min_pixels = min(MIN_PIXELS, max_pixels)
     if fitted_w * fitted_h > max_pixels:

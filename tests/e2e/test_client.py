@@ -35,7 +35,8 @@ def test_client(system: System, folder: Path) -> None:
     ]
     seen: list[str] = []
 
-    job = client.submit(records, image_root=folder, name="n", labels={"a": "b"}, shard_size=1)
+    with pytest.warns(UserWarning, match=r"gone\.png"):
+        job = client.submit(records, image_root=folder, name="n", labels={"a": "b"}, shard_size=1)
     status = client.wait(job, timeout_s=60, on_progress=lambda status: seen.append(status.state))
     results = list(client.results(job))
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from regioncap.records import SCHEMA_VERSION
 from tests.support.system import ROOT, System, read_jsonl, run_command, write_jsonl
 
 HEAVY = {
@@ -119,8 +120,8 @@ def test_validate_cuts_a_long_list_for_people_only(nowhere: dict[str, str], fold
     people = run_command("validate", "in.jsonl", env=nowhere, cwd=folder)
     program = run_command("validate", "in.jsonl", "--json", env=nowhere, cwd=folder)
 
-    assert len(people.stdout.splitlines()) == 20
-    assert b"... and 5 more; --limit 0 shows all" in people.stderr
+    assert len(people.stdout.splitlines()) == 3
+    assert b"... and 22 more image-missing; --limit 0 shows all" in people.stderr
     assert len(program.stdout.splitlines()) == 25 + 1
 
 
@@ -152,7 +153,6 @@ def test_dry_run_needs_no_services(nowhere: dict[str, str], folder: Path) -> Non
 def test_nothing_configured_names_the_way_out(
     nowhere: dict[str, str], folder: Path, arguments: list[str]
 ) -> None:
-    write_jsonl(folder / "red.png", [{"image": "blue.png"}])
     if arguments[0] == "results":
         arguments = ["results", "20261124-031522-k3v7qa"]
 
@@ -206,7 +206,7 @@ def test_submit_a_folder_and_stdin(system: System, folder: Path) -> None:
     assert from_folder.returncode == 0
     assert JOB_ID.fullmatch(from_stdin.stdout.strip())
     assert (status["records"], status["state"], status["labels"]) == (2, "done", {"a": "b"})
-    assert status["schema_version"] == 1
+    assert status["schema_version"] == SCHEMA_VERSION
     assert b"watch it: regioncap watch " in from_stdin.stderr
     assert b"0 new, 1 there already" in from_stdin.stderr
 
@@ -225,7 +225,8 @@ def test_interrupted_submission_leaves_no_job(system: System, folder: Path) -> N
         stdout=subprocess.PIPE,
     )
     assert process.stdin is not None
-    process.stdin.write(b'{"image": "red.png"}\n' * 200)
+    # More than those by which an input is judged before anything is sent.
+    process.stdin.write(b'{"image": "red.png"}\n' * 1_200)
     process.stdin.flush()
     _wait_for(lambda: _half_jobs(system) > len(before))
     process.send_signal(signal.SIGINT)
@@ -398,7 +399,7 @@ def test_one_object_of_json_has_a_version(system: System, arguments: list[str]) 
 
     found = system.command(*(job if each == "JOB" else each for each in arguments), "--json")
 
-    assert json.loads(found.stdout)["schema_version"] == 1
+    assert json.loads(found.stdout)["schema_version"] == SCHEMA_VERSION
 
 
 def test_config_shows_origins_and_no_secrets(system: System, folder: Path) -> None:

@@ -68,7 +68,7 @@ BAD_LINES = {
     b'{"image": "gone.png"}': "image-missing",
     b'{"image": "broken.jpg"}': "image-unreadable",
     b'{"image": "cut.jpg"}': "image-unreadable",
-    b'{"image": "../secret.png"}': "image-outside",
+    b'{"image": "red.png", "boxes": [[1, 2, 3, 4]], "rois": [[1, 2, 3, 4]]}': "bbox-misnamed",
     b'{"image": "http://example.com/a.png"}': "image-url",
     b'{"image": "red.png", "bbox": [["a", 1, 2, 3]]}': "no-usable-box",
     b'{"image": "red.png", "bbox": [[9000, 9000, 10, 10]]}': "no-usable-box",
@@ -79,7 +79,6 @@ BAD_LINES = {
 def test_bad_lines_become_error_records_and_stop_nothing(system: System, folder: Path) -> None:
     (folder / "broken.jpg").write_bytes(b"no picture at all")
     (folder / "cut.jpg").write_bytes((folder / "blue.jpg").read_bytes()[:900])
-    Image.new("RGB", (9, 9)).save(folder.parent / "secret.png")
     good = b'{"image": "blue.jpg", "bbox": [[10, 10, 50, 50], [900, 0, 5, 5]]}'
     file = folder / "in.jsonl"
     file.write_bytes(b"\n".join([*BAD_LINES, b"", good]) + b"\n")
@@ -117,8 +116,28 @@ def test_boxes_that_look_wrong_are_spoken_of(system: System, folder: Path) -> No
 
     submitted = system.command("submit", write_jsonl(folder / "in.jsonl", lines))
 
-    assert b"2 records with boxes that look wrong: regioncap validate" in submitted.stderr
-    assert b"1 record without bbox" in submitted.stderr
+    assert submitted.returncode == 0
+    assert b"bbox[1] box-cut [40, 40, 60, 60]" in submitted.stderr
+    assert b"bbox[0] bad-box [1, 1, 0, 0] has no area" in submitted.stderr
+    assert b"1 record without bbox: regions will be proposed" in submitted.stderr
+    assert b"1 error record will come out" in submitted.stderr
+
+
+def test_a_hopeless_input_makes_no_job_unless_it_is_forced(system: System, folder: Path) -> None:
+    Image.new("RGB", (640, 427)).save(folder / "wide.png")
+    lines = [{"image": "wide.png", "bbox": [[300, 100, 600, 400]]}] * 3 + [{"image": "red.png"}]
+    file = write_jsonl(folder / "in.jsonl", lines)
+
+    refused = system.command("submit", file)
+    piped = system.command("submit", "-", stdin=file.read_bytes(), cwd=folder)
+    forced = system.command("submit", file, "--force")
+
+    for tried in (refused, piped):
+        assert (tried.returncode, tried.stdout) == (2, b"")
+        assert b"3 of the first 4 records have one problem, box-cut" in tried.stderr
+        assert b"--box-format xyxy" in tried.stderr
+    assert forced.returncode == 0
+    assert forced.stdout
 
 
 def test_images_are_uploaded_once(system: System, folder: Path) -> None:

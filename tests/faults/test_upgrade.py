@@ -65,3 +65,25 @@ def test_workers_of_two_versions_side_by_side(
     success = json.loads(rig.store.get(keys.success_key(newer_job.job)))
     assert success["schema_version"] == NEWER
     assert catalogue.load(rig.store, job.job).job == job.job
+
+
+def test_workers_of_the_previous_version_leave_what_they_would_misread(
+    rig: Rig, tmp_path: Path
+) -> None:
+    file = write_input(tmp_path / "in", 4)
+    lines = [json.loads(line) for line in file.read_bytes().splitlines()]
+    # To the previous version an empty list meant proposals.
+    lines[0] = {"image": lines[0]["image"], "bbox": []}
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    for kind in ("render", "caption"):
+        rig.start(kind, "tests.support.older", OLDER_KIND=kind)
+    job = rig.submit(file)
+    wait_until(lambda: b"this one reads up to" in rig.workers[0].log.read_bytes())
+
+    for kind in ("render", "caption"):
+        rig.start(kind)
+
+    first = _records(rig, job)[0]
+    assert (first["error"], first["bbox"], first["regions"]) == (None, [], [])
+    assert first["usage"]["requests"] == 0
+    assert all(worker.process.poll() is None for worker in rig.workers)

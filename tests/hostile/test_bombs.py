@@ -28,7 +28,7 @@ TOLD = {
     "a line with 900,000 boxes": "too-many-boxes",
     "lines nested 150 to 4,000,000 deep": "bad-json",
     "COCO nested 4,000,000 deep": "bad-dataset",
-    "metadata.csv with a cell of 300 kB": "bad-dataset",
+    "metadata.csv with a cell of 20 MB": "bad-dataset",
     "metadata.jsonl nested 300 deep": "bad-json",
 }
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from regioncap.inputs.validate import Checker
 from regioncap.jobs.render import RenderStage
 from regioncap.jobs.submit import Tally, Uploader
 from regioncap.records import InputRecord
@@ -65,8 +66,10 @@ NAMES = {
 
 @pytest.mark.parametrize("name", NAMES)
 def test_producer(stack: Any, settings: Settings, folder: Path, name: str) -> None:
-    uploader = Uploader(Store(settings), settings, folder, Tally())
-    record = uploader.upload(InputRecord(index=0, line=1, image=name))
+    confined = settings.model_copy(update={"confine_images": True})
+    checker = Checker(confined, folder, "in.jsonl")
+    uploader = Uploader(Store(settings), confined, checker, Tally())
+    record, _ = uploader.upload(InputRecord(index=0, line=1, image=name))
     assert (record.error.code if record.error else None) == NAMES[name]
     assert (record.source is None) == (record.error is not None)
 

@@ -92,6 +92,7 @@ def test_corrected_captions_become_the_results(store: Store, progress: Progress,
 
     first, second, _ = current(store, job)
     assert [each["caption"] for each in first["regions"]] == ["a", "better"]
+    assert first["answer"] == "<region1>: a\n<region2>: better"
     assert first["edited"]["by"] == "ada"
     assert first["edited"]["regions"] == [2]
     assert second["edited"] is None

@@ -51,7 +51,7 @@ def test_captions_with_a_run_of_white_space_in_them(
     done = caption(engine)
 
     assert [region.caption for region in done.record.regions] == ["A b", "A dog."]
-    assert done.texts == [does.says]
+    assert [each.text for each in done.answers] == [does.says]
 
 
 @pytest.mark.parametrize("count", [6_000, 20_000])

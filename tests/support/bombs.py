@@ -125,7 +125,7 @@ def _folder(folder: Path, name: str, table: str, *lines: str) -> Path:
 
 
 def _long_cell(folder: Path) -> Path:
-    return _folder(folder, "csv", "metadata.csv", "file_name,text", "a.jpg," + "x" * 300_000)
+    return _folder(folder, "csv", "metadata.csv", "file_name,text", "a.jpg," + "x" * 20_000_000)
 
 
 def _deep_rows(folder: Path) -> Path:
@@ -143,6 +143,6 @@ BOMBS: dict[str, Callable[[Path], Path]] = {
     "a line with 900,000 boxes": _boxes,
     "lines nested 150 to 4,000,000 deep": _deep_lines,
     "COCO nested 4,000,000 deep": _coco,
-    "metadata.csv with a cell of 300 kB": _long_cell,
+    "metadata.csv with a cell of 20 MB": _long_cell,
     "metadata.jsonl nested 300 deep": _deep_rows,
 }

@@ -25,9 +25,21 @@ def test_parse_line__keeps_what_the_user_gave() -> None:
     assert record.error is None
 
 
-@pytest.mark.parametrize("bbox", ["null", "[]"])
-def test_parse_line__no_boxes_ask_for_proposals(bbox: str) -> None:
-    assert parse(f'{{"image": "a.jpg", "bbox": {bbox}}}'.encode()).bbox is None
+@pytest.mark.parametrize(
+    ("line", "boxes"),
+    [
+        (b'{"image": "a.jpg"}', None),
+        (b'{"image": "a.jpg", "bbox": null}', None),
+        (b'{"image": "a.jpg", "bbox": []}', []),
+        (b'{"image": "a.jpg", "bbox": [1, 2, 3, 4]}', [[1, 2, 3, 4]]),
+        (b'{"image": "a.jpg", "bbox": "[[1, 2, 3, 4]]"}', [[1, 2, 3, 4]]),
+        (b'{"image": ["a.jpg"], "bbox": ""}', None),
+    ],
+)
+def test_parse_line__boxes_as_people_give_them(line: bytes, boxes: list[object] | None) -> None:
+    record = parse(line)
+
+    assert (record.error, record.image, record.bbox) == (None, "a.jpg", boxes)
 
 
 @pytest.mark.parametrize(
@@ -45,7 +57,6 @@ def test_parse_line__no_boxes_ask_for_proposals(bbox: str) -> None:
         (b'{"image": ""}', "no-image", "image is empty"),
         (b'{"file_name": "a"}', "no-image", "no field image (rename file_name to image)"),
         (b'{"image": "a", "bbox": "all"}', "bad-bbox", "bbox is a string"),
-        (b'{"image": "a", "bbox": [1, 2, 3, 4]}', "bad-bbox", "[[1, 2, 3, 4]]"),
         (b'{"image": "\xff"}', "bad-encoding", "byte 11"),
         (b'{"image": "a"' + b" " * MAX_LINE_BYTES + b"}", "line-too-long", "10,000,000"),
         (
@@ -137,4 +148,6 @@ def test_parse_line__any_object_is_read_and_written_again(fields: dict[str, Any]
     again = json.loads(dump_lines([record]))
 
     assert again["index"] == 3
-    assert record.error is not None or record.image == fields["image"]
+    image = fields.get("image")
+    one = image[0] if isinstance(image, list) and len(image) == 1 else image
+    assert record.error is not None or record.image == one

@@ -1,7 +1,9 @@
 """COCO: one JSON file with images and one annotation a captioned region.
 
 COCO's own caption task has captions of whole images; here an annotation has both a box and a
-caption, and the one category is `region`.
+caption. What came in as COCO goes out with its own ids of images, annotations and categories and
+its crowd flags; of anything else the one category is `region`. Records of one picture share an
+image.
 """
 
 from __future__ import annotations
@@ -20,11 +22,13 @@ from regioncap.outputs.exports.base import (
     compact_json,
 )
 
-_CATEGORIES = [{"id": 1, "name": "region", "supercategory": "region"}]
+_REGION = "region"
+#: The lists of `meta` that reading COCO leaves, one value a region.
+_LISTS = ("annotation_ids", "category_ids", "categories", "iscrowd")
 
 
 class Coco:
-    """Records that have a caption; the others are counted in `info`."""
+    """Records that have a caption, or no regions; the others are counted in `info`."""
 
     name = "coco"
     makes_folder = False
@@ -37,7 +41,7 @@ class Coco:
         Images and annotations are two lists of one object and come mixed: annotations wait in a
         temporary file until all images are written.
         """
-        left_out = 0
+        left_out, ids = 0, _Ids()
         with (
             path.open("w", encoding="utf-8") as file,
             tempfile.TemporaryFile("w+", encoding="utf-8", dir=path.parent) as waiting,
@@ -46,16 +50,78 @@ class Coco:
             file.write('{"images": [')
             for item in items:
                 regions = list(captioned_regions(item.record))
-                left_out += not regions
-                if regions:
-                    images.add(_image(item.record))
+                if not regions and (item.record["regions"] or item.record["error"]):
+                    left_out += 1
+                    continue
+                image_id, is_new = ids.image(item.record)
+                if is_new:
+                    images.add(_image(item.record, image_id))
                 for region in regions:
-                    annotations.add(_annotation(item.record, region, annotations.length + 1))
+                    annotations.add(_annotation(item.record, region, image_id, ids))
             file.write('\n],\n"annotations": [')
             waiting.seek(0)
             shutil.copyfileobj(waiting, file)
-            file.write(f'\n],\n"categories": {compact_json(_CATEGORIES)},\n"licenses": [],\n')
+            categories = compact_json(ids.categories())
+            file.write(f'\n],\n"categories": {categories},\n"licenses": [],\n')
             file.write(f'"info": {compact_json(_info(about, left_out))}}}\n')
+
+
+class _Ids:
+    """Ids that are the source's own where it has any, and are given once."""
+
+    def __init__(self) -> None:
+        self._images: dict[tuple[Any, ...], int | str] = {}
+        #: The source's own ids, and the last of those made here, which go up.
+        self._taken: dict[str, set[int | str]] = {"image": set(), "annotation": set()}
+        self._last = {"image": 0, "annotation": 0}
+        self._categories: dict[int | str, str] = {}
+
+    def image(self, record: Mapping[str, Any]) -> tuple[int | str, bool]:
+        """The id of a record's picture, and whether it is new."""
+        own = record["id"] if "annotation_ids" in record["meta"] else None
+        name = (record["image"], own)
+        is_new = name not in self._images
+        if is_new:
+            # From 1: some readers of COCO take 0 for "no image".
+            self._images[name] = self._free("image", own, int(record["index"]) + 1)
+        return self._images[name], is_new
+
+    def annotation(self, own: Any) -> int | str:
+        """An id for a region, its own if that is free."""
+        return self._free("annotation", own, self._last["annotation"] + 1)
+
+    def category(self, own: Any, name: Any) -> int | str:
+        """The id of a category; the source's own, if it has one."""
+        if not _is_id(own):
+            own = next((id_ for id_, known in self._categories.items() if known == _REGION), None)
+            name = _REGION
+        if own is None:
+            own = 1
+            while own in self._categories:
+                own += 1
+        self._categories.setdefault(own, str(name if name is not None else own))
+        known: int | str = own
+        return known
+
+    def categories(self) -> list[dict[str, Any]]:
+        """All categories, as COCO lists them."""
+        known = self._categories or {1: _REGION}
+        return [{"id": id_, "name": name, "supercategory": name} for id_, name in known.items()]
+
+    def _free(self, kind: str, own: Any, number: int) -> int | str:
+        taken, last = self._taken[kind], self._last[kind]
+        if _is_id(own) and own not in taken and not (isinstance(own, int) and 0 < own <= last):
+            taken.add(own)
+            kept: int | str = own
+            return kept
+        while number in taken:
+            number += 1
+        self._last[kind] = max(last, number)
+        return number
+
+
+def _is_id(value: Any) -> bool:
+    return isinstance(value, int | str) and not isinstance(value, bool)
 
 
 class _List:
@@ -70,9 +136,9 @@ class _List:
         self.length += 1
 
 
-def _image(record: Mapping[str, Any]) -> dict[str, Any]:
+def _image(record: Mapping[str, Any], image_id: int | str) -> dict[str, Any]:
     return {
-        "id": _image_id(record),
+        "id": image_id,
         "file_name": record["image"],
         "width": record["width"],
         "height": record["height"],
@@ -81,23 +147,26 @@ def _image(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _annotation(
-    record: Mapping[str, Any], region: Mapping[str, Any], number: int
+    record: Mapping[str, Any], region: Mapping[str, Any], image_id: int | str, ids: _Ids
 ) -> dict[str, Any]:
+    annotation_id, category_id, category, crowd = _own(record, region)
     return {
-        "id": number,
-        "image_id": _image_id(record),
-        "category_id": 1,
+        "id": ids.annotation(annotation_id),
+        "image_id": image_id,
+        "category_id": ids.category(category_id, category),
         "bbox": region["bbox"],
         "area": region["bbox"][2] * region["bbox"][3],
-        "iscrowd": 0,
+        "iscrowd": 1 if crowd else 0,
         "caption": region["caption"],
         "region": region["region"],
     }
 
 
-def _image_id(record: Mapping[str, Any]) -> int:
-    # From 1: some readers of COCO take 0 for "no image".
-    return int(record["index"]) + 1
+def _own(record: Mapping[str, Any], region: Mapping[str, Any]) -> list[Any]:
+    """What the source's annotation of a region said, as far as meta tells."""
+    at, count = region["region"] - 1, len(record["regions"])
+    lists = [record["meta"].get(name) for name in _LISTS]
+    return [each[at] if isinstance(each, list) and len(each) == count else None for each in lists]
 
 
 def _info(about: About, left_out: int) -> dict[str, Any]:

@@ -1,15 +1,17 @@
 """A folder in the `imagefolder` layout of Hugging Face datasets, with a dataset card.
 
     README.md               dataset card: what this is, how boxes are meant
-    train/metadata.jsonl    one line per picture: file_name, objects, ...
+    train/metadata.parquet  one row per picture: file_name, objects, ...
     train/0000/00000000.jpg pictures, a thousand a folder
 
-`objects` holds lists of equal length, as data sets for object detection on the hub do.
+The table is Parquet, which says itself what its columns hold: of JSON Lines the first rows decide,
+and a value that comes late ends the loading. `objects` holds lists of equal length, as data sets
+for object detection on the hub do.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from regioncap.outputs.exports.base import (
     compact_json,
     record_id,
 )
+from regioncap.outputs.exports.parquet import batches
 
 #: Pictures in one folder: hubs and file systems dislike tens of thousands.
 _FOLDER_PICTURES = 1000
@@ -57,7 +60,7 @@ class HuggingFace:
     name = "hf"
     makes_folder = True
     takes_pictures = True
-    packages: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ("pyarrow",)
 
     def write(self, items: Iterable[Item], path: Path, about: About) -> None:
         """Fills a folder; see `Format.write`."""
@@ -71,14 +74,46 @@ class HuggingFace:
         (path / "README.md").write_text(card, encoding="utf-8")
         train = path / "train"
         train.mkdir()
-        with (train / "metadata.jsonl").open("w", encoding="utf-8", newline="\n") as file:
-            for item in items:
-                regions = list(captioned_regions(item.record))
-                if regions and item.picture is not None:
-                    name = _file_name(item.record["index"], item.picture.extension)
-                    (train / name).parent.mkdir(exist_ok=True)
-                    (train / name).write_bytes(item.picture.data)
-                    file.write(compact_json(_row(item.record, regions, name)) + "\n")
+        import pyarrow.parquet as pq
+
+        schema = _schema()
+        with pq.ParquetWriter(train / "metadata.parquet", schema, compression="zstd") as writer:
+            for table in batches(_rows(items, train), schema):
+                writer.write_table(table)
+
+
+def _rows(items: Iterable[Item], train: Path) -> Iterator[dict[str, Any]]:
+    """Rows of the table; their pictures are written on the way."""
+    for item in items:
+        regions = list(captioned_regions(item.record))
+        if regions and item.picture is not None:
+            name = _file_name(item.record["index"], item.picture.extension)
+            (train / name).parent.mkdir(exist_ok=True)
+            (train / name).write_bytes(item.picture.data)
+            yield _row(item.record, regions, name)
+
+
+def _schema() -> Any:
+    import pyarrow as pa
+
+    objects = {
+        "region": pa.list_(pa.int64()),
+        "bbox": pa.list_(pa.list_(pa.float64())),
+        "caption": pa.list_(pa.string()),
+    }
+    return pa.schema(
+        {
+            "file_name": pa.string(),
+            "id": pa.string(),
+            "index": pa.int64(),
+            "source_image": pa.string(),
+            "width": pa.int64(),
+            "height": pa.int64(),
+            "objects": pa.struct(objects),
+            "model": pa.string(),
+            "meta": pa.string(),
+        }
+    )
 
 
 def _file_name(index: int, extension: str) -> str:
@@ -97,8 +132,7 @@ def _row(
         "height": record["height"],
         "objects": {
             "region": [region["region"] for region in regions],
-            # One number type throughout: readers take the type from the first rows.
-            "bbox": [[float(side) for side in region["bbox"]] for region in regions],
+            "bbox": [region["bbox"] for region in regions],
             "caption": [region["caption"] for region in regions],
         },
         "model": record["model"],

@@ -34,11 +34,12 @@ class Parquet:
         schema = _schema(about)
         rows = region_rows(items)
         with pq.ParquetWriter(path, schema, compression="zstd") as writer:
-            while batches := list(_batches(islice(rows, _GROUP_ROWS), schema)):
-                writer.write_table(pa.concat_tables(batches), row_group_size=_GROUP_ROWS)
+            while tables := list(batches(islice(rows, _GROUP_ROWS), schema)):
+                writer.write_table(pa.concat_tables(tables), row_group_size=_GROUP_ROWS)
 
 
-def _batches(rows: Iterator[dict[str, Any]], schema: Any) -> Iterator[Any]:
+def batches(rows: Iterator[dict[str, Any]], schema: Any) -> Iterator[Any]:
+    """Rows as tables of a schema, a thousand rows at a time."""
     while batch := list(islice(rows, _BATCH_ROWS)):
         yield _table(batch, schema)
 

@@ -103,6 +103,15 @@ def test_record_without_any_caption_is_an_error() -> None:
     assert done.record.error.code == "no-caption"
 
 
+def test_what_the_engine_wrote_is_kept_request_by_request() -> None:
+    done, _ = caption(lambda r: "!" * (9 + len(r.regions)))
+
+    assert done.record.error is not None
+    assert [each.regions for each in done.answers] == [[1, 2, 3], *[[n] for n in (1, 2, 3)] * 2]
+    assert done.answers[0].text == "!" * 12
+    assert {each.finish_reason for each in done.answers} == {"stop"}
+
+
 def test_answer_cut_off_is_asked_for_again() -> None:
     def reply(request: CaptionRequest) -> Answer:
         whole = len(request.regions) == 1
@@ -237,7 +246,7 @@ def test_tokens_and_texts_are_summed_over_requests() -> None:
     done, engine = caption(reply)
 
     assert (done.prompt_tokens, done.completion_tokens, done.requests) == (20, 4, 2)
-    assert done.texts[1] == "In <region2>, a thing of kind 2."
+    assert done.answers[1].text == "In <region2>, a thing of kind 2."
     assert len({request.request_id for request in engine.requests}) == 2
 
 

@@ -86,7 +86,7 @@ def test_open_source__stdin() -> None:
 
 def test_open_source__root(tmp_path: Path) -> None:
     with open_source("-", io.BytesIO(), tmp_path) as source:
-        assert source.root == tmp_path
+        assert (source.root, source.image_root) == (Path(), tmp_path)
 
 
 @pytest.mark.parametrize(

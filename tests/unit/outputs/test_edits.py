@@ -70,6 +70,19 @@ def test_annotator_is_named(who: object, name: str, tmp_path: Path) -> None:
     assert edits[0].by == name
 
 
+def test_a_text_is_a_string_or_a_list_of_them_and_nothing_else(tmp_path: Path) -> None:
+    done = annotation({"region-1": "A cat.", "region-2": ["A dog."]})  # type: ignore[dict-item]
+    edits = read_edits(written(tmp_path / "f.json", [task(done)]), JOB)
+    assert edits[0].captions == {1: "A cat.", 2: "A dog."}
+
+    others: list[Any] = [{"a": 1}, None, 5, [1], [None], [["A"]]]
+    for other in others:
+        path = written(tmp_path / "f.json", [task(annotation({"region-7": other}))])
+        with pytest.raises(UsageError, match="region-7") as caught:
+            read_edits(path, JOB)
+        assert caught.value.code == "bad-edits"
+
+
 def test_added_regions_and_emptied_texts_are_left_alone(tmp_path: Path) -> None:
     done = annotation({"Dx_aB91ISN": ["new region"], "region-1": [" "], "region-2": []})
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from regioncap.errors import RecordError
 from regioncap.settings import BoxFormat
 from regioncap.views import regions
+from regioncap.views.box_formats import FORMATS
 
 SIZE = (640, 427)
 
@@ -26,6 +27,10 @@ SIZE = (640, 427)
         ([600, 400, 100, 100], "xywh", (600, 400, 640, 427)),
         ([0, 0, 1, 1], "xywh", (0, 0, 1, 1)),
         ((1, 2, 3, 4), "xywh", (1, 2, 4, 6)),
+        ([100, 50, 40, 20], "cxcywh", (80, 40, 120, 60)),
+        ([0.5, 0.5, 0.25, 1], "cxcywh-normalized", (240, 0, 400, 427)),
+        ([250, 0, 750, 1000], "xyxy-1000", (160, 0, 480, 427)),
+        ([25, 0, 50, 100], "xywh-percent", (160, 0, 480, 427)),
     ],
 )
 def test_read_box(box: Any, box_format: BoxFormat, expected_xyxy: tuple[float, ...]) -> None:
@@ -47,9 +52,11 @@ def test_read_box(box: Any, box_format: BoxFormat, expected_xyxy: tuple[float, .
         ([1, 2, 10**400, 4], "xywh", "out of range"),
         ([1, 2, 0, 4], "xywh", "no area"),
         ([1, 2, 3, -4], "xywh", "no area"),
-        ([50, 50, 20, 20], "xyxy", "did you mean --box-format xywh?"),
-        ([0.1, 0.2, 0.5, 0.5], "xywh", "did you mean --box-format xywh-normalized?"),
-        ([10, 20, 50, 50], "xywh-normalized", "give fractions"),
+        ([50, 50, 20, 20], "xyxy", "has no area"),
+        ([0.1, 0.2, 0.5, 0.5], "xywh", "looks normalized"),
+        ([10, 20, 50, 50], "xywh-normalized", "is not normalized"),
+        ([101, 20, 250, 50], "xywh-percent", "is not in percent"),
+        ([500, 20, 2500, 50], "xyxy-1000", "is not in thousandths"),
         ([700, 10, 50, 50], "xywh", "outside the picture of 640x427"),
         ([-60, 10, 50, 50], "xywh", "outside the picture"),
     ],
@@ -86,7 +93,7 @@ def test_boxes_as_xywh__other_formats_come_out_in_pixels() -> None:
     given_boxes = [[0.5, 0.5, 1, 1], "no box"]
     found = regions.resolve(given_boxes, "xyxy-normalized", (100, 200))
 
-    assert regions.boxes_as_xywh(given_boxes, found, "xyxy-normalized") == [
+    assert regions.boxes_as_xywh(given_boxes, found) == [
         [50, 100, 50, 100],
         "no box",
     ]
@@ -96,7 +103,7 @@ numbers = st.one_of(st.integers(), st.floats(), st.text(max_size=2), st.none(), 
 
 
 @given(st.one_of(st.lists(numbers, max_size=6), st.text(max_size=5)), st.sampled_from(
-    ["xywh", "xyxy", "xywh-normalized", "xyxy-normalized"]))  # fmt: skip
+    list(FORMATS)))  # fmt: skip
 def test_resolve__a_usable_box_lies_inside_and_has_area(box: Any, box_format: BoxFormat) -> None:
     [region] = regions.resolve([box], box_format, SIZE)
 

@@ -88,19 +88,25 @@ def test_cut_off_says_which_regions_and_why() -> None:
     assert record.regions[11].why == "beyond max_boxes = 10"
 
 
-@pytest.mark.parametrize("bbox", [None, []])
-def test_without_boxes_things_that_stand_out_are_proposed(bbox: list[list[float]] | None) -> None:
+def test_without_boxes_things_that_stand_out_are_proposed() -> None:
     picture = coloured(
         SIZE, {(60, 60, 200, 180): (200, 30, 30), (380, 240, 560, 420): (20, 40, 200)}
     )
 
-    record, _ = render_record(make_record(bbox), png(picture), view_settings())
+    record, _ = render_record(make_record(None), png(picture), view_settings())
 
     assert record.type == "without_bbox"
     found = [region.box_xyxy for region in record.regions]
     assert len(found) == 2
     assert iou_xyxy(found[0], (60, 60, 200, 180)) > 0.8
     assert iou_xyxy(found[1], (380, 240, 560, 420)) > 0.8
+
+
+def test_a_picture_that_has_no_boxes_has_no_regions() -> None:
+    record, pictures = render_record(make_record([]), png(coloured(SIZE, {})), view_settings())
+
+    assert (record.error, record.regions, record.views, pictures) == (None, [], [], [])
+    assert (record.type, record.bbox, record.width) == ("with_bbox", [], SIZE[0])
 
 
 def test_without_boxes_a_plain_picture_is_one_region() -> None:

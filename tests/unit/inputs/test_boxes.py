@@ -1,0 +1,103 @@
+"""Boxes under the names that other tools give them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from regioncap.inputs.boxes import has_box_fields, settle
+from regioncap.records import InputRecord, from_fields
+from regioncap.settings import JobSettings
+
+BOX = [10, 20, 30, 40]
+
+
+def settled(fields: dict[str, Any], **settings: Any) -> InputRecord:
+    record = from_fields(InputRecord(index=0, line=1), {"image": "a.png", **fields})
+    return settle(record, JobSettings(**settings))
+
+
+@pytest.mark.parametrize(
+    ("fields", "boxes", "box_format"),
+    [
+        ({}, None, None),
+        ({"bbox": None, "text": "a box of [1, 2, 3, 4]", "boxes": 3}, None, None),
+        ({"boxes": [BOX, BOX]}, [BOX, BOX], None),
+        ({"bounding_box": BOX}, [BOX], None),
+        ({"bboxes": "[[10, 20, 30, 40]]"}, [BOX], None),
+        ({"boxes": []}, [], None),
+        ({"bbox_xyxy": [BOX]}, [BOX], "xyxy"),
+        ({"objects": {"bbox": [BOX], "category": [1]}}, [BOX], None),
+        ({"objects": '{"bbox": [[10, 20, 30, 40]]}'}, [BOX], None),
+        ({"objects": {"bbox": []}}, [], None),
+        ({"objects": []}, [], None),
+        ({"objects": [{"bbox": BOX}, {"label": "x"}]}, [BOX, [None]], None),
+        ({"annotations": [{"xmin": 10, "ymin": 20, "xmax": 30, "ymax": 40}]}, [BOX], "xyxy"),
+        ({"gt": [{"box": BOX}]}, [BOX], None),
+        ({"xmin": 10, "ymin": 20, "xmax": 30, "ymax": 40}, [BOX], "xyxy"),
+        ({"XMin": "10", "YMin": "20", "XMax": "30", "YMax": "40"}, [BOX], "xyxy"),
+        ({"x1": [10, 1], "y1": [20, 2], "x2": [30, 3], "y2": [40, 4]}, [BOX, [1, 2, 3, 4]], "xyxy"),
+        ({"x": 10, "y": 20, "w": 30, "h": 40}, [BOX], None),
+        ({"cx": 10, "cy": 20, "width": 30, "height": 40}, [BOX], "cxcywh"),
+        ({"bbox_x": 10, "bbox_y": 20, "bbox_w": 30, "bbox_h": 40}, [BOX], None),
+        ({"boxes": [{"x": 10, "y": 20, "w": 30, "h": 40}]}, [BOX], None),
+    ],
+)
+def test_boxes_of_other_names_are_read(
+    fields: dict[str, Any], boxes: Any, box_format: str | None
+) -> None:
+    record = settled(fields)
+
+    assert record.error is None
+    assert (record.bbox, record.box_format) == (boxes, box_format)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"boxes": [BOX], "objects": {"bbox": [BOX]}},
+        {"boxes": "10 20 30 40"},
+        {"normalized_bboxes": [[0.1, 0.2, 0.3, 0.4]]},
+        {"bounding_boxes": {"a": 1}},
+        {"xmin": [1, 2], "ymin": [1], "xmax": [1], "ymax": [2]},
+    ],
+)
+def test_what_cannot_be_read_is_an_error_and_no_proposal(fields: dict[str, Any]) -> None:
+    record = settled(fields)
+    assert record.error is not None
+    assert record.error.code == "bbox-misnamed"
+
+    proposed = settled(fields, propose=True)
+    assert (proposed.error, proposed.bbox) == (None, None)
+
+
+def test_a_setting_proposes_where_there_is_nothing() -> None:
+    assert settled({"bbox": []}, propose=True).bbox is None
+    assert settled({"bbox": [BOX]}, propose=True).bbox == [BOX]
+
+
+def test_names_tell_the_shape_and_the_setting_the_unit() -> None:
+    sides = {"xmin": 0.1, "ymin": 0.2, "xmax": 0.3, "ymax": 0.4}
+    assert settled(sides, box_format="xywh-normalized").box_format == "xyxy-normalized"
+
+
+@pytest.mark.parametrize(
+    ("fields", "size"),
+    [
+        ({"width": 640, "height": 480}, (640, 480)),
+        ({"image_width": "640", "image_height": "480"}, (640, 480)),
+        ({"width": 0.5, "height": 0.5}, None),
+        ({"width": True, "height": 480}, None),
+        ({"x": 1, "y": 2, "width": 3, "height": 4}, None),
+    ],
+)
+def test_declared_size(fields: dict[str, Any], size: tuple[int, int] | None) -> None:
+    assert settled(fields).declared_wh == size
+
+
+def test_a_table_with_boxes_is_known_by_a_row_without() -> None:
+    assert has_box_fields({"file_name": "a", "bbox": ""})
+    assert has_box_fields({"file_name": "a", "xmin": "", "ymin": "", "xmax": "", "ymax": ""})
+    assert has_box_fields({"file_name": "a", "objects": {"bbox": []}})
+    assert not has_box_fields({"file_name": "a", "text": "b", "width": 3, "height": 4})

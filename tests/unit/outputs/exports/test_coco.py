@@ -1,0 +1,72 @@
+"""Exports to COCO: ids, categories and crowds as they came in."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from regioncap.outputs import exports
+from tests.support.exported import ABOUT, failed, item, region, result
+
+
+def exported(path: Path, records: list[dict[str, Any]]) -> dict[str, Any]:
+    exports.export(exports.get("coco"), map(item, records), path / "out.json", ABOUT)
+    content: dict[str, Any] = json.loads((path / "out.json").read_bytes())
+    return content
+
+
+META: dict[str, list[Any]] = {
+    "annotation_ids": [900, 901],
+    "category_ids": [18, 18],
+    "categories": ["dog", "dog"],
+    "iscrowd": [1, 0],
+}
+
+
+def test_what_was_coco_keeps_its_ids_categories_and_crowd(tmp_path: Path) -> None:
+    regions = [region(1, [1, 2, 3, 4], "dogs"), region(2, [5, 6, 7, 8], "a dog")]
+
+    content = exported(tmp_path, [result(0, regions, id=7, meta=META)])
+
+    assert [each["id"] for each in content["images"]] == [7]
+    assert [
+        (each["id"], each["image_id"], each["category_id"], each["iscrowd"])
+        for each in content["annotations"]
+    ] == [(900, 7, 18, 1), (901, 7, 18, 0)]
+    assert content["categories"] == [{"id": 18, "name": "dog", "supercategory": "dog"}]
+
+
+def test_records_of_one_picture_share_an_image(tmp_path: Path) -> None:
+    records = [result(i, [region(1, [1, 2, 3, 4], "x")], image="a.png") for i in range(2)]
+
+    content = exported(tmp_path, records)
+
+    assert [each["id"] for each in content["images"]] == [1]
+    assert [each["image_id"] for each in content["annotations"]] == [1, 1]
+    assert content["categories"] == [{"id": 1, "name": "region", "supercategory": "region"}]
+
+
+def test_no_id_is_given_twice(tmp_path: Path) -> None:
+    one = [region(1, [1, 2, 3, 4], "x")]
+    own = META | {name: values[:1] for name, values in META.items()}
+    records = [
+        result(0, one),
+        result(1, one, id=1, meta=own | {"annotation_ids": [1], "category_ids": [1]}),
+        result(2, one, id=1, meta=own, image="other.png"),
+    ]
+
+    content = exported(tmp_path, records)
+
+    for name in ("images", "annotations", "categories"):
+        ids = [each["id"] for each in content[name]]
+        assert len(ids) == len(set(ids))
+    assert len(content["images"]) == 3
+
+
+def test_a_picture_without_regions_stays_and_a_failed_one_is_counted(tmp_path: Path) -> None:
+    content = exported(tmp_path, [result(0, [], id=9, meta={"annotation_ids": []}), failed(1)])
+
+    assert [each["id"] for each in content["images"]] == [9]
+    assert content["annotations"] == []
+    assert content["info"]["records_without_caption"] == 1
