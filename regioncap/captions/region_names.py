@@ -90,7 +90,6 @@ _SENTENCE_START = re.compile(r"\s(?:A|An|The|Two|Three|Some|Several|This|There)\
 _PLACE = re.compile(r"\s?(?:\b(?:in|inside|within|at|of)(?: the)?\s?)?$", re.IGNORECASE)
 #: How far before a name its sentence may begin, characters.
 _LEAD_CHARS = 100
-_LEAD_NUMBER = re.compile(r"^\s?(?:• )?\(?(?:\d{1,3}|[a-z])[.):、．]+\s?")
 _LEAD_CJK = re.compile(
     r"对于|关于|關於|标记的?|標記的?|图像?中?|图片中?|画像|描述|内容|在|于|的|中|は|の|では|に"
 )
@@ -106,7 +105,7 @@ _LEADS = """
 _LEAD_WORDS = frozenset(_LEADS.split())
 _ASIDE = re.compile(r"\s?(?:\([^()\n]{0,80}\)|\[[^\[\]\n]{0,80}\])(?=\s?(?:[:：,，\-–—]|\n|$))")
 _PARTICLE = re.compile(
-    r"\s?(?:的内容|中的内容|内容|の中|中(?![国國年间央心])|内|里|裡|에는|에서는|은|는)?(?:では|には|は|で|に)?"
+    r"\s?(?:中?的?内容|の中|中(?![国國年间央心])|[内里裡]|에는|에서는|은|는)?(?:では|には|[はでに])?"
 )
 _SEPARATOR = re.compile(r"[\s\"']*+[:：,，、.)）\-–—=|>*]+[ ]?")
 #: "<region1> shows a cat": what only links the name to the thing goes with the name.
@@ -216,14 +215,11 @@ def _lead_start(text: str, previous: _Name | None, name: _Name) -> int | None:
     after_closing = previous is not None and previous.closing and floor == lower
     if floor == 0 or after_closing or text[floor - 1] == "\n":
         starts.insert(0, floor)
-    line = text.rfind("\n", floor, name.start) + 1
-    # "2. <region2>": the number of the item looks like a sentence of its own.
-    candidates = [line, starts[-1]] if line in starts else starts[-1:]
-    return next((at for at in candidates if _is_lead(text[at : name.start])), None)
+    return starts[-1] if starts and _is_lead(text[starts[-1] : name.start]) else None
 
 
 def _is_lead(text: str) -> bool:
-    words = re.findall(r"[^\W_]+", _LEAD_CJK.sub(" ", _LEAD_NUMBER.sub("", text)).casefold())
+    words = re.findall(r"[^\W\d_]+", _LEAD_CJK.sub(" ", text).casefold())
     return len(words) <= 10 and _LEAD_WORDS.issuperset(words)
 
 
