@@ -63,8 +63,8 @@ _CHATTER = re.compile(
 )
 _CLOSING = re.compile(
     r"\n ?(?:(?:overall|in (?:summary|conclusion|total)|to summari[sz]e|(?:please )?note|please"
-    r"|let me know|i hope|hope this|feel free|if you (?:need|have|want)|all (?:of )?the(?:se)? "
-    r"regions|(?:these|the above) (?:descriptions|regions)|the (?:overall|entire|whole) (?:image|scene)"
+    r"|let me know|i hope|hope this|feel free|if you (?:need|have|want)|all (?:of )?these regions"
+    r"|(?:these|the above) (?:descriptions|regions)|the (?:overall|entire|whole) (?:image|scene)"
     r"|insgesamt|zusammenfassend|dans l'ensemble|en résumé|en resumen|en general|в целом)\b"
     r"|总的来说|总体|总之|综上|整体|请注意|全体的に)",
     re.IGNORECASE,

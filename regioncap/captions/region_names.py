@@ -94,13 +94,11 @@ _LEAD_CJK = re.compile(
     r"对于|关于|關於|标记的?|標記的?|图像?中?|图片中?|画像|描述|内容|在|于|的|中|は|の|では|に"
 )
 _LEADS = """
-    a the in inside within for at on of as and both here content contents region regions marked box
-    area section part description caption image picture photo by with tag number numbered labeled
-    labelled called named following outlined indicated
-    im am innerhalb der die das dem des inhalt von für bereich markierten bild
-    dans la le les l contenu de pour zone marquée du sur
-    en el los del contenido para zona marcada nella nel della contenuto per na no da do conteúdo
-    в во на для области регионе регион содержимое trong nội dung của
+    a the in inside within for at on of as and both here by with contents content regions region
+    area box tag number image marked numbered labeled labelled named following description caption
+    im am der die das dem des inhalt von für bereich markierten bild dans la le les l contenu de
+    pour zone du sur en el los del contenido para zona marcada nella nel della contenuto per na no
+    da do conteúdo в во на для области регионе содержимое
 """
 _LEAD_WORDS = frozenset(_LEADS.split())
 _ASIDE = re.compile(r"\s?(?:\([^()\n]{0,80}\)|\[[^\[\]\n]{0,80}\])(?=\s?(?:[:：,，\-–—]|\n|$))")

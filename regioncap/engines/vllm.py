@@ -122,7 +122,7 @@ class VllmEngine:
     async def caption(self, requests: Sequence[CaptionRequest]) -> list[Answer | RequestError]:
         """Answers every request, in the order given; see `Engine.caption`."""
         self._require_llm()
-        return await answer_all(requests, self._answer_in_time)
+        return await answer_all(requests, lambda asked: self._deadline.answer(asked, self._answer))
 
     async def health(self) -> None:
         """Returns if the engine serves; see `Engine.health`."""
@@ -163,10 +163,6 @@ class VllmEngine:
             prefix_hits=int(totals["vllm:prefix_cache_hits"]),
         )
 
-    def tokenizer(self) -> PreTrainedTokenizerBase:
-        """The model's tokenizer, of the running engine."""
-        return self._require_llm().get_tokenizer()
-
     async def _warm_up(self) -> None:
         request = first_request(Sampling(temperature=0.0, max_tokens=4))
         (answer,) = await self.caption([request])
@@ -176,9 +172,6 @@ class VllmEngine:
                 code="engine-warm-up",
                 hint=answer.hint or "check engine_args, above all max_model_len",
             )
-
-    async def _answer_in_time(self, request: CaptionRequest) -> Answer | RequestError:
-        return await self._deadline.answer(request, self._answer)
 
     async def _answer(self, request: CaptionRequest) -> Answer | RequestError:
         from vllm.exceptions import VLLMValidationError

@@ -11,7 +11,7 @@ boxes of a picture that takes less time in plain numbers than in arrays of all p
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from regioncap.views.boxes import Rect, Size
@@ -87,24 +87,20 @@ class Placer:
     def _at_box(self, i: int) -> tuple[Rect, float]:
         """The cheapest place at a box for its tag, the first of equals, and what it costs."""
         best, least = self.outlines_xyxy[i], math.inf
-        for rank, place in enumerate(self._places_at_box(i)):
+        w, h = self.tags_wh[i]
+        x1, y1, x2, y2 = self.outlines_xyxy[i]
+        xs = _along(x1, x2, w, self.lap_px, self.size_wh[0])
+        ys = _along(y1, y2, h, self.lap_px, self.size_wh[1])
+        for rank, (column, row) in enumerate(_AT_BOX):
             if _LATER * rank >= least:
                 break
+            x, y = xs[column], ys[row]
+            place = x, y, x + w, y + h
             cost, faults = self._cost(place, i)
             total = cost + _LATER * rank + faults
             if total < least:
                 best, least = place, total
         return best, least
-
-    def _places_at_box(self, i: int) -> Iterator[Rect]:
-        """The sixteen places at a box, in order of preference."""
-        w, h = self.tags_wh[i]
-        x1, y1, x2, y2 = self.outlines_xyxy[i]
-        xs = _along(x1, x2, w, self.lap_px, self.size_wh[0])
-        ys = _along(y1, y2, h, self.lap_px, self.size_wh[1])
-        for column, row in _AT_BOX:
-            x, y = xs[column], ys[row]
-            yield x, y, x + w, y + h
 
     def _cost(self, place: Rect, owner: int) -> tuple[float, float]:
         """What a place for the owner's tag costs, and its faults.
@@ -137,17 +133,15 @@ class Placer:
         xs, ys = _steps(self.size_wh[0] - w, w), _steps(self.size_wh[1] - h, h)
         places = [(x, y, x + w, y + h) for y in ys for x in xs]
         outline = self.outlines_xyxy[i]
-        nearest_first = sorted((_distance(p, outline) / h, k) for k, p in enumerate(places))
-        best, best_k, least = tag, -1, cost
         everywhere = _buried(max(self._hidden))
-        for apart, k in nearest_first:
-            if everywhere + apart > least:
+        for place in sorted(places, key=lambda place: _distance(place, outline)):
+            apart = _distance(place, outline) / h
+            if everywhere + apart > cost:
                 break
-            hides, faults = self._cost(places[k], i)
-            total = hides + (faults + apart)
-            if (total, k) < (least, best_k):
-                best, best_k, least = places[k], k, total
-        return best
+            hides, faults = self._cost(place, i)
+            if (total := hides + faults + apart) < cost:
+                tag, cost = place, total
+        return tag
 
 
 def _along(low: int, high: int, side: int, lap_px: int, room: int) -> list[int]:
