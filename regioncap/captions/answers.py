@@ -77,9 +77,7 @@ _LIST_NUMBER = re.compile(r"\A\(?\d{1,3}[.):、]\s")
 _EMPTY_ITEM = re.compile(rf"\n ?(?:{BULLET})?\(?\d{{1,3}}[.):]\Z")
 _ITEMS = re.compile(rf"([.!?;:,。；：，]?)\n{BULLET}")
 _QUOTED = re.compile(r"\A([\"“«「『])(.*)([\"”»」』][.。]?)\Z", re.DOTALL)
-_PLACEHOLDER = re.compile(
-    r"n/?a|none|null|nil|unknown|empty|tbd|<?caption>?|无|暂无", re.IGNORECASE
-)
+_PLACEHOLDER = re.compile(r"n/?a|none|null|nil|unknown|empty|tbd|caption|无|暂无", re.IGNORECASE)
 
 
 def parse(

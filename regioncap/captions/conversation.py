@@ -133,9 +133,8 @@ class _Conversation:
     async def _ask(self, questions: Sequence[_Question]) -> None:
         if not questions:
             return
-        requests = [
-            self._request(question, self.done.requests + i) for i, question in enumerate(questions)
-        ]
+        numbered = enumerate(questions, self.done.requests)
+        requests = [self._request(question, nth) for nth, question in numbered]
         replies = await self.engine.caption(requests)
         self.done.requests += len(requests)
         # A long answer takes a while to read, and the engine's loop waits for nobody.

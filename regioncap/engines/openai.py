@@ -29,14 +29,7 @@ from regioncap.errors import EngineAwayError, EngineDeadError, EngineStartError,
 from regioncap.settings import Settings
 
 try:
-    from openai import (
-        APIError,
-        APIStatusError,
-        APITimeoutError,
-        AsyncOpenAI,
-        BadRequestError,
-        NotFoundError,
-    )
+    import openai
     from openai.types.chat import ChatCompletion
 except ImportError as missing:
     raise EngineStartError(
@@ -83,7 +76,7 @@ class OpenAIEngine:
     extra_body: Mapping[str, Any] = field(default_factory=dict)
     patience_s: float = 300.0
     _max_tokens_field: str = field(default="max_tokens", init=False)
-    _client: AsyncOpenAI | None = field(default=None, init=False)
+    _client: openai.AsyncOpenAI | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         self.base_url = self.base_url.rstrip("/")
@@ -95,7 +88,7 @@ class OpenAIEngine:
         Raises:
             EngineStartError: `server-unreachable`, `server-refused` or `server-model-missing`.
         """
-        self._client = AsyncOpenAI(
+        self._client = openai.AsyncOpenAI(
             base_url=self.base_url,
             api_key=self.api_key or "none",
             timeout=self.timeout_s,
@@ -117,9 +110,9 @@ class OpenAIEngine:
         """Returns if the server answers; see `Engine.health`."""
         try:
             await self._require_client().models.list()
-        except NotFoundError:
+        except openai.NotFoundError:
             return  # a server without a list of models is none the worse for it
-        except APIError as error:
+        except openai.APIError as error:
             raise self._away(error) from error
 
     async def close(self) -> None:
@@ -131,9 +124,9 @@ class OpenAIEngine:
     async def _choose_model(self) -> None:
         try:
             names = [model.id async for model in self._require_client().models.list()]
-        except NotFoundError:
+        except openai.NotFoundError:
             return
-        except APIError as error:
+        except openai.APIError as error:
             raise self._start_error(error) from error
         if not self.model and len(names) == 1:
             self.model = names[0]
@@ -149,13 +142,13 @@ class OpenAIEngine:
         try:
             try:
                 await self._create(request)
-            except BadRequestError as error:
+            except openai.BadRequestError as error:
                 # Some vendors' models know the newer name of the field alone.
                 if "max_completion_tokens" not in str(error):
                     raise
                 self._max_tokens_field = "max_completion_tokens"
                 await self._create(request)
-        except APIError as error:
+        except openai.APIError as error:
             raise self._start_error(error) from error
 
     async def _answer(self, request: CaptionRequest) -> Answer | RequestError:
@@ -178,7 +171,7 @@ class OpenAIEngine:
                     code="server-timeout",
                     hint="raise REGIONCAP_OPENAI_TIMEOUT_S",
                 )
-            except APIError as error:
+            except openai.APIError as error:
                 if getattr(error, "status_code", None) in _BUSY:
                     self.pressure.refused()
                     if time.monotonic() - began_s < self.patience_s:
@@ -208,7 +201,7 @@ class OpenAIEngine:
         completion: ChatCompletion = await self._require_client().chat.completions.create(**body)
         return completion
 
-    async def _blame(self, request: CaptionRequest, error: APIError) -> RequestError:
+    async def _blame(self, request: CaptionRequest, error: openai.APIError) -> RequestError:
         """Whose fault it is that a request failed after all attempts.
 
         Returns:
@@ -220,23 +213,23 @@ class OpenAIEngine:
         refusal = RequestError(
             f"{self.base_url} did not answer request {request.request_id}: {self._said(error)}"
         )
-        status = error.status_code if isinstance(error, APIStatusError) else None
+        status = error.status_code if isinstance(error, openai.APIStatusError) else None
         if status in _REFUSED:
             refusal.code = "server-refused-request"
             return refusal
-        if isinstance(error, APITimeoutError):
+        if isinstance(error, openai.APITimeoutError):
             refusal.code, refusal.hint = "server-timeout", "raise REGIONCAP_OPENAI_TIMEOUT_S"
-        if isinstance(error, APITimeoutError) or status == 500:
+        if isinstance(error, openai.APITimeoutError) or status == 500:
             await self.health()
             return refusal
         raise self._away(error)
 
-    def _require_client(self) -> AsyncOpenAI:
+    def _require_client(self) -> openai.AsyncOpenAI:
         if self._client is None:
             raise EngineDeadError("the openai engine is not running", hint="call start() first")
         return self._client
 
-    def _start_error(self, error: APIError) -> EngineStartError:
+    def _start_error(self, error: openai.APIError) -> EngineStartError:
         status = getattr(error, "status_code", None)
         if status in _MISCONFIGURED:
             hint = "check the key (REGIONCAP_OPENAI_API_KEY), the address and the model's name"
@@ -250,26 +243,24 @@ class OpenAIEngine:
             hint=hint,
         )
 
-    def _away(self, error: APIError) -> EngineAwayError:
+    def _away(self, error: openai.APIError) -> EngineAwayError:
         return EngineAwayError(
             f"{self.base_url} does not serve: {self._said(error)}",
             hint="see the server; the work goes on when it is back",
         )
 
-    def _said(self, error: APIError) -> str:
+    def _said(self, error: openai.APIError) -> str:
         # Servers repeat the key they were given.
         text = " ".join(str(error).split())[:500]
         return text.replace(self.api_key, "***") if self.api_key else text
 
 
-def _asked_pause_s(error: APIError) -> float:
+def _asked_pause_s(error: openai.APIError) -> float:
     """How long a busy server asks to be left alone."""
-    headers = error.response.headers if isinstance(error, APIStatusError) else {}
+    headers = error.response.headers if isinstance(error, openai.APIStatusError) else {}
     try:
-        if "retry-after-ms" in headers:
-            asked_s = float(headers["retry-after-ms"]) / 1000
-        else:
-            asked_s = float(headers.get("retry-after", _PAUSE_S))
+        in_ms = headers.get("retry-after-ms")
+        asked_s = float(in_ms) / 1000 if in_ms else float(headers.get("retry-after", _PAUSE_S))
     except ValueError:  # a date
         asked_s = _PAUSE_S
     return min(_LONGEST_PAUSE_S, max(0.0, asked_s))

@@ -14,7 +14,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from regioncap.views.boxes import Rect, Size
+from regioncap.views.boxes import Rect, Size, area_xyxy
 from regioncap.views.marks.base import Segment, grow
 
 #: No box may lose more than this share of its area to tags.
@@ -57,14 +57,14 @@ class Placer:
     outlines_xyxy: Sequence[Rect]
     tags_wh: Sequence[Size]
     lap_px: int
-    _areas: list[int] = field(init=False)
+    _areas: list[float] = field(init=False)
     #: Share of each box that tags hide so far.
     _hidden: list[float] = field(init=False)
     #: Tags that are there, with the room around them.
     _taken: list[Rect] = field(init=False, default_factory=list)
 
     def __post_init__(self) -> None:
-        self._areas = [_area(box) for box in self.boxes_xyxy]
+        self._areas = [area_xyxy(box) for box in self.boxes_xyxy]
         self._hidden = [0.0] * len(self.boxes_xyxy)
 
     def place(self) -> list[Rect]:
@@ -109,7 +109,7 @@ class Placer:
         that one's. Faults are touching tags that are there and hiding a box too far.
         """
         x1, y1, x2, y2 = place
-        area = _area(place)
+        area = (x2 - x1) * (y2 - y1)
         cost, most_hidden = 0.0, max(self._hidden)
         for k, (left, top, right, bottom) in enumerate(self.outlines_xyxy):
             if x2 <= left or right <= x1 or y2 <= top or bottom <= y1:
@@ -175,10 +175,6 @@ def _nearest(a1: int, a2: int, b1: int, b2: int) -> tuple[int, int]:
         return a1, b2 - 1
     middle = (max(a1, b1) + min(a2, b2) - 1) // 2
     return middle, middle
-
-
-def _area(rect: Rect) -> int:
-    return (rect[2] - rect[0]) * (rect[3] - rect[1])
 
 
 def _shared(a: Rect, b: Rect) -> int:
