@@ -145,8 +145,8 @@ def _without_text(number: int, found: Found, refused: bool) -> RegionAnswer:
     return RegionAnswer("missing", why=NOT_IN_ANSWER)
 
 
-def _from_json(body: str, wanted: list[int], cut: bool) -> Found:
-    del cut  # a pair of JSON shows by itself whether it is whole
+def _from_json(body: str, wanted: list[int], _cut: bool) -> Found:
+    # A pair of JSON shows by itself whether it is whole.
     found = json_captions(body)
     if len(wanted) == 1 and not found.texts and not found.cut and len(found.unnamed) == 1:
         found.texts[wanted[0]] = found.unnamed[0]
@@ -217,9 +217,6 @@ def _caption(text: str) -> str:
     text = _ITEMS.sub(lambda item: f"{item[1] or ';'} ", text)
     if quoted := _QUOTED.match(text):
         text = quoted[2]
-    return _capitalized(fold(text))
-
-
-def _capitalized(text: str) -> str:
-    """The first letter in upper case, but not that of "iPhone"."""
+    text = fold(text)
+    # The first letter in upper case, but not that of "iPhone".
     return text if text[1:2].isupper() else text[:1].upper() + text[1:]
