@@ -90,10 +90,10 @@ def check_vllm() -> Check:
 def _check_gpus(environ: Mapping[str, str]) -> list[Check]:
     try:
         gpus = visible_gpus(environ)
-    except (RegionCapError, subprocess.SubprocessError, OSError, ValueError) as error:
-        hint = error.hint if isinstance(error, RegionCapError) else "run nvidia-smi by hand"
-        what = error.message if isinstance(error, RegionCapError) else str(error)
-        return [Check("driver", "fail", what, hint)]
+    except RegionCapError as error:
+        return [Check("driver", "fail", error.message, error.hint)]
+    except (subprocess.SubprocessError, OSError, ValueError) as error:
+        return [Check("driver", "fail", str(error), "run nvidia-smi by hand")]
     if not gpus:
         remedy = (
             "on a GPU machine check nvidia-smi and CUDA_VISIBLE_DEVICES (in a container: --gpus "

@@ -22,10 +22,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from regioncap.captions.json_answers import json_captions
+from regioncap.captions.json_answers import Found, json_captions
 from regioncap.captions.markdown import BULLET, without_markdown
 from regioncap.captions.refusals import is_refusal
 from regioncap.captions.region_names import Segment, segments
@@ -54,14 +54,6 @@ class RegionAnswer:
     why: str | None = None
 
 
-@dataclass(slots=True)
-class _Found:
-    """Texts by region, and the regions whose text breaks off."""
-
-    texts: dict[int, str] = field(default_factory=dict)
-    cut: set[int] = field(default_factory=set)
-
-
 _JSON_START = re.compile(r"(?:```\w*+\s?)?(?:\{|\[\s?[\[{\"])")
 _CHATTER = re.compile(
     r"\W*+(?:sure|certainly|of course|okay|ok|here(?:'s| is| are)|the following|below"
@@ -70,12 +62,11 @@ _CHATTER = re.compile(
     re.IGNORECASE,
 )
 _CLOSING = re.compile(
-    r"\n ?(?:overall\b|in (?:summary|conclusion|total)\b|to summari[sz]e|together,|both regions"
-    r"|all (?:of )?(?:the|these) (?:marked )?regions|(?:these|the above) (?:descriptions|regions)"
-    r"|(?:please )?note\b[: ]|please\b|let me know|i hope|hope this|feel free"
-    r"|if you (?:need|have|want)|the (?:overall|entire|whole) (?:image|picture|scene)"
-    r"|总的来说|总体|总之|综上|整体|请注意|如果您|insgesamt"
-    r"|zusammenfassend|dans l'ensemble|en résumé|en resumen|en general|в целом|全体的に)",
+    r"\n ?(?:(?:overall|in (?:summary|conclusion|total)|to summari[sz]e|(?:please )?note|please"
+    r"|let me know|i hope|hope this|feel free|if you (?:need|have|want)|all (?:of )?these regions"
+    r"|(?:these|the above) (?:descriptions|regions)|the (?:overall|entire|whole) (?:image|scene)"
+    r"|insgesamt|zusammenfassend|dans l'ensemble|en résumé|en resumen|en general|в целом)\b"
+    r"|总的来说|总体|总之|综上|整体|请注意|全体的に)",
     re.IGNORECASE,
 )
 _TITLE = re.compile(r"\A([^\n.!?。:;,]{1,40})\n(?=[A-Z\u00c0-\u00de])")
@@ -83,14 +74,10 @@ _LABEL = re.compile(r"\A(?:caption|description|answer|描述|内容|beschreibung
 _LOOSE_START = re.compile(r"\A[\s:：,，、;；.\-–—=|*•>)\]]+(?<!\.\.\.)")
 _LOOSE_END = " \n,，、;；:：-–—=|*•<(["
 _LIST_NUMBER = re.compile(r"\A\(?\d{1,3}[.):、]\s")
-_EMPTY_ITEM = re.compile(r"\(?\d{1,3}[.):]")
-_TAG_AT_END = re.compile(r"\s?[<\[(](?:/\s?)?region\s?(\d{1,4})\s?[>\])]\s?\Z", re.I)
-_TAG_CHARS = 20
+_EMPTY_ITEM = re.compile(rf"\n ?(?:{BULLET})?\(?\d{{1,3}}[.):]\Z")
 _ITEMS = re.compile(rf"([.!?;:,。；：，]?)\n{BULLET}")
 _QUOTED = re.compile(r"\A([\"“«「『])(.*)([\"”»」』][.。]?)\Z", re.DOTALL)
-_PLACEHOLDER = re.compile(
-    r"n/?a|none|null|nil|unknown|empty|tbd|<?caption>?|无|暂无", re.IGNORECASE
-)
+_PLACEHOLDER = re.compile(r"n/?a|none|null|nil|unknown|empty|tbd|caption|无|暂无", re.IGNORECASE)
 
 
 def parse(
@@ -114,18 +101,17 @@ def parse(
     readers = [_from_text, _from_json]
     if json or _JSON_START.match(body):
         readers.reverse()
-    found = _Found()
+    found = Found()
     for read in readers:
         found = read(body, wanted, cut)
         if found.texts or found.cut:
             break
     refused = is_refusal(body)
-    texts = {number: _without_own_tag(text, number) for number, text in found.texts.items()}
     # Regions may share a text; it is read once.
-    verdicts = {text: _verdict(text) for text in set(texts.values())}
+    verdicts = {text: _verdict(text) for text in set(found.texts.values())}
     return {
-        number: verdicts[texts[number]]
-        if number in texts
+        number: verdicts[found.texts[number]]
+        if number in found.texts
         else _without_text(number, found, refused)
         for number in wanted
     }
@@ -151,7 +137,7 @@ def _verdict(text: str) -> RegionAnswer:
     return RegionAnswer("ok", caption)
 
 
-def _without_text(number: int, found: _Found, refused: bool) -> RegionAnswer:
+def _without_text(number: int, found: Found, refused: bool) -> RegionAnswer:
     if number in found.cut:
         return RegionAnswer("invalid", why=CUT_OFF)
     if refused:
@@ -159,13 +145,13 @@ def _without_text(number: int, found: _Found, refused: bool) -> RegionAnswer:
     return RegionAnswer("missing", why=NOT_IN_ANSWER)
 
 
-def _from_json(body: str, wanted: list[int], cut: bool) -> _Found:
-    del cut  # a pair of JSON shows by itself whether it is whole
-    json = json_captions(body)
-    if len(wanted) == 1 and not json.texts and not json.cut and len(json.unnamed) == 1:
-        return _Found({wanted[0]: _own(json.unnamed[0], wanted[0])})
-    texts = {n: _own(json.texts[n], n) for n in wanted if n in json.texts}
-    return _Found(texts, json.cut.intersection(wanted))
+def _from_json(body: str, wanted: list[int], _cut: bool) -> Found:
+    # A pair of JSON shows by itself whether it is whole.
+    found = json_captions(body)
+    if len(wanted) == 1 and not found.texts and not found.cut and len(found.unnamed) == 1:
+        found.texts[wanted[0]] = found.unnamed[0]
+    texts = {n: _own(found.texts[n], n) for n in wanted if n in found.texts}
+    return Found(texts, found.cut.intersection(wanted))
 
 
 def _own(text: str, number: int) -> str:
@@ -177,7 +163,7 @@ def _own(text: str, number: int) -> str:
     return text
 
 
-def _from_text(body: str, wanted: list[int], cut: bool) -> _Found:
+def _from_text(body: str, wanted: list[int], cut: bool) -> Found:
     text = squeeze(without_markdown(body))
     parts = segments(text, wanted)
     numbers = {number for part in parts for number in part.numbers}
@@ -189,7 +175,7 @@ def _from_text(body: str, wanted: list[int], cut: bool) -> _Found:
     texts = _by_region(parts[:-1] if cut else parts, set(wanted))
     broken = {*parts[-1].numbers} if parts and cut else set()
     broken -= {number for number, own in texts.items() if own}
-    return _Found({n: texts[n] for n in wanted if n in texts and n not in broken}, broken)
+    return Found({n: texts[n] for n in wanted if n in texts and n not in broken}, broken)
 
 
 def _by_region(parts: Sequence[Segment], wanted: set[int]) -> dict[int, str]:
@@ -207,15 +193,15 @@ def _by_region(parts: Sequence[Segment], wanted: set[int]) -> dict[int, str]:
     return {number: "\n".join(known.values()) for number, known in said.items()}
 
 
-def _lone(text: str, number: int, cut: bool) -> _Found:
+def _lone(text: str, number: int, cut: bool) -> Found:
     """One region was asked for and the answer names none: all of it is the caption."""
     if not text or is_refusal(text) or _JSON_START.match(text):
-        return _Found()
+        return Found()
     if cut:
-        return _Found(cut={number})
+        return Found(cut={number})
     chatter = _CHATTER.match(text)
     own = _without_closing(text[chatter.end() :] if chatter else text)
-    return _Found({number: _LIST_NUMBER.sub("", own.strip().removeprefix(BULLET))})
+    return Found({number: _LIST_NUMBER.sub("", own.strip().removeprefix(BULLET))})
 
 
 def _without_closing(text: str) -> str:
@@ -223,33 +209,14 @@ def _without_closing(text: str) -> str:
     return text[: closing.start()] if closing else text
 
 
-def _without_own_tag(text: str, number: int) -> str:
-    """Without the region's own tag at the end: "A cat (region1)"."""
-    tag = _TAG_AT_END.search(text, max(0, len(text) - _TAG_CHARS))
-    return text[: tag.start()] if tag and int(tag[1]) == number else text
-
-
 def _caption(text: str) -> str:
     """One clean line of a region's text."""
     text = _LABEL.sub("", _LOOSE_START.sub("", text.strip()))
-    text = _TITLE.sub(r"\1. ", _without_loose_end(text))
+    # Separators at the end go, and a list item that says nothing.
+    text = _TITLE.sub(r"\1. ", _EMPTY_ITEM.sub("", text).rstrip(_LOOSE_END))
     text = _ITEMS.sub(lambda item: f"{item[1] or ';'} ", text)
     if quoted := _QUOTED.match(text):
         text = quoted[2]
-    return _capitalized(fold(text))
-
-
-def _without_loose_end(text: str) -> str:
-    """Without separators at the end, and without a list item that says nothing."""
-    before, line_end, last = text.rstrip().rpartition("\n")
-    if line_end and _EMPTY_ITEM.fullmatch(last.strip()):
-        text = before
-    return text.rstrip(_LOOSE_END)
-
-
-def _capitalized(text: str) -> str:
-    """The first letter in upper case, but not that of "iPhone"."""
-    if len(text) > 1 and text[1].isupper():
-        return text
-    upper = text[:1].upper()
-    return upper + text[1:] if len(upper) == 1 else text
+    text = fold(text)
+    # The first letter in upper case, but not that of "iPhone".
+    return text if text[1:2].isupper() else text[:1].upper() + text[1:]

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from regioncap.captions import answers
@@ -79,8 +79,10 @@ async def caption_records(
     Raises:
         EngineDeadError: The engine is gone.
     """
-    talks = (_Conversation(record, pictures, engine, how, crop).run() for record in records)
-    return list(await asyncio.gather(*talks))
+    done = [Captioned(record) for record in records]
+    talks = (_Conversation(each, pictures, engine, how, crop).run() for each in done)
+    await asyncio.gather(*talks)
+    return done
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +94,12 @@ class _Question:
     regions: tuple[RegionInView, ...]
     prompt: Prompt
     #: How often the regions have been asked for before.
-    attempt: int = 0
+    attempt: int
 
 
-def _question(view: View, picture: bytes) -> _Question:
+def _question(view: View, picture: bytes, attempt: int = 0) -> _Question:
     """About all regions of a view."""
-    return _Question(view, picture, tuple(view.regions), view.prompt)
+    return _Question(view, picture, tuple(view.regions), view.prompt, attempt)
 
 
 def _read(question: _Question, reply: Answer | RequestError) -> dict[int, RegionAnswer]:
@@ -116,20 +118,20 @@ def _read(question: _Question, reply: Answer | RequestError) -> dict[int, Region
 class _Conversation:
     """All that is asked about one record."""
 
-    record: RenderedRecord
+    done: Captioned
     pictures: Mapping[str, bytes]
     engine: Engine
     how: ViewSettings
     crop: CropMaker
-    done: Captioned = field(init=False)
 
-    def __post_init__(self) -> None:
-        self.done = Captioned(self.record)
+    @property
+    def record(self) -> RenderedRecord:
+        return self.done.record
 
-    async def run(self) -> Captioned:
+    async def run(self) -> None:
         """Asks about all regions, and again about those without a caption."""
         if self.record.error is not None:
-            return self.done
+            return
         views = self.record.views
         await self._ask([_question(view, self.pictures[view.key]) for view in views])
         await self._ask([self._once_more(view, region) for view, region in self._open("marks")])
@@ -139,14 +141,12 @@ class _Conversation:
             region.status == "ok" for region in regions
         ):
             self.record.error = self._no_caption()
-        return self.done
 
     async def _ask(self, questions: Sequence[_Question]) -> None:
         if not questions:
             return
-        requests = [
-            self._request(question, self.done.requests + i) for i, question in enumerate(questions)
-        ]
+        numbered = enumerate(questions, self.done.requests)
+        requests = [self._request(question, nth) for nth, question in numbered]
         replies = await self.engine.caption(requests)
         self.done.requests += len(requests)
         # A long answer takes a while to read, and the engine's loop waits for nobody.
@@ -214,7 +214,7 @@ class _Conversation:
             # The source may have gone since; then what is known of these regions stays.
             with suppress(RecordError):
                 shown += await asyncio.to_thread(self.crop, self.record, wanted)
-        return [replace(_question(view, picture), attempt=2) for view, picture in shown]
+        return [_question(view, picture, attempt=2) for view, picture in shown]
 
     def _no_caption(self) -> Problem:
         if self.done.failure is not None:

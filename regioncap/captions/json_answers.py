@@ -8,132 +8,100 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from regioncap.captions.texts import fold, squeeze
+from regioncap.captions.texts import fold
 
 _KEY = r"<?\s?(?:[^\W\d]{2,12}[\s_\-#]{0,3})?(\d{1,4})\s?>?"
 _NUMBER_KEY = re.compile(_KEY)
-#: `"region1": "..."`, whole or running to the end of the text.
-_PAIR = re.compile(rf'["\']{_KEY}["\']\s?:\s?"((?:[^"\\]|\\.)*)("|\\?$)', re.DOTALL)
-_BARE_PAIR = re.compile(rf'[{{,]\s?{_KEY}\s?:\s?"((?:[^"\\]|\\.)*)"', re.DOTALL)
-#: `'region1': '...'` in two steps, as the words may hold the sign that ends them.
-_PYTHON_HEAD = re.compile(rf"'{_KEY}'\s?:\s?'")
-_PYTHON_TAIL = re.compile(r"((?:[^'\\]|\\.|'(?!\s?[,}]))*)'\s?[,}]", re.DOTALL)
+#: `"region1": "..."`, in either quotes or with none around the key. Once a text has begun, the
+#: pattern fits, whole or running to the end of the answer. A text in single quotes may hold them.
+_PAIR = re.compile(
+    rf"""["'{{,]\s?{_KEY}["']?\s?:\s?"""
+    r"""(?:"((?:[^"\\]|\\.)*)|'((?:[^'\\]|\\.|'(?!\s?[,}]))*))(["']?)""",
+    re.DOTALL,
+)
 _START = re.compile(r"[{\[]")
-_ID_KEYS = (
-    "region", "region_id", "regionid", "id", "number", "index", "tag", "区域", "编号", "name",
-)  # fmt: skip
-_TEXT_KEYS = (
-    "caption", "description", "text", "content", "desc", "summary", "描述", "内容", "label",
-)  # fmt: skip
-#: Attempts at decoding, how often all of them together may read the text, and depth of nesting:
-#: far above any answer, far below any harm.
-_MAX_STARTS = 200
-_MAX_READINGS = 10
-_MAX_DEPTH = 8
+_ID_KEYS = ("region", "region_id", "id", "number", "index", "tag", "区域", "编号", "name")
+_TEXT_KEYS = ("caption", "description", "text", "content", "描述", "内容", "label")
+#: Failed attempts at decoding: far above any answer, far below any harm.
+_MAX_FAILURES = 40
 
 
 @dataclass(slots=True)
-class JsonCaptions:
-    """What JSON in an answer says of regions."""
+class Found:
+    """What an answer says of regions."""
 
     #: Text by region; empty for null and "".
     texts: dict[int, str] = field(default_factory=dict)
     #: Regions whose text breaks off.
     cut: set[int] = field(default_factory=set)
-    #: Captions that name no region.
+    #: Captions in JSON that name no region.
     unnamed: list[str] = field(default_factory=list)
 
 
-def json_captions(text: str) -> JsonCaptions:
+def json_captions(text: str) -> Found:
     """Finds captions in JSON anywhere in a text; of two for a region, the first counts.
 
     Reads `{"region1": "..."}`, `{"1": {"caption": "..."}}`, `[{"region": 1, "caption": "..."}]` and
     these wrapped in other objects, with or without other text around. From JSON that is broken or
     cut off come the complete pairs.
     """
-    found = JsonCaptions()
+    found = Found()
+    # The text is squeezed; so there is one character between two words, and line feeds stay.
+    for key, json_text, python_text, end in _PAIR.findall(text.replace("\n ", "\n")):
+        if end:
+            found.texts.setdefault(int(key), _unescaped(json_text or python_text))
+        elif int(key) not in found.texts:
+            found.cut.add(int(key))
     for value in _values(text):
-        _walk(value, found, _MAX_DEPTH)
-    text = squeeze(text).replace("\n ", "\n")  # between two words one character, line feeds stay
-    for match in _PAIR.finditer(text):
-        if match[3] != '"':
-            if int(match[1]) not in found.texts:
-                found.cut.add(int(match[1]))
-        else:
-            found.texts.setdefault(int(match[1]), _unescaped(match[2]))
-    for number, words in _python_pairs(text):
-        found.texts.setdefault(number, words)
-    for match in _BARE_PAIR.finditer(text):
-        found.texts.setdefault(int(match[1]), _unescaped(match[2]))
+        _take(value, found)
     return found
 
 
-def _python_pairs(text: str) -> Iterator[tuple[int, str]]:
-    position = 0
-    while (head := _PYTHON_HEAD.search(text, position)) and (
-        # Where this one has no end, none after it has.
-        tail := _PYTHON_TAIL.match(text, head.end())
-    ):
-        yield int(head[1]), tail[1].replace("\\'", "'")
-        position = tail.end()
-
-
 def _values(text: str) -> Iterator[Any]:
-    # Of two values of a key, the first counts.
-    decoder = json.JSONDecoder(strict=False, object_pairs_hook=lambda pairs: dict(reversed(pairs)))
-    position, to_read = 0, _MAX_READINGS * len(text)
-    for _ in range(_MAX_STARTS):
-        start = _START.search(text, position)
-        if start is None or to_read < 0:
-            return
+    decoder = json.JSONDecoder(strict=False)
+    position = failures = 0
+    while failures < _MAX_FAILURES and (start := _START.search(text, position)):
         try:
             value, position = decoder.raw_decode(text, start.start())
-        except (ValueError, RecursionError) as error:
+        except (ValueError, RecursionError):
             position = start.end()
-            to_read -= _last_read(text, error) - start.start()
+            failures += 1
         else:
             yield value
-
-
-def _last_read(text: str, error: Exception) -> int:
-    """How far a failed attempt at decoding has read."""
-    if isinstance(error, json.JSONDecodeError) and not error.msg.startswith("Unterminated"):
-        return error.pos
-    return len(text)  # the error of a string names its beginning
 
 
 def _unescaped(text: str) -> str:
     try:
         return str(json.loads(f'"{text}"', strict=False))
     except ValueError:
-        return text.replace('\\"', '"').replace("\\n", " ")
+        return re.sub(r"\\(['\"])", r"\1", text).replace("\\n", " ")
 
 
-def _walk(value: object, found: JsonCaptions, depth: int) -> None:
-    if depth == 0:
-        return
-    if isinstance(value, list):
-        for item in value:
-            _walk(item, found, depth - 1)
-    elif isinstance(value, str):
-        found.unnamed.append(value)
-    elif isinstance(value, dict):
-        _walk_object(value, found, depth)
+def _take(value: object, found: Found) -> None:
+    waiting = [value]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, str):
+            found.unnamed.append(value)
+        elif isinstance(value, list):
+            waiting += reversed(value)
+        elif isinstance(value, dict):
+            waiting += reversed(_take_named(value, found))
 
 
-def _walk_object(value: dict[str, Any], found: JsonCaptions, depth: int) -> None:
+def _take_named(value: dict[str, Any], found: Found) -> list[Any]:
+    """Takes the captions of regions that an object names; returns what else may hold captions."""
     number = next((n for k in _ID_KEYS if (n := _number(value.get(k))) is not None), None)
     if number is not None:
         found.texts.setdefault(number, _text({k: v for k, v in value.items() if k not in _ID_KEYS}))
-        return
+        return []
+    others = []
     for name, item in value.items():
-        number = _number(name)
-        if number is not None:
+        if (number := _number(name)) is not None:
             found.texts.setdefault(number, _text(item))
-        elif isinstance(item, dict | list):
-            _walk(item, found, depth - 1)
-        elif isinstance(item, str) and name.lower() in _TEXT_KEYS:
-            found.unnamed.append(item)
+        elif isinstance(item, dict | list) or name.lower() in _TEXT_KEYS:
+            others.append(item)
+    return others
 
 
 def _number(value: object) -> int | None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import attrgetter
 
 _WORD = (
@@ -25,20 +25,16 @@ _WORD = (
 _WEAK_WORD = (
     r"(?:r|area|zone|zona|box|tag|object|number|item|marker|mark|no\.?|nr\.?|编号|標籤|标签|标记)"
 )
-_UNITS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
-_ORDINALS = [
-    "first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth",
-]  # fmt: skip
+_UNITS = "one|two|three|four|five|six|seven|eight|nine|ten"
+_ORDINALS = "first|second|third|fourth|fifth|sixth|seventh|eighth|ninth|tenth"
 _CIRCLED = "①②③④⑤⑥⑦⑧⑨⑩⑪⑫⑬⑭⑮⑯⑰⑱⑲⑳"
 _NUMERALS = {
     numeral: i
-    for numerals in (_UNITS, _ORDINALS, "一二三四五六七八九十", _CIRCLED)
+    for numerals in (_UNITS.split("|"), _ORDINALS.split("|"), "一二三四五六七八九十", _CIRCLED)
     for i, numeral in enumerate(numerals, 1)
 }
 _DIGITS = r"\d{1,4}(?![0-9A-Za-z])"
-_SPELT = (
-    rf"(?:{'|'.join(_UNITS)})\b(?=\s?[:：,.)\-–—])|[一二三四五六七八九十](?![一二三四五六七八九十])"
-)
+_SPELT = rf"(?:{_UNITS})\b(?=\s?[:：,.)\-–—])|[一二三四五六七八九十](?![一二三四五六七八九十])"
 _TAG = (
     rf"[<＜《〈\[(（【{{「]\s?(?:(?P<close>/)\s?)?{_WORD}(?:\s?(?:id|no|number))?[\s=:#_\-.]{{0,4}}"
     rf"[\"']?(?P<tagged>\d{{1,4}})[\"']?\s?[>＞》〉\])）】}}」]"
@@ -48,7 +44,7 @@ _NAMED = (
     rf"(?:\((?P<enclosed>\d{{1,4}})\)|(?P<named>{_DIGITS}|{_SPELT}))"
 )
 _ORDINAL = (
-    rf"(?:\b(?P<ordinal>{'|'.join(_ORDINALS)})\s(?:marked\s)?region\b"
+    rf"(?:\b(?P<ordinal>{_ORDINALS})\s(?:marked\s)?region\b"
     r"|第(?P<counted>\d{1,4}|[一二三四五六七八九十])[个個の]?(?:标记的?)?(?:区域|區域|領域))"
 )
 _WEAK = (
@@ -66,9 +62,8 @@ _RUN_ON = re.compile(r"(?<=[.!?;。；！？])[ ]?\(?(?P<run_on>\d{1,3})[.)][ ](
 _BARE_NUMBER = re.compile(rf"\s?(?P<number>{_DIGITS})")
 
 _JOINT = re.compile(
-    r"\s?(?:,\s?)?(?P<word>,|、|&|and|und|et|y|e|и|和|與|与|及|to|through|bis|à|到|至|-|–)\s?"
+    r"\s?(?:,\s?)?(?:,|、|&|and|und|et|y|e|и|和|與|与|及|(?P<range>to|through|bis|à|到|至|-|–))\s?"
 )
-_RANGE_WORDS = {"to", "through", "bis", "à", "到", "至", "-", "–"}
 
 _SENTENCE_END = re.compile(r"\n|[.!?…;][\"'”’»)\]]*+\s|[。！？；]\s?|\|\s?")
 _CLAUSE_BEFORE = re.compile(
@@ -90,23 +85,21 @@ _SENTENCE_START = re.compile(r"\s(?:A|An|The|Two|Three|Some|Several|This|There)\
 _PLACE = re.compile(r"\s?(?:\b(?:in|inside|within|at|of)(?: the)?\s?)?$", re.IGNORECASE)
 #: How far before a name its sentence may begin, characters.
 _LEAD_CHARS = 100
-_LEAD_NUMBER = re.compile(r"^\s?(?:• )?\(?(?:\d{1,3}|[a-z])[.):、．]+\s?")
 _LEAD_CJK = re.compile(
     r"对于|关于|關於|标记的?|標記的?|图像?中?|图片中?|画像|描述|内容|在|于|的|中|は|の|では|に"
 )
 _LEADS = """
-    a the in inside within for at on of as and both here content contents region regions marked box
-    area section part description caption image picture photo by with tag number numbered labeled
-    labelled called named following outlined indicated
-    im am innerhalb der die das dem des inhalt von für bereich markierten bild
-    dans la le les l contenu de pour zone marquée du sur
-    en el los del contenido para zona marcada nella nel della contenuto per na no da do conteúdo
-    в во на для области регионе регион содержимое trong nội dung của
+    a the in inside within for at on of as and both here by with contents content regions region
+    area box tag number image marked numbered labeled labelled named following description caption
+    im am der die das dem des inhalt von für bereich markierten bild dans la le les l contenu de
+    pour zone du sur en el los del contenido para zona marcada nella nel della contenuto per na no
+    da do conteúdo в во на для области регионе содержимое
 """
 _LEAD_WORDS = frozenset(_LEADS.split())
-_ASIDE = re.compile(r"\s?(?:\([^()\n]{0,80}\)|\[[^\[\]\n]{0,80}\])(?=\s?(?:[:：,，\-–—]|\n|$))")
-_PARTICLE = re.compile(
-    r"\s?(?:的内容|中的内容|内容|の中|中(?![国國年间央心])|内|里|裡|에는|에서는|은|는)?(?:では|には|は|で|に)?"
+#: "(red box)", and what Chinese, Japanese and Korean put after a place or a topic.
+_ASIDE = re.compile(
+    r"(?:\s?(?:\([^()\n]{0,80}\)|\[[^\[\]\n]{0,80}\])(?=\s?(?:[:：,，\-–—]|\n|$)))?"
+    r"\s?(?:中?的?内容|の中|中(?![国國年间央心])|[内里裡]|에는|에서는|은|는)?(?:では|には|[はでに])?"
 )
 _SEPARATOR = re.compile(r"[\s\"']*+[:：,，、.)）\-–—=|>*]+[ ]?")
 #: "<region1> shows a cat": what only links the name to the thing goes with the name.
@@ -165,11 +158,11 @@ def _names(text: str, wanted: Collection[int]) -> Iterator[_Name]:
     while match := _MARKER.search(text, position):
         numbers, end = [_number(match)], match.end()
         while not match["close"] and (joint := _JOINT.match(text, end)):
-            partner = _partner(text, joint.end(), match, joint["word"])
+            partner = _partner(text, joint.end(), match)
             if partner is None:
                 break
             last = _number(partner)
-            if joint["word"].lower() in _RANGE_WORDS:
+            if joint["range"]:
                 numbers += [n for n in wanted if numbers[-1] < n < last]
             numbers.append(last)
             end = partner.end()
@@ -177,12 +170,12 @@ def _names(text: str, wanted: Collection[int]) -> Iterator[_Name]:
         position = end
 
 
-def _partner(text: str, at: int, first: re.Match[str], word: str) -> re.Match[str] | None:
+def _partner(text: str, at: int, first: re.Match[str]) -> re.Match[str] | None:
     """The next name of "<region1> and <region2>", also the bare number of "Regions 1 and 2"."""
     if (marker := _MARKER.match(text, at)) is not None:
         return None if marker["close"] else marker
     plural = re.match(r"regions|regionen|regiones|régions|regioni|regiões", first[0], re.I)
-    return _BARE_NUMBER.match(text, at) if first["named"] and (plural or word == "&") else None
+    return _BARE_NUMBER.match(text, at) if first["named"] and plural else None
 
 
 def _number(match: re.Match[str]) -> int:
@@ -216,14 +209,11 @@ def _lead_start(text: str, previous: _Name | None, name: _Name) -> int | None:
     after_closing = previous is not None and previous.closing and floor == lower
     if floor == 0 or after_closing or text[floor - 1] == "\n":
         starts.insert(0, floor)
-    line = text.rfind("\n", floor, name.start) + 1
-    # "2. <region2>": the number of the item looks like a sentence of its own.
-    candidates = [line, starts[-1]] if line in starts else starts[-1:]
-    return next((at for at in candidates if _is_lead(text[at : name.start])), None)
+    return starts[-1] if starts and _is_lead(text[starts[-1] : name.start]) else None
 
 
 def _is_lead(text: str) -> bool:
-    words = re.findall(r"[^\W_]+", _LEAD_CJK.sub(" ", _LEAD_NUMBER.sub("", text)).casefold())
+    words = re.findall(r"[^\W\d_]+", _LEAD_CJK.sub(" ", text).casefold())
     return len(words) <= 10 and _LEAD_WORDS.issuperset(words)
 
 
@@ -248,13 +238,11 @@ def _clause_start(text: str, name: _Name) -> int | None:
 
 
 def _widened(text: str, name: _Name, start: int) -> _Name:
-    end = name.end
-    for part in (_ASIDE, _PARTICLE):
-        if match := part.match(text, end):
-            end = match.end()
+    aside = _ASIDE.match(text, name.end)
+    end = aside.end() if aside else name.end
     if match := _SEPARATOR.match(text, end) or _LINK.match(text, end):
         end = match.end()
-    return _Name(start, end, name.numbers, closing=False)
+    return replace(name, start=start, end=end, closing=False)
 
 
 def _listed(text: str, wanted: Collection[int]) -> Iterator[_Name]:

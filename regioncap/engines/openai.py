@@ -12,7 +12,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
 from regioncap.engines.base import (
@@ -28,14 +29,7 @@ from regioncap.errors import EngineAwayError, EngineDeadError, EngineStartError,
 from regioncap.settings import Settings
 
 try:
-    from openai import (
-        APIError,
-        APIStatusError,
-        APITimeoutError,
-        AsyncOpenAI,
-        BadRequestError,
-        NotFoundError,
-    )
+    import openai
     from openai.types.chat import ChatCompletion
 except ImportError as missing:
     raise EngineStartError(
@@ -54,6 +48,7 @@ _BUSY = {429, 503}
 _LONGEST_PAUSE_S, _PAUSE_S = 60.0, 5.0
 
 
+@dataclass(eq=False)
 class OpenAIEngine:
     """Captions through a server.
 
@@ -71,28 +66,21 @@ class OpenAIEngine:
     name = "openai"
     model_revision = ""
 
-    def __init__(
-        self,
-        model: str,
-        *,
-        base_url: str,
-        api_key: str = "",
-        timeout_s: float = 120.0,
-        max_in_flight: int = 64,
-        max_retries: int = 5,
-        extra_body: dict[str, Any] | None = None,
-        patience_s: float = 300.0,
-    ) -> None:
-        self.model = model
-        self._base_url = base_url.rstrip("/")
-        self._api_key = api_key
-        self._timeout_s = timeout_s
-        self._max_retries = max_retries
-        self._extra_body = dict(extra_body or {})
-        self._patience_s = patience_s
-        self.pressure = Pressure(max_in_flight)
-        self._max_tokens_field = "max_tokens"
-        self._client: AsyncOpenAI | None = None
+    model: str
+    _: KW_ONLY
+    base_url: str
+    api_key: str = field(default="", repr=False)
+    timeout_s: float = 120.0
+    max_in_flight: int = 64
+    max_retries: int = 5
+    extra_body: Mapping[str, Any] = field(default_factory=dict)
+    patience_s: float = 300.0
+    _max_tokens_field: str = field(default="max_tokens", init=False)
+    _client: openai.AsyncOpenAI | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        self.base_url = self.base_url.rstrip("/")
+        self.pressure = Pressure(self.max_in_flight)
 
     async def start(self) -> None:
         """Finds the model at the server and has it answer one request.
@@ -100,11 +88,11 @@ class OpenAIEngine:
         Raises:
             EngineStartError: `server-unreachable`, `server-refused` or `server-model-missing`.
         """
-        self._client = AsyncOpenAI(
-            base_url=self._base_url,
-            api_key=self._api_key or "none",
-            timeout=self._timeout_s,
-            max_retries=self._max_retries,
+        self._client = openai.AsyncOpenAI(
+            base_url=self.base_url,
+            api_key=self.api_key or "none",
+            timeout=self.timeout_s,
+            max_retries=self.max_retries,
         )
         try:
             await self._choose_model()
@@ -122,9 +110,9 @@ class OpenAIEngine:
         """Returns if the server answers; see `Engine.health`."""
         try:
             await self._require_client().models.list()
-        except NotFoundError:
+        except openai.NotFoundError:
             return  # a server without a list of models is none the worse for it
-        except APIError as error:
+        except openai.APIError as error:
             raise self._away(error) from error
 
     async def close(self) -> None:
@@ -136,15 +124,15 @@ class OpenAIEngine:
     async def _choose_model(self) -> None:
         try:
             names = [model.id async for model in self._require_client().models.list()]
-        except NotFoundError:
+        except openai.NotFoundError:
             return
-        except APIError as error:
+        except openai.APIError as error:
             raise self._start_error(error) from error
         if not self.model and len(names) == 1:
             self.model = names[0]
         if self.model not in names:
             raise EngineStartError(
-                f"{self._base_url} does not serve {self.model!r}",
+                f"{self.base_url} does not serve {self.model!r}",
                 code="server-model-missing",
                 hint=f"set the model to one that it serves: {', '.join(names[:5]) or 'none'}",
             )
@@ -154,18 +142,18 @@ class OpenAIEngine:
         try:
             try:
                 await self._create(request)
-            except BadRequestError as error:
+            except openai.BadRequestError as error:
                 # Some vendors' models know the newer name of the field alone.
                 if "max_completion_tokens" not in str(error):
                     raise
                 self._max_tokens_field = "max_completion_tokens"
                 await self._create(request)
-        except APIError as error:
+        except openai.APIError as error:
             raise self._start_error(error) from error
 
     async def _answer(self, request: CaptionRequest) -> Answer | RequestError:
         # The client's own limit is one for each piece of an answer.
-        whole_s = self._timeout_s * (1 + self._max_retries)
+        whole_s = self.timeout_s * (1 + self.max_retries)
         began_s = time.monotonic()
         while True:
             try:
@@ -178,15 +166,15 @@ class OpenAIEngine:
             except TimeoutError:
                 await self.health()
                 return RequestError(
-                    f"{self._base_url} did not end its answer to request {request.request_id} "
+                    f"{self.base_url} did not end its answer to request {request.request_id} "
                     f"within {whole_s:.0f} s",
                     code="server-timeout",
                     hint="raise REGIONCAP_OPENAI_TIMEOUT_S",
                 )
-            except APIError as error:
+            except openai.APIError as error:
                 if getattr(error, "status_code", None) in _BUSY:
                     self.pressure.refused()
-                    if time.monotonic() - began_s < self._patience_s:
+                    if time.monotonic() - began_s < self.patience_s:
                         await asyncio.sleep(_asked_pause_s(error))
                         continue
                 return await self._blame(request, error)
@@ -201,7 +189,7 @@ class OpenAIEngine:
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
             self._max_tokens_field: sampling.max_tokens,
-            "extra_body": self._extra_body,
+            "extra_body": self.extra_body,
         }
         if sampling.seed is not None:
             body["seed"] = sampling.seed
@@ -213,7 +201,7 @@ class OpenAIEngine:
         completion: ChatCompletion = await self._require_client().chat.completions.create(**body)
         return completion
 
-    async def _blame(self, request: CaptionRequest, error: APIError) -> RequestError:
+    async def _blame(self, request: CaptionRequest, error: openai.APIError) -> RequestError:
         """Whose fault it is that a request failed after all attempts.
 
         Returns:
@@ -223,25 +211,25 @@ class OpenAIEngine:
             EngineAwayError: It is the server's.
         """
         refusal = RequestError(
-            f"{self._base_url} did not answer request {request.request_id}: {self._said(error)}"
+            f"{self.base_url} did not answer request {request.request_id}: {self._said(error)}"
         )
-        status = error.status_code if isinstance(error, APIStatusError) else None
+        status = error.status_code if isinstance(error, openai.APIStatusError) else None
         if status in _REFUSED:
             refusal.code = "server-refused-request"
             return refusal
-        if isinstance(error, APITimeoutError):
+        if isinstance(error, openai.APITimeoutError):
             refusal.code, refusal.hint = "server-timeout", "raise REGIONCAP_OPENAI_TIMEOUT_S"
-        if isinstance(error, APITimeoutError) or status == 500:
+        if isinstance(error, openai.APITimeoutError) or status == 500:
             await self.health()
             return refusal
         raise self._away(error)
 
-    def _require_client(self) -> AsyncOpenAI:
+    def _require_client(self) -> openai.AsyncOpenAI:
         if self._client is None:
             raise EngineDeadError("the openai engine is not running", hint="call start() first")
         return self._client
 
-    def _start_error(self, error: APIError) -> EngineStartError:
+    def _start_error(self, error: openai.APIError) -> EngineStartError:
         status = getattr(error, "status_code", None)
         if status in _MISCONFIGURED:
             hint = "check the key (REGIONCAP_OPENAI_API_KEY), the address and the model's name"
@@ -250,31 +238,29 @@ class OpenAIEngine:
         else:
             hint = "the server's log names the cause"
         return EngineStartError(
-            f"{self._base_url} does not serve: {self._said(error)}",
+            f"{self.base_url} does not serve: {self._said(error)}",
             code="server-unreachable" if status is None else "server-refused",
             hint=hint,
         )
 
-    def _away(self, error: APIError) -> EngineAwayError:
+    def _away(self, error: openai.APIError) -> EngineAwayError:
         return EngineAwayError(
-            f"{self._base_url} does not serve: {self._said(error)}",
+            f"{self.base_url} does not serve: {self._said(error)}",
             hint="see the server; the work goes on when it is back",
         )
 
-    def _said(self, error: APIError) -> str:
+    def _said(self, error: openai.APIError) -> str:
         # Servers repeat the key they were given.
         text = " ".join(str(error).split())[:500]
-        return text.replace(self._api_key, "***") if self._api_key else text
+        return text.replace(self.api_key, "***") if self.api_key else text
 
 
-def _asked_pause_s(error: APIError) -> float:
+def _asked_pause_s(error: openai.APIError) -> float:
     """How long a busy server asks to be left alone."""
-    headers = error.response.headers if isinstance(error, APIStatusError) else {}
+    headers = error.response.headers if isinstance(error, openai.APIStatusError) else {}
     try:
-        if "retry-after-ms" in headers:
-            asked_s = float(headers["retry-after-ms"]) / 1000
-        else:
-            asked_s = float(headers.get("retry-after", _PAUSE_S))
+        in_ms = headers.get("retry-after-ms")
+        asked_s = float(in_ms) / 1000 if in_ms else float(headers.get("retry-after", _PAUSE_S))
     except ValueError:  # a date
         asked_s = _PAUSE_S
     return min(_LONGEST_PAUSE_S, max(0.0, asked_s))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import io
+import re
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -47,21 +48,13 @@ _CLOSE_TIMEOUT_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class EngineStats:
-    """What the engine is doing, for metrics and benchmarks; counts are since the start."""
+    """What the engine is doing, for metrics."""
 
     #: Requests in the batch now, and those that wait for room in it.
     running: int
     waiting: int
     #: The most requests that run together.
     batch: int
-    #: Tokens of prompts that were looked up in the prefix cache, and those found there.
-    prefix_tokens: int
-    prefix_hits: int
-
-    @property
-    def prefix_hit_rate(self) -> float:
-        """Share of the prompts' tokens that needed no computing, 0 to 1."""
-        return self.prefix_hits / self.prefix_tokens if self.prefix_tokens else 0.0
 
 
 class VllmEngine:
@@ -122,7 +115,7 @@ class VllmEngine:
     async def caption(self, requests: Sequence[CaptionRequest]) -> list[Answer | RequestError]:
         """Answers every request, in the order given; see `Engine.caption`."""
         self._require_llm()
-        return await answer_all(requests, self._answer_in_time)
+        return await answer_all(requests, lambda asked: self._deadline.answer(asked, self._answer))
 
     async def health(self) -> None:
         """Returns if the engine serves; see `Engine.health`."""
@@ -159,13 +152,7 @@ class VllmEngine:
             running=int(totals["vllm:num_requests_running"]),
             waiting=int(totals["vllm:num_requests_waiting"]),
             batch=self._require_llm().vllm_config.scheduler_config.max_num_seqs,
-            prefix_tokens=int(totals["vllm:prefix_cache_queries"]),
-            prefix_hits=int(totals["vllm:prefix_cache_hits"]),
         )
-
-    def tokenizer(self) -> PreTrainedTokenizerBase:
-        """The model's tokenizer, of the running engine."""
-        return self._require_llm().get_tokenizer()
 
     async def _warm_up(self) -> None:
         request = first_request(Sampling(temperature=0.0, max_tokens=4))
@@ -176,9 +163,6 @@ class VllmEngine:
                 code="engine-warm-up",
                 hint=answer.hint or "check engine_args, above all max_model_len",
             )
-
-    async def _answer_in_time(self, request: CaptionRequest) -> Answer | RequestError:
-        return await self._deadline.answer(request, self._answer)
 
     async def _answer(self, request: CaptionRequest) -> Answer | RequestError:
         from vllm.exceptions import VLLMValidationError
@@ -284,9 +268,7 @@ def _answer_from(output: RequestOutput, image_token_id: int) -> Answer:
 
 def _refused(request: CaptionRequest, error: BaseException) -> RequestError:
     # Said of the words alone, and of words and picture together.
-    too_long = any(
-        words in str(error) for words in ("maximum context length", "maximum model length")
-    )
+    too_long = re.search("maximum (context|model) length", str(error)) is not None
     return RequestError(
         f"vLLM refused request {request.request_id}: {error}",
         code="prompt-too-long" if too_long else "engine-request",

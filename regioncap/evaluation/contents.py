@@ -60,20 +60,19 @@ class Thing:
     paint: Paint
 
 
-def _colours(random: Random) -> list[Thing]:
-    names = random.sample(list(_COLOURS), len(_COLOURS))
-    return [Thing(Truth.of(name), partial(_paint_colour, _COLOURS[name])) for name in names]
+def _colours() -> list[Thing]:
+    return [Thing(Truth.of(name), partial(_paint_colour, rgb)) for name, rgb in _COLOURS.items()]
 
 
 def _paint_colour(rgb: Rgb, image: Image.Image, box: Rect) -> None:
     image.paste(rgb, box)
 
 
-def _shapes(random: Random) -> list[Thing]:
-    pairs = [(shape, colour) for shape in _SHAPES for colour in _COLOURS]
+def _shapes() -> list[Thing]:
     return [
-        Thing(Truth.of(colour, shape), partial(_paint_shape, shape.split()[0], _COLOURS[colour]))
-        for shape, colour in random.sample(pairs, len(pairs))
+        Thing(Truth.of(colour, shape), partial(_paint_shape, shape.split()[0], rgb))
+        for shape in _SHAPES
+        for colour, rgb in _COLOURS.items()
     ]
 
 
@@ -115,9 +114,8 @@ def _paint_shape(name: str, rgb: Rgb, image: Image.Image, box: Rect) -> None:
         draw.ellipse((x1, y1, x2, y2), fill=rgb, outline=edge, width=line)
 
 
-def _words(random: Random) -> list[Thing]:
-    words = random.sample(_WORDS, len(_WORDS))
-    return [Thing(Truth.of(word), partial(_paint_word, word)) for word in words]
+def _words() -> list[Thing]:
+    return [Thing(Truth.of(word), partial(_paint_word, word)) for word in _WORDS]
 
 
 def _paint_word(word: str, image: Image.Image, box: Rect) -> None:
@@ -128,11 +126,12 @@ def _paint_word(word: str, image: Image.Image, box: Rect) -> None:
     ImageDraw.Draw(image).text(middle, word, fill="black", font=font, anchor="mm")
 
 
-def _counts(random: Random) -> list[Thing]:
-    pairs = [(count, colour) for count in _COUNTS for colour in _COLOURS if colour != "white"]
+def _counts() -> list[Thing]:
     return [
-        Thing(Truth.of(_COUNTS[count], colour), partial(_paint_dots, count, _COLOURS[colour]))
-        for count, colour in random.sample(pairs, len(pairs))
+        Thing(Truth.of(words, colour), partial(_paint_dots, count, rgb))
+        for count, words in _COUNTS.items()
+        for colour, rgb in _COLOURS.items()
+        if colour != "white"
     ]
 
 
@@ -148,9 +147,8 @@ def _paint_dots(count: int, rgb: Rgb, image: Image.Image, box: Rect) -> None:
         draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=rgb)
 
 
-def _patches(random: Random) -> list[Thing]:
-    found = random.sample(patches(), len(patches()))
-    return [Thing(Truth.of(words), partial(_paint_patch, image)) for words, image in found]
+def _patches() -> list[Thing]:
+    return [Thing(Truth.of(words), partial(_paint_patch, image)) for words, image in patches()]
 
 
 def _paint_patch(patch: Image.Image, image: Image.Image, box: Rect) -> None:
@@ -158,7 +156,7 @@ def _paint_patch(patch: Image.Image, image: Image.Image, box: Rect) -> None:
     image.paste(ImageOps.fit(patch, size_wh, Image.Resampling.BICUBIC), box[:2])
 
 
-_THINGS: dict[Content, Callable[[Random], list[Thing]]] = {
+_THINGS: dict[Content, Callable[[], list[Thing]]] = {
     "colours": _colours,
     "shapes": _shapes,
     "words": _words,
@@ -169,4 +167,5 @@ _THINGS: dict[Content, Callable[[Random], list[Thing]]] = {
 
 def things_of(content: Content, random: Random) -> list[Thing]:
     """All things of a kind, no two alike, in an order that `random` decides."""
-    return _THINGS[content](random)
+    things = _THINGS[content]()
+    return random.sample(things, len(things))

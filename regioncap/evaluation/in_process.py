@@ -72,8 +72,7 @@ def variants(
     """
     for mode, (prompt, text) in product(modes, prompts):
         # A crop has no marks: any one style and number will do.
-        marked = mode != "crop"
-        ways = product(styles, per_call) if marked else [(styles[0], per_call[0])]
+        ways = product(styles, per_call) if mode != "crop" else [(styles[0], per_call[0])]
         for style, count in ways:
             yield Variant(mode, style, count, prompt, text)
 

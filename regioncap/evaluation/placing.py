@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from random import Random
 from typing import Literal, get_args
 
@@ -42,16 +43,14 @@ def place(layout: Layout, count: int, size_wh: Size, random: Random) -> list[Rec
     if layout == "crowded":
         return _tiles(count, size_wh, random)
     low, high = _SIDES[layout]
+    is_apart = partial(_is_apart, gap_px=_gap_px(size_wh))
+    fits = _overlaps_a_little if layout == "overlapping" else is_apart
     boxes: list[Rect] = []
     for _ in range(_TRIES):
         if len(boxes) == count:
             break
         box = _random_box(low, high, size_wh, random)
-        if layout == "overlapping":
-            fits = _overlaps_a_little(box, boxes)
-        else:
-            fits = _is_apart(box, boxes, _gap_px(size_wh))
-        if fits:
+        if fits(box, boxes):
             boxes.append(box)
     return boxes
 

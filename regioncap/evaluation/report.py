@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -19,35 +19,6 @@ from regioncap.views.pixels import decode, encode_jpeg
 #: Scenes shown, and the size of their pictures; at least one scene of each kind that has faults.
 _SHOWN = 12
 _SHOWN_SIDE = 640
-
-
-@dataclass(frozen=True, slots=True)
-class Said:
-    """What some ways of showing a region led to, all the same."""
-
-    outcome: Outcome
-    caption: str | None
-    #: Their numbers: `1–3, 5`.
-    ways: str
-
-
-@dataclass(frozen=True, slots=True)
-class RegionSaid:
-    """A region that some way did not get right, and what each led to."""
-
-    number: int
-    truth: str
-    said: list[Said]
-
-
-@dataclass(frozen=True, slots=True)
-class FaultyScene:
-    """A scene with faults."""
-
-    name: str
-    #: The scene with the regions in question, as an address.
-    picture: str
-    regions: list[RegionSaid]
 
 
 def html(results: Sequence[Result], scenes: Mapping[str, Scene], facts: Mapping[str, str]) -> str:
@@ -90,26 +61,30 @@ def _most_faulty(results: Sequence[Result]) -> list[str]:
     return [name for counts in faults.values() for name, _ in counts.most_common(each)]
 
 
-def _sample(scene: Scene, results: Sequence[Result]) -> FaultyScene:
+def _sample(scene: Scene, results: Sequence[Result]) -> dict[str, Any]:
+    """A scene with the regions that some way did not get right, and what the ways led to."""
     by_region: dict[int, list[tuple[int, Judged]]] = {}
     for way, result in enumerate(results, start=1):
         for judged in result.judged:
             if judged.scene == scene.name:
                 by_region.setdefault(judged.region, []).append((way, judged))
-    faulty = [
-        RegionSaid(number, scene.truths[number - 1].text, _grouped(found))
+    faulty: list[dict[str, Any]] = [
+        {"number": number, "truth": scene.truths[number - 1].text, "said": _grouped(found)}
         for number, found in sorted(by_region.items())
         if any(judged.outcome != "right" for _, judged in found)
     ]
-    return FaultyScene(scene.name, _picture(scene, [region.number for region in faulty]), faulty)
+    numbers = [region["number"] for region in faulty]
+    return {"name": scene.name, "picture": _picture(scene, numbers), "regions": faulty}
 
 
-def _grouped(found: Sequence[tuple[int, Judged]]) -> list[Said]:
+def _grouped(found: Sequence[tuple[int, Judged]]) -> list[dict[str, str | None]]:
+    """What was said of a region, and the numbers of the ways that led to it."""
     ways: dict[tuple[Outcome, str | None], list[int]] = {}
     for way, judged in found:
         ways.setdefault((judged.outcome, judged.caption), []).append(way)
     return [
-        Said(outcome, caption, _as_runs(numbers)) for (outcome, caption), numbers in ways.items()
+        {"outcome": outcome, "caption": caption, "ways": _as_runs(numbers)}
+        for (outcome, caption), numbers in ways.items()
     ]
 
 

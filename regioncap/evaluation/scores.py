@@ -33,20 +33,17 @@ def judge_scene(scene: Scene, regions: Sequence[Region]) -> list[Judged]:
             then nothing is said of any.
     """
     regions = regions or [Region(region=nth) for nth, _ in enumerate(scene.truths, start=1)]
-    judged = []
-    for i, (region, own) in enumerate(zip(regions, scene.truths, strict=True)):
-        others = [truth for k, truth in enumerate(scene.truths) if k != i]
-        judged.append(
-            Judged(
-                scene=scene.name,
-                kind=scene.kind,
-                region=region.region,
-                truth=own.text,
-                caption=region.caption,
-                outcome=_outcome(region, own, others),
-            )
+    return [
+        Judged(
+            scene=scene.name,
+            kind=scene.kind,
+            region=region.region,
+            truth=own.text,
+            caption=region.caption,
+            outcome=_outcome(region, own, [truth for truth in scene.truths if truth is not own]),
         )
-    return judged
+        for region, own in zip(regions, scene.truths, strict=True)
+    ]
 
 
 def _outcome(region: Region, own: Truth, others: Sequence[Truth]) -> Outcome:

@@ -12,10 +12,7 @@ from regioncap.views.marks.v1 import V1Style
 
 __all__ = ["DEFAULT", "STYLES", "Mark", "MarkStyle", "get"]
 
-STYLES: dict[str, MarkStyle] = {
-    V1Style.name: V1Style(),
-    ReferenceStyle.name: ReferenceStyle(),
-}
+STYLES: dict[str, MarkStyle] = {style.name: style for style in (V1Style(), ReferenceStyle())}
 DEFAULT = V1Style.name
 
 

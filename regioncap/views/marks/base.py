@@ -48,6 +48,16 @@ class Mark:
     #: From the tag to the box, where the tag could not lie next to it.
     leader: Segment | None = None
 
+    @property
+    def total_px(self) -> int:
+        """Width of the line with its casing."""
+        return self.line_px + 2 * self.casing_px
+
+    @property
+    def outline_xyxy(self) -> Rect:
+        """The line's outer edge."""
+        return grow(self.line_xyxy, self.total_px)
+
 
 class MarkStyle(Protocol):
     """A way to draw marks. The name carries the version: a style that draws otherwise is another.
@@ -118,6 +128,15 @@ def sides(outer: Rect, px: int) -> list[Rect]:
         (x1, y1, x1 + px, y2),
         (x2 - px, y1, x2, y2),
     ]
+
+
+def ink_of(size_wh: Size, marks: Sequence[Mark]) -> Mask:
+    """The pixels, (height, width), that lines and tags lie on; leaders are not among them."""
+    mask = np.zeros((size_wh[1], size_wh[0]), dtype=np.bool_)
+    for mark in marks:
+        for rect in (*sides(mark.outline_xyxy, mark.total_px), mark.tag_xyxy):
+            fill(mask, rect, True)
+    return mask
 
 
 def fill_rows(target: Pixels, rect: Rect, row: Pixels) -> None:

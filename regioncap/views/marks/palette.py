@@ -83,10 +83,6 @@ def likeness(a: int, b: int) -> float:
     return 1.0 if a == b else 1 / APART[max(a, b)][min(a, b)] ** 2
 
 
-#: By the numbers of two colours.
-_LIKENESS = [[likeness(a, b) for b in range(len(PALETTE))] for a in range(len(PALETTE))]
-
-
 def assign_colours(boxes_xyxy: Sequence[Rect], near_px: int) -> list[Colour]:
     """Gives every box a colour, in order, the least used first.
 
@@ -104,12 +100,13 @@ def assign_colours(boxes_xyxy: Sequence[Rect], near_px: int) -> list[Colour]:
     used = [0] * len(PALETTE)
     chosen: list[int] = []
     for i, box in enumerate(boxes_xyxy):
-        clash = [0.0] * len(PALETTE)
-        for other, colour in zip(boxes_xyxy[:i], chosen, strict=True):
-            if intersection_xyxy(grow(box, near_px), other):
-                clash = [a + b for a, b in zip(clash, _LIKENESS[colour], strict=True)]
-        least = min(used)
-        free = [colour for colour, times in enumerate(used) if times == least]
-        chosen.append(min(free, key=clash.__getitem__))
+        around = grow(box, near_px)
+        near = [
+            c
+            for c, other in zip(chosen, boxes_xyxy[:i], strict=True)
+            if intersection_xyxy(around, other)
+        ]
+        free = [colour for colour, times in enumerate(used) if times == min(used)]
+        chosen.append(min(free, key=lambda c: sum(likeness(other, c) for other in near)))
         used[chosen[-1]] += 1
     return [PALETTE[colour] for colour in chosen]

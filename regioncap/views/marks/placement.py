@@ -11,10 +11,10 @@ boxes of a picture that takes less time in plain numbers than in arrays of all p
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from regioncap.views.boxes import Rect, Size
+from regioncap.views.boxes import Rect, Size, area_xyxy
 from regioncap.views.marks.base import Segment, grow
 
 #: No box may lose more than this share of its area to tags.
@@ -57,14 +57,14 @@ class Placer:
     outlines_xyxy: Sequence[Rect]
     tags_wh: Sequence[Size]
     lap_px: int
-    _areas: list[int] = field(init=False)
+    _areas: list[float] = field(init=False)
     #: Share of each box that tags hide so far.
     _hidden: list[float] = field(init=False)
     #: Tags that are there, with the room around them.
     _taken: list[Rect] = field(init=False, default_factory=list)
 
     def __post_init__(self) -> None:
-        self._areas = [_area(box) for box in self.boxes_xyxy]
+        self._areas = [area_xyxy(box) for box in self.boxes_xyxy]
         self._hidden = [0.0] * len(self.boxes_xyxy)
 
     def place(self) -> list[Rect]:
@@ -87,24 +87,20 @@ class Placer:
     def _at_box(self, i: int) -> tuple[Rect, float]:
         """The cheapest place at a box for its tag, the first of equals, and what it costs."""
         best, least = self.outlines_xyxy[i], math.inf
-        for rank, place in enumerate(self._places_at_box(i)):
+        w, h = self.tags_wh[i]
+        x1, y1, x2, y2 = self.outlines_xyxy[i]
+        xs = _along(x1, x2, w, self.lap_px, self.size_wh[0])
+        ys = _along(y1, y2, h, self.lap_px, self.size_wh[1])
+        for rank, (column, row) in enumerate(_AT_BOX):
             if _LATER * rank >= least:
                 break
+            x, y = xs[column], ys[row]
+            place = x, y, x + w, y + h
             cost, faults = self._cost(place, i)
             total = cost + _LATER * rank + faults
             if total < least:
                 best, least = place, total
         return best, least
-
-    def _places_at_box(self, i: int) -> Iterator[Rect]:
-        """The sixteen places at a box, in order of preference."""
-        w, h = self.tags_wh[i]
-        x1, y1, x2, y2 = self.outlines_xyxy[i]
-        xs = _along(x1, x2, w, self.lap_px, self.size_wh[0])
-        ys = _along(y1, y2, h, self.lap_px, self.size_wh[1])
-        for column, row in _AT_BOX:
-            x, y = xs[column], ys[row]
-            yield x, y, x + w, y + h
 
     def _cost(self, place: Rect, owner: int) -> tuple[float, float]:
         """What a place for the owner's tag costs, and its faults.
@@ -113,7 +109,7 @@ class Placer:
         that one's. Faults are touching tags that are there and hiding a box too far.
         """
         x1, y1, x2, y2 = place
-        area = _area(place)
+        area = (x2 - x1) * (y2 - y1)
         cost, most_hidden = 0.0, max(self._hidden)
         for k, (left, top, right, bottom) in enumerate(self.outlines_xyxy):
             if x2 <= left or right <= x1 or y2 <= top or bottom <= y1:
@@ -137,17 +133,15 @@ class Placer:
         xs, ys = _steps(self.size_wh[0] - w, w), _steps(self.size_wh[1] - h, h)
         places = [(x, y, x + w, y + h) for y in ys for x in xs]
         outline = self.outlines_xyxy[i]
-        nearest_first = sorted((_distance(p, outline) / h, k) for k, p in enumerate(places))
-        best, best_k, least = tag, -1, cost
         everywhere = _buried(max(self._hidden))
-        for apart, k in nearest_first:
-            if everywhere + apart > least:
+        for place in sorted(places, key=lambda place: _distance(place, outline)):
+            apart = _distance(place, outline) / h
+            if everywhere + apart > cost:
                 break
-            hides, faults = self._cost(places[k], i)
-            total = hides + (faults + apart)
-            if (total, k) < (least, best_k):
-                best, best_k, least = places[k], k, total
-        return best
+            hides, faults = self._cost(place, i)
+            if (total := hides + faults + apart) < cost:
+                tag, cost = place, total
+        return tag
 
 
 def _along(low: int, high: int, side: int, lap_px: int, room: int) -> list[int]:
@@ -181,10 +175,6 @@ def _nearest(a1: int, a2: int, b1: int, b2: int) -> tuple[int, int]:
         return a1, b2 - 1
     middle = (max(a1, b1) + min(a2, b2) - 1) // 2
     return middle, middle
-
-
-def _area(rect: Rect) -> int:
-    return (rect[2] - rect[0]) * (rect[3] - rect[1])
 
 
 def _shared(a: Rect, b: Rect) -> int:

@@ -13,7 +13,7 @@ from typing import ClassVar
 import numpy as np
 
 from regioncap.views.boxes import Rect, Size
-from regioncap.views.marks.base import Mark, Mask, Pixels, blend, fill, grow, sides
+from regioncap.views.marks.base import Mark, Mask, Pixels, blend, fill, grow, ink_of, sides
 from regioncap.views.marks.digits import digits_mask, digits_wh
 from regioncap.views.marks.palette import BLACK, WHITE
 
@@ -52,7 +52,8 @@ class ReferenceStyle:
         """Darkens the picture, then draws box and tag of one region after the other."""
         drawn: Pixels = np.rint(self.shade * np.arange(256)).astype(np.uint8)[pixels]
         for mark in marks:
-            for side in sides(_outline(mark), mark.line_px):
+            # One pixel of the line lies outside the box, the other on it.
+            for side in sides(mark.outline_xyxy, mark.line_px):
                 fill(drawn, side, mark.rgb)
             fill(drawn, mark.tag_xyxy, BLACK)
             digits = np.asarray(digits_mask(mark.number, mark.font_px, weight=0.4))
@@ -62,20 +63,10 @@ class ReferenceStyle:
 
     def ink(self, size_wh: Size, marks: Sequence[Mark]) -> Mask:
         """Tells which pixels the marks may have been drawn on; see `MarkStyle.ink`."""
-        mask = np.zeros((size_wh[1], size_wh[0]), dtype=np.bool_)
-        for mark in marks:
-            for side in sides(_outline(mark), mark.line_px):
-                fill(mask, side, True)
-            fill(mask, mark.tag_xyxy, True)
-        return mask
+        return ink_of(size_wh, marks)
 
 
 def _tag(box: Rect, digits: int) -> Rect:
     width, height = digits_wh(digits, _FONT_PX)
     left, bottom = box[0] + _TEXT_XY[0], box[1] + _TEXT_XY[1]
     return left, bottom - height - 8, left + width + 3, bottom + 8
-
-
-def _outline(mark: Mark) -> Rect:
-    """The line's outer edge: one pixel of the line lies outside the box, the other on it."""
-    return grow(mark.line_xyxy, mark.line_px)

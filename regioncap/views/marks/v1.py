@@ -23,11 +23,10 @@ from regioncap.views.marks.base import (
     Segment,
     Stamp,
     blend,
-    fill,
     fill_rows,
     grow,
+    ink_of,
     print_stamp,
-    sides,
 )
 from regioncap.views.marks.digits import digits_mask, digits_wh
 from regioncap.views.marks.palette import BLACK, WHITE, assign_colours, text_rgb
@@ -60,10 +59,7 @@ class V1Style:
             for box, rank in zip(boxes_xyxy, _ranks(boxes_xyxy, total_px), strict=True)
         ]
         outlines = [pixel_rect(grow(line, total_px), size_wh) for line in lines]
-        sizes = [
-            _fitted(_tag_wh(len(str(number)), font_px, casing_px), size_wh)
-            for _, number in zip(boxes_xyxy, numbers, strict=True)
-        ]
+        sizes = [_fitted(_tag_wh(len(str(n)), font_px, casing_px), size_wh) for n in numbers]
         tags = Placer(size_wh, boxes_xyxy, outlines, sizes, casing_px).place()
         colours = assign_colours(boxes_xyxy, near_px=2 * font_px)
         return [
@@ -102,14 +98,10 @@ class V1Style:
 
     def ink(self, size_wh: Size, marks: Sequence[Mark]) -> Mask:
         """Tells which pixels the marks may have been drawn on; see `MarkStyle.ink`."""
-        mask = np.zeros((size_wh[1], size_wh[0]), dtype=np.bool_)
+        mask = ink_of(size_wh, marks)
         for mark in marks:
-            total = _total_px(mark)
-            for side in sides(grow(mark.line_xyxy, total), total):
-                fill(mask, side, True)
-            fill(mask, mark.tag_xyxy, True)
             if mark.leader:
-                (x, y), stroke = _stroke(mark.leader, total, size_wh)
+                (x, y), stroke = _stroke(mark.leader, mark.total_px, size_wh)
                 height, width = stroke.shape
                 mask[y : y + height, x : x + width] |= stroke > 0
         return mask
@@ -190,9 +182,9 @@ def _draw_line(rows: Pixels, mark: Mark) -> None:
         rows: The picture as `fill_rows` takes it.
         mark: The mark.
     """
-    rings, total = _rings(mark.rgb, mark.line_px, mark.casing_px), _total_px(mark)
+    rings, total = _rings(mark.rgb, mark.line_px, mark.casing_px), mark.total_px
     left, right = _profiles(rings)
-    x1, y1, x2, y2 = grow(mark.line_xyxy, total)
+    x1, y1, x2, y2 = mark.outline_xyxy
     fill_rows(rows, (x1, y1, x1 + total, y2), left)
     fill_rows(rows, (x2 - total, y1, x2, y2), right)
     width = rows.shape[1] // 3
@@ -214,10 +206,6 @@ def _profiles(rings: Rings) -> tuple[Pixels, Pixels]:
 def _row(rgb: Rgb, px: int) -> Pixels:
     """Bytes of so many pixels of a colour."""
     return np.tile(np.array(rgb, dtype=np.uint8), px)
-
-
-def _total_px(mark: Mark) -> int:
-    return mark.line_px + 2 * mark.casing_px
 
 
 @lru_cache(maxsize=1024)
@@ -252,7 +240,7 @@ def _plate(size_wh: Size, inset: int, radius: float) -> Image.Image:
 
 def _draw_leader(drawn: Pixels, mark: Mark, leader: Segment) -> None:
     size_wh = size_of(drawn)
-    for px, rgb in ((_total_px(mark), text_rgb(mark.rgb)), (mark.line_px, mark.rgb)):
+    for px, rgb in ((mark.total_px, text_rgb(mark.rgb)), (mark.line_px, mark.rgb)):
         corner, stroke = _stroke(leader, px, size_wh)
         blend(drawn, corner, rgb, stroke)
 
