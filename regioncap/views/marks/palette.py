@@ -101,11 +101,8 @@ def assign_colours(boxes_xyxy: Sequence[Rect], near_px: int) -> list[Colour]:
     chosen: list[int] = []
     for i, box in enumerate(boxes_xyxy):
         around = grow(box, near_px)
-        near = [
-            c
-            for c, other in zip(chosen, boxes_xyxy[:i], strict=True)
-            if intersection_xyxy(around, other)
-        ]
+        coloured = zip(boxes_xyxy[:i], chosen, strict=True)
+        near = [colour for other, colour in coloured if intersection_xyxy(around, other)]
         free = [colour for colour, times in enumerate(used) if times == min(used)]
         chosen.append(min(free, key=lambda c: sum(likeness(other, c) for other in near)))
         used[chosen[-1]] += 1

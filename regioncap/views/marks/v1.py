@@ -59,7 +59,10 @@ class V1Style:
             for box, rank in zip(boxes_xyxy, _ranks(boxes_xyxy, total_px), strict=True)
         ]
         outlines = [pixel_rect(grow(line, total_px), size_wh) for line in lines]
-        sizes = [_fitted(_tag_wh(len(str(n)), font_px, casing_px), size_wh) for n in numbers]
+        sizes = [
+            _fitted(_tag_wh(len(str(number)), font_px, casing_px), size_wh)
+            for _, number in zip(boxes_xyxy, numbers, strict=True)
+        ]
         tags = Placer(size_wh, boxes_xyxy, outlines, sizes, casing_px).place()
         colours = assign_colours(boxes_xyxy, near_px=2 * font_px)
         return [
