@@ -3,6 +3,8 @@ PYTHON ?= python3
 # The versions that must work, as far as they are on this machine.
 PYTHONS := 3.11 3.12 3.13 3.14
 VENV   := .venv
+# By their marks, see pyproject.toml.
+TESTS  := not more
 BIN    := $(VENV)/bin
 # The newest vLLM that has a build for CPUs, and the oldest that the engine works with.
 VLLM_NEWEST := 0.32.0
@@ -55,25 +57,28 @@ test: $(VENV)/.dev ## Run all tests
 	exit $$((system + vllm))
 
 test-quick: $(VENV)/.dev ## Run the tests that start no servers, in less than a minute
-	$(BIN)/python -m pytest tests/unit tests/contract tests/hostile tests/deploy tests/simulation -m 'not servers' \
+	$(BIN)/python -m pytest tests/unit tests/contract tests/hostile tests/deploy -m 'not servers' \
 	  --numprocesses 2 --dist worksteal
 
 test-system: $(VENV)/.dev ## Run all tests but those of the vLLM engine
-	$(BIN)/python -m pytest --ignore tests/e2e/vllm --numprocesses 4 --dist worksteal --durations 20
+	$(BIN)/python -m pytest --ignore tests/e2e/vllm -m '$(TESTS)' \
+	  --numprocesses 4 --dist worksteal --durations 20
 
 simulate: $(VENV)/.dev ## Live SEEDS=0:2000 lives of the system with faults, and tell the first that fails
 	$(BIN)/python -m tests.simulation.run $(SEEDS)
 
 ifneq ($(HAS_VLLM_CPU),)
 test-vllm: $(VLLM_VENV)/.test ## Run the tests of the vLLM engine alone; VLLM=0.26.0 takes that one
-	REGIONCAP_REQUIRE_VLLM=$(VLLM) $(VLLM_BIN)/python -m pytest tests/e2e/vllm --durations 10
+	REGIONCAP_REQUIRE_VLLM=$(VLLM) $(VLLM_BIN)/python -m pytest tests/e2e/vllm -m '$(TESTS)' --durations 10
 else
 test-vllm:
 	@echo "SKIPPED tests/e2e/vllm: there is no vLLM for CPUs on $(shell uname -s)-$(shell uname -m)"
 	@test -z "$$CI" # where they must run, they have not
 endif
 
-test-more: test-pythons ## Run what is too long for each run: the oldest vLLM, other Pythons
+test-more: test-pythons ## Run what is too long for each run: marked tests, other Pythons, the oldest vLLM
+	$(MAKE) test-system TESTS=more
+	$(MAKE) test-vllm TESTS=more
 	$(MAKE) test-vllm VLLM=$(VLLM_OLDEST)
 
 test-pythons: ## Run the quick tests on every version of Python that is here

@@ -82,6 +82,7 @@ CURES = (
 )  # fmt: skip
 
 
+@pytest.mark.more  # of the test, not of the product
 @pytest.mark.parametrize("take_away", CURES)
 def test_a_cure_that_is_missing_is_noticed(
     take_away: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch

@@ -20,7 +20,7 @@ from typing import Any
 
 from PIL import Image
 
-_TIMEOUT_S = 300.0
+_TIMEOUT_S = 600.0
 
 
 @dataclass(frozen=True)

@@ -243,7 +243,7 @@ class Rig:
     def wait_for_parts(self, job: Job, count: int = 1) -> None:
         wait_until(lambda: self.done(job) >= count)
 
-    def wait_finished(self, job: Job, timeout_s: float = 200.0) -> None:
+    def wait_finished(self, job: Job, timeout_s: float = 400.0) -> None:
         wait_until(lambda: self.store.exists(keys.success_key(job.job)), timeout_s)
 
     def results(self, job: Job) -> bytes:
@@ -282,7 +282,7 @@ class Rig:
 
 
 def wait_until(
-    condition: Callable[[], bool], timeout_s: float = 60.0, worker: Worker | None = None
+    condition: Callable[[], bool], timeout_s: float = 300.0, worker: Worker | None = None
 ) -> None:
     """Waits; the limit is only there to end a test that hangs."""
     deadline = time.monotonic() + timeout_s

@@ -62,7 +62,7 @@ IN_HAND = 4
 MAX_MODEL_LEN = 2304
 MAX_PIXELS = 1_800_000
 #: Above the start of an engine on two busy cores.
-TIMEOUT_S = 400
+TIMEOUT_S = 900
 #: Warnings of the libraries underneath, about their own use of each other.
 THEIR_WARNINGS = (
     "ignore::DeprecationWarning",

@@ -29,7 +29,7 @@ COUNT = 64
 SHARD_SIZE = 4
 MAX_TOKENS = 96
 #: Above the start of a worker, and what pictures need, on two busy cores.
-START_TIMEOUT_S = 300.0
+START_TIMEOUT_S = 600.0
 
 
 def submit(rig: Rig, folder: Path, boxes: int, count: int, **settings: Any) -> Job:
