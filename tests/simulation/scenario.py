@@ -39,6 +39,11 @@ TROUBLE_S = T_S
 LIFE_S = 80 * T_S
 #: Time to come to rest in, afterwards.
 REST_S = 60 * T_S
+#: How long nothing may be left to do until that counts as rest: a message may be in the hands of a
+#: worker that has not noted it yet, and what a death left there is the janitor's to find.
+STILL_S = 2 * T_S
+#: Time between two looks at whether there is anything to do: a look asks the store a lot.
+LOOK_S = 1.0
 
 
 class BrokenPromiseError(AssertionError):
@@ -182,6 +187,7 @@ class Scenario:
         self.world = World(seed, tell)
         self.random = self.world.random
         self.gone = 0
+        self.still_since_s = self.next_look_s = 0.0
         self.plain = self.world.store()
         self.plain._client = s3.Client(self.world.s3, Gate())  # type: ignore[assignment]
 
@@ -202,6 +208,7 @@ class Scenario:
             world.faults.to_come = [self._fault(keeper) for _ in range(self.random.randint(3, 6))]
             world.schedule.run(lambda: self.gone == len(self.people), LIFE_S)
             world.faults.to_come.clear()
+            self.still_since_s = world.schedule.now_s
             world.schedule.run(self._is_at_rest, REST_S)
             self._check()
 
@@ -292,6 +299,15 @@ class Scenario:
         )  # fmt: skip
 
     def _is_at_rest(self) -> bool:
+        now_s = self.world.schedule.now_s
+        if now_s < self.next_look_s:
+            return False
+        self.next_look_s = now_s + LOOK_S
+        if not self._is_still():
+            self.still_since_s = now_s
+        return now_s - self.still_since_s >= STILL_S
+
+    def _is_still(self) -> bool:
         store = self.plain
         for person in self.people:
             job = person._job()
