@@ -149,7 +149,8 @@ def test_folder_in_the_way_of_a_file_is_refused(name: str, tmp_path: Path) -> No
 def test_memory_does_not_grow_with_the_results(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(parquet, "_GROUP_ROWS", 50)
+    for rows in ("_GROUP_ROWS", "_BATCH_ROWS"):
+        monkeypatch.setattr(parquet, rows, 50)
 
     def peak_bytes(count: int, run: int = 0) -> int:
         records = (
