@@ -83,7 +83,7 @@ def test_command_of_the_pages_runs(system: System, folder: Path, command: str) -
 #: What each program of the page prints of four times the record of the README, or of one.
 PRINTED = [
     rb"4 records, 0 failed\n(photos/cat\.jpg \['[^']+', '[^']+'\]\n){4}",
-    rb"In <region1>, .+\.\n",
+    rb"\['[^']+'\]\n",
     rb"cache/\S+\.jsonl 8\n(In <region1>, .+\n+In <region2>, .+\n){4}",
 ]
 

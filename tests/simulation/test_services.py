@@ -150,7 +150,7 @@ def test_redis__away(client: redis.Redis, gate: Trouble) -> None:
 
 
 def test_workers_have_one_visibility_timeout(client: redis.Redis) -> None:
-    worker = {"kind": "render", "host": "h", "pid": 7}
+    worker = {"kind": "render", "host": "h", "pid": 7, "since": 1.0}
     client.set("regioncap:worker:render:h:7", json.dumps(worker))  # of a version that tells none
     check_timeout(client, 60.0)
     client.set("regioncap:worker:render:h:7", json.dumps(worker | {"visibility_timeout_s": 60.0}))

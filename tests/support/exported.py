@@ -115,9 +115,9 @@ def _coco(path: Path) -> Iterator[Caption]:
 
     with contextlib.redirect_stdout(io.StringIO()):
         coco = COCO(str(path))
-    for image in coco.loadImgs(sorted(coco.getImgIds())):
-        for each in coco.loadAnns(coco.getAnnIds(imgIds=[image["id"]])):
-            yield Caption(image["id"] - 1, each["region"], tuple(each["bbox"]), each["caption"])
+    # Records of one picture share its image.
+    for each in sorted(coco.loadAnns(coco.getAnnIds()), key=lambda a: (a["record"], a["region"])):
+        yield Caption(each["record"], each["region"], tuple(each["bbox"]), each["caption"])
 
 
 def _parquet(path: Path) -> Iterator[Caption]:

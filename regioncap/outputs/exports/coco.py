@@ -158,6 +158,7 @@ def _annotation(
         "area": region["bbox"][2] * region["bbox"][3],
         "iscrowd": 1 if crowd else 0,
         "caption": region["caption"],
+        "record": record["index"],
         "region": region["region"],
     }
 
