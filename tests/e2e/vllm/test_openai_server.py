@@ -11,7 +11,7 @@ import pytest
 from regioncap.engines.base import Answer
 from regioncap.engines.openai import OpenAIEngine
 from regioncap.engines.thread import EngineThread
-from regioncap.errors import EngineDeadError, RequestError
+from regioncap.errors import EngineAwayError, RequestError
 from regioncap.records import Prompt
 from tests.e2e.vllm.conftest import Ask
 from tests.e2e.vllm.test_requests import SCHEMA
@@ -74,11 +74,11 @@ def test_a_prompt_that_is_too_long_is_an_error_of_its_own(remote: EngineThread) 
     assert "4096" in bad.message
 
 
-def test_a_server_that_is_stopped_is_dead(engine_thread: EngineThread) -> None:
+def test_a_server_that_is_stopped_is_away(engine_thread: EngineThread) -> None:
     with serve_engine(engine_thread, "tiny", KEY) as address:
         remote = connected(address)
     try:
-        with pytest.raises(EngineDeadError):
+        with pytest.raises(EngineAwayError):
             remote.run(remote.engine.caption([question(0)])).result(60)
     finally:
         remote.close()
