@@ -8,6 +8,7 @@ here.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from difflib import get_close_matches
@@ -302,10 +303,17 @@ def as_environment(values: Mapping[str, Any]) -> dict[str, str]:
         values: Settings by name; None counts as not given.
     """
     return os.environ | {
-        f"REGIONCAP_{name.upper()}": str(value)
+        f"REGIONCAP_{name.upper()}": _as_text(value)
         for name, value in values.items()
         if value is not None
     }
+
+
+def _as_text(value: object) -> str:
+    """A setting's value as the environment has it: lists and tables are JSON."""
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    return json.dumps(value) if isinstance(value, list | dict) else str(value)
 
 
 @lru_cache(maxsize=1)

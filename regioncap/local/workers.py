@@ -17,8 +17,6 @@ from regioncap.settings import Settings, as_environment
 READY_TIMEOUT_S = 600.0
 
 _COMMON = ("--without-gossip", "--without-mingle", "--loglevel=INFO")
-#: What a worker's own environment must say besides how to reach the stack.
-_WORKER_SETTINGS = ("engine", "model", "hf_cache_dir", "download_dir", "queue")
 
 
 def celery_command(kind: str, arguments: Sequence[str]) -> list[str]:
@@ -56,7 +54,7 @@ def start_workers(stack: LocalStack, settings: Settings, render: int = 1, captio
 
 
 def _environment(stack: LocalStack, settings: Settings) -> dict[str, str]:
-    given = {name: getattr(settings, name) for name in _WORKER_SETTINGS}
+    given = {name: getattr(settings, name) for name in settings.model_fields_set}
     return as_environment(given | stack.settings())
 
 

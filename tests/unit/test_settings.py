@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from regioncap.errors import UsageError
-from regioncap.settings import SMALL_MAX_PIXELS, load_settings
+from regioncap.settings import SMALL_MAX_PIXELS, as_environment, load_settings
 
 
 @pytest.fixture(autouse=True)
@@ -97,3 +97,25 @@ def test_the_small_model_gets_pictures_as_small_as_it_knows() -> None:
     assert small.max_pixels == SMALL_MAX_PIXELS
     assert larger.max_pixels == 50_000
     assert other.max_pixels > 1_000_000
+
+
+def test_as_environment__a_child_process_reads_what_was_given(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = load_settings(
+        openai_base_url="http://127.0.0.1:5/v1",
+        openai_api_key="a key",
+        engine_args={"max_model_len": 2048, "seed": None},
+        s3_source_buckets=["one", "two"],
+        model=None,
+        propose=True,
+        grace_s=1.5,
+    )
+    names = given.model_fields_set
+    for name, value in as_environment({n: getattr(given, n) for n in names}).items():
+        monkeypatch.setenv(name, value)
+
+    read = load_settings()
+
+    assert read.model_fields_set == names
+    assert read == given
