@@ -145,6 +145,7 @@ class Client:
             The job, and what was done.
         """
         from regioncap.inputs.totals import judged
+        from regioncap.jobs import grids
         from regioncap.jobs.submit import submit, template_text
         from regioncap.views import marks
 
@@ -155,6 +156,7 @@ class Client:
             taken = source.records if force else judged(source, settings)
             self.store.ensure_bucket()
             on_ready()
+            choice = grids.choose(self.store, settings)
             job, tally = submit(
                 taken,
                 store=self.store,
@@ -165,9 +167,12 @@ class Client:
                 name=name,
                 labels=labels,
                 prompt_template=template,
+                grid=choice.grid,
                 on_progress=lambda tally: on_progress(tally, source.fraction()),
             )
         tally.note(source.reading, settings)
+        tally.description += choice.lines()
+        tally.notes += choice.lines() if choice.grid.resizes else []
         return job, tally
 
     def load(self, job_id: str) -> Job:

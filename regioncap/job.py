@@ -1,4 +1,4 @@
-"""A job: the content of job.json, the summary in _SUCCESS, and the sums over its results."""
+"""A job: the content of job.json, how its model takes pictures, `_SUCCESS`, and sums of results."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Self, get_args
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from regioncap.keys import MAX_SHARDS
 from regioncap.parallel import REAL
@@ -57,6 +57,38 @@ def sum_up(counts: Mapping[str, int], elapsed: timedelta, price_per_gpu_hour: fl
     )
 
 
+class Grid(BaseModel):
+    """How a model takes pictures. The defaults are Qwen2.5-VL's.
+
+    A picture whose sides are multiples of `cell_px` and that has no more than `max_pixels` pixels
+    is seen as it is; any other is resized by the model's own image processor, marks with it.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    #: Side of the square of pixels behind one token: patch times merge, 2x2 patches of 14.
+    cell_px: int = Field(28, ge=1, le=512)
+    #: Most pixels of a picture; None leaves it to the render worker's `max_pixels`.
+    max_pixels: int | None = Field(None, ge=1)
+    #: Whether the model takes pictures of fixed size or in tiles: it has no grid then, and resizes
+    #: whatever it gets.
+    resizes: bool = False
+    #: What stands for a picture in the model's prompts.
+    placeholders: tuple[str, ...] = ()
+    #: The model that was asked; empty for the default.
+    model: str = ""
+
+    def keeps(self, size_wh: tuple[int, int]) -> bool:
+        """Whether the model sees a picture of this size as it is, as far as can be known."""
+        if self.resizes:
+            return True  # no other size would be any better
+        width, height = size_wh
+        too_large = self.max_pixels is not None and width * height > self.max_pixels
+        # Of one that is a cell high or wide nothing more can be taken off without losing its shape.
+        is_thin = min(size_wh) <= self.cell_px
+        return not (width % self.cell_px or height % self.cell_px or (too_large and not is_thin))
+
+
 _PARTS = b'"parts":'
 
 
@@ -78,6 +110,8 @@ class Job(BaseModel):
     settings: JobSettings
     #: Text of the prompt template if it is the user's own; empty for one that is built in.
     prompt_template: str = ""
+    #: What pictures are made for.
+    grid: Grid = Field(default_factory=Grid)
 
     @model_validator(mode="after")
     def _counts_agree(self) -> Self:

@@ -2,6 +2,7 @@
 
     images/<sha256>.<ext>                    sources, content-addressed, shared by jobs
     captions/<2 digits>/<fingerprint>.json   captions of a record, for `submit --reuse`
+    queues/<queue>.json                      what serves a queue, and how it takes pictures
     open/<job>                               empty; there while the job is unfinished
     open/<job>.<token>                       as this, of a finished job that is being changed
     jobs/<job>/job.json                      options, counts, number of shards
@@ -9,6 +10,7 @@
     jobs/<job>/marked/00000000.jpg           by record number; further pictures of the same
                                              record as 00000000-r2.jpg
     jobs/<job>/rendered/part-00000.jsonl
+    jobs/<job>/grid.json                     what pictures are made for, if not what job.json says
     jobs/<job>/results/part-00000.jsonl      what users poll
     jobs/<job>/retry/part-00000.<token>.json records of the part that are to be done again
     jobs/<job>/_SUCCESS                      written last
@@ -37,6 +39,7 @@ FRESH = timedelta(days=3)
 JOBS = "jobs/"
 OPEN = "open/"
 IMAGES = "images/"
+QUEUES = "queues/"
 CAPTIONS = "captions/"
 
 #: What a job has a part of for each shard; the names of the folders that they lie in.
@@ -94,6 +97,16 @@ def image_key(sha256: str, extension: str) -> str:
 def captions_key(fingerprint: str) -> str:
     """Captions of a record, by what they were made from."""
     return f"{CAPTIONS}{fingerprint[:2]}/{fingerprint}.json"
+
+
+def queue_key(queue: str) -> str:
+    """What the caption workers of a queue tell about themselves."""
+    return f"{QUEUES}{queue}.json"
+
+
+def grid_key(job: str) -> str:
+    """What a job's pictures are made for since a caption worker found that they do not fit."""
+    return f"{JOBS}{job}/grid.json"
 
 
 def new_token() -> str:

@@ -42,7 +42,8 @@ from regioncap.settings import BoxFormat
 #:     1   the first
 #:     2   `bbox: []` is a picture without regions (before: proposals); a record may have a box
 #:         format of its own, and the size that the input declares
-SCHEMA_VERSION = 2
+#:     3   a job says how its model takes pictures (before: as Qwen2.5-VL does)
+SCHEMA_VERSION = 3
 
 
 def check_version(version: int) -> int:

@@ -164,13 +164,15 @@ def _run(
     from regioncap import engines
     from regioncap.engines.thread import EngineThread
     from regioncap.evaluation.in_process import run
+    from regioncap.job import Grid
     from regioncap.views.view import Limits
 
     settings = client.settings
-    job, limits = settings.job_settings(), Limits.of(settings)
+    job = settings.job_settings()
     thread = EngineThread(engines.make(settings))
     with talk.status("starting the engine"):
         thread.start()
+    limits = Limits.of(settings).on(thread.engine.grid or Grid())
     with closing(thread), progress() as bar:
         results = [
             thread.run(run(variant, scenes, thread.engine, job, limits)).result()

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from regioncap.settings import Settings
 
 
-@setting_options(*JOB_SETTINGS)
+@setting_options(*JOB_SETTINGS, "model")
 def submit_command(
     context: typer.Context,
     file: Annotated[

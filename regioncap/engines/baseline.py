@@ -35,6 +35,7 @@ class BaselineEngine:
     name = "baseline"
     model = "baseline-1"
     model_revision = ""
+    grid = None
 
     async def start(self) -> None:
         """Has nothing to load; computes the table of colour names before the first request."""

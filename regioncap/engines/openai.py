@@ -65,6 +65,7 @@ class OpenAIEngine:
 
     name = "openai"
     model_revision = ""
+    grid = None
 
     model: str
     _: KW_ONLY

@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import io
+import logging
+import math
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -30,10 +32,13 @@ from regioncap.engines.base import (
 )
 from regioncap.engines.deadline import Deadline
 from regioncap.engines.model import resolve_model
+from regioncap.engines.model_grid import read_grid
 from regioncap.engines.vllm_start import check_machine, engine_arguments, load, prepare_environment
 from regioncap.errors import EngineDeadError, EngineStartError, RequestError
+from regioncap.job import Grid
 from regioncap.records import Prompt
 from regioncap.settings import Settings
+from regioncap.views.boxes import Size
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -44,6 +49,11 @@ if TYPE_CHECKING:
 
 #: The core ends by itself well within this; then it is killed.
 _CLOSE_TIMEOUT_S = 30.0
+#: Cells of a small picture's sides, and tokens left for words beside the largest.
+_TRIAL_CELLS = 16
+_TRIAL_ROOM = 256
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +68,7 @@ class EngineStats:
 
 
 class VllmEngine:
-    """Captions with a Qwen2.5-VL that this process holds in vLLM.
+    """Captions with a vision model that this process holds in vLLM.
 
     Args:
         settings: The model and where it lies, vLLM's engine arguments, which come before the
@@ -72,6 +82,8 @@ class VllmEngine:
         self.model = settings.model
         #: Version of the model's files; empty before the start.
         self.model_revision = ""
+        #: How it takes pictures; None before the start.
+        self.grid: Grid | None = None
         self._settings = settings
         self._llm: AsyncLLM | None = None
         self._deadline = Deadline()
@@ -94,13 +106,17 @@ class VllmEngine:
             download_dir=settings.download_dir,
         )
         prepare_environment()
-        arguments = engine_arguments(resolved.folder, settings.engine_args, settings.max_pixels)
+        grid = read_grid(resolved.folder, settings.model)
+        arguments = engine_arguments(
+            resolved.folder, settings.engine_args, settings.max_pixels, grid
+        )
         check_machine(resolved.folder, arguments)
         self.model_revision = resolved.revision
+        self.grid = grid.model_copy(update={"max_pixels": settings.max_pixels})
         self._decoders = ThreadPoolExecutor(thread_name_prefix="decode")
         try:
             self._llm = load(arguments)
-            await self._warm_up()
+            await self._warm_up(self.grid)
         except EngineDeadError as error:
             await self.close()
             raise EngineStartError(
@@ -154,15 +170,33 @@ class VllmEngine:
             batch=self._require_llm().vllm_config.scheduler_config.max_num_seqs,
         )
 
-    async def _warm_up(self) -> None:
-        request = first_request(Sampling(temperature=0.0, max_tokens=4))
-        (answer,) = await self.caption([request])
+    async def _warm_up(self, grid: Grid) -> None:
+        """Asks of a small picture, and of one as large as there is room for.
+
+        What the two cost tells whether the model sees pictures at the size that they were made for:
+        one that is resized once more has marks that nobody can read.
+        """
+        sampling = Sampling(temperature=0.0, max_tokens=4)
+        small, *larger = _trial_sizes(grid, self._require_llm().model_config.max_model_len)
+        (answer,) = await self.caption([first_request(sampling, small)])
         if isinstance(answer, RequestError):
             raise EngineStartError(
                 f"the model loaded and cannot answer a first request: {answer.message}",
                 code="engine-warm-up",
                 hint=answer.hint or "check engine_args, above all max_model_len",
             )
+        if grid.resizes:
+            _log.warning(
+                "%s takes pictures of fixed size or in tiles: it resizes what it gets, and the"
+                " marks with it; `regioncap eval` measures what that costs",
+                self.model,
+            )
+            return
+        _check_cost(answer, small, grid)
+        for size_wh in larger:
+            (answer,) = await self.caption([first_request(sampling, size_wh)])
+            if isinstance(answer, Answer):  # else records will tell, if ever one is so large
+                _check_cost(answer, size_wh, grid)
 
     async def _answer(self, request: CaptionRequest) -> Answer | RequestError:
         from vllm.exceptions import VLLMValidationError
@@ -194,7 +228,7 @@ class VllmEngine:
         sampling = _sampling_params(request, llm.vllm_config.device_config.device_type)
         # Asked for the final output only, vLLM yields once.
         outputs = [out async for out in llm.generate(prompt, sampling, request.request_id)]
-        return _answer_from(outputs[-1], llm.model_config.hf_config.image_token_id)
+        return _answer_from(outputs[-1], _image_token(llm.model_config.hf_config))
 
     def _require_llm(self) -> AsyncLLM:
         if self._llm is None:
@@ -245,7 +279,46 @@ def _sampling_params(request: CaptionRequest, device_type: str) -> SamplingParam
     )
 
 
-def _answer_from(output: RequestOutput, image_token_id: int) -> Answer:
+def _image_token(config: object) -> int | None:
+    """The token that stands for a part of a picture; None if the configuration names none."""
+    names = ("image_token_id", "image_token_index", "media_placeholder_token_id")
+    return next((token for n in names if (token := getattr(config, n, None)) is not None), None)
+
+
+def _trial_sizes(grid: Grid, max_model_len: int) -> list[Size]:
+    """Sizes of pictures to try an engine with: as small as any, and as large as there is room for.
+
+    The larger one is wider than high, so that sides that changed places would show.
+    """
+    small = (_TRIAL_CELLS * grid.cell_px, _TRIAL_CELLS * grid.cell_px)
+    budget = (grid.max_pixels or small[0] * small[1]) // grid.cell_px**2
+    cells = min(budget, max_model_len - _TRIAL_ROOM)
+    high = math.isqrt(max(0, cells) // 2)
+    if high <= _TRIAL_CELLS // 2:
+        return [small]
+    return [small, (cells // high * grid.cell_px, high * grid.cell_px)]
+
+
+def _check_cost(answer: Answer, size_wh: Size, grid: Grid) -> None:
+    """Checks that a picture took the tokens that its size says.
+
+    Raises:
+        EngineStartError: `engine-grid`.
+    """
+    width, height = size_wh
+    wanted = width * height // grid.cell_px**2
+    if (found := answer.details["image_tokens"]) == wanted:
+        return
+    raise EngineStartError(
+        f"a picture of {width}x{height} took {found} tokens in place of {wanted}: the model does"
+        f" not see it at its own size, in cells of {grid.cell_px} pixels",
+        code="engine-grid",
+        hint="marks would be resized with it; leave mm_processor_kwargs out of engine_args, or try"
+        " another version of vLLM or transformers",
+    )
+
+
+def _answer_from(output: RequestOutput, image_token_id: int | None) -> Answer:
     prompt_ids = output.prompt_token_ids or []
     completion = output.outputs[0]
     reason = completion.finish_reason or "stop"
@@ -259,7 +332,7 @@ def _answer_from(output: RequestOutput, image_token_id: int) -> Answer:
         prompt_tokens=len(prompt_ids),
         completion_tokens=len(completion.token_ids),
         details={
-            "image_tokens": prompt_ids.count(image_token_id),
+            "image_tokens": 0 if image_token_id is None else prompt_ids.count(image_token_id),
             "cached_tokens": output.num_cached_tokens or 0,
             "token_ids": list(completion.token_ids),
         },

@@ -10,13 +10,15 @@ from collections.abc import Callable, Sequence, Set
 from concurrent.futures import CancelledError, Future
 from typing import Any
 
+import structlog
+
 from regioncap import keys, metrics
 from regioncap.captions.conversation import Captioned, CropMaker, caption_records
 from regioncap.engines.thread import EngineThread
 from regioncap.errors import NotFoundError, StoppedError, StoreError
 from regioncap.inputs.originals import Originals
-from regioncap.job import Job
-from regioncap.jobs import catalogue, finish, markers, results, retry
+from regioncap.job import Grid, Job
+from regioncap.jobs import catalogue, finish, grids, markers, results, retry
 from regioncap.jobs.gpu_time import BusyClock
 from regioncap.jobs.output import output_record
 from regioncap.jobs.retry import Again
@@ -25,9 +27,12 @@ from regioncap.parallel import REAL, Runtime
 from regioncap.records import Problem, Region, RenderedRecord, dump_lines, load_lines
 from regioncap.services.attempts import Quarantine
 from regioncap.services.progress import Progress
+from regioncap.services.queue import Sender
 from regioncap.services.store import Found, Store
 from regioncap.settings import Settings
 from regioncap.views.view import Limits, Shown, ViewSettings, crop_regions
+
+_log = structlog.get_logger("regioncap")
 
 
 class CaptionStage:
@@ -38,6 +43,7 @@ class CaptionStage:
         engine: A started engine.
         progress: Gives the progress of a job.
         settings: Limits, and the buckets that may be read.
+        sender: Asks for pictures that the engine's model can see as they are.
         gpus: How many GPUs the engine keeps busy.
         keep_captions: Whether captions are kept for later jobs that reuse them.
         threads: Requests to the store at a time, over all shards in hand.
@@ -50,6 +56,7 @@ class CaptionStage:
         engine: EngineThread,
         progress: Callable[[str], Progress],
         settings: Settings,
+        sender: Sender,
         *,
         gpus: int = 0,
         keep_captions: bool = True,
@@ -59,6 +66,7 @@ class CaptionStage:
         self._store = store
         self._engine = engine
         self._progress = progress
+        self._sender = sender
         self._limits = Limits.of(settings)
         self._originals = Originals(store, settings, runtime)
         self._pool = runtime.pool(threads, "caption-io")
@@ -87,6 +95,8 @@ class CaptionStage:
             return "cancelled"
         try:
             return self._do_shard(job, shard, quarantine)
+        except _OtherGridError as error:
+            return self._have_rendered(job, shard, error.grid)
         except CancelledError:
             if self._store.exists(keys.cancelled_key(job_id)):
                 return "cancelled"
@@ -171,7 +181,24 @@ class CaptionStage:
             raise StoreError(
                 f"shard {shard} of {job.job} is not rendered", code="not-rendered"
             ) from None
-        return load_lines(RenderedRecord, part)
+        records = load_lines(RenderedRecord, part)
+        grid = self._engine.engine.grid
+        if grid is not None and not grids.fit(records, grid):
+            raise _OtherGridError(grid)
+        return records
+
+    def _have_rendered(self, job: Job, shard: int, grid: Grid) -> str:
+        """Has pictures made anew that the model would have resized, and their marks with them."""
+        _log.warning(
+            "the pictures are not made for this model; they are made anew",
+            model=self._engine.engine.model,
+            made_for=job.grid.cell_px,
+            cell_px=grid.cell_px,
+            max_pixels=grid.max_pixels,
+        )
+        grids.change(self._store, job, grid)
+        self._sender.render(job, [shard])
+        return "rendered anew"
 
     def _caption_all(
         self,
@@ -190,7 +217,7 @@ class CaptionStage:
         old = [record for record in records if record.index not in anew]
         known = self._kept.find(old, names) if job.settings.reuse else {}
         rest = [record for record in records if record.index not in known]
-        how = ViewSettings.of(job, self._limits)
+        how = ViewSettings.of(job, self._limits, self._engine.engine.grid)
         if quarantine is None:
             done = self._ask_engine(rest, how)
         else:
@@ -260,6 +287,14 @@ class CaptionStage:
         )
         metrics.add_record(record)
         return record
+
+
+class _OtherGridError(Exception):
+    """Pictures were made for another model."""
+
+    def __init__(self, grid: Grid) -> None:
+        super().__init__("pictures were made for another model")
+        self.grid = grid
 
 
 def _summary(part: Found) -> dict[str, Any]:

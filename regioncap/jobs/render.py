@@ -12,7 +12,7 @@ from regioncap import keys
 from regioncap.errors import RecordError
 from regioncap.inputs.originals import Originals
 from regioncap.job import Job
-from regioncap.jobs import catalogue, parts, retry
+from regioncap.jobs import catalogue, grids, parts, retry
 from regioncap.jobs.retry import Again
 from regioncap.parallel import REAL, Runtime
 from regioncap.records import InputRecord, Problem, RenderedRecord, dump_lines, load_lines
@@ -66,23 +66,37 @@ class RenderStage:
         if self._store.exists(keys.cancelled_key(job_id)):
             return "cancelled"
         key = keys.part_key(job_id, "rendered", shard)
-        how, outcome = ViewSettings.of(job, self._limits), "already done"
-        if not self._store.exists(key):
+        grid, outcome = grids.of_job(self._store, job), "already done"
+        how = ViewSettings.of(job, self._limits, grid)
+        standing = self._store.find_tagged(key)
+        if standing is None:
             part = self._render_all(parts.submitted(self._store, job, shard), how, quarantine)
             self._store.put_new(key, dump_lines(part), "application/x-ndjson")
             outcome = "done"
+        elif not grids.fit(load_lines(RenderedRecord, standing.data), grid):
+            part = self._render_all(parts.submitted(self._store, job, shard), how, quarantine)
+            # Where another worker was quicker, what it made fits as well.
+            self._store.put_matching(key, dump_lines(part), standing.etag, "application/x-ndjson")
+            outcome = "done anew"
         elif again := retry.find(self._store, job_id, shard):
-            self._render_again(key, job, shard, again, quarantine)
+            self._render_again(key, job, shard, again, how, quarantine=quarantine)
             outcome = "done"
         self._progress(job_id).note_rendered(shard)
         self._sender.caption(job, [shard])
         return outcome
 
     def _render_again(
-        self, key: str, job: Job, shard: int, again: Again, quarantine: Quarantine | None
+        self,
+        key: str,
+        job: Job,
+        shard: int,
+        again: Again,
+        how: ViewSettings,
+        *,
+        quarantine: Quarantine | None,
     ) -> None:
         """Renders records of a retry that failed in this stage, into the part as it then is."""
-        how, done = ViewSettings.of(job, self._limits), dict[int, RenderedRecord]()
+        done = dict[int, RenderedRecord]()
         while (part := self._store.find_tagged(key)) is not None:
             before = load_lines(RenderedRecord, part.data)
             failed = {r.index for r in before if r.error is not None and r.error.stage == "render"}

@@ -19,7 +19,7 @@ from regioncap.inputs.reading import Reading
 from regioncap.inputs.source import no_records
 from regioncap.inputs.totals import Totals, describe, grouped, remarks
 from regioncap.inputs.validate import Checked, Checker, header_of
-from regioncap.job import Job
+from regioncap.job import Grid, Job
 from regioncap.jobs import catalogue
 from regioncap.keys import FRESH
 from regioncap.parallel import REAL, Runtime, map_ahead
@@ -32,6 +32,7 @@ from regioncap.views.prompts import built_in, parse_template
 #: Input parts that are being written, and those taken and not yet written.
 _PARTS_AT_A_TIME = 4
 _PARTS_AHEAD = 8
+_DEFAULT_GRID = Grid()
 
 
 @dataclass(slots=True)
@@ -177,6 +178,7 @@ def submit(
     name: str = "",
     labels: dict[str, str] | None = None,
     prompt_template: str = "",
+    grid: Grid = _DEFAULT_GRID,
     on_progress: Callable[[Tally], None] = lambda _: None,
     threads: int = 8,
     runtime: Runtime = REAL,
@@ -193,6 +195,7 @@ def submit(
         name: The user's name for the job.
         labels: The user's labels.
         prompt_template: Text of the prompt template, if it is the user's own.
+        grid: How the model takes pictures.
         on_progress: Called from the caller's thread after each record.
         threads: Uploads at a time.
         runtime: The clock and the threads.
@@ -246,6 +249,7 @@ def submit(
         rejected=tally.rejected,
         settings=settings.job_settings(),
         prompt_template=prompt_template,
+        grid=grid,
     )
     catalogue.save(store, job)
     return job, tally

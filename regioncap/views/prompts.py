@@ -29,12 +29,13 @@ from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
 from importlib import resources
 from string import Template as Substitution
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from regioncap.errors import UsageError
 from regioncap.records import Prompt, RegionInView
+from regioncap.views import chat_tokens
 from regioncap.views.chat_tokens import neutralize
 
 #: What is asked: all regions of a marked picture, some of them once more, or one cut-out region.
@@ -255,6 +256,21 @@ def answer_schema(numbers: Sequence[int]) -> dict[str, Any]:
         "required": keys,
         "additionalProperties": False,
     }
+
+
+@lru_cache(maxsize=64)
+def without(template: Template, tokens: tuple[str, ...]) -> Template:
+    """The template with tokens of a model made harmless in its words."""
+    wordings = {
+        ask: Wording(
+            **{
+                part: chat_tokens.without(words, tokens)
+                for part, words in template.wording(ask).model_dump().items()
+            }
+        )
+        for ask in get_args(Ask)
+    }
+    return template.model_copy(update=wordings)
 
 
 @lru_cache(maxsize=64)

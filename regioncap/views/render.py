@@ -53,9 +53,11 @@ def _show(rendered: RenderedRecord, data: bytes, how: ViewSettings) -> list[Show
         max_pixels=limits.max_image_pixels,
         # Crops are cut from all the pixels that there are.
         budget_pixels=limits.max_pixels if settings.region_mode == "marks" else None,
+        cell_px=limits.cell_px,
     )
     rendered.width, rendered.height = picture.size_wh
-    canvas = fit(picture.pixels, fit_size(picture.size_wh, limits.max_pixels))
+    view_wh = fit_size(picture.size_wh, limits.max_pixels, limits.cell_px)
+    canvas = fit(picture.pixels, view_wh)
     _find_regions(rendered, canvas, settings, picture)
     usable = [region for region in rendered.regions if region.is_asked_for]
     rendered.normalized_bbox = regions.normalized_rows(usable, picture.size_wh, settings.max_boxes)

@@ -6,19 +6,20 @@ A view shows several regions by marks on the whole picture, or one region by a c
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from regioncap import keys
-from regioncap.job import Job
+from regioncap.job import Grid, Job
 from regioncap.records import Region, RegionInView, RenderedRecord, View
 from regioncap.settings import JobSettings, Settings
 from regioncap.views import crops, marks, prompts
 from regioncap.views.boxes import Size, area_xyxy, pixel_rect, scale_xyxy
 from regioncap.views.pixels import decode, encode_jpeg, size_of
 from regioncap.views.rounds import split
+from regioncap.views.sizes import CELL_PX
 
 #: A view and its picture, encoded.
 Shown = tuple[View, bytes]
@@ -31,11 +32,17 @@ class Limits:
     max_pixels: int
     max_image_bytes: int
     max_image_pixels: int
+    #: Side of the square of pixels behind one of the model's tokens.
+    cell_px: int = CELL_PX
 
     @classmethod
     def of(cls, settings: Settings) -> Limits:
         """The limits of a worker."""
         return cls(settings.max_pixels, settings.max_image_bytes, settings.max_image_pixels)
+
+    def on(self, grid: Grid) -> Limits:
+        """The same for a model that takes pictures so."""
+        return replace(self, max_pixels=grid.max_pixels or self.max_pixels, cell_px=grid.cell_px)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +56,18 @@ class ViewSettings:
     limits: Limits
 
     @classmethod
-    def of(cls, job: Job, limits: Limits) -> ViewSettings:
-        """Those of a job."""
+    def of(cls, job: Job, limits: Limits, grid: Grid | None = None) -> ViewSettings:
+        """Those of a job.
+
+        Args:
+            job: The job.
+            limits: The worker's.
+            grid: What pictures are made for, if not what the job says.
+        """
+        grid = grid or job.grid
         template = prompts.template_of(job.settings.prompt, job.prompt_template)
-        return cls(job.job, job.settings, template, limits)
+        template = prompts.without(template, grid.placeholders)
+        return cls(job.job, job.settings, template, limits.on(grid))
 
 
 def plan(
@@ -129,7 +144,7 @@ def crop_view(
         how: How regions are shown.
     """
     box = scale_xyxy(region.box_xyxy, source_wh(record), size_of(source))
-    crop, box_in_crop = crops.cut(source, box, how.limits.max_pixels)
+    crop, box_in_crop = crops.cut(source, box, how.limits.max_pixels, how.limits.cell_px)
     shown = [RegionInView(region.region, box_in_crop)]
     view = View(
         key=keys.marked_key(how.name, record.index, f"-c{region.region}"),

@@ -242,6 +242,7 @@ class Engine:
     name = "simulated"
     model = "simulated"
     model_revision = ""
+    grid = None
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -365,7 +366,12 @@ class Worker:
         else:
             engine: Any = EngineThread(world, Engine(world))
             self.work = CaptionStage(
-                store, engine, shards.progress, world.settings, runtime=world.runtime
+                store,
+                engine,
+                shards.progress,
+                world.settings,
+                sender,  # type: ignore[arg-type]
+                runtime=world.runtime,
             ).run
             janitor = Janitor(
                 store, self.redis, sender, T_S, runtime=world.runtime  # type: ignore[arg-type]

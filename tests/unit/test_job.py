@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from regioncap import engines
-from regioncap.job import sum_up
+from regioncap.job import Grid, Job, sum_up
 from regioncap.jobs.results import summarize
 from regioncap.records import dump_lines
 from regioncap.settings import Settings
@@ -65,3 +65,33 @@ def test_no_price_where_it_cannot_be_told(counts: dict[str, int], price: float |
 def test_gpus(engine: str, arguments: dict[str, int], expected: int) -> None:
     settings = Settings.model_validate({"engine": engine, "engine_args": arguments})
     assert engines.gpus(settings) == expected
+
+
+@pytest.mark.parametrize(
+    ("grid", "size_wh", "keeps"),
+    [
+        (Grid(), (448, 448), True),
+        (Grid(), (448, 450), False),
+        (Grid(cell_px=32), (448, 448), True),
+        (Grid(cell_px=32), (644, 420), False),
+        (Grid(max_pixels=200_000), (448, 448), False),
+        (Grid(max_pixels=200_000), (28, 28 * 300), True),
+        (Grid(resizes=True, max_pixels=1), (333, 1), True),
+    ],
+)
+def test_a_grid_tells_which_pictures_it_keeps(
+    grid: Grid, size_wh: tuple[int, int], keeps: bool
+) -> None:
+    assert grid.keeps(size_wh) is keeps
+
+
+def test_a_job_of_an_older_version_is_for_qwen2_5_vl() -> None:
+    stored = {
+        "schema_version": 2,
+        "job": "20261124-031522-k3v7qa",
+        "created": "2026-11-24T03:15:22Z",
+        "records": 0,
+        "shards": 0,
+        "settings": {},
+    }
+    assert Job.model_validate(stored).grid == Grid(cell_px=28, max_pixels=None)
