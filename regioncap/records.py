@@ -42,7 +42,8 @@ from regioncap.settings import BoxFormat
 #:     1   the first
 #:     2   `bbox: []` is a picture without regions (before: proposals); a record may have a box
 #:         format of its own, and the size that the input declares
-#:     3   a job says how its model takes pictures (before: as Qwen2.5-VL does)
+#:     3   a job says how its model takes pictures (before: as Qwen2.5-VL does); a record may ask
+#:         for a caption of the whole picture
 SCHEMA_VERSION = 3
 
 
@@ -281,11 +282,20 @@ class RenderedRecord(InputRecord):
     normalized_bbox: list[list[float]] | None = None
     regions: list[Region] = Field(default_factory=list)
     views: list[View] = Field(default_factory=list)
+    #: The picture without marks, where it is to be captioned as a whole.
+    whole: View | None = None
+    #: The caption of the picture as a whole.
+    image_caption: str | None = None
 
     @classmethod
     def of(cls, record: InputRecord) -> RenderedRecord:
         """The same record, with nothing rendered yet."""
         return cls(**record.model_dump())
+
+    @property
+    def all_views(self) -> list[View]:
+        """All pictures that the engine sees."""
+        return [*self.views, self.whole] if self.whole else self.views
 
     def region(self, number: int) -> Region:
         """The region of a number, from 1."""

@@ -1,5 +1,7 @@
 """From rendered records to captions: asks the engine, reads its answers, asks again where needed.
 
+A picture may be captioned as a whole, too, without marks and by a question of its own.
+
 A region that an answer leaves out or spoils is asked for again twice at most, alone each time:
 first in the same picture, which an engine with a prefix cache knows already, and last by a crop of
 it, in which it cannot be mistaken for another.
@@ -35,6 +37,10 @@ from regioncap.views.view import Shown, ViewSettings
 
 #: Makes a crop of each of some regions of a record; blocks, and may raise RecordError.
 CropMaker = Callable[[RenderedRecord, Sequence[Region]], list[Shown]]
+
+
+#: Stands for the picture as a whole where an answer is read, since regions count from 1.
+_WHOLE = 1
 
 
 @dataclass(slots=True)
@@ -98,7 +104,7 @@ class _Question:
 
 
 def _question(view: View, picture: bytes, attempt: int = 0) -> _Question:
-    """About all regions of a view."""
+    """About all regions of a view, or the picture as a whole if it has none."""
     return _Question(view, picture, tuple(view.regions), view.prompt, attempt)
 
 
@@ -108,7 +114,7 @@ def _read(question: _Question, reply: Answer | RequestError) -> dict[int, Region
         return {}
     return answers.parse(
         reply.text,
-        [shown.number for shown in question.regions],
+        [shown.number for shown in question.regions] or [_WHOLE],
         finish_reason=reply.finish_reason,
         json=question.prompt.answer_schema is not None,
     )
@@ -132,15 +138,20 @@ class _Conversation:
         """Asks about all regions, and again about those without a caption."""
         if self.record.error is not None:
             return
-        views = self.record.views
+        views = self.record.all_views
         await self._ask([_question(view, self.pictures[view.key]) for view in views])
-        await self._ask([self._once_more(view, region) for view, region in self._open("marks")])
+        again = [self._once_more(view, region) for view, region in self._open("marks")]
+        await self._ask(again + self._whole_once_more())
         await self._ask(await self._by_crop())
-        regions = self.record.regions
-        if any(region.is_asked_for for region in regions) and not any(
-            region.status == "ok" for region in regions
-        ):
+        asked = [region for region in self.record.regions if region.is_asked_for]
+        if (asked or self.record.whole) and not self._has_caption(asked):
             self.record.error = self._no_caption()
+
+    def _has_caption(self, asked: Sequence[Region]) -> bool:
+        """Whether a region has a caption; or, where none was asked for, the whole picture."""
+        if asked:
+            return any(region.status == "ok" for region in asked)
+        return self.record.image_caption is not None
 
     async def _ask(self, questions: Sequence[_Question]) -> None:
         if not questions:
@@ -182,6 +193,9 @@ class _Conversation:
         done.finish_reason = done.finish_reason or reply.finish_reason
         done.prompt_tokens += reply.prompt_tokens
         done.completion_tokens += reply.completion_tokens
+        if not asked:
+            self.record.image_caption = found[_WHOLE].caption
+            return
         for number, answer in found.items():
             region = self.record.region(number)
             region.status, region.caption, region.why = answer.status, answer.caption, answer.why
@@ -206,6 +220,13 @@ class _Conversation:
         """About one region of a marked picture, on its own."""
         prompt = prompts.build(self.how.template, [region], ask="again", size_wh=view.size_wh)
         return _Question(view, self.pictures[view.key], (region,), prompt, attempt=1)
+
+    def _whole_once_more(self) -> list[_Question]:
+        """About the picture as a whole, if that has no caption yet."""
+        whole = self.record.whole
+        if whole is None or self.record.image_caption is not None:
+            return []
+        return [_question(whole, self.pictures[whole.key], attempt=1)]
 
     async def _by_crop(self) -> list[_Question]:
         """About each region that is still open, by a crop of it."""

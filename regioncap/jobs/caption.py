@@ -267,7 +267,7 @@ class CaptionStage:
         return quarantine.alone(record.index, work, give_up)
 
     def _fetch(self, records: Sequence[RenderedRecord]) -> dict[str, bytes]:
-        view_keys = [view.key for record in records for view in record.views]
+        view_keys = [view.key for record in records for view in record.all_views]
         return dict(zip(view_keys, self._pool.map(self._store.get, view_keys), strict=True))
 
     def _crop_maker(self, how: ViewSettings) -> CropMaker:

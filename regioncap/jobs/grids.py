@@ -92,7 +92,7 @@ def change(store: Store, job: Job, grid: Grid) -> None:
 
 def fit(records: Iterable[RenderedRecord], grid: Grid) -> bool:
     """Whether a model sees all pictures of some records as they are."""
-    return all(grid.keeps(view.size_wh) for record in records for view in record.views)
+    return all(grid.keeps(view.size_wh) for record in records for view in record.all_views)
 
 
 def _served(store: Store, queue: str) -> Served | None:

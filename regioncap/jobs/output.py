@@ -17,7 +17,9 @@ def output_record(
     """One line of the results: the reference's nine fields by the same names, then ours."""
     record = captioned.record
     failed, said = record.error is not None, captioned.answers
-    pictures = [(view, store.uri(view.key)) for view in record.views]
+    pictures = [(view, store.uri(view.key)) for view in record.all_views]
+    whole = job.settings.image_caption
+    of_regions = [each.text for each in said if each.regions or not whole]
     return {
         "image": record.image,
         "type": "without_bbox" if record.bbox is None else record.type,
@@ -27,13 +29,14 @@ def output_record(
         "image_with_bbox": next((uri for view, uri in pictures if view.way == "marks"), None),
         "valid_bboxes_num": sum(len(view.regions) for view in record.views),
         "prompt": record.views[0].prompt.text if record.views else None,
-        "answer": None if failed or not said else "\n".join(each.text for each in said),
+        "answer": None if failed or not of_regions else "\n".join(of_regions),
         "id": record.id,
         "index": record.index,
         "line": record.line,
         "width": record.width,
         "height": record.height,
         "regions": [region.model_dump() for region in record.regions],
+        "image_caption": record.image_caption,
         "pictures": [uri for _, uri in pictures],
         "engine": engine,
         "model": model,

@@ -45,6 +45,7 @@ def features() -> Features:
                     "why": text,
                 }
             ),
+            "image_caption": text,
             "pictures": List(text),
             "engine": text,
             "model": text,

@@ -1,7 +1,8 @@
 """Prompts: what the engine is asked about the regions of a picture.
 
-A template is a TOML text with a name, and up to three wordings: `[regions]` for a marked picture,
-`[again]` for the regions that an answer left out, `[crop]` for one region cut out of its picture.
+A template is a TOML text with a name, and up to four wordings: `[regions]` for a marked picture,
+`[again]` for the regions that an answer left out, `[crop]` for one region cut out of its picture,
+`[image]` for a whole picture without marks, whose variables are $width and $height alone.
 A wording has `system`, `before` and `after`; the picture stands between the last two. What
 `[again]` leaves out is as in `[regions]`. In the words these variables may stand:
 
@@ -38,8 +39,9 @@ from regioncap.records import Prompt, RegionInView
 from regioncap.views import chat_tokens
 from regioncap.views.chat_tokens import neutralize
 
-#: What is asked: all regions of a marked picture, some of them once more, or one cut-out region.
-Ask = Literal["regions", "again", "crop"]
+#: What is asked: all regions of a marked picture, some of them once more, one cut-out region, or
+#: the picture as a whole.
+Ask = Literal["regions", "again", "crop", "image"]
 
 BUILT_IN = ("regions-1", "tied-1", "json-1", "reference")
 DEFAULT = "regions-1"
@@ -79,13 +81,33 @@ _CROP = Wording(
 )
 
 
+#: For templates that say nothing on whole pictures.
+_IMAGE = Wording(
+    system=_CROP.system,
+    before="Describe this picture in one to three sentences: what it shows, and how its parts"
+    " belong together.",
+)
+
+
 def _some_words(wording: Wording) -> Wording:
     if not wording.before and not wording.after:
         raise ValueError("the words are missing: give before, after or both")
     return wording
 
 
+def _without_regions(wording: Wording) -> Wording:
+    named = {
+        name
+        for part in (wording.system, wording.before, wording.after)
+        for name in Substitution(part).get_identifiers()
+    }
+    if others := sorted(named - {"width", "height"}):
+        raise ValueError(f"${others[0]} says something of regions, and a whole picture has none")
+    return wording
+
+
 Words = Annotated[Wording, AfterValidator(_some_words)]
+WholeWords = Annotated[Words, AfterValidator(_without_regions)]
 
 
 class Template(BaseModel):
@@ -102,6 +124,7 @@ class Template(BaseModel):
     regions: Words
     again: Words
     crop: Words = _CROP
+    image: WholeWords = _IMAGE
 
     @model_validator(mode="before")
     @classmethod
@@ -116,11 +139,14 @@ class Template(BaseModel):
         """What results record: the name of a built-in, else the name and a digest of the words."""
         if self.name in BUILT_IN and self == built_in(self.name):
             return self.name
-        return f"{self.name}+{hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:8]}"
+        # Words that it does not say itself do not tell it apart.
+        said = self.model_dump_json(exclude={"image"} if self.image == _IMAGE else None)
+        return f"{self.name}+{hashlib.sha256(said.encode()).hexdigest()[:8]}"
 
     def wording(self, ask: Ask) -> Wording:
         """The words for what is asked."""
-        return {"regions": self.regions, "again": self.again, "crop": self.crop}[ask]
+        wording: Wording = getattr(self, ask)
+        return wording
 
 
 def parse_template(text: str, source_name: str) -> Template:
@@ -152,7 +178,7 @@ def _bad_template(source_name: str, problem: str) -> UsageError:
         f"{source_name}: {problem}",
         code="bad-prompt-template",
         hint="a template has name, description, answer ('text' or 'json'), language, and the"
-        " tables [regions], [again], [crop] with system, before, after",
+        " tables [regions], [again], [crop], [image] with system, before, after",
     )
 
 
@@ -186,22 +212,25 @@ def build(
 
     Args:
         template: The words.
-        regions: The regions asked for, in the order of the answer; one for a crop.
+        regions: The regions asked for, in the order of the answer; one for a crop, none for a
+            picture as a whole.
         ask: Which wording of the template.
         size_wh: Size of the picture that the model gets, pixels; for `$width` and `$height`.
 
     Raises:
-        ValueError: No region, a number twice, or several regions of one crop.
+        ValueError: No region, a number twice, several regions of one crop, or some of a picture as
+            a whole.
     """
     numbers = [region.number for region in regions]
-    if not numbers or len(set(numbers)) < len(numbers) or (ask == "crop" and len(numbers) > 1):
+    wanted = {"crop": (1, 1), "image": (0, 0)}.get(ask, (1, len(numbers)))
+    if not wanted[0] <= len(numbers) <= wanted[1] or len(set(numbers)) < len(numbers):
         raise ValueError(f"cannot ask for regions {numbers} by {ask!r}")
     wording = template.wording(ask)
     return Prompt(
         system=_fill(wording.system, regions, size_wh),
         before=_fill(wording.before, regions, size_wh),
         after=_fill(wording.after, regions, size_wh),
-        answer_schema=answer_schema(numbers) if template.answer == "json" else None,
+        answer_schema=answer_schema(numbers) if numbers and template.answer == "json" else None,
     )
 
 

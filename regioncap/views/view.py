@@ -155,6 +155,24 @@ def crop_view(
     return view, encode_jpeg(crop)
 
 
+def whole_view(record: RenderedRecord, canvas: NDArray[np.uint8], how: ViewSettings) -> Shown:
+    """The picture as a whole, without marks.
+
+    Args:
+        record: The record.
+        canvas: The picture, (height, width, 3), RGB, at the size that the model sees.
+        how: How pictures are shown.
+    """
+    size_wh = size_of(canvas)
+    view = View(
+        key=keys.marked_key(how.name, record.index, "-w"),
+        size_wh=size_wh,
+        regions=[],
+        prompt=prompts.build(how.template, [], ask="image", size_wh=size_wh),
+    )
+    return view, encode_jpeg(canvas)
+
+
 def crop_regions(
     record: RenderedRecord, chosen: Sequence[Region], data: bytes, how: ViewSettings
 ) -> list[Shown]:

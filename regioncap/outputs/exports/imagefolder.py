@@ -21,6 +21,7 @@ from regioncap.outputs.exports.base import (
     Item,
     captioned_regions,
     compact_json,
+    has_caption,
     record_id,
 )
 from regioncap.outputs.exports.parquet import batches
@@ -47,7 +48,8 @@ configs:
 Captions of image regions, made by RegionCap, job `{job}`.
 
 Each row has an `image` and `objects`: lists of equal length with `region` (its number), `bbox` and
-`caption`. A `bbox` is {convention}.
+`caption`. A `bbox` is {convention}. `image_caption` describes the whole picture, where that was
+asked for.
 
     from datasets import load_dataset
     rows = load_dataset("path/of/this/folder", split="train")
@@ -86,7 +88,7 @@ def _rows(items: Iterable[Item], train: Path) -> Iterator[dict[str, Any]]:
     """Rows of the table; their pictures are written on the way."""
     for item in items:
         regions = list(captioned_regions(item.record))
-        if regions and item.picture is not None:
+        if has_caption(item.record) and item.picture is not None:
             name = _file_name(item.record["index"], item.picture.extension)
             (train / name).parent.mkdir(exist_ok=True)
             (train / name).write_bytes(item.picture.data)
@@ -109,6 +111,7 @@ def _schema() -> Any:
             "source_image": pa.string(),
             "width": pa.int64(),
             "height": pa.int64(),
+            "image_caption": pa.string(),
             "objects": pa.struct(objects),
             "model": pa.string(),
             "meta": pa.string(),
@@ -130,6 +133,7 @@ def _row(
         "source_image": record["image"],
         "width": record["width"],
         "height": record["height"],
+        "image_caption": record.get("image_caption"),
         "objects": {
             "region": [region["region"] for region in regions],
             "bbox": [region["bbox"] for region in regions],

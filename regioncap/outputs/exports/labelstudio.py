@@ -29,6 +29,8 @@ _CONFIG = """\
   </RectangleLabels>
   <TextArea name="caption" toName="image" perRegion="true" editable="true" required="true"
             maxSubmissions="1" rows="3" displayMode="region-list"/>
+  <!-- Of the whole picture; to read, as it does not come back with corrected captions. -->
+  <TextArea name="image_caption" toName="image" editable="false" maxSubmissions="1" rows="3"/>
 </View>
 """
 
@@ -58,6 +60,16 @@ def _task(item: Item, about: About) -> dict[str, Any]:
     result = [
         part for region in record["regions"] if region["bbox"] for part in _results(record, region)
     ]
+    if caption := record.get("image_caption"):
+        result.append(
+            {
+                "id": "image-caption",
+                "type": "textarea",
+                "from_name": "image_caption",
+                "to_name": "image",
+                "value": {"text": [caption]},
+            }
+        )
     return {
         "data": {
             "image": item.source,

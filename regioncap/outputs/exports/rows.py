@@ -10,8 +10,8 @@ from regioncap.outputs.exports.base import Item, compact_json, record_id
 #: Columns in order; `bbox` is left to the format, which may have no lists.
 COLUMNS = (
     "index", "id", "image", "source", "type", "width", "height", "region", "bbox", "status",
-    "caption", "why", "error_code", "error_message", "engine", "model", "prompt_version",
-    "mark_style", "meta",
+    "caption", "why", "image_caption", "error_code", "error_message", "engine", "model",
+    "prompt_version", "mark_style", "meta",
 )  # fmt: skip
 
 
@@ -40,6 +40,7 @@ def _shared(item: Item) -> dict[str, Any]:
         "type": record["type"],
         "width": record["width"],
         "height": record["height"],
+        "image_caption": record.get("image_caption"),
         "error_code": error.get("code"),
         "error_message": error.get("message"),
         "engine": record["engine"],

@@ -37,7 +37,7 @@ const parts = (() => {
   }
 
   function haystack(record) {
-    const texts = [record.id, record.image, record.answer, JSON.stringify(record.meta ?? "")];
+    const texts = [record.id, record.image, record.image_caption, record.answer, JSON.stringify(record.meta ?? "")];
     for (const r of record.regions || []) texts.push(r.caption, r.status, r.why, ...(r.flags || []));
     if (record.error) texts.push(record.error.code, record.error.message, record.error.stage);
     return texts.filter(Boolean).join("\n").toLowerCase();

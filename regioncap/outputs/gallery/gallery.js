@@ -60,7 +60,7 @@
           act("Copy link", `Copy a link to record ${item.key}`, () => copy(addressOf(item, pinnedIn(item)), "Link copied")),
           act("Copy JSON", `Copy record ${item.key} as JSON`, () => copy(JSON.stringify(record, null, 2), "JSON copied")))),
       figure(item),
-      el("div", { class: "words" }, problem(record), captions(item), whole(item)));
+      el("div", { class: "words" }, problem(record), captions(item), picture(record), whole(item)));
     return node;
   }
 
@@ -85,6 +85,13 @@
         stage ? el("span", { class: "where", text: `in ${stage}` }) : null),
       el("p", { text: message ?? "" }),
       hint ? el("p", { class: "hint", text: hint }) : null);
+  }
+
+  function picture(record) {
+    if (!record.image_caption) return null;
+    return el("p", { class: "picture" },
+      el("span", { class: "where", text: "Whole picture" }), " ",
+      el("span", { class: "said", text: record.image_caption }));
   }
 
   function captions(item) {

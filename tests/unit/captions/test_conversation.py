@@ -281,3 +281,36 @@ def test_a_dead_engine_ends_the_shard() -> None:
 
     with pytest.raises(EngineDeadError):
         captioned_together(reply, FRESH, FRESH)
+
+
+def whole(request: CaptionRequest) -> bool:
+    return not request.regions
+
+
+def test_the_whole_picture_is_captioned_beside_its_regions_without_marks() -> None:
+    how = view_settings(image_caption=True)
+    done, engine = caption(lambda r: "A room." if whole(r) else lines(r), how)
+
+    assert asked(engine) == [([1, 2, 3], "v1"), ([], "")]
+    assert engine.requests[1].image != engine.requests[0].image
+    assert done.record.image_caption == "A room."
+    assert [region.status for region in done.record.regions] == ["ok"] * 3
+
+
+def test_a_whole_picture_without_a_caption_is_asked_for_once_more() -> None:
+    how = view_settings(image_caption=True)
+    done, engine = caption(lambda r: "..." if whole(r) else lines(r), how)
+
+    assert [numbers for numbers, _ in asked(engine)] == [[1, 2, 3], [], []]
+    assert done.record.image_caption is None
+    assert done.record.error is None
+
+
+def test_a_picture_without_regions_may_have_a_caption() -> None:
+    how = view_settings(image_caption=True)
+    done, _ = caption(lambda _: "An empty street.", how, boxes=[])
+    assert (done.record.image_caption, done.record.error) == ("An empty street.", None)
+
+    done, _ = caption(lambda _: "", how, boxes=[])
+    assert done.record.error is not None
+    assert done.record.error.code == "no-caption"

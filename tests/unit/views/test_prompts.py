@@ -102,7 +102,33 @@ def test_built_in_words_change_only_with_their_name(name: str, digest: str) -> N
     template = built_in(name)
     assert template.version == template.name == name
     assert template.description
-    assert hashlib.sha256(template.model_dump_json().encode()).hexdigest()[:16] == digest
+    words = template.model_dump_json(exclude={"image"})  # those have a test of their own
+    assert hashlib.sha256(words.encode()).hexdigest()[:16] == digest
+
+
+def test_a_whole_picture_is_asked_about_without_regions() -> None:
+    for name in prompts.BUILT_IN:
+        prompt = build(built_in(name), [], ask="image", size_wh=(640, 480))
+        assert prompt.before.startswith("Describe this picture")
+        assert prompt.answer_schema is None
+    with pytest.raises(ValueError, match="cannot ask"):
+        build(built_in("default"), labels(1), ask="image")
+
+
+def test_own_words_on_a_whole_picture_may_not_speak_of_regions() -> None:
+    text = 'name = "mine"\n[regions]\nbefore = "$regions"\n'
+    plain = parse_template(text, "mine.toml")
+    own = parse_template(text + '[image]\nbefore = "A $width by $height picture."\n', "mine.toml")
+    prompt = build(own, [], ask="image", size_wh=(640, 480))
+    assert prompt.before == "A 640 by 480 picture."
+    assert own.version != plain.version
+    with pytest.raises(UsageError, match=r"image: \$boxes says something of regions"):
+        parse_template(text + '[image]\nafter = "$boxes"\n', "mine.toml")
+
+
+def test_the_words_of_templates_that_say_nothing_on_pictures_do_not_change_their_names() -> None:
+    # As it was named before templates could say something on whole pictures.
+    assert custom("$regions").version == "mine+6e28567c"
 
 
 def test_custom_version_follows_the_words() -> None:
