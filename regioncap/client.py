@@ -146,12 +146,12 @@ class Client:
         """
         from regioncap.inputs.totals import judged
         from regioncap.jobs import grids
-        from regioncap.jobs.submit import submit, template_text
+        from regioncap.jobs.submit import submit, words_of
         from regioncap.views import marks
 
-        settings = self.settings.for_job(job_settings)
+        words = words_of(self.settings.for_job(job_settings))
+        settings = words.settings
         marks.get(settings.mark_style)
-        template = template_text(settings.prompt)
         with _opened(records, image_root, settings) as source:
             taken = source.records if force else judged(source, settings)
             self.store.ensure_bucket()
@@ -166,7 +166,8 @@ class Client:
                 source=source.name,
                 name=name,
                 labels=labels,
-                prompt_template=template,
+                prompt_template=words.template,
+                region_schema=words.schema,
                 grid=choice.grid,
                 on_progress=lambda tally: on_progress(tally, source.fraction()),
             )

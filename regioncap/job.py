@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Self, get_args
+from typing import Any, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -110,6 +110,9 @@ class Job(BaseModel):
     settings: JobSettings
     #: Text of the prompt template if it is the user's own; empty for one that is built in.
     prompt_template: str = ""
+    #: Which fields are asked for beside captions, as `views/region_schema.py` makes it; None for
+    #: none.
+    region_schema: dict[str, Any] | None = None
     #: What pictures are made for.
     grid: Grid = Field(default_factory=Grid)
 

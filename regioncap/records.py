@@ -43,7 +43,7 @@ from regioncap.settings import BoxFormat
 #:     2   `bbox: []` is a picture without regions (before: proposals); a record may have a box
 #:         format of its own, and the size that the input declares
 #:     3   a job says how its model takes pictures (before: as Qwen2.5-VL does); a record may ask
-#:         for a caption of the whole picture
+#:         for a caption of the whole picture, and a job for attributes of regions
 SCHEMA_VERSION = 3
 
 
@@ -159,6 +159,8 @@ class Region(BaseModel):
     caption: str | None = None
     #: Why there is no caption; None with status ok.
     why: str | None = None
+    #: Further fields, where a schema of regions asked for them and there is a caption.
+    attributes: dict[str, Any] | None = None
 
     @property
     def box_xyxy(self) -> tuple[float, float, float, float]:

@@ -92,6 +92,11 @@ class JobSettings(BaseModel):
         0.02, ge=0, le=1, description="With marks+crop: regions of a smaller share get a crop."
     )
     image_caption: bool = Field(False, description="Caption each picture as a whole, too.")
+    region_schema: str = Field(
+        "",
+        description="Fields to write beside captions: referring, or a file with a JSON Schema of"
+        " a region.",
+    )
     prompt: str = Field("default", description="Name of a prompt template, or a file with one.")
     temperature: float = Field(0.7, ge=0, le=2, description="Sampling temperature; 0 is greedy.")
     top_p: float = Field(0.9, gt=0, le=1, description="Nucleus sampling threshold.")

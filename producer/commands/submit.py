@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from regioncap.settings import Settings
 
 
-@setting_options(*JOB_SETTINGS, "model")
+@setting_options(*(JOB_SETTINGS.keys() - {"region_schema"}), "model", region_schema="--schema")
 def submit_command(
     context: typer.Context,
     file: Annotated[
@@ -142,11 +142,11 @@ def _resume(client: Client, job_id: str) -> Job:
 def _dry_run(settings: Settings, file: str, root: Path | None) -> int:
     """Checks an input and says what submitting it would do; returns the exit code."""
     from producer.commands.validate import check_file
-    from regioncap.jobs.submit import template_text
+    from regioncap.jobs.submit import words_of
     from regioncap.views import marks
 
     marks.get(settings.mark_style)
-    template_text(settings.prompt)
+    words_of(settings)
     totals = check_file(file, settings, root=root)
     say(f"{words.count(-(-totals.records // settings.shard_size), 'shard')} would be queued")
     if totals.boxes:

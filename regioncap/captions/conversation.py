@@ -16,9 +16,10 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
-from regioncap.captions import answers
+from regioncap.captions import answers, attributes
 from regioncap.captions.answers import RegionAnswer
 from regioncap.engines.base import Answer, CaptionRequest, Engine, Sampling
 from regioncap.errors import RecordError, RequestError
@@ -33,6 +34,7 @@ from regioncap.records import (
     Way,
 )
 from regioncap.views import prompts
+from regioncap.views.region_schema import RegionSchema
 from regioncap.views.view import Shown, ViewSettings
 
 #: Makes a crop of each of some regions of a record; blocks, and may raise RecordError.
@@ -108,10 +110,15 @@ def _question(view: View, picture: bytes, attempt: int = 0) -> _Question:
     return _Question(view, picture, tuple(view.regions), view.prompt, attempt)
 
 
-def _read(question: _Question, reply: Answer | RequestError) -> dict[int, RegionAnswer]:
+def _read(
+    schema: RegionSchema | None, question: _Question, reply: Answer | RequestError
+) -> dict[int, RegionAnswer]:
     """What a reply says of the regions asked for; nothing if it is an error."""
     if isinstance(reply, RequestError):
         return {}
+    if schema is not None and question.regions:
+        numbers = [shown.number for shown in question.regions]
+        return attributes.parse(reply.text, numbers, schema, finish_reason=reply.finish_reason)
     return answers.parse(
         reply.text,
         [shown.number for shown in question.regions] or [_WHOLE],
@@ -161,7 +168,9 @@ class _Conversation:
         replies = await self.engine.caption(requests)
         self.done.requests += len(requests)
         # A long answer takes a while to read, and the engine's loop waits for nobody.
-        read = await asyncio.to_thread(list, map(_read, questions, replies))
+        read = await asyncio.to_thread(
+            list, map(partial(_read, self.how.schema), questions, replies)
+        )
         for question, reply, found in zip(questions, replies, read, strict=True):
             if isinstance(reply, RequestError):
                 self._fail(question, reply)
@@ -199,6 +208,7 @@ class _Conversation:
         for number, answer in found.items():
             region = self.record.region(number)
             region.status, region.caption, region.why = answer.status, answer.caption, answer.why
+            region.attributes = answer.attributes
             region.view = question.view.way
 
     def _fail(self, question: _Question, failure: RequestError) -> None:
@@ -218,7 +228,9 @@ class _Conversation:
 
     def _once_more(self, view: View, region: RegionInView) -> _Question:
         """About one region of a marked picture, on its own."""
-        prompt = prompts.build(self.how.template, [region], ask="again", size_wh=view.size_wh)
+        prompt = prompts.build(
+            self.how.template, [region], ask="again", size_wh=view.size_wh, schema=self.how.schema
+        )
         return _Question(view, self.pictures[view.key], (region,), prompt, attempt=1)
 
     def _whole_once_more(self) -> list[_Question]:

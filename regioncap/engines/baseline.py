@@ -80,7 +80,7 @@ def _text(request: CaptionRequest) -> str:
 
 
 def _json_text(picture: Measured, request: CaptionRequest, schema: dict[str, Any]) -> str:
-    """One sentence a key; keys and regions are matched by order."""
+    """One sentence a key, or what else is asked for; keys and regions are matched by order."""
     keys: list[str] = schema.get("required", [])
     boxes: Sequence[Rect | None] = _boxes(request, picture.size_wh) or [None]
     if len(keys) != len(boxes):
@@ -90,7 +90,29 @@ def _json_text(picture: Measured, request: CaptionRequest, schema: dict[str, Any
             hint="require one key for each region, in the order of the regions",
         )
     texts = [_sentence(describe(picture, box)) for box in boxes]
-    return json.dumps(dict(zip(keys, texts, strict=True)), ensure_ascii=False)
+    parts, text_part = schema.get("properties", {}), {"type": "string"}
+    values = [
+        _fitting(text, parts.get(key, text_part)) for key, text in zip(keys, texts, strict=True)
+    ]
+    return json.dumps(dict(zip(keys, values, strict=True)), ensure_ascii=False)
+
+
+def _fitting(text: str, schema: dict[str, Any]) -> Any:
+    """A value as a schema wants it, made of a sentence as far as it can be.
+
+    Of choices it takes one that the sentence names, else the last, which is often "other".
+    """
+    if choices := schema.get("enum"):
+        named = [each for each in choices if str(each).casefold() in text.casefold()]
+        return (named or choices)[0 if named else -1]
+    if (kind := schema["type"]) == "object":
+        return {name: _fitting(text, part) for name, part in schema["properties"].items()}
+    if kind == "array":
+        return [_fitting(text, schema["items"])] * max(1, schema.get("minItems", 1))
+    if kind == "string":
+        least, most = schema.get("minLength", 0), schema.get("maxLength", len(text))
+        return text[:most].ljust(least, ".")
+    return {"boolean": False, "null": None}.get(kind, schema.get("minimum", 0))
 
 
 def _sentence(words: str) -> str:

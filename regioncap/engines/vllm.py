@@ -290,13 +290,13 @@ def _trial_sizes(grid: Grid, max_model_len: int) -> list[Size]:
 
     The larger one is wider than high, so that sides that changed places would show.
     """
-    small = (_TRIAL_CELLS * grid.cell_px, _TRIAL_CELLS * grid.cell_px)
-    budget = (grid.max_pixels or small[0] * small[1]) // grid.cell_px**2
-    cells = min(budget, max_model_len - _TRIAL_ROOM)
-    high = math.isqrt(max(0, cells) // 2)
-    if high <= _TRIAL_CELLS // 2:
-        return [small]
-    return [small, (cells // high * grid.cell_px, high * grid.cell_px)]
+    most = _TRIAL_CELLS**2 if grid.max_pixels is None else grid.max_pixels // grid.cell_px**2
+    side = max(1, min(_TRIAL_CELLS, math.isqrt(most)))
+    shapes = [(side, side)]
+    if (cells := min(most, max_model_len - _TRIAL_ROOM)) > side**2:
+        high = math.isqrt(cells // 2)
+        shapes.append((cells // high, high))
+    return [(wide * grid.cell_px, high * grid.cell_px) for wide, high in shapes]
 
 
 def _check_cost(answer: Answer, size_wh: Size, grid: Grid) -> None:

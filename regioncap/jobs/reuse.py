@@ -66,7 +66,8 @@ def fingerprint(record: RenderedRecord, job: Job, engine: Engine) -> str | None:
     parts = {
         "version": _VERSION,
         "image": record.source_sha256,
-        "regions": [region.model_dump() for region in record.regions],
+        # What engines write of a region is not known yet.
+        "regions": [region.model_dump(exclude={"attributes"}) for region in record.regions],
         # The key of the marked picture differs from job to job; the picture does not.
         "views": [view.model_dump(exclude={"key"}) for view in record.views],
         # Regions left out are asked for again in words of the template's own.
@@ -77,6 +78,8 @@ def fingerprint(record: RenderedRecord, job: Job, engine: Engine) -> str | None:
         "sampling": job.settings.model_dump(include=sampled),
         "engine": [engine.name, engine.model, engine.model_revision],
     }
+    if job.region_schema is not None:
+        parts["schema"] = job.region_schema
     if record.whole is not None:
         parts["whole"] = record.whole.model_dump(exclude={"key"})
     text = json.dumps(parts, sort_keys=True, separators=(",", ":"))

@@ -43,6 +43,7 @@ def features() -> Features:
                     "status": text,
                     "caption": text,
                     "why": text,
+                    "attributes": Json(),
                 }
             ),
             "image_caption": text,

@@ -16,6 +16,7 @@ A wording has `system`, `before` and `after`; the picture stands between the las
     $boxes        <region1>: [x1, y1, x2, y2]; ... in Qwen2.5-VL's convention: absolute pixels of
                   the picture as the model gets it
     $width $height    of that picture, pixels
+    $fields       the fields of a region, where the job has a schema of them
     $$            a dollar sign
 
 What stands in `system` and `before` is best the same for every record, without variables: an
@@ -38,22 +39,30 @@ from regioncap.errors import UsageError
 from regioncap.records import Prompt, RegionInView
 from regioncap.views import chat_tokens
 from regioncap.views.chat_tokens import neutralize
+from regioncap.views.region_schema import (
+    CAPTION,
+    MAX_CAPTION_CHARS,
+    RegionSchema,
+    answer_part,
+    described,
+)
 
 #: What is asked: all regions of a marked picture, some of them once more, one cut-out region, or
 #: the picture as a whole.
 Ask = Literal["regions", "again", "crop", "image"]
 
-BUILT_IN = ("regions-1", "tied-1", "json-1", "reference")
+BUILT_IN = ("regions-1", "tied-1", "json-1", "fields-1", "reference")
 DEFAULT = "regions-1"
 
-#: Characters of one caption in JSON; a grammar ends the string there, so it leaves ample room.
-MAX_CAPTION_CHARS = 800
+#: The template for jobs with a schema of regions, where no other is named.
+FOR_FIELDS = "fields-1"
+_FIELDS = "fields"
 
 
 def _usable_text(text: str) -> str:
     for name in Substitution(text).get_identifiers():
-        if name not in _VALUES:
-            known = ", ".join(f"${v}" for v in _VALUES)
+        if name not in _VALUES and name != _FIELDS:
+            known = ", ".join(f"${v}" for v in (*_VALUES, _FIELDS))
             raise ValueError(f"unknown variable ${name}; known are {known}")
     if not Substitution(text).is_valid():
         raise ValueError("a lone $; write $$ for a dollar sign")
@@ -207,6 +216,7 @@ def build(
     *,
     ask: Ask = "regions",
     size_wh: tuple[int, int] = (0, 0),
+    schema: RegionSchema | None = None,
 ) -> Prompt:
     """Makes the prompt for one picture.
 
@@ -216,6 +226,7 @@ def build(
             picture as a whole.
         ask: Which wording of the template.
         size_wh: Size of the picture that the model gets, pixels; for `$width` and `$height`.
+        schema: Which fields are asked for of each region; for `$fields` and the answer's form.
 
     Raises:
         ValueError: No region, a number twice, several regions of one crop, or some of a picture as
@@ -226,17 +237,25 @@ def build(
     if not wanted[0] <= len(numbers) <= wanted[1] or len(set(numbers)) < len(numbers):
         raise ValueError(f"cannot ask for regions {numbers} by {ask!r}")
     wording = template.wording(ask)
+    is_json = bool(numbers) and template.answer == "json"
     return Prompt(
-        system=_fill(wording.system, regions, size_wh),
-        before=_fill(wording.before, regions, size_wh),
-        after=_fill(wording.after, regions, size_wh),
-        answer_schema=answer_schema(numbers) if numbers and template.answer == "json" else None,
+        system=_fill(wording.system, regions, size_wh, schema),
+        before=_fill(wording.before, regions, size_wh, schema),
+        after=_fill(wording.after, regions, size_wh, schema),
+        answer_schema=answer_schema(numbers, schema) if is_json else None,
     )
 
 
-def _fill(text: str, regions: Sequence[RegionInView], size_wh: tuple[int, int]) -> str:
+def _fill(
+    text: str,
+    regions: Sequence[RegionInView],
+    size_wh: tuple[int, int],
+    schema: RegionSchema | None,
+) -> str:
     words = Substitution(text)
-    return words.substitute({n: _VALUES[n](regions, size_wh) for n in words.get_identifiers()})
+    names = [name for name in words.get_identifiers() if name != _FIELDS]
+    fields = {_FIELDS: described(schema) if schema else f'"{CAPTION}" (text)'}
+    return words.substitute(fields | {n: _VALUES[n](regions, size_wh) for n in names})
 
 
 #: The variables, and what each says of some regions in a picture of a size.
@@ -275,13 +294,17 @@ def key(number: int) -> str:
     return f"region{number}"
 
 
-def answer_schema(numbers: Sequence[int]) -> dict[str, Any]:
-    """JSON schema of an answer: an object with one caption for each region, in the order asked."""
+def answer_schema(numbers: Sequence[int], schema: RegionSchema | None = None) -> dict[str, Any]:
+    """JSON schema of an answer: an object with one key for each region, in the order asked.
+
+    A region's value is its caption, or an object with the fields of a schema.
+    """
     caption = {"type": "string", "minLength": 1, "maxLength": MAX_CAPTION_CHARS}
+    value = answer_part(schema) if schema else caption
     keys = [key(number) for number in numbers]
     return {
         "type": "object",
-        "properties": {name: dict(caption) for name in keys},
+        "properties": {name: dict(value) for name in keys},
         "required": keys,
         "additionalProperties": False,
     }

@@ -18,6 +18,7 @@ from regioncap.settings import JobSettings, Settings
 from regioncap.views import crops, marks, prompts
 from regioncap.views.boxes import Size, area_xyxy, pixel_rect, scale_xyxy
 from regioncap.views.pixels import decode, encode_jpeg, size_of
+from regioncap.views.region_schema import RegionSchema
 from regioncap.views.rounds import split
 from regioncap.views.sizes import CELL_PX
 
@@ -54,6 +55,8 @@ class ViewSettings:
     settings: JobSettings
     template: prompts.Template
     limits: Limits
+    #: Which fields are asked for of each region beside its caption; None for none.
+    schema: RegionSchema | None = None
 
     @classmethod
     def of(cls, job: Job, limits: Limits, grid: Grid | None = None) -> ViewSettings:
@@ -67,7 +70,7 @@ class ViewSettings:
         grid = grid or job.grid
         template = prompts.template_of(job.settings.prompt, job.prompt_template)
         template = prompts.without(template, grid.placeholders)
-        return cls(job.job, job.settings, template, limits.on(grid))
+        return cls(job.job, job.settings, template, limits.on(grid), job.region_schema)
 
 
 def plan(
@@ -126,7 +129,7 @@ def marked_view(
         key=keys.marked_key(how.name, record.index, f"-r{round_ + 1}" if round_ else ""),
         size_wh=view_wh,
         regions=shown,
-        prompt=prompts.build(how.template, shown, size_wh=view_wh),
+        prompt=prompts.build(how.template, shown, size_wh=view_wh, schema=how.schema),
         mark_style=style.name,
     )
     return view, encode_jpeg(style.draw(canvas, drawn))
@@ -150,7 +153,7 @@ def crop_view(
         key=keys.marked_key(how.name, record.index, f"-c{region.region}"),
         size_wh=crop.size,
         regions=shown,
-        prompt=prompts.build(how.template, shown, ask="crop", size_wh=crop.size),
+        prompt=prompts.build(how.template, shown, ask="crop", size_wh=crop.size, schema=how.schema),
     )
     return view, encode_jpeg(crop)
 

@@ -55,6 +55,38 @@ def test_region_mode(
     assert (record["image_with_bbox"] is None) == (mode == "crop")
 
 
+def test_whole_pictures_and_fields_beside_captions(
+    system: System, input_file: Path, tmp_path: Path
+) -> None:
+    schema = tmp_path / "mine.json"
+    fields = {"colour": {"enum": ["red", "blue", "other"]}, "note": {"type": "string"}}
+    schema.write_text(json.dumps({"type": "object", "properties": fields}))
+
+    [record] = system.captioned(input_file, "--image-caption", "--schema", schema)
+
+    assert record["image_caption"].endswith(".")
+    assert [region["attributes"]["colour"] for region in record["regions"]] == ["red", "blue"]
+    assert record["prompt_version"] == "fields-1"
+    assert record["usage"]["requests"] == len(record["pictures"]) == 2
+    assert [each["regions"] for each in record["answers"]] == [[1, 2], []]
+    assert record["image_caption"] not in record["answer"]
+    job = record["result_file"].split("/")[4]
+    page = tmp_path / "view.html"
+    system.command("view", job, "-o", page)
+    assert record["image_caption"] in page.read_text("utf-8")
+
+
+def test_a_schema_that_no_grammar_holds_is_refused_at_submit(
+    system: System, input_file: Path, tmp_path: Path
+) -> None:
+    schema = tmp_path / "mine.json"
+    schema.write_text('{"type": "object", "properties": {"f": {"type": "string", "pattern": "a"}}}')
+    with pytest.raises(UsageError, match=r"properties\.f: pattern"):
+        system.services.upload(input_file, region_schema=str(schema))
+    with pytest.raises(UsageError, match="asks for text, and a schema needs JSON"):
+        system.services.upload(input_file, region_schema="referring", prompt="tied-1")
+
+
 def test_pictures_that_the_engine_saw_can_be_brought(
     system: System, input_file: Path, tmp_path: Path
 ) -> None:

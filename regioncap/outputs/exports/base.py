@@ -88,6 +88,12 @@ def has_caption(record: Mapping[str, Any]) -> bool:
     return bool(record.get("image_caption")) or any(captioned_regions(record))
 
 
+def attributes_json(region: Mapping[str, Any]) -> str | None:
+    """A region's attributes as text: columns hold one type, and schemas differ."""
+    attributes = region.get("attributes")
+    return None if attributes is None else compact_json(attributes)
+
+
 def record_id(record: Mapping[str, Any]) -> str | None:
     """The user's own id as text: columns hold one type, ids may be numbers or text."""
     return None if record["id"] is None else str(record["id"])

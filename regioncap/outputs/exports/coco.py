@@ -164,6 +164,7 @@ def _annotation(
         "caption": region["caption"],
         "record": record["index"],
         "region": region["region"],
+        **({"attributes": given} if (given := region.get("attributes")) is not None else {}),
     }
 
 

@@ -19,6 +19,7 @@ from regioncap.outputs.exports.base import (
     BOX_CONVENTION,
     About,
     Item,
+    attributes_json,
     captioned_regions,
     compact_json,
     has_caption,
@@ -47,9 +48,9 @@ configs:
 
 Captions of image regions, made by RegionCap, job `{job}`.
 
-Each row has an `image` and `objects`: lists of equal length with `region` (its number), `bbox` and
-`caption`. A `bbox` is {convention}. `image_caption` describes the whole picture, where that was
-asked for.
+Each row has an `image` and `objects`: lists of equal length with `region` (its number), `bbox`,
+`caption` and `attributes` (as JSON; null without). A `bbox` is {convention}.
+`image_caption` describes the whole picture, where that was asked for.
 
     from datasets import load_dataset
     rows = load_dataset("path/of/this/folder", split="train")
@@ -102,6 +103,7 @@ def _schema() -> Any:
         "region": pa.list_(pa.int64()),
         "bbox": pa.list_(pa.list_(pa.float64())),
         "caption": pa.list_(pa.string()),
+        "attributes": pa.list_(pa.string()),
     }
     return pa.schema(
         {
@@ -138,6 +140,7 @@ def _row(
             "region": [region["region"] for region in regions],
             "bbox": [region["bbox"] for region in regions],
             "caption": [region["caption"] for region in regions],
+            "attributes": [attributes_json(region) for region in regions],
         },
         "model": record["model"],
         "meta": compact_json(record["meta"]),

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from regioncap.outputs.exports.base import About, Item, compact_json
+from regioncap.outputs.exports.base import About, Item, attributes_json, compact_json
 
 #: The id under which Label Studio keeps a region's box and text.
 REGION_ID = "region-{}"
@@ -112,4 +112,6 @@ def _results(record: Mapping[str, Any], region: Mapping[str, Any]) -> list[dict[
         "from_name": "caption",
         "value": {**place, "text": [region["caption"]]},
     }
+    if said := attributes_json(region):
+        box["meta"] = {"text": [said]}
     return [box, text]

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from regioncap.outputs.exports.base import Item, compact_json, record_id
+from regioncap.outputs.exports.base import Item, attributes_json, compact_json, record_id
 
 #: Columns in order; `bbox` is left to the format, which may have no lists.
 COLUMNS = (
     "index", "id", "image", "source", "type", "width", "height", "region", "bbox", "status",
-    "caption", "why", "image_caption", "error_code", "error_message", "engine", "model",
-    "prompt_version", "mark_style", "meta",
+    "caption", "why", "attributes", "image_caption", "error_code", "error_message", "engine",
+    "model", "prompt_version", "mark_style", "meta",
 )  # fmt: skip
 
 
@@ -26,6 +26,7 @@ def region_rows(items: Iterable[Item]) -> Iterator[dict[str, Any]]:
                 "status": region.get("status"),
                 "caption": region.get("caption"),
                 "why": region.get("why"),
+                "attributes": attributes_json(region),
             }
 
 

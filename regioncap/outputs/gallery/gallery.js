@@ -1,7 +1,7 @@
 // The page's behaviour: which records are shown, and which region is lit, pinned and linked.
 (() => {
   const PAGE_RECORDS = 50;
-  const { FINE, box, coloured, count, el, haystack, svg, tags } = parts;
+  const { FINE, box, coloured, count, el, haystack, inWords, svg, tags } = parts;
   const byId = (id) => document.getElementById(id);
   const main = byId("records");
   const palette = JSON.parse(byId("palette").textContent);
@@ -107,6 +107,9 @@
     const lines = el("span", { class: "caption", id: `${name}-caption` });
     if (region.caption) lines.append(el("span", { class: "said", text: region.caption }));
     if (status !== "ok") lines.append(el("span", { class: FINE.has(status) ? "mark" : "mark bad", text: status }));
+    for (const [name, value] of Object.entries(region.attributes || {})) {
+      lines.append(el("span", { class: "attribute", text: `${name}: ${inWords(value)}` }));
+    }
     if (region.why) lines.append(el("span", { class: "why", text: region.why }));
     for (const flag of region.flags || []) lines.append(el("span", { class: "mark flag", text: flag }));
     const button = el("button", {
