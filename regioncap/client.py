@@ -24,13 +24,13 @@ from typing import TYPE_CHECKING, Any
 import redis
 
 from regioncap.inputs.boxes import settle
-from regioncap.inputs.fields import plain_fields
+from regioncap.inputs.fields import from_fields, plain_fields
 from regioncap.inputs.reading import Reading
 from regioncap.inputs.source import Source, open_source
 from regioncap.job import Job
 from regioncap.jobs import catalogue, results
 from regioncap.jobs.status import JobStatus, job_status, pause_s
-from regioncap.records import InputRecord, from_fields
+from regioncap.records import InputRecord
 from regioncap.services.broker import connect
 from regioncap.services.progress import Progress
 from regioncap.services.store import Store

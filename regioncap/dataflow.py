@@ -28,10 +28,10 @@ from typing import Any, Literal, Self
 from regioncap.client import Client
 from regioncap.errors import ServiceError, UsageError
 from regioncap.files import open_input, whole
-from regioncap.inputs.lines import read_lines
+from regioncap.inputs.lines import parse_line, read_lines
 from regioncap.jobs.status import JobStatus
 from regioncap.packages import is_installed
-from regioncap.records import InputRecord, dump_lines, parse_line
+from regioncap.records import InputRecord, dump_lines
 from regioncap.settings import Settings, load_settings
 
 #: The reference's fields before captioning, in its order.
