@@ -75,7 +75,7 @@ def submit_command(
 
 
 def submit_file(client: Client, file: str | Path, **options: Any) -> Job:
-    """Submits as `Client.submit`, with progress bars and words for people.
+    """Submits as `Client.submit`, with progress bars and messages.
 
     Args:
         client: The services.
