@@ -82,9 +82,9 @@ def test_a_schema_that_no_grammar_holds_is_refused_at_submit(
     schema = tmp_path / "mine.json"
     schema.write_text('{"type": "object", "properties": {"f": {"type": "string", "pattern": "a"}}}')
     with pytest.raises(UsageError, match=r"properties\.f: pattern"):
-        system.services.upload(input_file, region_schema=str(schema))
+        system.services.submit(input_file, region_schema=str(schema))
     with pytest.raises(UsageError, match="asks for text, and a schema needs JSON"):
-        system.services.upload(input_file, region_schema="referring", prompt="tied-1")
+        system.services.submit(input_file, region_schema="referring", prompt="tied-1")
 
 
 def test_pictures_that_the_engine_saw_can_be_brought(
