@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from regioncap.settings import Settings
 
 
-@setting_options(*(JOB_SETTINGS.keys() - {"region_schema"}), "model", region_schema="--schema")
+@setting_options(
+    *(name for name in JOB_SETTINGS if name != "region_schema"), "model", region_schema="--schema"
+)
 def submit_command(
     context: typer.Context,
     file: Annotated[

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.tiny_qwen import CORPUS, make_tiny_qwen, make_tokenizer
-from tools.qwen import SPECIAL_TOKENS, as_qwen, train_bytes
+from tools.qwen import SPECIAL_TOKENS, train_bytes
 
 #: Sides of LLaVA's pictures and patches, pixels: so many tokens, whatever the size of a picture.
 LLAVA_SIDE_PX, LLAVA_PATCH_PX = 56, 14
@@ -57,7 +57,7 @@ def make_qwen3_vl(folder: Path) -> None:
 
     tokenizer = make_tokenizer(CORPUS)
     config = Qwen3VLConfig(
-        text_config=_text(tokenizer) | {"head_dim": 64, "rope_parameters": _mrope([24, 20, 20])},
+        text_config=_text(tokenizer) | {"head_dim": 64, "rope_parameters": _mrope([12, 10, 10])},
         vision_config={
             "depth": 3,
             "hidden_size": 64,
@@ -79,10 +79,18 @@ def make_qwen3_vl(folder: Path) -> None:
 
 def make_llava(folder: Path) -> None:
     """Another family, without a grid: pictures of one fixed size."""
-    from transformers import LlavaConfig, LlavaForConditionalGeneration
+    from transformers import (
+        LlavaConfig,
+        LlavaForConditionalGeneration,
+        PreTrainedTokenizerFast,
+    )
 
-    tokenizer = as_qwen(train_bytes(_cut(), CORPUS * 5, 600))
-    tokenizer.add_special_tokens({"additional_special_tokens": ["<image>"]})
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=train_bytes(_cut(), CORPUS * 5, 600),
+        eos_token="<|im_end|>",
+        pad_token="<|endoftext|>",
+        extra_special_tokens={"image_token": "<image>"},
+    )
     tokenizer.chat_template = LLAVA_TEMPLATE
     image = tokenizer.convert_tokens_to_ids("<image>")
     config = LlavaConfig(
