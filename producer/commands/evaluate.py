@@ -22,11 +22,16 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from regioncap.client import Client
+    from regioncap.evaluation.baseline import Comparison
     from regioncap.evaluation.in_process import Variant
     from regioncap.evaluation.scenes import Scene
     from regioncap.evaluation.scores import Result
     from regioncap.settings import RegionMode
     from regioncap.views.boxes import Size
+
+
+#: Exit code where fewer captions are right than in the baseline.
+_REGRESSION = 8
 
 
 @setting_options("engine", "model")
@@ -58,6 +63,19 @@ def eval_command(
         Path | None, typer.Option("--report", "-o", help="HTML page to write.")
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="JSON, one object a way.")] = False,
+    baseline: Annotated[
+        Path | None,
+        typer.Option(help="An earlier evaluation to compare with, as --json wrote it."),
+    ] = None,
+    fail_on_regression: Annotated[
+        bool,
+        typer.Option(
+            "--fail-on-regression", help="Exit code 8 where fewer captions are right than before."
+        ),
+    ] = False,
+    tolerance: Annotated[
+        float, typer.Option(min=0, max=1, help="By how much the share of right ones may fall.")
+    ] = 0.0,
     **flags: Any,
 ) -> None:
     """Measure which way of showing regions works, on an engine in this process or as jobs.
@@ -69,6 +87,11 @@ def eval_command(
             "the workers of the running system have an engine (leave out --engine and --model)",
             param_hint="--as-jobs",
         )
+    if fail_on_regression and baseline is None:
+        raise typer.BadParameter("give --baseline, too", param_hint="--fail-on-regression")
+    from regioncap.evaluation.baseline import compare, read_baseline, scenes_digest
+
+    before = read_baseline(baseline) if baseline else []
     client = client_of(context, seed=seed, temperature=temperature, **flags)
     variants = _variants(modes, styles, prompts, per_call)
     turns = list(product(_numbers(regions, "--regions", most=50), _sizes(sizes)))
@@ -84,11 +107,20 @@ def eval_command(
         page = html(results, {scene.name: scene for scene in chosen}, facts | {"seed": str(seed)})
         report.write_text(page, "utf-8")
         say(f"report: {report}")
+    rows = [facts | {"scenes": scenes_digest(chosen)} | result.row() for result in results]
     if json:
-        for result in results:
-            emit(json_module.dumps(facts | result.row()))
+        for row in rows:
+            emit(json_module.dumps(row))
     else:
         _print(results)
+    if baseline is None:
+        return
+    compared = compare(rows, before, tolerance)
+    talk.print(_compared(compared))
+    for variant in {row["variant"] for row in before} - {row["variant"] for row in rows}:
+        say(f"{variant}: in the baseline, and not tried now")
+    if fail_on_regression and any(each.is_worse for each in compared):
+        raise typer.Exit(_REGRESSION)
 
 
 def _variants(modes: str, styles: str, prompts: str, per_call: str) -> list[Variant]:
@@ -222,6 +254,21 @@ def _sums(results: Sequence[Result]) -> Table:
             row["variant"],
             *(f"{row[name]:.1%}" for name in names),
             *(f"{row['requests']:,}", f"{tokens:,}", f"{row['valid_regions_per_s']:.1f}"),
+        )
+    return table
+
+
+def _compared(compared: Sequence[Comparison]) -> Table:
+    table = Table(box=None, pad_edge=False, title="against the baseline", title_justify="left")
+    table.add_column("way", no_wrap=True)
+    for heading in (*compared[0].shares, "tokens a region", ""):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for each in compared:
+        table.add_row(
+            each.variant,
+            *(f"{was:.1%} > {now:.1%}" for was, now in each.shares.values()),
+            f"{each.tokens[0]:,.0f} > {each.tokens[1]:,.0f}",
+            "worse" if each.is_worse else "",
         )
     return table
 
