@@ -116,7 +116,7 @@ def eval_command(
     if baseline is None:
         return
     compared = compare(rows, before, tolerance)
-    talk.print(_compared(compared))
+    _console(stderr=json).print(_compared(compared))
     for variant in {row["variant"] for row in before} - {row["variant"] for row in rows}:
         say(f"{variant}: in the baseline, and not tried now")
     if fail_on_regression and any(each.is_worse for each in compared):
@@ -233,8 +233,12 @@ def _run_as_jobs(
     return results, facts
 
 
+def _console(*, stderr: bool = False) -> SafeConsole:
+    return SafeConsole(width=None if talk.is_terminal else 160, stderr=stderr)
+
+
 def _print(results: Sequence[Result]) -> None:
-    console = SafeConsole(width=None if talk.is_terminal else 160)
+    console = _console()
     console.print(_sums(results))
     console.print("\nright, by kind of scene and number of the way")
     console.print(_by_kind(results))

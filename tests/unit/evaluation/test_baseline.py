@@ -103,5 +103,5 @@ def test_the_command_tells_by_its_exit_code(tmp_path: Path) -> None:
     old.write_text(json.dumps(row | {"right": 1.01}))
     found = run(*compared)
     assert found.returncode == 8, found.stderr
-    assert b"101.0% > 100.0%" in found.stderr
+    assert b"101.0% > 100.0%" in found.stdout
     assert run("--fail-on-regression").returncode == 2
