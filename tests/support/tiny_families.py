@@ -112,6 +112,7 @@ def make_llava(folder: Path) -> None:
         image_seq_length=(LLAVA_SIDE_PX // LLAVA_PATCH_PX) ** 2,
     )
     _save(folder, LlavaForConditionalGeneration(config), tokenizer)
+    _name_as_on_the_hub(folder / "model.safetensors")
     side = {"height": LLAVA_SIDE_PX, "width": LLAVA_SIDE_PX}
     settings = {
         "image_processor_type": "CLIPImageProcessor",
@@ -188,6 +189,18 @@ def _save(folder: Path, model: Any, tokenizer: Any) -> None:
     torch.manual_seed(0)
     model.to(torch.bfloat16).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+
+
+def _name_as_on_the_hub(file: Path) -> None:
+    """Names the vision tower's weights as published checkpoints do; transformers 5 saves others."""
+    from safetensors.torch import load_file, save_file
+
+    tower = "vision_tower."
+    weights = {
+        f"{tower}vision_model.{name.removeprefix(tower)}" if name.startswith(tower) else name: data
+        for name, data in load_file(file).items()
+    }
+    save_file(weights, file, metadata={"format": "pt"})
 
 
 def _save_grid(folder: Path, processor: str, patch_px: int) -> None:
