@@ -14,6 +14,26 @@ from regioncap.records import SCHEMA_VERSION, FormatVersion, Status
 from regioncap.settings import JobSettings
 
 STATUSES: tuple[str, ...] = get_args(Status)
+#: Numbers of words that captions are sorted by: from so many on.
+WORD_BINS = (1, 6, 11, 21, 41, 81)
+#: What counts are called for each.
+WORD_COUNTS = {
+    f"{least}-{most - 1}" if most else f"{least}-": f"captions_from_{least}_words"
+    for least, most in zip(WORD_BINS, (*WORD_BINS[1:], 0), strict=True)
+}
+#: Counts of what captions are like, which parts need not say.
+QUALITY_COUNTS = frozenset({*WORD_COUNTS.values(), "captions_repeated", "image_captions"})
+
+
+class Quality(BaseModel):
+    """What captions are like, as far as it adds up part by part."""
+
+    #: Captions by their number of words: `1-5`, `6-10` and so on; those that there are.
+    caption_words: dict[str, int] = Field(default_factory=dict)
+    #: Captions that are word for word those of another region of the picture.
+    repeated: int = 0
+    #: Captions of whole pictures.
+    image_captions: int = 0
 
 
 class Sums(BaseModel):
@@ -30,6 +50,7 @@ class Sums(BaseModel):
     valid_regions_per_s: float
     #: Of regions with a caption; None without a price per GPU hour, GPU time or captions.
     price_per_1000_regions: float | None = None
+    quality: Quality = Field(default_factory=Quality)
 
 
 def sum_up(counts: Mapping[str, int], elapsed: timedelta, price_per_gpu_hour: float | None) -> Sums:
@@ -54,6 +75,13 @@ def sum_up(counts: Mapping[str, int], elapsed: timedelta, price_per_gpu_hour: fl
         gpu_seconds=gpu_s,
         valid_regions_per_s=round(ok / elapsed_s, 3) if elapsed_s > 0 else 0.0,
         price_per_1000_regions=price,
+        quality=Quality(
+            caption_words={
+                bin_: counts[name] for bin_, name in WORD_COUNTS.items() if counts.get(name)
+            },
+            repeated=counts.get("captions_repeated", 0),
+            image_captions=counts.get("image_captions", 0),
+        ),
     )
 
 

@@ -14,6 +14,7 @@
     jobs/<job>/results/part-00000.jsonl      what users poll
     jobs/<job>/retry/part-00000.<token>.json records of the part that are to be done again
     jobs/<job>/_SUCCESS                      written last
+    jobs/<job>/audit.json                    what `regioncap audit` said of these results
     jobs/<job>/_CANCELLED
     jobs/<job>/versions/0001/                what the first change replaced: part-*.jsonl, _SUCCESS
 
@@ -166,6 +167,11 @@ def marked_key(job: str, index: int, suffix: str = "") -> str:
 def success_key(job: str) -> str:
     """Marker of complete results."""
     return f"{JOBS}{job}/_SUCCESS"
+
+
+def audit_key(job: str) -> str:
+    """What an audit said of a job's results."""
+    return f"{JOBS}{job}/audit.json"
 
 
 def cancelled_key(job: str) -> str:

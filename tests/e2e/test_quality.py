@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,10 @@ from regioncap.errors import UsageError
 from regioncap.evaluation.as_job import run_job
 from regioncap.evaluation.in_process import Variant
 from regioncap.evaluation.scenes import make_scene
-from regioncap.jobs import catalogue
+from regioncap.jobs import audits, catalogue
 from regioncap.jobs.cancel import cancel
 from regioncap.jobs.status import JobStatus
-from regioncap.keys import part_key
+from regioncap.keys import audit_key, part_key
 from regioncap.records import dump_lines
 from regioncap.services.progress import Progress
 from regioncap.services.store import parse_s3_uri
@@ -149,7 +150,23 @@ def test_audit_reports_and_the_gallery_shows_flags(
         (1, 2, "0/2"),
     ]
     assert viewed.returncode == 0
-    assert "near-duplicate" in (tmp_path / "page.html").read_text()
+    page = (tmp_path / "page.html").read_text()
+    assert "near-duplicate" in page
+    # One number everywhere, as long as the results are the same.
+    status = json.loads(system.command("status", job, "--json").stdout)
+    assert status["audit"] == report
+    assert status["sums"]["quality"]["repeated"] == 0
+    assert sum(status["sums"]["quality"]["caption_words"].values()) == 4
+    assert "0 of 4 regions flagged, 2 near duplicates" in page
+    assert b"0 of 4 regions flagged, 2 near duplicates" in system.command("status", job).stdout
+    store = system.services.store
+    success = catalogue.find_success(store, job)
+    assert success is not None
+    assert audits.kept(store, job, success) is not None
+    later = success.model_copy(update={"finished": success.finished + timedelta(seconds=1)})
+    assert audits.kept(store, job, later) is None
+    store.put(audit_key(job), b"{")
+    assert audits.kept(store, job, success) is None
 
 
 def test_flagged_records_are_captioned_again(system: System, input_file: Path) -> None:
