@@ -36,6 +36,10 @@ JOB_SETTINGS: dict[str, tuple[Any, str]] = {
     "region_mode": (str, "How regions are shown: marks, crop, or marks+crop (small ones cropped)."),
     "crop_below": (float, "With marks+crop: regions of a smaller share get a crop."),
     "image_caption": (bool, "Caption each picture as a whole, too."),
+    "verify": (
+        str,
+        "Ask captions back: mark (tell which are wrong), retry (ask for these again).",
+    ),
     "region_schema": (
         str,
         "Fields to write beside captions: referring, or a file with a JSON Schema of a region.",

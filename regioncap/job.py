@@ -22,7 +22,15 @@ WORD_COUNTS = {
     for least, most in zip(WORD_BINS, (*WORD_BINS[1:], 0), strict=True)
 }
 #: Counts of what captions are like, which parts need not say.
-QUALITY_COUNTS = frozenset({*WORD_COUNTS.values(), "captions_repeated", "image_captions"})
+QUALITY_COUNTS = frozenset(
+    {
+        *WORD_COUNTS.values(),
+        "captions_repeated",
+        "captions_verified",
+        "captions_refuted",
+        "image_captions",
+    }
+)
 
 
 class Quality(BaseModel):
@@ -34,6 +42,9 @@ class Quality(BaseModel):
     repeated: int = 0
     #: Captions of whole pictures.
     image_captions: int = 0
+    #: Captions that were asked back and found true of their region, and those found wrong.
+    verified: int = 0
+    refuted: int = 0
 
 
 class Sums(BaseModel):
@@ -81,6 +92,8 @@ def sum_up(counts: Mapping[str, int], elapsed: timedelta, price_per_gpu_hour: fl
             },
             repeated=counts.get("captions_repeated", 0),
             image_captions=counts.get("image_captions", 0),
+            verified=counts.get("captions_verified", 0),
+            refuted=counts.get("captions_refuted", 0),
         ),
     )
 

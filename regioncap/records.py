@@ -155,6 +155,11 @@ class Region(BaseModel):
     why: str | None = None
     #: Further fields, where a schema of regions asked for them and there is a caption.
     attributes: dict[str, Any] | None = None
+    #: Whether the engine, asked back, finds the caption true of this region; None if it was not
+    #: asked, or did not say.
+    verified: bool | None = None
+    #: The region that it finds it true of; None for none.
+    verified_as: int | None = None
 
     @property
     def box_xyxy(self) -> tuple[float, float, float, float]:

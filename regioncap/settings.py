@@ -54,6 +54,7 @@ Overflow = Literal["rounds", "cut"]
 #: Each is a module of `regioncap.engines`.
 EngineName = Literal["baseline", "vllm", "openai"]
 RegionMode = Literal["marks", "crop", "marks+crop"]
+Verify = Literal["no", "mark", "retry"]
 
 
 #: Names of the caption workers' queues, as a pattern. Those of remote control, which hold workers'
@@ -92,6 +93,10 @@ class JobSettings(BaseModel):
         0.02, ge=0, le=1, description="With marks+crop: regions of a smaller share get a crop."
     )
     image_caption: bool = Field(False, description="Caption each picture as a whole, too.")
+    verify: Verify = Field(
+        "no",
+        description="Ask captions back: mark (tell which are wrong), retry (ask for these again).",
+    )
     region_schema: str = Field(
         "",
         description="Fields to write beside captions: referring, or a file with a JSON Schema of"

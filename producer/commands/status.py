@@ -94,6 +94,9 @@ def _sums(status: JobStatus) -> dict[str, str]:
     lengths = ", ".join(f"{name} {count:,}" for name, count in quality.caption_words.items())
     return {
         "words": f"of a caption: {lengths}" if lengths else "",
+        "verified": f"{quality.verified:,} captions, {quality.refuted:,} found wrong"
+        if quality.verified or quality.refuted
+        else "",
         "repeated": f"{words.count(quality.repeated, 'caption')}" if quality.repeated else "",
         "reused": f"{words.count(sums.reused, 'record')}" if sums.reused else "",
         "GPU time": f"{sums.gpu_seconds:,.1f} s" if sums.gpu_seconds else "",

@@ -13,13 +13,13 @@ neighbours; all requests of all records are in the engine together, and its loop
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from regioncap.captions import answers, attributes
+from regioncap.captions import answers, attributes, verification
 from regioncap.captions.answers import RegionAnswer
 from regioncap.engines.base import Answer, CaptionRequest, Engine, Sampling
 from regioncap.errors import RecordError, RequestError
@@ -93,6 +93,32 @@ async def caption_records(
     return done
 
 
+async def verify_records(
+    records: Sequence[RenderedRecord],
+    pictures: Mapping[str, bytes],
+    engine: Engine,
+    how: ViewSettings,
+    crop: CropMaker,
+    *,
+    retries: Set[int] = frozenset(),
+) -> list[Captioned]:
+    """Asks the captions of records back that have theirs; as `caption_records` else.
+
+    Args:
+        records: Records with their captions.
+        pictures: The JPEG of each view, by its key.
+        engine: A started engine.
+        how: How their regions are shown.
+        crop: Called in a thread for regions that are asked for again.
+        retries: Places of those records whose captions are asked for again where the engine
+            disagrees.
+    """
+    done = [Captioned(record) for record in records]
+    talks = (_Conversation(each, pictures, engine, how, crop) for each in done)
+    await asyncio.gather(*(talk.verify(retries=talk.record.index in retries) for talk in talks))
+    return done
+
+
 @dataclass(frozen=True, slots=True)
 class _Question:
     """One request: some regions of one view."""
@@ -150,6 +176,8 @@ class _Conversation:
         again = [self._once_more(view, region) for view, region in self._open("marks")]
         await self._ask(again + self._whole_once_more())
         await self._ask(await self._by_crop())
+        if self.how.settings.verify != "no":
+            await self.verify(retries=self.how.settings.verify == "retry")
         asked = [region for region in self.record.regions if region.is_asked_for]
         if (asked or self.record.whole) and not self._has_caption(asked):
             self.record.error = self._no_caption()
@@ -159,6 +187,55 @@ class _Conversation:
         if asked:
             return any(region.status == "ok" for region in asked)
         return self.record.image_caption is not None
+
+    async def verify(self, *, retries: bool) -> None:
+        """Asks the captions back, and with `retries` for another one where that disagrees.
+
+        The other one is taken if it is found true; else the first stays as it is.
+        """
+        captioned = [region for region in self.record.regions if region.caption is not None]
+        await self._ask_back([(region, region.caption or "") for region in captioned])
+        wrong = [region for region in captioned if region.verified is False]
+        if not retries or not wrong:
+            return
+        first = {region.region: region.model_copy() for region in wrong}
+        await self._ask(await self._crops_of(wrong))
+        again = [r for r in wrong if r.caption and r.caption != first[r.region].caption]
+        await self._ask_back([(region, region.caption or "") for region in again])
+        for region in wrong:
+            if region not in again or not region.verified:
+                for name, value in first[region.region]:
+                    setattr(region, name, value)
+
+    async def _ask_back(self, claims: Sequence[tuple[Region, str]]) -> None:
+        verdicts, cost = await verification.verify(
+            self.record,
+            [verification.Claim(region.region, caption) for region, caption in claims],
+            self.pictures,
+            self.engine,
+            self.how,
+            first_request=self.done.requests,
+        )
+        self.done.requests += cost.requests
+        self.done.prompt_tokens += cost.prompt_tokens
+        self.done.completion_tokens += cost.completion_tokens
+        for (region, _), verdict in zip(claims, verdicts, strict=True):
+            region.verified, region.verified_as = verdict.verified, verdict.verified_as
+
+    async def _crops_of(self, regions: Sequence[Region]) -> list[_Question]:
+        """About each of some regions, by a crop of it."""
+        numbers = {region.region for region in regions}
+        shown = [
+            (view, self.pictures[view.key])
+            for view in self.record.views
+            if view.way == "crop" and view.regions[0].number in numbers
+        ]
+        cropped = {view.regions[0].number for view, _ in shown}
+        if wanted := [region for region in regions if region.region not in cropped]:
+            # The source may have gone since; then the first captions stay.
+            with suppress(RecordError):
+                shown += await asyncio.to_thread(self.crop, self.record, wanted)
+        return [_question(view, picture, attempt=3) for view, picture in shown]
 
     async def _ask(self, questions: Sequence[_Question]) -> None:
         if not questions:

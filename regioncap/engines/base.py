@@ -46,6 +46,10 @@ class CaptionRequest:
     regions: tuple[RegionInView, ...] = ()
     #: Name of the mark style that drew the picture; empty for a picture without marks.
     mark_style: str = ""
+    #: The answers of which one is wanted; empty for a free one. Engines with a grammar hold to it.
+    choices: tuple[str, ...] = ()
+    #: With choices: the caption that is asked about.
+    claim: str = ""
 
 
 @dataclass(frozen=True, slots=True)

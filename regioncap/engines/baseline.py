@@ -69,6 +69,8 @@ def _answer(request: CaptionRequest) -> Answer | RequestError:
 
 def _text(request: CaptionRequest) -> str:
     picture = _picture(request)
+    if request.choices:
+        return _choice(picture, request)
     if request.prompt.answer_schema is not None:
         return _json_text(picture, request, request.prompt.answer_schema)
     if not request.regions:
@@ -77,6 +79,21 @@ def _text(request: CaptionRequest) -> str:
         f"In {region.name}, {describe(picture, box)}."
         for region, box in zip(request.regions, _boxes(request, picture.size_wh), strict=True)
     )
+
+
+def _choice(picture: Measured, request: CaptionRequest) -> str:
+    """The region of which it would say what is claimed; the last choice if of none."""
+    claim = _plain(request.claim)
+    boxes = _boxes(request, picture.size_wh)
+    for region, box in zip(request.regions, boxes, strict=True):
+        # A short field may hold the beginning alone.
+        if claim and _plain(describe(picture, box)).startswith(claim):
+            return str(region.number) if request.mark_style else request.choices[0]
+    return request.choices[-1]
+
+
+def _plain(text: str) -> str:
+    return text.strip(" .").casefold()
 
 
 def _json_text(picture: Measured, request: CaptionRequest, schema: dict[str, Any]) -> str:

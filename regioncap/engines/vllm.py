@@ -269,13 +269,18 @@ def _sampling_params(request: CaptionRequest, device_type: str) -> SamplingParam
             code="seed-unsupported",
             hint="leave the seed out, or set temperature to 0, which always gives the same text",
         )
+    structured = None
+    if request.choices:
+        structured = StructuredOutputsParams(choice=list(request.choices))
+    elif schema is not None:
+        structured = StructuredOutputsParams(json=schema)
     return SamplingParams(
         temperature=sampling.temperature,
         top_p=1.0 if greedy else sampling.top_p,
         max_tokens=sampling.max_tokens,
         seed=None if greedy else sampling.seed,
         output_kind=RequestOutputKind.FINAL_ONLY,
-        structured_outputs=None if schema is None else StructuredOutputsParams(json=schema),
+        structured_outputs=structured,
     )
 
 

@@ -6,21 +6,26 @@ The stage runs in many threads, a shard each; the engine behind it sees all thei
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Coroutine, Sequence, Set
 from concurrent.futures import CancelledError, Future
 from typing import Any
 
 import structlog
 
 from regioncap import keys, metrics
-from regioncap.captions.conversation import Captioned, CropMaker, caption_records
+from regioncap.captions.conversation import (
+    Captioned,
+    CropMaker,
+    caption_records,
+    verify_records,
+)
 from regioncap.engines.thread import EngineThread
 from regioncap.errors import NotFoundError, StoppedError, StoreError
 from regioncap.inputs.originals import Originals
 from regioncap.job import Grid, Job
 from regioncap.jobs import catalogue, finish, grids, markers, results, retry
 from regioncap.jobs.gpu_time import BusyClock
-from regioncap.jobs.output import output_record
+from regioncap.jobs.output import output_record, with_verdicts
 from regioncap.jobs.retry import Again
 from regioncap.jobs.reuse import KeptCaptions, fingerprint
 from regioncap.parallel import REAL, Runtime
@@ -121,7 +126,10 @@ class CaptionStage:
         if part is None:
             summary = self._first(job, shard, quarantine)
         elif again is not None:
-            summary = _summary(self._again(job, shard, part, again, quarantine))
+            standing = self._again(job, shard, part, again, quarantine)
+            if again.verify:
+                standing = self._verify(job, shard, standing, again, quarantine)
+            summary = _summary(standing)
             retry.end(self._store, again)
         else:
             summary, outcome = _summary(part), "already done"
@@ -166,6 +174,59 @@ class CaptionStage:
             part = self._standing(key)
             if not any(map(self._store.exists, again.keys)):
                 return part  # another worker has done it, or it was cancelled
+
+    def _verify(
+        self, job: Job, shard: int, part: Found, again: Again, quarantine: Quarantine | None
+    ) -> Found:
+        """Has captions asked back and puts the verdicts into the part as it then is."""
+        key = keys.part_key(job.job, "results", shard)
+        rendered = {record.index: record for record in self._rendered(job, shard)}
+        before = {
+            line["index"]: line
+            for line in results.parse_part(part.data)
+            if line["index"] in again.verify
+            and line["error"] is None
+            and rendered[line["index"]].views
+        }
+        records = [_with_captions(rendered[index], line) for index, line in before.items()]
+        # What a person wrote is never replaced.
+        ours = {index for index, line in before.items() if not line.get("edited")}
+        retries = ours if again.verify_as == "retry" else set()
+        done = self._ask_back(records, job, retries, quarantine)
+        made = {each.record.index: with_verdicts(before[each.record.index], each) for each in done}
+        while True:
+            new, placed = retry.with_verdicts(part.data, made, before)
+            if not placed:
+                return part
+            with markers.changing(self._store, job.job):
+                etag = self._store.put_matching(key, new, part.etag, "application/x-ndjson")
+            if etag is not None:
+                return Found(new, etag)
+            part = self._standing(key)
+
+    def _ask_back(
+        self,
+        records: Sequence[RenderedRecord],
+        job: Job,
+        retries: Set[int],
+        quarantine: Quarantine | None,
+    ) -> list[Captioned]:
+        how = ViewSettings.of(job, self._limits, self._engine.engine.grid)
+        pictures, crop = self._fetch(records), self._crop_maker(how)
+
+        def ask(some: Sequence[RenderedRecord]) -> list[Captioned]:
+            work = verify_records(some, pictures, self._engine.engine, how, crop, retries=retries)
+            return self._in_engine(how.name, work)
+
+        def alone(record: RenderedRecord, quarantine: Quarantine) -> Captioned:
+            # One that cannot be asked back stays as it is.
+            return quarantine.alone(
+                record.index, lambda: ask([record])[0], lambda _: Captioned(record)
+            )
+
+        if quarantine is None:
+            return ask(records)
+        return [alone(record, quarantine) for record in records]
 
     def _standing(self, key: str) -> Found:
         part = self._store.find_tagged(key)
@@ -238,10 +299,15 @@ class CaptionStage:
 
     def _ask_engine(self, records: Sequence[RenderedRecord], how: ViewSettings) -> list[Captioned]:
         pictures = self._fetch(records)
-        future = self._engine.run(
-            caption_records(records, pictures, self._engine.engine, how, self._crop_maker(how))
-        )
-        entry = (how.name, future)
+        work = caption_records(records, pictures, self._engine.engine, how, self._crop_maker(how))
+        return self._in_engine(how.name, work)
+
+    def _in_engine(
+        self, job_id: str, work: Coroutine[Any, Any, list[Captioned]]
+    ) -> list[Captioned]:
+        """Runs something on the engine's loop, and shares its time among the records."""
+        future = self._engine.run(work)
+        entry = (job_id, future)
         with self._lock:
             self._asked.append(entry)
         try:
@@ -295,6 +361,12 @@ class _OtherGridError(Exception):
     def __init__(self, grid: Grid) -> None:
         super().__init__("pictures were made for another model")
         self.grid = grid
+
+
+def _with_captions(record: RenderedRecord, line: dict[str, Any]) -> RenderedRecord:
+    """A rendered record with the regions of its result."""
+    regions = [Region.model_validate(region) for region in line["regions"]]
+    return record.model_copy(update={"regions": regions})
 
 
 def _summary(part: Found) -> dict[str, Any]:

@@ -57,3 +57,25 @@ def output_record(
         "error": record.error.model_dump() if record.error else None,
         "schema_version": records.SCHEMA_VERSION,
     }
+
+
+def with_verdicts(line: dict[str, Any], captioned: Captioned) -> dict[str, Any]:
+    """A line of the results whose captions were asked back."""
+    usage, record = line["usage"], captioned.record
+    said = [each.model_dump() for each in captioned.answers]
+    texts = [each.text for each in captioned.answers]
+    changed = {"answer": "\n".join([line["answer"] or "", *texts])} if texts else {}
+    return {
+        **line,
+        **changed,
+        "regions": [region.model_dump() for region in record.regions],
+        "answers": [*line.get("answers", []), *said],
+        "usage": {
+            **usage,
+            "prompt_tokens": usage["prompt_tokens"] + captioned.prompt_tokens,
+            "completion_tokens": usage["completion_tokens"] + captioned.completion_tokens,
+            "requests": usage["requests"] + captioned.requests,
+            "gpu_ms": usage.get("gpu_ms", 0) + captioned.gpu_ms,
+        },
+        "schema_version": records.SCHEMA_VERSION,
+    }

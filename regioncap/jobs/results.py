@@ -53,6 +53,8 @@ def _count_quality(record: dict[str, Any], counts: dict[str, int]) -> None:
         said = tuple(words(region["caption"]))
         at = max(0, bisect(WORD_BINS, len(said)) - 1)
         _add(counts, f"captions_from_{WORD_BINS[at]}_words")
+        if (verified := region.get("verified")) is not None:
+            _add(counts, "captions_verified" if verified else "captions_refuted")
         if said in seen:
             _add(counts, "captions_repeated")
         seen.add(said)

@@ -31,6 +31,8 @@ from regioncap.records import EngineAnswer, Region, RenderedRecord, dump_json
 from regioncap.services.store import Store
 from regioncap.views import prompts
 
+#: Fields of a region that engines write, and versions before knew nothing of.
+_UNKNOWN = {"attributes", "verified", "verified_as"}
 #: Part of each fingerprint; a new one makes all earlier captions unknown.
 _VERSION = 1
 
@@ -67,7 +69,7 @@ def fingerprint(record: RenderedRecord, job: Job, engine: Engine) -> str | None:
         "version": _VERSION,
         "image": record.source_sha256,
         # What engines write of a region is not known yet.
-        "regions": [region.model_dump(exclude={"attributes"}) for region in record.regions],
+        "regions": [region.model_dump(exclude=_UNKNOWN) for region in record.regions],
         # The key of the marked picture differs from job to job; the picture does not.
         "views": [view.model_dump(exclude={"key"}) for view in record.views],
         # Regions left out are asked for again in words of the template's own.
@@ -78,6 +80,8 @@ def fingerprint(record: RenderedRecord, job: Job, engine: Engine) -> str | None:
         "sampling": job.settings.model_dump(include=sampled),
         "engine": [engine.name, engine.model, engine.model_revision],
     }
+    if job.settings.verify != "no":
+        parts["verify"] = job.settings.verify
     if job.region_schema is not None:
         parts["schema"] = job.region_schema
     if record.whole is not None:

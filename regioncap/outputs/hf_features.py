@@ -44,6 +44,8 @@ def features() -> Features:
                     "caption": text,
                     "why": text,
                     "attributes": Json(),
+                    "verified": Value("bool"),
+                    "verified_as": number,
                 }
             ),
             "image_caption": text,

@@ -36,7 +36,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from regioncap.errors import UsageError
-from regioncap.records import Prompt, RegionInView
+from regioncap.records import Prompt, RegionInView, View
 from regioncap.views import chat_tokens
 from regioncap.views.chat_tokens import neutralize
 from regioncap.views.region_schema import (
@@ -244,6 +244,47 @@ def build(
         after=_fill(wording.after, regions, size_wh, schema),
         answer_schema=answer_schema(numbers, schema) if is_json else None,
     )
+
+
+#: Answers to a question about a crop.
+YES, NO, NONE = "yes", "no", "none"
+_CHECK = (
+    'A caption reads: "{caption}" Of which one of the marked regions is it true: {choices}? Answer'
+    " with the number on its tag, or with none, and with nothing else."
+)
+_CHECK_CROP = (
+    'A caption reads: "{caption}" Is it true of the main thing in this picture? Answer with yes or'
+    " no, and with nothing else."
+)
+
+
+def build_check(
+    template: Template, view: View, caption: str, *, schema: RegionSchema | None = None
+) -> tuple[Prompt, tuple[str, ...]]:
+    """Makes the question whether a caption is true, about the picture that it was made from.
+
+    What stands before the picture is as in the first question, so that a prefix cache holds it.
+
+    Args:
+        template: The words of the first question.
+        view: The picture.
+        caption: The caption; a very long one is cut.
+        schema: Which fields the first question asked for.
+
+    Returns:
+        The prompt, and the answers that it leaves.
+    """
+    wording = template.wording("regions" if view.way == "marks" else "crop")
+    claim = neutralize(" ".join(caption.split())[:MAX_CAPTION_CHARS])
+    numbers = tuple(str(region.number) for region in view.regions)
+    choices = (*numbers, NONE) if view.way == "marks" else (YES, NO)
+    words = _CHECK if view.way == "marks" else _CHECK_CROP
+    prompt = Prompt(
+        system=_fill(wording.system, view.regions, view.size_wh, schema),
+        before=_fill(wording.before, view.regions, view.size_wh, schema),
+        after=words.replace("{choices}", ", ".join(choices)).replace("{caption}", claim),
+    )
+    return prompt, choices
 
 
 def _fill(

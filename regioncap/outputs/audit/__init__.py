@@ -40,6 +40,8 @@ def _asked(record: Mapping[str, Any]) -> list[CaptionedRegion]:
             caption=region["caption"],
             why=region["why"],
             colour=region.get("colour", ""),
+            verified=region.get("verified"),
+            verified_as=region.get("verified_as"),
         )
         for region in record["regions"]
         if region["view"] is not None

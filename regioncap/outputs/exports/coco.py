@@ -164,8 +164,15 @@ def _annotation(
         "caption": region["caption"],
         "record": record["index"],
         "region": region["region"],
+        **_verdict(region),
         **({"attributes": given} if (given := region.get("attributes")) is not None else {}),
     }
+
+
+def _verdict(region: Mapping[str, Any]) -> dict[str, Any]:
+    if region.get("verified") is None:
+        return {}
+    return {"verified": region["verified"], "verified_as": region["verified_as"]}
 
 
 def _own(record: Mapping[str, Any], region: Mapping[str, Any]) -> list[Any]:

@@ -49,7 +49,9 @@ configs:
 Captions of image regions, made by RegionCap, job `{job}`.
 
 Each row has an `image` and `objects`: lists of equal length with `region` (its number), `bbox`,
-`caption` and `attributes` (as JSON; null without). A `bbox` is {convention}.
+`caption`, `verified` (whether the model, asked back, found the caption true of its region),
+`verified_as` (the region that it named) and `attributes` (as JSON); null where not asked for.
+A `bbox` is {convention}.
 `image_caption` describes the whole picture, where that was asked for.
 
     from datasets import load_dataset
@@ -103,6 +105,8 @@ def _schema() -> Any:
         "region": pa.list_(pa.int64()),
         "bbox": pa.list_(pa.list_(pa.float64())),
         "caption": pa.list_(pa.string()),
+        "verified": pa.list_(pa.bool_()),
+        "verified_as": pa.list_(pa.int64()),
         "attributes": pa.list_(pa.string()),
     }
     return pa.schema(
@@ -140,6 +144,8 @@ def _row(
             "region": [region["region"] for region in regions],
             "bbox": [region["bbox"] for region in regions],
             "caption": [region["caption"] for region in regions],
+            "verified": [region.get("verified") for region in regions],
+            "verified_as": [region.get("verified_as") for region in regions],
             "attributes": [attributes_json(region) for region in regions],
         },
         "model": record["model"],

@@ -112,6 +112,9 @@ def _results(record: Mapping[str, Any], region: Mapping[str, Any]) -> list[dict[
         "from_name": "caption",
         "value": {**place, "text": [region["caption"]]},
     }
-    if said := attributes_json(region):
-        box["meta"] = {"text": [said]}
+    notes = [said] if (said := attributes_json(region)) else []
+    if region.get("verified") is False:
+        notes.append(f"verified as {region['verified_as'] or 'none'}")
+    if notes:
+        box["meta"] = {"text": notes}
     return [box, text]

@@ -10,8 +10,8 @@ from regioncap.outputs.exports.base import Item, attributes_json, compact_json, 
 #: Columns in order; `bbox` is left to the format, which may have no lists.
 COLUMNS = (
     "index", "id", "image", "source", "type", "width", "height", "region", "bbox", "status",
-    "caption", "why", "attributes", "image_caption", "error_code", "error_message", "engine",
-    "model", "prompt_version", "mark_style", "meta",
+    "caption", "why", "verified", "verified_as", "attributes", "image_caption", "error_code",
+    "error_message", "engine", "model", "prompt_version", "mark_style", "meta",
 )  # fmt: skip
 
 
@@ -26,6 +26,8 @@ def region_rows(items: Iterable[Item]) -> Iterator[dict[str, Any]]:
                 "status": region.get("status"),
                 "caption": region.get("caption"),
                 "why": region.get("why"),
+                "verified": region.get("verified"),
+                "verified_as": region.get("verified_as"),
                 "attributes": attributes_json(region),
             }
 
