@@ -5,6 +5,7 @@ from __future__ import annotations
 import json as json_module
 import re
 from contextlib import closing
+from functools import partial
 from itertools import cycle, product
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
@@ -63,6 +64,10 @@ def eval_command(
         Path | None, typer.Option("--report", "-o", help="HTML page to write.")
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="JSON, one object a way.")] = False,
+    verify: Annotated[
+        bool,
+        typer.Option("--verify", help="Measure what asking captions back catches, too."),
+    ] = False,
     baseline: Annotated[
         Path | None,
         typer.Option(help="An earlier evaluation to compare with, as --json wrote it."),
@@ -87,6 +92,11 @@ def eval_command(
             "the workers of the running system have an engine (leave out --engine and --model)",
             param_hint="--as-jobs",
         )
+    if as_jobs and verify:
+        raise typer.BadParameter(
+            "what is planted is asked of an engine in this process (leave out --as-jobs)",
+            param_hint="--verify",
+        )
     if fail_on_regression and baseline is None:
         raise typer.BadParameter("give --baseline, too", param_hint="--fail-on-regression")
     from regioncap.evaluation.baseline import compare, read_baseline, scenes_digest
@@ -99,7 +109,7 @@ def eval_command(
     count = sum(len(scene.truths) for scene in chosen)
     ways = words.count(len(variants), "way")
     say(f"{words.count(len(chosen), 'picture')} with {count} regions, {ways} to show them")
-    run = _run_as_jobs if as_jobs else _run
+    run = _run_as_jobs if as_jobs else partial(_run, verify=verify)
     results, facts = run(client, variants, chosen)
     if report is not None:
         from regioncap.evaluation.report import html
@@ -191,7 +201,7 @@ def _scenes(
 
 
 def _run(
-    client: Client, variants: Sequence[Variant], scenes: Sequence[Scene]
+    client: Client, variants: Sequence[Variant], scenes: Sequence[Scene], *, verify: bool
 ) -> tuple[list[Result], dict[str, str]]:
     from regioncap import engines
     from regioncap.engines.thread import EngineThread
@@ -207,7 +217,7 @@ def _run(
     limits = Limits.of(settings).on(thread.engine.grid or Grid())
     with closing(thread), progress() as bar:
         results = [
-            thread.run(run(variant, scenes, thread.engine, job, limits)).result()
+            thread.run(run(variant, scenes, thread.engine, job, limits, verify=verify)).result()
             for variant in bar.track(variants, description="captioning")
         ]
     return results, {"engine": thread.engine.name, "model": thread.engine.model}
@@ -242,6 +252,34 @@ def _print(results: Sequence[Result]) -> None:
     console.print(_sums(results))
     console.print("\nright, by kind of scene and number of the way")
     console.print(_by_kind(results))
+    if any(result.trust for result in results):
+        console.print("\nverification: captions asked back, by number of the way")
+        console.print(_trust(results))
+
+
+def _trust(results: Sequence[Result]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    headings = ("#", "swaps caught", "mistakes caught", "right ones flagged", "fit two", "unsaid")
+    for heading in (*headings, "tokens", "seconds"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for number, result in enumerate(results, start=1):
+        if result.trust is None:
+            continue
+        row = result.trust.row()
+        pairs = (("planted_caught", "planted"), ("mistakes_caught", "mistakes"))
+        shares = [
+            "none" if row[share] is None else f"{row[share]:.1%} of {row[whole]:,}"
+            for share, whole in (*pairs, ("right_flagged", "right"))
+        ]
+        tokens = row["prompt_tokens"] + row["completion_tokens"]
+        table.add_row(
+            str(number),
+            *shares,
+            *(f"{row[name]:,}" for name in ("ambiguous", "unsaid")),
+            f"{tokens:,}",
+            f"{row['seconds']:.1f}",
+        )
+    return table
 
 
 def _sums(results: Sequence[Result]) -> Table:

@@ -77,6 +77,54 @@ def test_whole_pictures_and_fields_beside_captions(
     assert record["image_caption"] in page.read_text("utf-8")
 
 
+def test_captions_are_asked_back(system: System, input_file: Path) -> None:
+    [record] = system.captioned(input_file, "--verify")
+    assert [(r["verified"], r["verified_as"]) for r in record["regions"]] == [(True, 1), (True, 2)]
+    assert record["usage"]["requests"] == 3
+    job = record["result_file"].split("/")[4]
+    status = json.loads(system.command("status", job, "--json").stdout)
+    assert status["sums"]["quality"]["verified"] == 2
+
+
+def test_captions_of_a_finished_job_are_asked_back(
+    system: System, input_file: Path, tmp_path: Path
+) -> None:
+    [record] = system.captioned(input_file)
+    assert {region["verified"] for region in record["regions"]} == {None}
+    job, store = record["result_file"].split("/")[4], system.services.store
+    first, second = record["regions"]
+    first["caption"], second["caption"] = second["caption"], "A unicorn."
+    store.put(part_key(job, "results", 0), dump_lines([record]))
+
+    asked = system.command("verify", job)
+    assert b"1 record asked back" in asked.stderr
+    assert system.command("watch", job, "--timeout", "90").returncode == 0
+
+    [found] = system.services.results(job)
+    regions = [(r["caption"], r["verified"], r["verified_as"]) for r in found["regions"]]
+    assert regions == [(first["caption"], False, 2), ("A unicorn.", False, None)]
+    assert found["usage"]["requests"] == record["usage"]["requests"] + 2
+    assert found["answer"] == record["answer"]
+    status = json.loads(system.command("status", job, "--json").stdout)
+    assert (status["state"], status["sums"]["quality"]["refuted"]) == ("done", 2)
+    report = json.loads(system.command("audit", job, "--json").stdout)
+    assert report["flags"]["refuted"] == 2
+    out = tmp_path / "verified.jsonl"
+    system.command("export", job, "--verified", "-o", out)
+    exported = json.loads(out.read_text("utf-8"))["regions"]
+    assert [(r["caption"], r["why"]) for r in exported] == [
+        (None, "verified as 2"),
+        (None, "verified as none"),
+    ]
+
+    # Asked again for those alone, by a crop; the baseline sees the same there.
+    assert b"1 record asked back" in system.command("verify", job, "--retry").stderr
+    assert system.command("watch", job, "--timeout", "90").returncode == 0
+    [better] = system.services.results(job)
+    assert better["usage"]["requests"] > found["usage"]["requests"]
+    assert all(r["status"] == "ok" for r in better["regions"])
+
+
 def test_a_schema_that_no_grammar_holds_is_refused_at_submit(
     system: System, input_file: Path, tmp_path: Path
 ) -> None:
