@@ -113,17 +113,24 @@ def _main(
         os.environ["REGIONCAP_DEBUG"] = "1"
 
 
-#: Options whose value may be left out: what it is then, and what it may be.
+#: Options of `submit` whose value may be left out: what it is then, and what it may be.
 _OPTIONAL_VALUES = {"--verify": ("mark", {"no", "mark", "retry"})}
 
 
 def with_values(arguments: Sequence[str]) -> list[str]:
     """The command line with the values that may be left out; typer knows no such options."""
+    names = {name for commands in COMMANDS.values() for name in commands}
+    command = next((each for each in arguments if each in names), "")
     whole = []
-    following = [*arguments[1:], ""]
-    for argument, after in zip(arguments, following, strict=True):
-        default, values = _OPTIONAL_VALUES.get(argument, ("", set()))
-        whole += [argument, default] if values and after not in values else [argument]
+    for place, argument in enumerate(arguments):
+        whole.append(argument)
+        default, values = _OPTIONAL_VALUES.get(argument, ("", set[str]()))
+        if (
+            command == "submit"
+            and values
+            and {*arguments[place + 1 : place + 2]}.isdisjoint(values)
+        ):
+            whole.append(default)
     return whole
 
 

@@ -16,6 +16,8 @@ from producer.cli import with_values
         (["submit", "a", "--verify=retry"], ["submit", "a", "--verify=retry"]),
         (["submit", "--verify", "--wait"], ["submit", "--verify", "mark", "--wait"]),
         (["verify", "JOB"], ["verify", "JOB"]),
+        (["eval", "--verify"], ["eval", "--verify"]),
+        (["--debug", "submit", "a", "--verify"], ["--debug", "submit", "a", "--verify", "mark"]),
         ([], []),
     ],
 )
