@@ -183,11 +183,22 @@ def _of_files(folder: Path, contents: Contents) -> Dataset | None:
         return None
     [(name, files)] = found.items()
     form = next(each for each in FORMS if each.name == name)
-    if not form.is_per_picture and len({file.parent for file in files}) < len(files):
+    if form.is_per_picture:
+        files = sorted({*files, *_empty_beside(folder, contents, files)})
+    elif len({file.parent for file in files}) < len(files):
         return None  # two files that may speak of the same pictures
     dataset = _dataset(form, folder, files, is_folder=True)
     tell_left_out(folder, contents, dataset.reading, set(files))
     return dataset
+
+
+def _empty_beside(folder: Path, contents: Contents, files: list[Path]) -> Iterator[Path]:
+    """The empty files beside others of a form, which say that a picture has no objects."""
+    beside = {(file.parent, file.suffix) for file in files}
+    for names in contents.others.values():
+        for path in (folder / name for name in names):
+            if (path.parent, path.suffix) in beside and not path.stat().st_size:
+                yield path
 
 
 def _annotations(folder: Path, contents: Contents) -> Iterator[tuple[Form, Path]]:

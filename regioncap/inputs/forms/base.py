@@ -151,7 +151,11 @@ class Pictures:
         self._taken: set[str] = set()
         self._names: list[str] = []
         if source.is_folder:
-            self._names = list(pictures_of(source.root))
+            for name in pictures_of(source.root):
+                if any(_is_of_masks(part) for part in Path(name).parts[:-1]):
+                    self._reading.leave_out("pictures in folders of masks", name)
+                else:
+                    self._names.append(name)
         else:
             beside = dict.fromkeys(file.parent for file in source.files)
             for folder in beside:
@@ -176,7 +180,9 @@ class Pictures:
         """
         beside = file.parent.relative_to(self._root)
         said = named.replace("\\", "/") if named else ""
-        of_stem = _nearest(self._by_stem.get(file.stem, []), beside) if by_stem else None
+        alike = self._by_stem.get(file.stem, []) if by_stem else []
+        same = [each for each in alike if Path(each).name == Path(said).name]
+        of_stem = _nearest(same or alike, beside)
         of_name = self._named(said, beside) if said else None
         if of_stem and of_name and of_stem != of_name and Path(of_name).stem != file.stem:
             what = "pictures' names in files of another picture's name, which is taken"
@@ -210,6 +216,11 @@ class Pictures:
                 yield name
             else:
                 self._reading.leave_out("pictures in folders of which no annotation speaks", name)
+
+
+def _is_of_masks(folder: str) -> bool:
+    """Whether a folder holds masks by its name, as `SegmentationClass` of Pascal VOC does."""
+    return folder.lower().startswith(("segmentation", "mask"))
 
 
 #: Endings of pictures beside a single annotation file.

@@ -18,7 +18,7 @@ from regioncap.inputs.reading import Reading
 from regioncap.records import InputRecord
 
 _NUMBER = rb"-?\d+(\.\d+)?([eE][-+]?\d+)?"
-_ROW = re.compile(rb"\s*[A-Za-z][^\s]*((\s+" + _NUMBER + rb"){14,15})\s*")
+_ROW = re.compile(rb"\s*[A-Za-z]\S*((\s+" + _NUMBER + rb"){14,15})\s*")
 _WORDS = {15, 16}
 _DONT_CARE = "DontCare"
 
