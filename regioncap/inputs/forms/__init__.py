@@ -1,8 +1,8 @@
 """Forms of annotations and data sets that are read, a module each.
 
-coco, labelme, voc, cvat, yolo, label_studio, via, createml, kitti, open_images, visual_genome
-                        what tools for annotation write
-json_file, table        lists and tables of records
+coco, labelme, voc, cvat, yolo, via  what tools for annotation write
+label_studio, createml, kitti, open_images, visual_genome  and more of them
+json_file, table  lists and tables of records
 imagefolder, saved, parquet, webdataset  data sets with their pictures
 
 base         what a form is; which picture an annotation file means
