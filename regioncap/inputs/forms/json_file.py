@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from regioncap.inputs.fields import bad_dataset, make_record
+from regioncap.inputs.fields import IMAGE_ALIKE, bad_dataset, make_record
 from regioncap.inputs.forms.base import Form, Input, Sample
 from regioncap.inputs.forms.document import (
     Document,
@@ -15,7 +15,7 @@ from regioncap.inputs.forms.document import (
     read_document,
     value_of,
 )
-from regioncap.records import IMAGE_ALIKE, InputRecord
+from regioncap.records import InputRecord
 
 _NAMES = ("image", *IMAGE_ALIKE)
 

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from regioncap.inputs.fields import IMAGE_ALIKE
 from regioncap.inputs.forms.base import Boxes, Form, Input, Pictures, Sample, hull, record_of
 from regioncap.inputs.forms.document import objects_of, read_document, value_of
 from regioncap.inputs.reading import Reading
-from regioncap.records import IMAGE_ALIKE, InputRecord
+from regioncap.records import InputRecord
 
 _SIDES = ("x", "y", "width", "height")
 _NAMES = ("image", *IMAGE_ALIKE)

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from regioncap.errors import UsageError
-from regioncap.inputs.boxes import has_box_fields
-from regioncap.inputs.fields import bad_dataset, make_record
+from regioncap.inputs.box_fields import has_box_fields
+from regioncap.inputs.fields import IMAGE_ALIKE, bad_dataset, make_record
 from regioncap.inputs.forms.base import Form, Input, Sample
 from regioncap.inputs.forms.tables import delimiter_of, read_csv
 from regioncap.inputs.pictures import is_picture
-from regioncap.records import IMAGE_ALIKE, InputRecord
+from regioncap.records import InputRecord
 
 _NAMES = {"image", *IMAGE_ALIKE}
 _RETINANET = ["image", "xmin", "ymin", "xmax", "ymax", "label"]

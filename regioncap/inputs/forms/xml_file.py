@@ -11,8 +11,8 @@ from xml.etree.ElementTree import Element, ParseError
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import iterparse
 
-from regioncap.inputs.fields import bad_dataset
-from regioncap.records import MAX_DEPTH, MAX_LINE_BYTES
+from regioncap.inputs.fields import MAX_DEPTH, bad_dataset
+from regioncap.inputs.lines import MAX_LINE_BYTES
 
 _ROOT = re.compile(rb"<([A-Za-z_][\w.:-]*)")
 _NOT_ELEMENTS = re.compile(rb"<\?.*?\?>|<!--.*?-->|<!DOCTYPE[^>\[]*(\[.*?\]\s*)?>", re.DOTALL)
