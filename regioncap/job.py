@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any, Self, get_args
+from typing import Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -98,6 +98,9 @@ def sum_up(counts: Mapping[str, int], elapsed: timedelta, price_per_gpu_hour: fl
     )
 
 
+BoxUnit = Literal["pixels", "thousandths"]
+
+
 class Grid(BaseModel):
     """How a model takes pictures. The defaults are Qwen2.5-VL's.
 
@@ -116,6 +119,9 @@ class Grid(BaseModel):
     resizes: bool = False
     #: What stands for a picture in the model's prompts.
     placeholders: tuple[str, ...] = ()
+    #: How the model speaks of places: pixels of the picture as it gets it, or thousandths of its
+    #: sides.
+    box_unit: BoxUnit = "pixels"
     #: The model that was asked; empty for the default.
     model: str = ""
 

@@ -33,7 +33,6 @@ from regioncap.records import (
     View,
     Way,
 )
-from regioncap.views import prompts
 from regioncap.views.region_schema import RegionSchema
 from regioncap.views.view import Shown, ViewSettings
 
@@ -305,9 +304,7 @@ class _Conversation:
 
     def _once_more(self, view: View, region: RegionInView) -> _Question:
         """About one region of a marked picture, on its own."""
-        prompt = prompts.build(
-            self.how.template, [region], ask="again", size_wh=view.size_wh, schema=self.how.schema
-        )
+        prompt = self.how.prompt([region], ask="again", size_wh=view.size_wh)
         return _Question(view, self.pictures[view.key], (region,), prompt, attempt=1)
 
     def _whole_once_more(self) -> list[_Question]:

@@ -18,6 +18,8 @@ from regioncap.settings import SMALL, SMALL_MAX_PIXELS, Settings
 
 #: Image processors that round sides to a multiple, as their settings name them.
 _ROUNDING = "Qwen2VLImageProcessor"
+#: Families that learned places as thousandths of a picture's sides.
+_IN_THOUSANDTHS = {"qwen2_vl", "qwen3_vl", "qwen3_vl_moe", "internvl", "internvl_chat"}
 _PROCESSORS = ("preprocessor_config.json", "processor_config.json")
 #: What is read of a model here, and nothing else is fetched.
 FILES = (*_PROCESSORS, "config.json", "tokenizer_config.json", "tokenizer.json")
@@ -35,7 +37,10 @@ def read_grid(folder: Path, model: str) -> Grid:
             (`model-grid`).
     """
     processor = _processor(folder)
-    shown = {"placeholders": _placeholders(folder), "model": model}
+    config = _read(folder / "config.json")
+    shown: dict[str, Any] = {"placeholders": _placeholders(folder), "model": model}
+    if config.get("model_type") in _IN_THOUSANDTHS:
+        shown["box_unit"] = "thousandths"
     kind = str(processor.get("image_processor_type", ""))
     if not kind.startswith(_ROUNDING):
         return Grid(resizes=True, **shown)

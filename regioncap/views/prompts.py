@@ -13,8 +13,8 @@ A wording has `system`, `before` and `after`; the picture stands between the las
     $first $last  <region1>, <region3>
     $tags         tag 1, red box, is <region1>; tag 2, blue box, is <region2>; ...
     $keys         "region1", "region2": the keys of an answer in JSON
-    $boxes        <region1>: [x1, y1, x2, y2]; ... in Qwen2.5-VL's convention: absolute pixels of
-                  the picture as the model gets it
+    $boxes        <region1>: [x1, y1, x2, y2]; ... in the model's own coordinates: pixels of the
+                  picture as it gets it, as Qwen2.5-VL learned them, or thousandths of its sides
     $width $height    of that picture, pixels
     $fields       the fields of a region, where the job has a schema of them
     $$            a dollar sign
@@ -28,6 +28,7 @@ from __future__ import annotations
 import hashlib
 import tomllib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache, lru_cache
 from importlib import resources
 from string import Template as Substitution
@@ -36,8 +37,10 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from regioncap.errors import UsageError
+from regioncap.job import BoxUnit
 from regioncap.records import Prompt, RegionInView, View
 from regioncap.views import chat_tokens
+from regioncap.views.boxes import Rect, scale_xyxy
 from regioncap.views.chat_tokens import neutralize
 from regioncap.views.region_schema import (
     CAPTION,
@@ -51,7 +54,7 @@ from regioncap.views.region_schema import (
 #: the picture as a whole.
 Ask = Literal["regions", "again", "crop", "image"]
 
-BUILT_IN = ("regions-1", "tied-1", "json-1", "fields-1", "reference")
+BUILT_IN = ("regions-1", "tied-1", "boxes-1", "json-1", "fields-1", "reference")
 DEFAULT = "regions-1"
 
 #: The template for jobs with a schema of regions, where no other is named.
@@ -217,6 +220,7 @@ def build(
     ask: Ask = "regions",
     size_wh: tuple[int, int] = (0, 0),
     schema: RegionSchema | None = None,
+    box_unit: BoxUnit = "pixels",
 ) -> Prompt:
     """Makes the prompt for one picture.
 
@@ -227,6 +231,7 @@ def build(
         ask: Which wording of the template.
         size_wh: Size of the picture that the model gets, pixels; for `$width` and `$height`.
         schema: Which fields are asked for of each region; for `$fields` and the answer's form.
+        box_unit: How the model speaks of places; for `$boxes`.
 
     Raises:
         ValueError: No region, a number twice, several regions of one crop, or some of a picture as
@@ -237,6 +242,11 @@ def build(
     if not wanted[0] <= len(numbers) <= wanted[1] or len(set(numbers)) < len(numbers):
         raise ValueError(f"cannot ask for regions {numbers} by {ask!r}")
     wording = template.wording(ask)
+    if box_unit == "thousandths" and regions:
+        regions = [
+            replace(region, box_xyxy=_in_thousandths(region.box_xyxy, size_wh))
+            for region in regions
+        ]
     is_json = bool(numbers) and template.answer == "json"
     return Prompt(
         system=_fill(wording.system, regions, size_wh, schema),
@@ -244,6 +254,11 @@ def build(
         after=_fill(wording.after, regions, size_wh, schema),
         answer_schema=answer_schema(numbers, schema) if is_json else None,
     )
+
+
+def _in_thousandths(box_xyxy: Rect, size_wh: tuple[int, int]) -> Rect:
+    x1, y1, x2, y2 = scale_xyxy(box_xyxy, size_wh, (1000, 1000))
+    return round(x1), round(y1), round(x2), round(y2)
 
 
 #: Answers to a question about a crop.

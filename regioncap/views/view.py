@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regioncap import keys
-from regioncap.job import Grid, Job
-from regioncap.records import Region, RegionInView, RenderedRecord, View
+from regioncap.job import BoxUnit, Grid, Job
+from regioncap.records import Prompt, Region, RegionInView, RenderedRecord, View
 from regioncap.settings import JobSettings, Settings
 from regioncap.views import crops, marks, prompts
 from regioncap.views.boxes import Size, area_xyxy, pixel_rect, scale_xyxy
@@ -35,6 +35,8 @@ class Limits:
     max_image_pixels: int
     #: Side of the square of pixels behind one of the model's tokens.
     cell_px: int = CELL_PX
+    #: How the model speaks of places.
+    box_unit: BoxUnit = "pixels"
 
     @classmethod
     def of(cls, settings: Settings) -> Limits:
@@ -43,7 +45,12 @@ class Limits:
 
     def on(self, grid: Grid) -> Limits:
         """The same for a model that takes pictures so."""
-        return replace(self, max_pixels=grid.max_pixels or self.max_pixels, cell_px=grid.cell_px)
+        return replace(
+            self,
+            max_pixels=grid.max_pixels or self.max_pixels,
+            cell_px=grid.cell_px,
+            box_unit=grid.box_unit,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +64,19 @@ class ViewSettings:
     limits: Limits
     #: Which fields are asked for of each region beside its caption; None for none.
     schema: RegionSchema | None = None
+
+    def prompt(
+        self, regions: Sequence[RegionInView], *, size_wh: Size, ask: prompts.Ask = "regions"
+    ) -> Prompt:
+        """What is asked about some regions of a picture; see `prompts.build`."""
+        return prompts.build(
+            self.template,
+            regions,
+            ask=ask,
+            size_wh=size_wh,
+            schema=self.schema,
+            box_unit=self.limits.box_unit,
+        )
 
     @classmethod
     def of(cls, job: Job, limits: Limits, grid: Grid | None = None) -> ViewSettings:
@@ -129,7 +149,7 @@ def marked_view(
         key=keys.marked_key(how.name, record.index, f"-r{round_ + 1}" if round_ else ""),
         size_wh=view_wh,
         regions=shown,
-        prompt=prompts.build(how.template, shown, size_wh=view_wh, schema=how.schema),
+        prompt=how.prompt(shown, size_wh=view_wh),
         mark_style=style.name,
     )
     return view, encode_jpeg(style.draw(canvas, drawn))
@@ -153,7 +173,7 @@ def crop_view(
         key=keys.marked_key(how.name, record.index, f"-c{region.region}"),
         size_wh=crop.size,
         regions=shown,
-        prompt=prompts.build(how.template, shown, ask="crop", size_wh=crop.size, schema=how.schema),
+        prompt=how.prompt(shown, ask="crop", size_wh=crop.size),
     )
     return view, encode_jpeg(crop)
 
@@ -171,7 +191,7 @@ def whole_view(record: RenderedRecord, canvas: NDArray[np.uint8], how: ViewSetti
         key=keys.marked_key(how.name, record.index, "-w"),
         size_wh=size_wh,
         regions=[],
-        prompt=prompts.build(how.template, [], ask="image", size_wh=size_wh),
+        prompt=how.prompt([], ask="image", size_wh=size_wh),
     )
     return view, encode_jpeg(canvas)
 

@@ -54,6 +54,17 @@ def test_the_cell_is_patch_times_merge(
     assert grid == Grid(cell_px=cell_px, resizes=resizes, model="m")
 
 
+@pytest.mark.parametrize(
+    ("model_type", "unit"),
+    [("qwen2_5_vl", "pixels"), ("qwen3_vl", "thousandths"), ("qwen2_vl", "thousandths")],
+)
+def test_places_are_told_as_the_family_learned_them(
+    tmp_path: Path, model_type: str, unit: str
+) -> None:
+    model(tmp_path, preprocessor_config=QWEN3_VL, config={"model_type": model_type})
+    assert read_grid(tmp_path, "").box_unit == unit
+
+
 def test_the_image_processor_may_stand_in_the_processor_s_file(tmp_path: Path) -> None:
     assert (
         read_grid(model(tmp_path, processor_config={"image_processor": QWEN3_VL}), "").cell_px == 32

@@ -63,6 +63,16 @@ def test_tied_says_which_tag_and_colour_is_which_region() -> None:
     )
 
 
+def test_boxes_stand_in_the_model_s_own_coordinates() -> None:
+    shown = [RegionInView(1, (0, 42, 322, 420), "red")]
+    size_wh = (644, 420)
+    pixels = build(built_in("boxes-1"), shown, size_wh=size_wh)
+    thousandths = build(built_in("boxes-1"), shown, size_wh=size_wh, box_unit="thousandths")
+    assert pixels.after.endswith("The boxes are [x1, y1, x2, y2]: <region1>: [0, 42, 322, 420].")
+    assert thousandths.after.endswith("<region1>: [0, 100, 500, 1000].")
+    assert shown[0].box_xyxy == (0, 42, 322, 420)
+
+
 def test_json_asks_for_a_key_per_region_in_order() -> None:
     schema = build(built_in("json-1"), labels(2, 5)).answer_schema
     assert schema is not None
@@ -96,6 +106,8 @@ def test_asking_again_keeps_the_words_up_to_the_picture(name: str) -> None:
         ("regions-1", "f274d7c2c81a2c0b"),
         ("tied-1", "26cfbd7869cdf932"),
         ("json-1", "d9ac0cf1d4e29989"),
+        ("boxes-1", "5023e8ec597baf5a"),
+        ("fields-1", "cbcec42f705f9685"),
     ],
 )
 def test_built_in_words_change_only_with_their_name(name: str, digest: str) -> None:
