@@ -17,7 +17,6 @@ from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from PIL import Image
@@ -25,6 +24,7 @@ from PIL import Image
 from regioncap.engines.base import (
     Answer,
     CaptionRequest,
+    EngineStats,
     Sampling,
     answer_all,
     chat_messages,
@@ -54,17 +54,6 @@ _TRIAL_CELLS = 16
 _TRIAL_ROOM = 256
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class EngineStats:
-    """What the engine is doing, for metrics."""
-
-    #: Requests in the batch now, and those that wait for room in it.
-    running: int
-    waiting: int
-    #: The most requests that run together.
-    batch: int
 
 
 class VllmEngine:
