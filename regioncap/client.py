@@ -31,7 +31,7 @@ from regioncap.job import Job
 from regioncap.jobs import catalogue, results
 from regioncap.jobs.status import JobStatus, job_status, pause_s
 from regioncap.records import InputRecord, from_fields
-from regioncap.services.broker import connect
+from regioncap.services.broker import await_loaded, connect
 from regioncap.services.progress import Progress
 from regioncap.services.store import Store
 from regioncap.settings import Settings, load_settings
@@ -120,6 +120,7 @@ class Client:
         )
         for line in tally.notes:
             warnings.warn(line, stacklevel=2)
+        await_loaded(self.redis)
         self.sender.render(job, range(job.shards))
         return job.job
 

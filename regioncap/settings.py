@@ -10,13 +10,22 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -55,6 +64,9 @@ Overflow = Literal["rounds", "cut"]
 EngineName = Literal["baseline", "vllm", "openai"]
 RegionMode = Literal["marks", "crop", "marks+crop"]
 
+
+#: A folder in a bucket. Characters that patterns of policies read otherwise do not fit.
+_FOLDER = re.compile(r"(?!.{500})(?!(.*/)?\.{1,2}(/|$))[A-Za-z0-9._=+@-]+(/[A-Za-z0-9._=+@-]+)*")
 
 #: Names of the caption workers' queues, as a pattern. Those of remote control, which hold workers'
 #: names, do not fit.
@@ -114,6 +126,29 @@ def _lower(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
 
 
+def _redis_url(url: SecretStr) -> SecretStr:
+    """The address of one server; `rediss` is with TLS."""
+    scheme = url.get_secret_value().partition("://")[0]
+    if "sentinel" in scheme:
+        raise ValueError("Redis Sentinel is not served; name the primary, as redis://HOST:PORT/0")
+    if "cluster" in scheme:
+        raise ValueError("a cluster of Redis cannot carry the queue; name one server")
+    if scheme not in {"redis", "rediss"}:
+        raise ValueError("must begin with redis:// or rediss://")
+    return url
+
+
+def _folder_name(name: str) -> str:
+    """The name of a folder in a bucket, without slashes around it."""
+    name = name.strip("/")
+    if name and not _FOLDER.fullmatch(name):
+        raise ValueError(
+            "must be names of letters, digits and ._=+@- with slashes between them, such as"
+            " team/captions"
+        )
+    return name
+
+
 class Settings(BaseSettings, JobSettings):
     """All settings, resolved."""
 
@@ -125,13 +160,19 @@ class Settings(BaseSettings, JobSettings):
         env_nested_max_split=1,
     )
 
-    broker_url: SecretStr = Field(
+    broker_url: Annotated[SecretStr, AfterValidator(_redis_url)] = Field(
         SecretStr("redis://127.0.0.1:6379/0"), description="Redis or Valkey, as a URL."
     )
     s3_endpoint: str = Field("127.0.0.1:9000", description="Host and port of the S3 store.")
     s3_access_key: str = Field("", description="Access key of the S3 store.")
     s3_secret_key: SecretStr = Field(SecretStr(""), description="Secret key of the S3 store.")
+    s3_session_token: SecretStr = Field(
+        SecretStr(""), description="Session token that belongs to the keys, if they have one."
+    )
     s3_bucket: str = Field("regioncap", description="Bucket that holds everything.")
+    s3_prefix: Annotated[str, AfterValidator(_folder_name)] = Field(
+        "", description="Folder of the bucket below which everything lies; all of it by default."
+    )
     s3_secure: bool = Field(False, description="Whether the S3 store is spoken to over TLS.")
     s3_region: str = Field("us-east-1", description="Region of the bucket.")
     s3_source_buckets: list[str] = Field(

@@ -97,11 +97,11 @@ def submit_file(client: Client, file: str | Path, **options: Any) -> Job:
 
 def _tell_of_queue(client: Client) -> None:
     from regioncap.errors import QueueError
-    from regioncap.services.broker import queue_errors
+    from regioncap.services.broker import await_loaded, check_server
 
+    await_loaded(client.redis, lambda: say("Redis is reading its data back; waiting for it"))
     try:
-        with queue_errors():
-            client.redis.ping()
+        check_server(client.redis)
     except QueueError as error:
         say(f"{error.message}: the job is stored all the same, and queued later")
 

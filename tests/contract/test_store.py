@@ -31,7 +31,7 @@ class _RealTime(Gate):
         return time.time()
 
 
-@pytest.fixture(scope="module", params=["seaweedfs", "memory"])
+@pytest.fixture(scope="module", params=["seaweedfs", "a folder of seaweedfs", "memory"])
 def make(request: pytest.FixtureRequest) -> Make:
     """Makes a store on one server, with other settings if wanted."""
     if request.param == "memory":
@@ -39,6 +39,8 @@ def make(request: pytest.FixtureRequest) -> Make:
         server.buckets["regioncap"] = {}
         return lambda **changed: store_of(server, Settings(**changed), _RealTime())
     settings = load_settings(**request.getfixturevalue("stack_settings"))
+    if request.param != "seaweedfs":
+        settings = settings.model_copy(update={"s3_prefix": "a-team/of+ours"})
     return lambda **changed: Store(settings.model_copy(update=changed))
 
 

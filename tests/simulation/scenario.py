@@ -183,8 +183,13 @@ class Person:
 class Scenario:
     """A seed's life."""
 
-    def __init__(self, seed: int, tell: Callable[[str], None] = lambda _: None) -> None:
-        self.world = World(seed, tell)
+    def __init__(
+        self,
+        seed: int,
+        tell: Callable[[str], None] = lambda _: None,
+        conditions: s3.Conditions = "kept",
+    ) -> None:
+        self.world = World(seed, tell, conditions)
         self.random = self.world.random
         self.gone = 0
         self.still_since_s = self.next_look_s = 0.0
@@ -281,6 +286,8 @@ class Scenario:
             ("killed", "after", kill, "s3 create"),
             ("answer lost", "after", fail(s3.lost), "s3"),
             ("busy", "before", fail(lambda: s3.error(503)), "s3"),
+            ("others write", "before", fail(lambda: s3.error(409)), "s3 create"),
+            ("others write", "before", fail(lambda: s3.error(409)), "s3 replace"),
             ("answer lost", "after", fail(valkey.lost), "redis"),
             ("connection lost", "before", fail(valkey.lost), "redis"),
             ("Redis flushed", "before", server.do_flushdb, ""),

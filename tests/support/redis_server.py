@@ -1,0 +1,68 @@
+"""A Redis of some kind: the embedded Valkey's own server, otherwise configured."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import redis
+
+from regioncap.local.files import free_ports
+from regioncap.local.valkey import server_path
+from tests.support.rig import wait_until
+
+
+@contextmanager
+def redis_server(folder: Path, *lines: str) -> Iterator[int]:
+    """Runs a server without persistence with these lines of configuration; its port."""
+    (port,) = free_ports(1)
+    folder.mkdir(exist_ok=True)
+    (folder / "valkey.conf").write_text(
+        "\n".join(["bind 127.0.0.1", f"port {port}", 'save ""', *lines])
+    )
+    process = subprocess.Popen(
+        [server_path(), "valkey.conf"], cwd=folder, stdout=subprocess.DEVNULL
+    )
+    try:
+        wait_until(lambda: _listens(port))
+        yield port
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _listens(port: int) -> bool:
+    with suppress(redis.exceptions.ConnectionError), redis.Redis(port=port) as client:
+        try:
+            return bool(client.ping())
+        except redis.exceptions.ResponseError:
+            return True
+    return False
+
+
+@contextmanager
+def loading_server() -> Iterator[tuple[int, threading.Event]]:
+    """What answers every command as a Redis does that reads its data back, until the event."""
+    loaded = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=_serve, args=(server, loaded), daemon=True).start()
+        yield server.getsockname()[1], loaded
+
+
+def _serve(server: socket.socket, loaded: threading.Event) -> None:
+    with suppress(OSError):
+        while True:
+            connection, _ = server.accept()
+            threading.Thread(target=_answer, args=(connection, loaded), daemon=True).start()
+
+
+def _answer(connection: socket.socket, loaded: threading.Event) -> None:
+    with suppress(OSError), connection:
+        while data := connection.recv(65536):
+            commands = data.count(b"\r\n*") + 1
+            ready, busy = b"+PONG\r\n", b"-LOADING Redis is loading the dataset in memory\r\n"
+            connection.sendall((ready if loaded.is_set() else busy) * commands)
