@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from itertools import islice
-from typing import NamedTuple, TypeAlias, TypeVar
+from pathlib import Path
+from typing import BinaryIO, NamedTuple, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
 import structlog
@@ -42,6 +43,7 @@ _CONFLICT_PAUSES_S = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
 _LATE_S = 1.0
 #: Longest wait for something to listen at the endpoint.
 _REACH_S = 3.0
+_PIECE_BYTES = 1 << 20
 #: Most that one request may remove.
 _MOST_DELETED = 1000
 _AWAY = "is it up? `regioncap doctor` checks; REGIONCAP_S3_ENDPOINT names it"
@@ -300,6 +302,29 @@ class Store:
         """
         return self._read_late(*parse_s3_uri(uri), limit_bytes).data
 
+    def download(self, uri: str, path: Path) -> None:
+        """Writes an object of any bucket into a file, a piece at a time.
+
+        Raises:
+            NotFoundError: There is none.
+            UsageError: There is no room for it (`no-output`).
+            OSError: There can be no such file.
+        """
+        bucket, name = parse_s3_uri(uri)
+        with path.open("wb") as file:
+
+            def read() -> None:
+                file.seek(0)
+                response = self._client.get_object(bucket, name)
+                try:
+                    for piece in response.stream(_PIECE_BYTES):
+                        _write(file, piece, path)
+                finally:
+                    response.close()
+                    response.release_conn()
+
+            self._call(name, read, bucket=bucket)
+
     def _read_late(self, bucket: str, name: str, limit_bytes: int | None = None) -> Found:
         """Reads what should be there, and looks once more: some stores show it a little later."""
         try:
@@ -426,6 +451,14 @@ class Store:
                 etag = _bare(found.etag)
                 yield Stored(self._key(found), found.size or 0, found.last_modified, etag)
 
+    def list_uri(self, uri: str) -> Iterator[Stored]:
+        """Objects of any bucket whose s3:// names begin so, in order, by their whole names."""
+        bucket, _, prefix = uri.removeprefix("s3://").partition("/")
+        with self._errors(prefix, bucket):
+            for found in self._client.list_objects(bucket, prefix=prefix, recursive=True):
+                if found.object_name and found.last_modified is not None:
+                    yield Stored(str(found.object_name), found.size or 0, found.last_modified)
+
     def _list(self, prefix: str, *, recursive: bool) -> Iterator[Object]:
         objects = self._client.list_objects(
             self.bucket, prefix=self._name(prefix), recursive=recursive
@@ -515,6 +548,17 @@ class Store:
             code="store-refused",
             hint=_UNSIGNED if unsigned else remedy(code, region),
         )
+
+
+def _write(file: BinaryIO, piece: bytes, path: Path) -> None:
+    try:
+        file.write(piece)
+    except OSError as error:  # which is no lost connection
+        raise UsageError(
+            f"{path} cannot be written: {error.strerror}",
+            code="no-output",
+            hint="TMPDIR names another folder for what is brought here",
+        ) from error
 
 
 def _bare(etag: str | None) -> str:
