@@ -68,13 +68,17 @@ class Proxy(ThreadingHTTPServer):
         #: Headers that are taken away on the way, and the keys to sign the rest with.
         self.ignored: set[str] = set()
         self.keys: Credentials | None = None
-        #: Method and path of each request.
-        self.seen: list[str] = []
+        #: The headers of each request.
+        self.seen: list[Any] = []
         self._lock = threading.Lock()
 
     @property
     def endpoint(self) -> str:
         return f"127.0.0.1:{self.server_address[1]}"
+
+    def values(self, header: str) -> list[str | None]:
+        """What each request had as a header."""
+        return [headers.get(header) for headers in self.seen]
 
     def refuses(self) -> bool:
         with self._lock:
@@ -86,7 +90,7 @@ class Proxy(ThreadingHTTPServer):
 
     def rule_for(self, method: str, path: str, headers: Any) -> Rule | None:
         with self._lock:
-            self.seen.append(f"{method} {path}")
+            self.seen.append(headers)
             for rule in self.rules:
                 if (
                     re.fullmatch(rule.method, method)
