@@ -177,17 +177,19 @@ def checked_uri(uri: str, settings: Settings) -> str:
         raise RecordError(f"image is {error}", code="bad-image-uri") from None
     if bucket in settings.s3_source_buckets:
         return uri
-    if bucket == settings.s3_bucket:
-        if not settings.s3_prefix or name.startswith(f"{settings.s3_prefix}/"):
-            return uri
-        what = f"{uri} lies beside {settings.s3_prefix}/ and may not be read"
-    else:
-        what = f"bucket {bucket!r} may not be read from"
-    raise RecordError(
-        what,
-        code="bucket-not-allowed",
-        hint=f"list {bucket} in REGIONCAP_S3_SOURCE_BUCKETS, for submit and workers",
-    )
+    if bucket != settings.s3_bucket:
+        raise RecordError(
+            f"bucket {bucket!r} may not be read from",
+            code="bucket-not-allowed",
+            hint="list it in REGIONCAP_S3_SOURCE_BUCKETS, for submit and workers",
+        )
+    if settings.s3_prefix and not name.startswith(f"{settings.s3_prefix}/"):
+        raise RecordError(
+            f"{uri} lies beside {settings.s3_prefix}/ and may not be read",
+            code="bucket-not-allowed",
+            hint="list our own bucket, too, in REGIONCAP_S3_SOURCE_BUCKETS, for submit and workers",
+        )
+    return uri
 
 
 def ambiguous(image: str, one: Path, other: Path, what: str) -> RecordError:

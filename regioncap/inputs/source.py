@@ -84,7 +84,7 @@ def open_source(
         _open_here(str(found.path), stdin, None, settings) as source,
     ):
         for name in found.left_out:
-            source.reading.leave_out("objects whose names no folder can hold", name)
+            source.reading.leave_out("objects whose names cannot be used here", name)
         records = (found.placed(record) for record in source.records)
         yield replace(source, name=target, records=records)
 

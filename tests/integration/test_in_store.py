@@ -107,12 +107,12 @@ def test_data_sets(theirs: Store, settings: Settings) -> None:
 
 
 def test_names_that_no_folder_can_hold(theirs: Store, settings: Settings) -> None:
-    put(theirs, "odd", {"a.png": b"", f"{'x' * 300}.png": b""})
+    put(theirs, "odd", {"a.png": b"", "\u200eb.png": b""})
 
     records, left_out = records_of("s3://theirs/odd/", settings)
 
     assert [record.image for record in records] == ["s3://theirs/odd/a.png"]
-    assert left_out == {"objects whose names no folder can hold": 1}
+    assert left_out == {"objects whose names cannot be used here": 1}
 
 
 @pytest.mark.parametrize(
