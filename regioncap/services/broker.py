@@ -20,6 +20,13 @@ from regioncap.settings import Settings
 #: Longest wait for a Redis that reads its data back.
 LOADING_S = 120.0
 _LOOK_S = 1.0
+#: What servers of a cluster say to who takes them for one server.
+_CLUSTER = (
+    redis.exceptions.ClusterError,
+    redis.exceptions.AskError,
+    redis.exceptions.ClusterCrossSlotError,
+    redis.exceptions.RedisClusterException,
+)
 
 
 def connect(settings: Settings, *, patient: bool = True) -> redis.Redis:
@@ -122,12 +129,9 @@ def queue_errors() -> Iterator[None]:
             "Redis is reading its data back and does not answer yet",
             hint="wait: workers do, and nothing is lost",
         ) from error
+    except _CLUSTER as error:
+        raise _no_cluster() from error
     except (redis.exceptions.RedisError, OSError) as error:
-        text = str(error)
-        if isinstance(error, redis.exceptions.RedisClusterException) or any(
-            word in text for word in ("MOVED ", "CROSSSLOT", "CLUSTERDOWN")
-        ):
-            raise _no_cluster() from error
         raise QueueError(
             f"Redis cannot be reached ({reason(error)})", hint=_hint_of(error)
         ) from error

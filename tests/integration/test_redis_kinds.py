@@ -14,12 +14,11 @@ from producer.checks import Check, run_checks
 from regioncap.client import Client
 from regioncap.errors import QueueError, UsageError
 from regioncap.job import Job
-from regioncap.local.files import free_ports
 from regioncap.services.broker import await_loaded, check_server, connect, queue_errors
 from regioncap.services.queue import Sender, make_app
 from regioncap.settings import JobSettings, Settings, load_settings
 from tests.support.certificates import certify
-from tests.support.redis_server import loading_server, redis_server
+from tests.support.redis_server import loading_server, redis_server, with_tls
 
 
 def settings_of(url: str) -> Settings:
@@ -92,14 +91,9 @@ def test_without_an_append_only_file_it_is_a_matter_of_time(tmp_path: Path) -> N
 def tls_port(tmp_path: Path) -> Iterator[int]:
     if shutil.which("openssl") is None:
         pytest.skip("openssl is not installed")
-    certify(tmp_path)
-    (port,) = free_ports(1)
-    (tmp_path / "valkey").mkdir()
-    with redis_server(
-        tmp_path / "valkey", f"tls-port {port}", f"tls-cert-file {tmp_path}/tls.crt",
-        f"tls-key-file {tmp_path}/tls.key", "tls-auth-clients no",
-    ) as _:  # fmt: skip
-        yield port
+    key, certificate = certify(tmp_path)
+    with redis_server(tmp_path / "valkey") as port, with_tls(port, key, certificate) as tls:
+        yield tls
 
 
 def test_tls_that_fails_says_why(tls_port: int, tmp_path: Path) -> None:

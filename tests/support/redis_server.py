@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -28,7 +29,8 @@ def redis_server(folder: Path, *lines: str) -> Iterator[int]:
         [server_path(), "valkey.conf"], cwd=folder, stdout=subprocess.DEVNULL
     )
     try:
-        wait_until(lambda: _listens(port))
+        wait_until(lambda: process.poll() is not None or _listens(port))
+        assert process.poll() is None, "it does not start"
         yield port
     finally:
         process.kill()
@@ -42,6 +44,42 @@ def _listens(port: int) -> bool:
         except redis.exceptions.ResponseError:
             return True
     return False
+
+
+@contextmanager
+def with_tls(target: int, key: Path, certificate: Path) -> Iterator[int]:
+    """What speaks TLS before a server that does not, as the embedded one; its port."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=_lead_on, args=(server, context, target), daemon=True).start()
+        yield server.getsockname()[1]
+
+
+def _lead_on(server: socket.socket, context: ssl.SSLContext, target: int) -> None:
+    with suppress(OSError):
+        while True:
+            plain, _ = server.accept()
+            plain.settimeout(5)
+            try:
+                near = context.wrap_socket(plain, server_side=True)
+            except OSError:
+                plain.close()
+                continue
+            near.settimeout(None)
+            far = socket.create_connection(("127.0.0.1", target))
+            for one, other in ((near, far), (far, near)):
+                threading.Thread(target=_pump, args=(one, other), daemon=True).start()
+
+
+def _pump(one: socket.socket, other: socket.socket) -> None:
+    with suppress(OSError):
+        while data := one.recv(65536):
+            other.sendall(data)
+    for each in one, other:
+        with suppress(OSError):
+            each.shutdown(socket.SHUT_RDWR)
+            each.close()
 
 
 @contextmanager
