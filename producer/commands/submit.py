@@ -28,7 +28,7 @@ def submit_command(
         str | None,
         typer.Argument(
             metavar="FILE",
-            help="JSON Lines with `image` and `bbox`, a picture, a folder of them, or -.",
+            help="JSON Lines with `image` and `bbox`, a picture, a folder of them, or -; also s3://.",
         ),
     ] = None,
     image_root: ImageRoot = None,
