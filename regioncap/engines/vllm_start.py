@@ -87,8 +87,9 @@ def prepare_environment() -> None:
 def import_all() -> None:
     """Imports what a start imports: vLLM's engine, and the image processor of the model."""
     prepare_environment()
-    from transformers.models.qwen2_vl.image_processing_qwen2_vl_fast import (  # noqa: F401
-        Qwen2VLImageProcessorFast,
+    import torchvision  # noqa: F401 - the image processor's resize is its
+    from transformers.models.qwen2_vl.image_processing_qwen2_vl import (  # noqa: F401
+        Qwen2VLImageProcessor,
     )
     from vllm.v1.engine.async_llm import AsyncLLM  # noqa: F401
 
