@@ -23,12 +23,12 @@ from tests.support.stages import Stages
 
 @pytest.fixture(scope="module")
 def settings(stack_settings: dict[str, str]) -> Settings:
-    return load_settings(**stack_settings | {"s3_source_buckets": ["theirs"]})
+    return load_settings(**stack_settings | {"s3_source_buckets": ["depot"]})
 
 
 @pytest.fixture(scope="module")
 def theirs(settings: Settings) -> Store:
-    store = Store(settings.model_copy(update={"s3_bucket": "theirs"}))
+    store = Store(settings.model_copy(update={"s3_bucket": "depot"}))
     store.ensure_bucket()
     return store
 
@@ -48,23 +48,21 @@ def put(store: Store, folder: str, files: Mapping[str, str | bytes]) -> None:
 
 
 def test_lines(theirs: Store, settings: Settings) -> None:
-    images = ["a.png", "./b/c.png", "../d.png", "s3://theirs/e.png", "b\\\\f.png", "/abs.png"]
+    images = ["a.png", "./b/c.png", "../d.png", "s3://depot/e.png", "b\\\\f.png", "/abs.png"]
     lines = [f'{{"image": "{image}"}}' for image in images]
     put(theirs, "lines/in", {"data.jsonl": "\n".join(lines)})
 
-    records, _ = records_of("s3://theirs/lines/in/data.jsonl", settings)
-    based, _ = records_of(
-        "s3://theirs/lines/in/data.jsonl", settings, Path("s3://theirs/elsewhere/")
-    )
+    records, _ = records_of("s3://depot/lines/in/data.jsonl", settings)
+    based, _ = records_of("s3://depot/lines/in/data.jsonl", settings, Path("s3://depot/elsewhere/"))
 
     assert [record.image for record in records] == [
-        "s3://theirs/lines/in/a.png", "s3://theirs/lines/in/b/c.png", "s3://theirs/lines/d.png",
-        "s3://theirs/e.png", "s3://theirs/lines/in/b/f.png", "/abs.png",
+        "s3://depot/lines/in/a.png", "s3://depot/lines/in/b/c.png", "s3://depot/lines/d.png",
+        "s3://depot/e.png", "s3://depot/lines/in/b/f.png", "/abs.png",
     ]  # fmt: skip
-    assert based[0].image == "s3://theirs/elsewhere/a.png"
+    assert based[0].image == "s3://depot/elsewhere/a.png"
 
 
-@pytest.mark.parametrize("target", ["s3://theirs/pictures/", "s3://theirs/pictures"])
+@pytest.mark.parametrize("target", ["s3://depot/pictures/", "s3://depot/pictures"])
 def test_a_folder_of_pictures(theirs: Store, settings: Settings, target: str) -> None:
     put(theirs, "pictures", {"b.png": b"", "a/1.jpg": b"", "a/": b"", "notes.txt": "", ".x": ""})
     put(theirs, "pictures-of-others", {"c.png": b""})
@@ -72,7 +70,7 @@ def test_a_folder_of_pictures(theirs: Store, settings: Settings, target: str) ->
     records, left_out = records_of(target, settings)
 
     assert {record.image for record in records} == {
-        "s3://theirs/pictures/a/1.jpg", "s3://theirs/pictures/b.png",
+        "s3://depot/pictures/a/1.jpg", "s3://depot/pictures/b.png",
     }  # fmt: skip
     assert [record.picture for record in records] == [None, None]
     assert left_out == {}
@@ -92,40 +90,40 @@ def test_data_sets(theirs: Store, settings: Settings) -> None:
     }
     put(theirs, "coco", {"boxes.json": json.dumps(coco)})
 
-    yolo, _ = records_of("s3://theirs/yolo/", settings)
-    hub, _ = records_of("s3://theirs/hub", settings)
-    boxes, _ = records_of("s3://theirs/coco/boxes.json", settings)
+    yolo, _ = records_of("s3://depot/yolo/", settings)
+    hub, _ = records_of("s3://depot/hub", settings)
+    boxes, _ = records_of("s3://depot/coco/boxes.json", settings)
 
     assert [(each.image, each.bbox) for each in yolo] == [
-        ("s3://theirs/yolo/images/a.jpg", [[0.5, 0.5, 0.2, 0.2]]),
-        ("s3://theirs/yolo/images/b.jpg", []),
+        ("s3://depot/yolo/images/a.jpg", [[0.5, 0.5, 0.2, 0.2]]),
+        ("s3://depot/yolo/images/b.jpg", []),
     ]
     assert [(each.image, each.bbox) for each in [*hub, *boxes]] == [
-        ("s3://theirs/hub/train/a.png", [[1, 2, 3, 4]]),
-        ("s3://theirs/coco/x.jpg", [[1, 2, 3, 4]]),
+        ("s3://depot/hub/train/a.png", [[1, 2, 3, 4]]),
+        ("s3://depot/coco/x.jpg", [[1, 2, 3, 4]]),
     ]
 
 
 def test_names_that_no_folder_can_hold(theirs: Store, settings: Settings) -> None:
     put(theirs, "odd", {"a.png": b"", "\u200eb.png": b""})
 
-    records, left_out = records_of("s3://theirs/odd/", settings)
+    records, left_out = records_of("s3://depot/odd/", settings)
 
-    assert [record.image for record in records] == ["s3://theirs/odd/a.png"]
+    assert [record.image for record in records] == ["s3://depot/odd/a.png"]
     assert left_out == {"objects whose names cannot be used here": 1}
 
 
 @pytest.mark.parametrize(
     ("target", "words"),
     [
-        ("s3://theirs/nothing/here.jsonl", "no such object, and none below it"),
-        ("s3://theirs/nothing/", "no such object, and none below it"),
+        ("s3://depot/nothing/here.jsonl", "no such object, and none below it"),
+        ("s3://depot/nothing/", "no such object, and none below it"),
         ("s3://strangers/data.jsonl", "bucket 'strangers' may not be read from"),
         ("s3://strangers", "bucket 'strangers' may not be read from"),
     ],
 )
 def test_what_cannot_be_read(theirs: Store, settings: Settings, target: str, words: str) -> None:
-    assert theirs.bucket == "theirs"
+    assert theirs.bucket == "depot"
     with pytest.raises(UsageError, match=words) as caught:
         records_of(target, settings)
 
@@ -137,8 +135,8 @@ def test_roots_on_both_sides(theirs: Store, settings: Settings, tmp_path: Path) 
     (tmp_path / "data.jsonl").write_text('{"image": "a.png"}')
 
     for target, root in (
-        ("s3://theirs/roots/data.jsonl", tmp_path),
-        (str(tmp_path / "data.jsonl"), Path("s3://theirs/roots")),
+        ("s3://depot/roots/data.jsonl", tmp_path),
+        (str(tmp_path / "data.jsonl"), Path("s3://depot/roots")),
     ):
         with pytest.raises(UsageError, match="is in a store, and") as caught:
             records_of(target, settings, root)
@@ -150,7 +148,7 @@ def test_a_job_of_them(theirs: Store, settings: Settings) -> None:
     Image.new("RGB", (64, 64), (200, 0, 0)).save(out, "PNG")
     put(theirs, "job", {"red.png": out.getvalue(), "data.jsonl": '{"image": "red.png"}\n'})
     stages, jobs = Stages(settings), []
-    for target in "s3://theirs/job/data.jsonl", "s3://theirs/job/red.png":
+    for target in "s3://depot/job/data.jsonl", "s3://depot/job/red.png":
         assert check_file(target, settings, root=None).problems == {}
         jobs.append(Client(settings).submit(target))
     for name in jobs:
@@ -158,6 +156,6 @@ def test_a_job_of_them(theirs: Store, settings: Settings) -> None:
         stages.caption.run(name, 0)
         (line,) = read(stages.store, Client(settings).load(name))
         assert line["error"] is None
-        assert line["image"] == "s3://theirs/job/red.png"
+        assert line["image"] == "s3://depot/job/red.png"
     stages.engine.close()
     assert not [key for key in stages.store.list_keys("images/") if "red" in key]

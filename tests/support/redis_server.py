@@ -67,9 +67,13 @@ def _lead_on(server: socket.socket, context: ssl.SSLContext, target: int) -> Non
                 plain.close()
                 continue
             near.settimeout(None)
-            far = socket.create_connection(("127.0.0.1", target))
-            for one, other in ((near, far), (far, near)):
-                threading.Thread(target=_pump, args=(one, other), daemon=True).start()
+            _join(near, target)
+
+
+def _join(near: socket.socket, target: int) -> None:
+    far = socket.create_connection(("127.0.0.1", target))
+    for one, other in ((near, far), (far, near)):
+        threading.Thread(target=_pump, args=(one, other), daemon=True).start()
 
 
 def _pump(one: socket.socket, other: socket.socket) -> None:
@@ -83,24 +87,26 @@ def _pump(one: socket.socket, other: socket.socket) -> None:
 
 
 @contextmanager
-def loading_server() -> Iterator[tuple[int, threading.Event]]:
-    """What answers every command as a Redis does that reads its data back, until the event."""
+def loading_server(target: int) -> Iterator[tuple[int, threading.Event]]:
+    """What answers as a Redis does that reads its data back, until the event; then it leads on."""
     loaded = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as server:
-        threading.Thread(target=_serve, args=(server, loaded), daemon=True).start()
+        threading.Thread(target=_serve, args=(server, loaded, target), daemon=True).start()
         yield server.getsockname()[1], loaded
 
 
-def _serve(server: socket.socket, loaded: threading.Event) -> None:
+def _serve(server: socket.socket, loaded: threading.Event, target: int) -> None:
     with suppress(OSError):
         while True:
-            connection, _ = server.accept()
-            threading.Thread(target=_answer, args=(connection, loaded), daemon=True).start()
+            near, _ = server.accept()
+            if loaded.is_set():
+                _join(near, target)
+            else:
+                threading.Thread(target=_refuse, args=(near, loaded), daemon=True).start()
 
 
-def _answer(connection: socket.socket, loaded: threading.Event) -> None:
+def _refuse(connection: socket.socket, loaded: threading.Event) -> None:
     with suppress(OSError), connection:
-        while data := connection.recv(65536):
+        while (data := connection.recv(65536)) and not loaded.is_set():
             commands = data.count(b"\r\n*") + 1
-            ready, busy = b"+PONG\r\n", b"-LOADING Redis is loading the dataset in memory\r\n"
-            connection.sendall((ready if loaded.is_set() else busy) * commands)
+            connection.sendall(b"-LOADING Redis is loading the dataset in memory\r\n" * commands)
