@@ -42,7 +42,9 @@ def serve_command(
         port = listener.getsockname()[1]
         named = socket.gethostname() if host in {"0.0.0.0", "::"} else host  # noqa: S104
         named = f"[{named}]" if ":" in named else named
-        address = f"http://{named}:{port}/" + (f"?token={token}" if token else "")
+        root = f"http://{named}:{port}/"
+        # What is printed may be kept as a log; a token that lies in a file is not to be in one.
+        address = f"{root}?token={token}" if token and not token_file else root
         config = uvicorn.Config(
             make_app(client, token, host, port),
             log_level="warning",
@@ -51,7 +53,10 @@ def serve_command(
             timeout_graceful_shutdown=5,
         )
         emit(address)
-        say("who has this address sees all jobs and pictures" if token else _OPEN)
+        if token_file:
+            say(f"with ?token= behind it, and what stands in {token_file}, it lets in")
+        else:
+            say("who has this address sees all jobs and pictures" if token else _OPEN)
         if not is_loopback(host):
             say("it is not encrypted: beyond a network that you trust, put TLS in front")
         if open_ and typer.launch(address):

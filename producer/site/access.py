@@ -110,7 +110,10 @@ class Access:
         """
         if not is_loopback(self._host):
             return True
-        host = urlsplit(f"//{headers.get('host', '')}").hostname or ""
+        try:
+            host = urlsplit(f"//{headers.get('host', '')}").hostname or ""
+        except ValueError:
+            return False
         return is_loopback(host) or host == self._host
 
     def _proof(self) -> str:

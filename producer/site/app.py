@@ -51,6 +51,7 @@ def make_app(client: Client, token: str | None, host: str, port: int) -> ASGIApp
     app = Starlette(
         routes=[
             Route("/", site.jobs),
+            Route("/favicon.ico", site.icon),
             Route("/jobs/{job}", site.job),
             Route("/jobs/{job}/progress", site.progress),
             Route("/jobs/{job}/pictures/{index:int}/{kind}", site.picture),
@@ -157,9 +158,18 @@ class Site:
         try:
             jpeg = self._pictures.jpeg(job, request.path_params["index"], cast("Kind", kind))
         except NotFoundError:
-            return Response(status_code=404)
+            # A list of jobs asks for the small picture of each, whether there is one or not.
+            return Response(status_code=204 if kind == "small" else 404)
         cache = _PICTURE_CACHE if kind == "marked" else _CLEAN_CACHE
         return Response(jpeg, media_type="image/jpeg", headers={"Cache-Control": cache})
+
+    def icon(self, _: Request) -> Response:
+        """What a tab of the browser shows."""
+        return Response(
+            asset("producer/site/icon.svg"),
+            media_type="image/svg+xml",
+            headers={"Cache-Control": _CLEAN_CACHE},
+        )
 
     def error(self, _: Request, error: Exception) -> Response:
         """What went wrong, in the words of the command."""

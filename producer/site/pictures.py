@@ -9,11 +9,12 @@ from typing import Literal
 from producer.site.catalogue import Kept
 from regioncap import keys
 from regioncap.client import Client
-from regioncap.errors import NotFoundError, RecordError
+from regioncap.errors import NotFoundError, RecordError, StoreDeniedError
 from regioncap.inputs.originals import Originals
 from regioncap.job import Job
 from regioncap.jobs import parts
 from regioncap.outputs.gallery import shown_jpeg
+from regioncap.parallel import Runtime
 
 Kind = Literal["clean", "marked", "small"]
 
@@ -22,6 +23,13 @@ _SMALL_SIDE = 288
 #: Pictures decoded at a time: a large one takes hundreds of megabytes.
 _DECODED = 2
 _JPEG = b"\xff\xd8\xff"
+
+
+class _Hurried(Runtime):
+    """Does not pause before a picture is asked for again: somebody looks at the page."""
+
+    def sleep(self, seconds: float) -> None:
+        """Returns at once."""
 
 
 class Pictures:
@@ -35,7 +43,7 @@ class Pictures:
     def __init__(self, client: Client, job: Callable[[str], Job]) -> None:
         self._job = job
         self._store = client.store
-        self._originals = Originals(client.store, client.settings)
+        self._originals = Originals(client.store, client.settings, _Hurried())
         self._decoding = threading.BoundedSemaphore(_DECODED)
         # An input part never changes; a page asks for pictures of the same few.
         self._sources: Kept[tuple[str, int], list[str | None]]
@@ -68,7 +76,8 @@ class Pictures:
             data = self._originals.fetch(source)
             with self._decoding:
                 jpeg = shown_jpeg(data, _SMALL_SIDE if kind == "small" else None)
-        except RecordError as error:
+        except (RecordError, StoreDeniedError) as error:
+            # A reader may be allowed the marked pictures alone; the page falls back to them.
             raise NotFoundError(error.message) from error
         return jpeg
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
+import re
 import subprocess
 from pathlib import Path
 from typing import Any, Literal
@@ -18,10 +20,13 @@ from pydantic.alias_generators import to_camel
 from producer.cli import app
 from regioncap.settings import Settings
 from tests.support.compose import ROOT, tool
+from tests.support.kubernetes_api import CUSTOM, Api, kubernetes_api
 
 KUBERNETES = ROOT / "deploy/kubernetes"
 #: What no schema of Kubernetes itself knows.
-FOREIGN = {"ScaledObject", "Kustomization"}
+FOREIGN = CUSTOM | {"Kustomization"}
+EXAMPLES = sorted(path.name for path in (KUBERNETES / "examples").iterdir())
+COMPONENTS = sorted(path.name for path in (KUBERNETES / "components").iterdir())
 
 Resources = dict[tuple[str, str], dict[str, Any]]
 
@@ -40,22 +45,35 @@ class Scaled(BaseModel, extra="forbid", strict=True, alias_generator=to_camel):
     triggers: list[dict[Literal["type", "metadata"], str | dict[str, str]]]
 
 
-@pytest.fixture(scope="module", params=["cpu", "gpu", "gpu with gc"])
+@pytest.fixture(
+    scope="module",
+    params=[
+        "overlays/cpu", "overlays/gpu", *(f"overlays/gpu with {name}" for name in COMPONENTS),
+        *(f"examples/{name}" for name in EXAMPLES),
+    ],
+)  # fmt: skip
 def overlay(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Resources:
     name, _, component = request.param.partition(" with ")
-    folder = KUBERNETES / "overlays" / name
-    if component:  # as somebody's own overlay
-        built_on, folder = folder, tmp_path_factory.mktemp("overlay")
-        own = {
-            "resources": [os.path.relpath(built_on, folder)],
-            "components": [os.path.relpath(KUBERNETES / "components" / component, folder)],
-            "namespace": "regioncap",
-            "configMapGenerator": [
-                {"name": "settings", "behavior": "merge", "literals": ["REGIONCAP_GRACE_S=30"]}
-            ],
-        }
-        (folder / "kustomization.yaml").write_text(yaml.safe_dump(own))
+    folder = KUBERNETES / name
+    if component:
+        folder = _own(tmp_path_factory.mktemp("overlay"), name, component)
     return _build(folder)
+
+
+def _own(folder: Path, built_on: str, *components: str, **more: Any) -> Path:
+    """Somebody's own overlay, in a folder of theirs."""
+    own = {
+        "resources": [os.path.relpath(KUBERNETES / built_on, folder)],
+        "components": [
+            os.path.relpath(KUBERNETES / "components" / name, folder) for name in components
+        ],
+        "namespace": "regioncap",
+        "configMapGenerator": [
+            {"name": "settings", "behavior": "merge", "literals": ["REGIONCAP_GRACE_S=30"]}
+        ],
+    }
+    (folder / "kustomization.yaml").write_text(yaml.safe_dump(own | more))
+    return folder
 
 
 def _build(folder: Path) -> Resources:
@@ -67,6 +85,10 @@ def _build(folder: Path) -> Resources:
         (found["kind"], found["metadata"]["name"]): found
         for found in yaml.safe_load_all(done.stdout)
     }
+
+
+def _containers(pod: dict[str, Any]) -> list[dict[str, Any]]:
+    return [*pod.get("initContainers", []), *pod["containers"]]
 
 
 def _pods(overlay: Resources) -> dict[str, dict[str, Any]]:
@@ -95,11 +117,11 @@ def test_what_is_built_follows_the_schemas(overlay: Resources) -> None:
 
 def test_pods_keep_to_the_restricted_standard(overlay: Resources) -> None:
     pods = _pods(overlay)
-    assert set(pods) - {"gc"} == {"render", "caption", "janitor", "setup"}
+    assert set(pods) - {"gc", "page"} == {"render", "caption", "janitor"}
     for name, pod in pods.items():
         assert pod["securityContext"]["runAsNonRoot"], name
         assert not pod["automountServiceAccountToken"], name
-        for container in pod["containers"]:
+        for container in _containers(pod):
             limits = container["securityContext"]
             assert limits["readOnlyRootFilesystem"], name
             assert not limits["allowPrivilegeEscalation"], name
@@ -115,13 +137,13 @@ def test_all_are_in_one_namespace_with_an_image_that_has_a_place(overlay: Resour
 
 
 def test_commands_are_those_of_the_program(overlay: Resources) -> None:
-    for name, pod in _pods(overlay).items():
-        command, words = typer.main.get_command(app), list(pod["containers"][0]["args"])
+    for container in (each for pod in _pods(overlay).values() for each in _containers(pod)):
+        command, words = typer.main.get_command(app), list(container["args"])
         while isinstance(command, click.Group):
             found = command.get_command(click.Context(command), words.pop(0))
-            assert found is not None, name
+            assert found is not None, container["name"]
             command = found
-        command.make_context(name, words)  # an option that is none would raise
+        command.make_context("", words)  # an option that is none would raise
 
 
 def test_autoscaling_follows_the_schemas(overlay: Resources) -> None:
@@ -155,19 +177,21 @@ def test_workers_may_finish_before_they_are_killed(overlay: Resources) -> None:
     grace_s = float(settings["REGIONCAP_GRACE_S"])
     for name in ("render", "caption"):
         assert _pods(overlay)[name]["terminationGracePeriodSeconds"] >= grace_s + 20
-    if ("CronJob", "gc") in overlay:  # where an overlay of one's own has set it
-        assert grace_s == 30
     names = {f"REGIONCAP_{name.upper()}" for name in Settings.model_fields}
     assert set(settings) <= names | {"REGIONCAP_SECRETS_DIR"}
 
 
 def test_references_hold(overlay: Resources) -> None:
     for pod in _pods(overlay).values():
-        (container,) = pod["containers"]
         volumes = {volume["name"] for volume in pod["volumes"]}
-        assert {mount["name"] for mount in container["volumeMounts"]} == volumes
-        for source in container["envFrom"]:
+        mounted = {
+            mount["name"] for container in _containers(pod) for mount in container["volumeMounts"]
+        }
+        assert mounted == volumes
+        for source in (each for container in _containers(pod) for each in container["envFrom"]):
             assert ("ConfigMap", source["configMapRef"]["name"]) in overlay
+        if account := pod.get("serviceAccountName"):
+            assert ("ServiceAccount", account) in overlay
         for volume in pod["volumes"]:
             if claim := volume.get("persistentVolumeClaim"):
                 assert ("PersistentVolumeClaim", claim["claimName"]) in overlay
@@ -187,3 +211,149 @@ def test_a_gpu_is_asked_for_where_a_model_runs(overlay: Resources) -> None:
         load_s = probe["periodSeconds"] * probe["failureThreshold"]
         assert load_s >= 1800  # a first start fetches the model
         assert overlay["ScaledObject", "caption"]["spec"]["cooldownPeriod"] >= 600
+
+
+def test_only_the_set_up_sees_the_rights_to_make_a_bucket(overlay: Resources) -> None:
+    for name, pod in _pods(overlay).items():
+        secrets = {
+            volume["name"]: volume["secret"]["secretName"]
+            for volume in pod["volumes"] if "secret" in volume
+        }  # fmt: skip
+        for container in _containers(pod):
+            seen = {secrets.get(mount["name"]) for mount in container["volumeMounts"]} - {None}
+            admin = container["name"] in {"setup", "gc"}
+            assert seen == {"admin" if admin else "page" if name == "page" else "worker"}
+
+
+def test_what_is_compiled_is_shared(overlay: Resources) -> None:
+    models = [
+        found["data"] for (kind, name), found in overlay.items()
+        if kind == "ConfigMap" and name.startswith("model-")
+    ]  # fmt: skip
+    for model in models:
+        (container,) = _pods(overlay)["caption"]["containers"]
+        shared = {m["mountPath"] for m in container["volumeMounts"] if m["name"] == "models"}
+        for name in ("VLLM_CACHE_ROOT", "HF_HOME", "REGIONCAP_HF_CACHE_DIR"):
+            assert any(f"{model[name]}/".startswith(f"{folder}/") for folder in shared)
+
+
+def _policies(folder: Path) -> list[dict[str, Any]]:
+    return [found["spec"] for (kind, _), found in _build(folder).items() if kind == "NetworkPolicy"]
+
+
+def _let_out(policies: list[dict[str, Any]], address: str, port: int) -> bool:
+    """Whether a worker reaches an address, where every policy that names it lets it."""
+    rules = [rule for policy in policies for rule in policy.get("egress", [])]
+    return any(
+        port in {each["port"] for each in rule["ports"]}
+        and (
+            "to" not in rule
+            or any(
+                ipaddress.ip_address(address) in ipaddress.ip_network(to["ipBlock"]["cidr"])
+                for to in rule["to"]
+            )
+        )
+        for rule in rules
+    )
+
+
+@pytest.mark.parametrize(
+    ("component", "address", "port"),
+    [
+        ("cloud", "169.254.169.254", 80),
+        ("cloud", "169.254.170.23", 80),
+        ("cloud", "169.254.169.252", 988),
+        ("redis-tls", "10.0.0.1", 6380),
+        ("redis-tls", "10.0.0.1", 6378),
+    ],
+)
+def test_a_component_opens_what_it_says(
+    tmp_path: Path, component: str, address: str, port: int
+) -> None:
+    (own := tmp_path / "own").mkdir()
+    assert not _let_out(_policies(KUBERNETES / "overlays/gpu"), address, port)
+    opened = _policies(_own(own, "overlays/gpu", component))
+    assert _let_out(opened, address, port)
+    assert not _let_out(opened, "10.0.0.1", 80)
+    assert _let_out(opened, "10.0.0.1", 6379) == (component != "redis-tls")
+
+
+def test_the_operator_s_prometheus_finds_every_worker(tmp_path: Path) -> None:
+    built = _build(_own(tmp_path, "overlays/gpu", "podmonitor"))
+    spec = built["PodMonitor", "workers"]["spec"]
+    ((label, wanted),) = [(e["key"], e["values"]) for e in spec["selector"]["matchExpressions"]]
+    [endpoint] = spec["podMetricsEndpoints"]
+    deployments = [found["spec"]["template"] for (kind, _), found in built.items()
+                   if kind == "Deployment"]  # fmt: skip
+    assert {each["metadata"]["labels"][label] for each in deployments} == set(wanted)
+    for template in deployments:
+        ports = {port["name"] for port in template["spec"]["containers"][0]["ports"]}
+        assert endpoint["port"] in ports
+    asked = {
+        found["spec"]["triggers"][0]["metadata"]["serverAddress"]
+        for (kind, _), found in built.items() if kind == "ScaledObject"
+    }  # fmt: skip
+    assert asked == {"http://prometheus-operated.monitoring:9090"}
+
+
+def test_sixty_four_gpus() -> None:
+    built = _build(KUBERNETES / "examples/64-gpus")
+    scaled = built["ScaledObject", "caption"]["spec"]
+    assert scaled["maxReplicaCount"] * int(
+        _pods(built)["caption"]["containers"][0]["resources"]["limits"]["nvidia.com/gpu"]
+    ) == 64  # fmt: skip
+    budget = built["PodDisruptionBudget", "caption"]["spec"]["maxUnavailable"]
+    assert budget == built["Deployment", "caption"]["spec"]["strategy"]["rollingUpdate"][
+        "maxUnavailable"
+    ] == 8  # fmt: skip
+
+
+def _applied(address: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    argv = ["--kubeconfig", "/dev/null", "--server", address, "apply", "--validate=false", "-k"]
+    return subprocess.run(
+        [tool("kubectl"), *argv, folder], capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.parametrize(
+    "name", ["overlays/cpu", "overlays/gpu", *(f"examples/{name}" for name in EXAMPLES)]
+)
+def test_a_second_apply_takes_another_image_and_other_settings(name: str, tmp_path: Path) -> None:
+    components = ["gc", "page"]
+    (first := tmp_path / "first").mkdir()
+    (second := tmp_path / "second").mkdir()
+    with kubernetes_api() as (api, address):
+        done = _applied(address, _own(first, name, *components))
+        assert done.returncode == 0, done.stderr
+        before = len(api.applied)
+        done = _applied(address, _own(first, name, *components))
+        assert done.returncode == 0, done.stderr
+        assert len(api.applied) == before  # nothing is another
+        images = [{"name": "registry.example/regioncap", "newTag": "other"}]
+        changed = [{"name": "settings", "behavior": "merge", "literals": ["REGIONCAP_GRACE_S=7"]}]
+        own = _own(second, name, *components, images=images, configMapGenerator=changed)
+        done = _applied(address, own)
+        assert done.returncode == 0, done.stderr
+        assert _images(api) == {"registry.example/regioncap:other"}
+
+
+def _images(api: Api) -> set[str]:
+    text = yaml.safe_dump([each for each in api.objects.values() if each["kind"] != "ConfigMap"])
+    return set(re.findall(r"image: (\S+)", text))
+
+
+def test_the_stand_in_refuses_what_a_server_refuses(tmp_path: Path) -> None:
+    job: dict[str, Any] = {
+        "apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "x", "namespace": "default"},
+        "spec": {"template": {"spec": {"restartPolicy": "Never",
+                                       "containers": [{"name": "x", "image": "a"}]}}},
+    }  # fmt: skip
+    with kubernetes_api() as (api, address):
+        api.objects["/api/v1/namespaces/default"] = {}
+        for image, words in (("a", ""), ("b", "field is immutable"), (1, "")):
+            job["spec"]["template"]["spec"]["containers"][0]["image"] = image
+            (tmp_path / "job.yaml").write_text(yaml.safe_dump(job))
+            (tmp_path / "kustomization.yaml").write_text("resources: [job.yaml]")
+            done = _applied(address, tmp_path)
+            assert (done.returncode == 0) == (image == "a")
+            assert words in done.stderr

@@ -160,7 +160,7 @@
     const image = el("img", {
       src: source, alt: `Picture of record ${item.key}`, width: record.width, height: record.height,
       loading: "lazy", decoding: "async",
-      on: { error: () => item.figure.replaceChildren(el("p", { class: "absent", text: `Picture not found: ${source.slice(0, 200)}` })) },
+      on: { error: () => lost(item, source) },
     });
     stage.append(image);
     if (record.width > 0 && record.height > 0) {
@@ -169,6 +169,16 @@
     }
     item.figure.append(stage);
     if (view.seen && !burnt) item.figure.append(el("figcaption", { text: "The marked picture is not at hand" }));
+  }
+
+  function lost(item, source) {
+    const other = source === item.clean ? item.marked : item.clean;
+    if (source === item.clean) item.clean = null;
+    else item.marked = null;
+    if (other) {
+      drawFigure(item);
+      show(item, pinnedIn(item));
+    } else item.figure.replaceChildren(el("p", { class: "absent", text: `Picture not found: ${source.slice(0, 200)}` }));
   }
 
   function overlay(item) {
