@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import os
 import re
 import subprocess
+import sys
+import textwrap
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,9 +21,12 @@ from pydantic import BaseModel
 from pydantic.alias_generators import to_camel
 
 from producer.cli import app
+from regioncap.local.files import free_ports
+from regioncap.local.process import Supervisor
 from regioncap.settings import Settings
-from tests.support.compose import ROOT, tool
+from tests.support.compose import ROOT, command, tool
 from tests.support.kubernetes_api import CUSTOM, Api, kubernetes_api
+from tests.support.system import run_command
 
 KUBERNETES = ROOT / "deploy/kubernetes"
 #: What no schema of Kubernetes itself knows.
@@ -138,12 +144,12 @@ def test_all_are_in_one_namespace_with_an_image_that_has_a_place(overlay: Resour
 
 def test_commands_are_those_of_the_program(overlay: Resources) -> None:
     for container in (each for pod in _pods(overlay).values() for each in _containers(pod)):
-        command, words = typer.main.get_command(app), list(container["args"])
-        while isinstance(command, click.Group):
-            found = command.get_command(click.Context(command), words.pop(0))
+        program, words = typer.main.get_command(app), list(container["args"])
+        while isinstance(program, click.Group):
+            found = program.get_command(click.Context(program), words.pop(0))
             assert found is not None, container["name"]
-            command = found
-        command.make_context("", words)  # an option that is none would raise
+            program = found
+        program.make_context("", words)  # an option that is none would raise
 
 
 def test_autoscaling_follows_the_schemas(overlay: Resources) -> None:
@@ -335,6 +341,101 @@ def test_a_second_apply_takes_another_image_and_other_settings(name: str, tmp_pa
         done = _applied(address, own)
         assert done.returncode == 0, done.stderr
         assert _images(api) == {"registry.example/regioncap:other"}
+
+
+PAGE = (ROOT / "docs/clusters.md").read_text()
+
+
+@pytest.mark.parametrize("number", range(2))
+def test_the_overlays_of_the_page_can_be_built(number: int, tmp_path: Path) -> None:
+    blocks = re.findall(r"(?:^ {4}.*\n|^\n)+", PAGE, re.M)
+    overlays = [b for b in map(textwrap.dedent, blocks) if "# kustomization.yaml" in b]
+    assert len(overlays) == 2
+    (tmp_path / "regioncap").symlink_to(ROOT)
+    (tmp_path / "kustomization.yaml").write_text(overlays[number])
+    built = _build(tmp_path)
+    for (kind, _), found in built.items():
+        if kind not in FOREIGN:
+            kubernetes_validate.validate(found, "1.31", strict=True)
+    text = yaml.safe_dump([*built.values()])
+    for value in re.findall(r"REGIONCAP_\w+=([^,\]]+)|value: (http\S+)|(arn:\S+role/[\w-]+)",
+                            overlays[number]):  # fmt: skip
+        assert "".join(value) in text
+
+
+def test_the_page_names_what_there_is() -> None:
+    told = set(re.findall(r"^\| `([a-z-]+)` \|", PAGE.partition("## Components")[2], re.M))
+    assert told - {"keep_captions"} >= set(COMPONENTS)
+    assert set(re.findall(r"`examples/([\w-]+)`", PAGE)) == set(EXAMPLES)
+    assert set(re.findall(r"component `([\w-]+)`", PAGE)) <= set(COMPONENTS)
+
+
+def test_the_policies_of_the_page_are_those_of_the_bucket(tmp_path: Path) -> None:
+    (command,) = re.findall(r"^ {4}(sed .* > worker\.json)$", PAGE, re.M)
+    command = command.replace("deploy/", f"{ROOT}/deploy/")
+    subprocess.run(["sh", "-c", command], cwd=tmp_path, check=True)
+    policy = json.loads((tmp_path / "worker.json").read_text())
+    named = {
+        resource
+        for statement in policy["Statement"]
+        for resource in ([statement["Resource"]] if isinstance(statement["Resource"], str)
+                         else statement["Resource"])
+    }  # fmt: skip
+    assert named
+    assert all(each.startswith("arn:aws:s3:::example-regioncap") for each in named)
+
+
+def test_its_pods_caption_a_file(services: dict[str, int], secrets: Path, tmp_path: Path) -> None:
+    """The commands of the pods, in their order, with their settings and their secrets."""
+    built = _build(KUBERNETES / "overlays/cpu")
+    settings: dict[str, str] = next(
+        each["data"] for (kind, _), each in built.items() if kind == "ConfigMap"
+    )
+    pods = Supervisor(tmp_path / "logs", keep_fds=())
+
+    def environment(pod: dict[str, Any], container: dict[str, Any]) -> dict[str, str]:
+        mounted = {mount["name"] for mount in container["volumeMounts"]}
+        (role,) = (v["secret"]["secretName"] for v in pod["volumes"]
+                   if "secret" in v and v["name"] in mounted)  # fmt: skip
+        laid = tmp_path / role
+        laid.mkdir(exist_ok=True)
+        # As docs/security.md gives them to the secrets `worker` and `admin`.
+        url = (secrets / "worker_broker_url").read_text()
+        url = url.replace("@redis:6379", f"@127.0.0.1:{services['redis']}")
+        (laid / "regioncap_broker_url").write_text(url)
+        for key in ("access", "secret"):
+            text = (secrets / f"{role}_s3_{key}_key").read_text()
+            (laid / f"regioncap_s3_{key}_key").write_text(text)
+        (port,) = free_ports(1)
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith("REGIONCAP_")}
+        return inherited | settings | {
+            "REGIONCAP_SECRETS_DIR": str(laid),
+            "REGIONCAP_S3_ENDPOINT": f"127.0.0.1:{services['store']}",
+            "REGIONCAP_METRICS_PORT": str(port),
+            "PYTHONPATH": str(ROOT),
+        }  # fmt: skip
+
+    def run(container: dict[str, Any], pod: dict[str, Any], *words: str) -> str:
+        done = run_command(*words, env=environment(pod, container), cwd=tmp_path)
+        assert done.returncode == 0, done.stderr.decode()
+        return done.stdout.decode()
+
+    try:
+        for name, pod in _pods(built).items():
+            for container in pod.get("initContainers", []):
+                run(container, pod, *container["args"])
+            (container,) = pod["containers"]
+            argv = [sys.executable, "-m", "producer", *container["args"]]
+            pods.start(command(name, argv, tmp_path, environment(pod, container)))
+        env = environment(pod, container) | {
+            f"REGIONCAP_{name.upper()}": (secrets / f"producer_{name}").read_text()
+            for name in ("s3_access_key", "s3_secret_key")
+        }
+        photos = ROOT / "regioncap/inputs/examples/photos.jsonl"
+        done = run_command("submit", photos, "--wait", env=env, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr.decode()
+    finally:
+        pods.stop()
 
 
 def _images(api: Api) -> set[str]:

@@ -179,7 +179,9 @@ def test_a_box_lies_where_its_pixels_are(site: Page, address: str, photos: Job) 
 def test_hostile_texts_are_texts(browser: Browser, address: str, hostile: Job) -> None:
     page = browser.new_page()  # its pictures are not found, which the console tells
     page.goto(address)
-    expect(page.locator("article.job", has_text="onerror")).to_contain_text(HOSTILE)
+    # The list is some seconds old, and renews itself.
+    row = page.locator("article.job", has_text="onerror")
+    expect(row).to_contain_text(HOSTILE, timeout=30_000)
     open_job(page, address, hostile)
     expect(page.locator("h1")).to_have_text(HOSTILE)
     expect(page.locator("#record-0 .said")).to_have_text(HOSTILE)
@@ -255,7 +257,7 @@ def test_a_thousand_jobs(site: Page, address: str) -> None:
     site.wait_for_url("**/?text=BATCH+77")
     names = "nodes => nodes.map(n => n.textContent)"
     found = site.eval_on_selector_all("article.job h2 a", names)
-    assert set(found) == {"batch 77", *(f"batch {n}" for n in range(770, 780))}
+    assert set(found) == {f"batch {n}" for n in range(1000) if "77" in str(n)}
     site.goto(f"{root(address)}/?which=open")
     found = site.eval_on_selector_all("article.job h2 a", names)
     assert {f"batch {n}" for n in range(0, 1000, 50)} <= set(found)
