@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import socket
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from producer.context import client_of, emit, say
-from regioncap.errors import UsageError
+from regioncap.errors import StoreError, UsageError
+
+if TYPE_CHECKING:
+    from regioncap.services.store import Store
 
 #: A shorter token could be guessed.
 _SHORTEST = 16
@@ -37,7 +40,7 @@ def serve_command(
         raise UsageError("--no-token and --token-file exclude each other")
     token = None if no_token else _read(token_file) if token_file else new_token()
     client = client_of(context)
-    client.store.check()
+    _check(client.store)
     with _listening(host, port) as listener:
         port = listener.getsockname()[1]
         named = socket.gethostname() if host in {"0.0.0.0", "::"} else host  # noqa: S104
@@ -65,6 +68,16 @@ def serve_command(
 
 
 _OPEN = "there is no token: whoever reaches this address sees all jobs and pictures"
+
+
+def _check(store: Store) -> None:
+    """Returns if the store can be read; a bucket that the first job will make is fine."""
+    try:
+        store.check()
+    except StoreError as error:
+        if error.code != "no-bucket":
+            raise
+        say(f"{error.message} yet; the first job makes it")
 
 
 def _read(file: Path) -> str:

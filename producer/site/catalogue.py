@@ -14,7 +14,7 @@ import redis
 from producer.site.window import FINE, Reasons, why_failed
 from regioncap import keys
 from regioncap.client import Client
-from regioncap.errors import NotFoundError, QueueError, RegionCapError, ServiceError
+from regioncap.errors import NotFoundError, QueueError, RegionCapError, ServiceError, StoreError
 from regioncap.job import STATUSES, Job
 from regioncap.jobs import catalogue
 from regioncap.jobs.status import JobStatus, job_status
@@ -171,11 +171,16 @@ class Jobs:
         return job_id, f"{job_id}\n{job.name}\n{job.source}\n{labels}".lower()
 
     def _list(self, only_open: bool) -> list[str]:
-        if only_open:
-            ids = catalogue.open_ids(self._store)
-        else:
-            found = self._store.list_keys(keys.JOBS, recursive=False)
-            ids = [prefix.removeprefix(keys.JOBS).rstrip("/") for prefix in found]
+        try:
+            if only_open:
+                ids = catalogue.open_ids(self._store)
+            else:
+                found = self._store.list_keys(keys.JOBS, recursive=False)
+                ids = [prefix.removeprefix(keys.JOBS).rstrip("/") for prefix in found]
+        except StoreError as error:
+            if error.code != "no-bucket":  # which the first job makes
+                raise
+            return []
         return sorted((each for each in ids if keys.is_job_id(each)), reverse=True)
 
     def _load(self, job_id: str) -> Job:
