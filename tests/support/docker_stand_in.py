@@ -14,19 +14,29 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 
 def services() -> dict[str, Any]:
     """The services as Compose reads them in this folder."""
     done = subprocess.run(
-        ["docker-compose", "--profile", "*", "config", "--format", "json"],
+        ["docker-compose", "--profile", "*", "config"],
         capture_output=True,
         text=True,
         check=False,
     )
     if done.returncode:
         sys.exit(done.stderr)
-    found: dict[str, Any] = json.loads(done.stdout)["services"]
+    found: dict[str, Any] = yaml.safe_load(done.stdout)["services"]
     return found
+
+
+def bound(volume: str | dict[str, str]) -> tuple[str, str]:
+    """What a volume binds, and where; Compose's versions write it in one of two ways."""
+    if isinstance(volume, str):
+        source, target, *_ = volume.split(":")
+        return source, target
+    return volume["source"], volume["target"]
 
 
 def run(words: list[str]) -> int:
@@ -35,7 +45,11 @@ def run(words: list[str]) -> int:
     service = services()[name]
     if service["user"] != f"{os.getuid()}:{os.getgid()}":
         sys.exit(f"what it writes would belong to {service['user']}")
-    (data,) = [v["source"] for v in service["volumes"] if v["target"] == service["working_dir"]]
+    (data,) = [
+        source
+        for source, target in map(bound, service["volumes"])
+        if target == service["working_dir"]
+    ]
     env = json.loads(Path(os.environ["STAND_IN_ENV"]).read_text())
     argv = [sys.executable, "-m", "producer", *arguments]
     return subprocess.run(argv, env=env, cwd=data, check=False).returncode
