@@ -29,6 +29,7 @@ for role in worker producer; do
 done
 
 random | keep grafana_admin_password
+random | keep page_token
 
 password() { sed 's|^redis://[^:]*:\([^@]*\)@.*|\1|' "$1_broker_url"; }
 bucket=${S3_BUCKET:-regioncap}
