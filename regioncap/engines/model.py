@@ -10,6 +10,7 @@ from pathlib import Path
 
 from regioncap.engines.model_files import check_checkpoint, revision_of
 from regioncap.errors import EngineStartError
+from regioncap.packages import install_line
 from regioncap.settings import DEFAULT_MODEL, SMALL
 
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -132,7 +133,7 @@ def _fetch(
         raise EngineStartError(
             f"the model {name!r} is on the Hub, and the Hub's client is not installed",
             code="hub-client-missing",
-            hint="pip install 'regioncap[vllm]', or give a local folder",
+            hint=f"{install_line('vllm')}, or give a local folder",
         ) from error
     local_dir = _in_downloads(name, download_dir) if download_dir else None
     try:

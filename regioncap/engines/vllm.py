@@ -30,6 +30,7 @@ from regioncap.engines.base import (
     chat_messages,
     first_request,
 )
+from regioncap.engines.cpu import fit_small, is_built_for_cpu
 from regioncap.engines.deadline import Deadline
 from regioncap.engines.model import resolve_model
 from regioncap.engines.model_grid import read_grid
@@ -37,7 +38,7 @@ from regioncap.engines.vllm_start import check_machine, engine_arguments, load, 
 from regioncap.errors import EngineDeadError, EngineStartError, RequestError
 from regioncap.job import Grid
 from regioncap.records import Prompt
-from regioncap.settings import Settings
+from regioncap.settings import SMALL, Settings
 from regioncap.views.boxes import Size
 
 if TYPE_CHECKING:
@@ -95,9 +96,16 @@ class VllmEngine:
             download_dir=settings.download_dir,
         )
         prepare_environment()
+        for_small = settings.model == SMALL and is_built_for_cpu()
+        if for_small:
+            fit_small()
         grid = read_grid(resolved.folder, settings.model)
         arguments = engine_arguments(
-            resolved.folder, settings.engine_args, settings.max_pixels, grid
+            resolved.folder,
+            settings.engine_args,
+            settings.max_pixels,
+            grid,
+            for_small=for_small,
         )
         check_machine(resolved.folder, arguments)
         self.model_revision = resolved.revision
