@@ -28,6 +28,7 @@ from workers import logs
 from workers.drain import Drain
 from workers.monitor import Monitor
 from workers.process import CeleryProcess
+from workers.recall import Recall
 from workers.shards import Shards
 from workers.task import run_shard
 
@@ -126,6 +127,7 @@ class CaptionWorker:
     def _ready(self, **_: Any) -> None:
         start_thread("cancelled", self._watch_for_cancelled)
         patience_s = self._settings.visibility_timeout_s
+        Recall(connect(self._settings), self._settings.queue).start()
         Janitor(self.store, connect(self._settings), Sender(self._app), patience_s).start()
 
     def _watch_for_cancelled(self) -> None:

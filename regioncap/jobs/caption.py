@@ -21,9 +21,9 @@ from regioncap.jobs.gpu_time import BusyClock
 from regioncap.jobs.output import output_record
 from regioncap.jobs.retry import Again
 from regioncap.jobs.reuse import KeptCaptions, fingerprint
+from regioncap.jobs.turn import Turn
 from regioncap.parallel import REAL, Runtime
 from regioncap.records import Problem, Region, RenderedRecord, dump_lines, load_lines
-from regioncap.services.attempts import Quarantine
 from regioncap.services.progress import Progress
 from regioncap.services.store import Found, Store
 from regioncap.settings import Settings
@@ -60,7 +60,7 @@ class CaptionStage:
         self._engine = engine
         self._progress = progress
         self._limits = Limits.of(settings)
-        self._originals = Originals(store, settings, runtime)
+        self._originals = Originals(store, settings)
         self._pool = runtime.pool(threads, "caption-io")
         self._kept = KeptCaptions(store, self._pool)
         self._keeps = keep_captions
@@ -71,22 +71,24 @@ class CaptionStage:
         #: Requests in the engine, with their jobs.
         self._asked: list[tuple[str, Future[list[Captioned]]]] = []
 
-    def run(self, job_id: str, shard: int, quarantine: Quarantine | None = None) -> str:
+    def run(self, job_id: str, shard: int, turn: Turn | None = None) -> str:
         """Does one shard, and the job's end if it is the last; says what became of it.
 
         Args:
             job_id: The job.
             shard: The shard.
-            quarantine: Runs the records one at a time, if given.
+            turn: What the worker says of this go at it.
 
         Raises:
             StoppedError: `stop` was called for all jobs.
+            ServiceError: The store, Redis or the engine is away.
         """
+        turn = turn or Turn()
         job = catalogue.load_shard(self._store, job_id, shard)
         if self._store.exists(keys.cancelled_key(job_id)):
             return "cancelled"
         try:
-            return self._do_shard(job, shard, quarantine)
+            return self._do_shard(job, shard, turn)
         except CancelledError:
             if self._store.exists(keys.cancelled_key(job_id)):
                 return "cancelled"
@@ -104,14 +106,14 @@ class CaptionStage:
         for future in chosen:
             future.cancel()
 
-    def _do_shard(self, job: Job, shard: int, quarantine: Quarantine | None) -> str:
+    def _do_shard(self, job: Job, shard: int, turn: Turn) -> str:
         part = self._store.find_tagged(keys.part_key(job.job, "results", shard))
         again = None if part is None else retry.find(self._store, job.job, shard)
         outcome = "done"
         if part is None:
-            summary = self._first(job, shard, quarantine)
+            summary = self._first(job, shard, turn)
         elif again is not None:
-            summary = _summary(self._again(job, shard, part, again, quarantine))
+            summary = _summary(self._again(job, shard, part, again, turn))
             retry.end(self._store, again)
         else:
             summary, outcome = _summary(part), "already done"
@@ -120,14 +122,14 @@ class CaptionStage:
             finish.finish(self._store, progress, job, runtime=self._runtime)
         return outcome
 
-    def _first(self, job: Job, shard: int, quarantine: Quarantine | None) -> dict[str, Any]:
+    def _first(self, job: Job, shard: int, turn: Turn) -> dict[str, Any]:
         """Makes the results part, and returns the summary of the one that stands.
 
         Where two workers have done the same shard, the first one's stays: readers may have seen it,
         and with sampling the second one's differs.
         """
         key = keys.part_key(job.job, "results", shard)
-        lines, keep = self._caption_all(self._rendered(job, shard), job, shard, quarantine)
+        lines, keep = self._caption_all(self._rendered(job, shard), job, shard, turn)
         part = dump_lines(lines)
         etag = self._store.put_new(key, part, "application/x-ndjson")
         if etag is None:
@@ -135,14 +137,12 @@ class CaptionStage:
         keep({line["index"] for line in lines})
         return results.summary_of(part, lines) | {"etag": etag}
 
-    def _again(
-        self, job: Job, shard: int, part: Found, again: Again, quarantine: Quarantine | None
-    ) -> Found:
+    def _again(self, job: Job, shard: int, part: Found, again: Again, turn: Turn) -> Found:
         """Does records again and puts them into the part as it then is; returns what stands."""
         key = keys.part_key(job.job, "results", shard)
         wanted = {each["index"] for each in results.parse_part(part.data) if again.wants(each)}
         chosen = [each for each in self._rendered(job, shard) if each.index in wanted]
-        lines, keep = self._caption_all(chosen, job, shard, quarantine, anew=again.flagged)
+        lines, keep = self._caption_all(chosen, job, shard, turn, anew=again.flagged)
         made = {line["index"]: line for line in lines}
         while True:
             new, placed = retry.merged(part.data, made, again)
@@ -178,7 +178,7 @@ class CaptionStage:
         records: Sequence[RenderedRecord],
         job: Job,
         shard: int,
-        quarantine: Quarantine | None,
+        turn: Turn,
         anew: Set[int] = frozenset(),
     ) -> tuple[list[dict[str, Any]], Callable[[Set[int]], None]]:
         """Lines of the results; captions made earlier are not taken over for records `anew`.
@@ -191,10 +191,10 @@ class CaptionStage:
         known = self._kept.find(old, names) if job.settings.reuse else {}
         rest = [record for record in records if record.index not in known]
         how = ViewSettings.of(job, self._limits)
-        if quarantine is None:
-            done = self._ask_engine(rest, how)
+        if turn.quarantine is None:
+            done = self._ask_engine(rest, how, turn)
         else:
-            done = [self._ask_in_quarantine(record, how, quarantine) for record in rest]
+            done = [self._ask_in_quarantine(record, how, turn) for record in rest]
 
         def keep(placed: Set[int]) -> None:
             if self._keeps:
@@ -209,10 +209,16 @@ class CaptionStage:
         named = ((r.index, fingerprint(r, job, self._engine.engine)) for r in records)
         return {index: name for index, name in named if name is not None}
 
-    def _ask_engine(self, records: Sequence[RenderedRecord], how: ViewSettings) -> list[Captioned]:
+    def _ask_engine(
+        self, records: Sequence[RenderedRecord], how: ViewSettings, turn: Turn
+    ) -> list[Captioned]:
         pictures = self._fetch(records)
+        turn.pulse.beat()
+        crop = self._crop_maker(how)
         future = self._engine.run(
-            caption_records(records, pictures, self._engine.engine, how, self._crop_maker(how))
+            caption_records(
+                records, pictures, self._engine.engine, how, crop, on_answer=turn.pulse.beat
+            )
         )
         entry = (how.name, future)
         with self._lock:
@@ -229,15 +235,17 @@ class CaptionStage:
         return done
 
     def _ask_in_quarantine(
-        self, record: RenderedRecord, how: ViewSettings, quarantine: Quarantine
+        self, record: RenderedRecord, how: ViewSettings, turn: Turn
     ) -> Captioned:
+        assert turn.quarantine is not None  # noqa: S101 - for the type
+
         def work() -> Captioned:
-            return self._ask_engine([record], how)[0]
+            return self._ask_engine([record], how, turn)[0]
 
         def give_up(problem: Problem) -> Captioned:
             return Captioned(record.model_copy(update={"error": problem}))
 
-        return quarantine.alone(record.index, work, give_up)
+        return turn.quarantine.alone(record.index, work, give_up)
 
     def _fetch(self, records: Sequence[RenderedRecord]) -> dict[str, bytes]:
         view_keys = [view.key for record in records for view in record.views]

@@ -75,6 +75,12 @@ class Attempts:
             with queue_errors():
                 self._redis.hdel(self._key, self._started[what])
 
+    def forgive_all(self) -> None:
+        """Takes back the starts of the shard and of its records: this worker was to blame."""
+        if self._started:
+            with queue_errors():
+                self._redis.hdel(self._key, *self._started.values())
+
     def clear(self) -> None:
         """Forgets all starts: the shard is done."""
         with queue_errors():

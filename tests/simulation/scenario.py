@@ -315,7 +315,9 @@ class Scenario:
             if self._is_open(job) or not any(map(store.exists, ends)):
                 return False
         server = self.world.redis_server
-        return not any(server.do_exists(key) for key in ("render", "caption", "unacked"))
+        queues = "render", "caption"
+        busy = (*queues, "unacked", *(f"regioncap:later:{queue}" for queue in queues))
+        return not any(server.do_exists(key) for key in busy)
 
     def _is_retried(self, job: Job) -> bool:
         return any(True for _ in self.plain.list_keys(keys.prefix(job.job, "retry")))

@@ -32,7 +32,6 @@ from regioncap.jobs.caption import CaptionStage
 from regioncap.jobs.janitor import Janitor
 from regioncap.jobs.render import RenderStage
 from regioncap.records import InputRecord
-from regioncap.services.broker import queue_errors
 from regioncap.services.leases import Leases
 from regioncap.services.queue import RENDER
 from regioncap.services.store import Store
@@ -46,6 +45,7 @@ from tests.simulation.faults import Faults
 from tests.simulation.gate import Gate
 from tests.simulation.schedule import Schedule
 from tests.simulation.threads import EPOCH_S, Event, InlineExecutor, SimulatedRuntime
+from workers.recall import Recall
 from workers.shards import Delivery, GoesBack, Shards
 
 #: Silent for this long, a worker loses its shards.
@@ -374,6 +374,7 @@ class Worker:
         for hand in range(HANDS):
             self._start(self._hand, f"hand-{hand}")
         self._start(self._sweep, "sweep")
+        self._start(Recall(self.redis, self.queue, runtime=world.runtime).run, "recall")
 
     def _hand(self) -> None:
         while not self.stopping.is_set():
@@ -392,7 +393,7 @@ class Worker:
             message.shard,
             message.tag,
             message.redelivered,
-            partial(self._send_anew, message),
+            message.queue,
         )
         try:
             self.shards.run(delivery, self.work)
@@ -400,10 +401,6 @@ class Worker:
             message.give_back()
         else:
             message.ack()
-
-    def _send_anew(self, message: queue.Delivery) -> None:
-        with queue_errors():
-            self.world.sender(self.redis).again(message)
 
     def _sweep(self) -> None:
         while True:
