@@ -59,7 +59,7 @@ class CaptionWorker:
             on_stop=self._stopping.set,
             on_grace_over=self._stop_work,
         )
-        self._monitor = Monitor(settings, "caption", lambda: self.engine)
+        self._monitor = Monitor(settings, "caption", lambda: self.engine, self.leases.silent_s)
 
     def connect(self) -> None:
         """Connects the worker to Celery's signals."""
@@ -82,13 +82,21 @@ class CaptionWorker:
         return EngineThread(engines.make(self._settings))
 
     @cached_property
+    def leases(self) -> Leases:
+        """Keep the shards in hand from others, for as long as they make progress."""
+        return Leases(
+            connect(self._settings),
+            self._settings.visibility_timeout_s,
+            stalled_s=self._settings.shard_timeout_s,
+        )
+
+    @cached_property
     def shards(self) -> Shards:
         """Runs the shards in hand."""
-        client = connect(self._settings)
         return Shards(
             "caption",
-            client,
-            Leases(client, self._settings.visibility_timeout_s),
+            connect(self._settings),
+            self.leases,
             check=self.engine.check,
             on_engine_death=self._drain.die,
             stopping=self._stopping,

@@ -57,8 +57,9 @@ class RenderWorker:
     @cached_property
     def shards(self) -> Shards:
         """Runs a child's shards."""
-        client = connect(self._settings)
-        return Shards("render", client, Leases(client, self._settings.visibility_timeout_s))
+        client, settings = connect(self._settings), self._settings
+        leases = Leases(client, settings.visibility_timeout_s, stalled_s=settings.shard_timeout_s)
+        return Shards("render", client, leases)
 
     @cached_property
     def _stage(self) -> RenderStage:

@@ -5,6 +5,7 @@ The stage runs in many threads, a shard each; the engine behind it sees all thei
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Sequence, Set
 from concurrent.futures import CancelledError, Future
@@ -13,7 +14,7 @@ from typing import Any
 from regioncap import keys, metrics
 from regioncap.captions.conversation import Captioned, CropMaker, caption_records
 from regioncap.engines.thread import EngineThread
-from regioncap.errors import NotFoundError, StoppedError, StoreError
+from regioncap.errors import EngineError, NotFoundError, StoppedError, StoreError
 from regioncap.inputs.originals import Originals
 from regioncap.job import Job
 from regioncap.jobs import catalogue, finish, markers, results, retry
@@ -225,7 +226,7 @@ class CaptionStage:
             self._asked.append(entry)
         try:
             with self._clock.working() as share:
-                done = future.result()
+                done = _answered(future, turn)
         finally:
             with self._lock:
                 self._asked.remove(entry)
@@ -272,3 +273,24 @@ class CaptionStage:
 
 def _summary(part: Found) -> dict[str, Any]:
     return results.summarize(part.data) | {"etag": part.etag}
+
+
+def _answered(future: Future[list[Captioned]], turn: Turn) -> list[Captioned]:
+    """What came of a request to the engine; it is taken out where nothing comes any more.
+
+    Raises:
+        EngineError: Nothing was answered for as long as a shard may be silent (`engine-silent`).
+    """
+    while True:
+        left_s = turn.pulse.left_s
+        if not left_s:
+            future.cancel()
+            raise EngineError(
+                f"the engine has answered nothing about the shard for {turn.pulse.silent_s:.0f} s",
+                code="engine-silent",
+            )
+        try:
+            return future.result(None if left_s == math.inf else left_s)
+        except TimeoutError:
+            if future.done():  # it is the engine's own
+                raise

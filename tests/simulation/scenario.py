@@ -31,8 +31,10 @@ from tests.simulation import s3, valkey
 from tests.simulation.faults import Fault
 from tests.simulation.gate import Gate
 from tests.simulation.schedule import Process
-from tests.simulation.world import T_S, Keeper, World, records
+from tests.simulation.world import T_S, EngineThread, Keeper, World, records
 
+#: Sources that are refused for no longer than this are nobody's error.
+REFUSED_S = 2.0
 #: Until then the last fault is ready to meet a request.
 TROUBLE_S = T_S
 #: Longest time in which people get done what they want.
@@ -250,6 +252,24 @@ class Scenario:
 
             return strike
 
+        def hang() -> None:
+            thread = schedule.current
+            while thread not in EngineThread.cancelled:
+                schedule.wait(5.0)
+
+        def engine_away() -> None:
+            world.engine_away_until_s = schedule.now_s + 60.0
+
+        def refuse_sources() -> None:
+            sources = f"{world.settings.s3_bucket}/images/"
+
+            def allow() -> None:
+                schedule.wait(REFUSED_S)
+                world.s3.denied.discard(sources)
+
+            world.s3.denied.add(sources)
+            schedule.start(schedule.process("policy"), allow)
+
         def lose_a_second() -> None:
             then = server.snapshot()
 
@@ -290,6 +310,9 @@ class Scenario:
             ("last second lost", "before", lose_a_second, "redis"),
             ("messages doubled", "before", double, "redis"),
             ("engine died", "before", fail(lambda: EngineDeadError("gone")), "engine"),
+            ("engine hung", "before", hang, "engine"),
+            ("engine away", "before", engine_away, "engine"),
+            ("sources refused", "before", refuse_sources, "s3 get images"),
         ]
         name, when, strike, prefix = draw.choice(kinds)
         return Fault(

@@ -27,7 +27,7 @@ import regioncap.jobs.render
 import regioncap.services.leases
 from regioncap import keys
 from regioncap.engines.base import Answer, CaptionRequest
-from regioncap.errors import RequestError
+from regioncap.errors import EngineAwayError, RequestError
 from regioncap.jobs.caption import CaptionStage
 from regioncap.jobs.janitor import Janitor
 from regioncap.jobs.render import RenderStage
@@ -51,6 +51,8 @@ from workers.shards import Delivery, GoesBack, Shards
 #: Silent for this long, a worker loses its shards.
 T_S = 30.0
 RECORDS_A_SHARD = 2
+#: A shard that gets nothing done for this long makes no progress.
+STALLED_S = 4 * T_S
 #: Longest that a client waits for an answer, seconds.
 PATIENCE_S = 10.0
 HANDS = 2
@@ -114,6 +116,8 @@ class World:
         self._names = 0
         self._tell = tell
         self.faults.tell = self.tell
+        #: Until when the server that the engine asks does not serve.
+        self.engine_away_until_s = 0.0
         #: Answers of the engine.
         self.calls = 0
         #: Coroutines given to the engine; those of processes that were killed never end.
@@ -258,6 +262,8 @@ class Engine:
     async def _answer(self, request: CaptionRequest) -> Answer:
         world = self._world
         world.gate.enter("engine caption")
+        if world.schedule.now_s < world.engine_away_until_s:
+            raise EngineAwayError("the server does not serve")
         if world.schedule.current in EngineThread.cancelled:
             raise asyncio.CancelledError
         world.calls += 1
@@ -315,6 +321,9 @@ class Pending:
     def cancel(self) -> None:
         EngineThread.cancelled.add(self._thread)
 
+    def done(self) -> bool:
+        return self._done.is_set()
+
     def result(self, timeout: float | None = None) -> Any:
         if not self._done.wait(timeout):
             raise TimeoutError
@@ -350,7 +359,7 @@ class Worker:
         shards = Shards(
             self.stage,
             self.redis,
-            Leases(self.redis, T_S, runtime=world.runtime),
+            Leases(self.redis, T_S, stalled_s=STALLED_S, runtime=world.runtime),
             on_engine_death=self._die,
             stopping=self.stopping,
             runtime=world.runtime,
