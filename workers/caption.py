@@ -10,6 +10,7 @@ import threading
 from functools import cached_property
 from typing import Any
 
+import redis
 import structlog
 from celery import Celery, Task, signals
 
@@ -21,6 +22,7 @@ from regioncap.jobs.janitor import Janitor
 from regioncap.parallel import sleep, start_thread
 from regioncap.services.broker import connect
 from regioncap.services.leases import Leases
+from regioncap.services.progress import Progress
 from regioncap.services.queue import CAPTION_TASK, Sender, make_app
 from regioncap.services.store import Store
 from regioncap.settings import Settings, worker_settings
@@ -82,6 +84,10 @@ class CaptionWorker:
         return EngineThread(engines.make(self._settings))
 
     @cached_property
+    def _redis(self) -> redis.Redis:
+        return connect(self._settings)
+
+    @cached_property
     def leases(self) -> Leases:
         """Keep the shards in hand from others, for as long as they make progress."""
         return Leases(
@@ -95,12 +101,17 @@ class CaptionWorker:
         """Runs the shards in hand."""
         return Shards(
             "caption",
-            connect(self._settings),
+            self._redis,
             self.leases,
-            check=self.engine.check,
+            check=self.stage.check,
+            try_out=self.stage.try_out,
             on_engine_death=self._drain.die,
             stopping=self._stopping,
         )
+
+    def progress(self, job_id: str) -> Progress:
+        """The progress of a job."""
+        return Progress(self._redis, job_id)
 
     @cached_property
     def stage(self) -> CaptionStage:
@@ -108,7 +119,7 @@ class CaptionWorker:
         return CaptionStage(
             self.store,
             self.engine,
-            self.shards.progress,
+            self.progress,
             self._settings,
             gpus=engines.gpus(self._settings),
             keep_captions=self._settings.keep_captions,

@@ -59,7 +59,7 @@ class RenderWorker:
         """Runs a child's shards."""
         client, settings = connect(self._settings), self._settings
         leases = Leases(client, settings.visibility_timeout_s, stalled_s=settings.shard_timeout_s)
-        return Shards("render", client, leases)
+        return Shards("render", client, leases, try_out=lambda _: self._stage.check())
 
     @cached_property
     def _stage(self) -> RenderStage:

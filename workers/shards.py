@@ -20,6 +20,8 @@ import structlog
 from regioncap import metrics
 from regioncap.errors import (
     EngineDeadError,
+    EngineError,
+    EngineUnwellError,
     NewerFormatError,
     QueueError,
     RegionCapError,
@@ -82,7 +84,9 @@ class Shards:
         client: The Redis that carries the queue.
         leases: Keep what is in hand from other workers.
         check: Called before a shard begins; what it raises is not charged to the shard.
-        on_engine_death: Called when an engine died: this process can do nothing more.
+        try_out: Called where a shard has failed, with what failed: raises EngineUnwellError or
+            ServiceError if this worker is to blame, and not what it was given.
+        on_engine_death: Called when the engine died or is unwell: this process can do nothing more.
         stopping: Set when the worker is told to stop: nothing begins then, and nothing waits.
         runtime: The clock and the threads.
     """
@@ -94,6 +98,7 @@ class Shards:
         leases: Leases,
         *,
         check: Callable[[], None] = lambda: None,
+        try_out: Callable[[str], None] = lambda _: None,
         on_engine_death: Callable[[], None] = lambda: None,
         stopping: threading.Event | None = None,
         runtime: Runtime = REAL,
@@ -102,6 +107,7 @@ class Shards:
         self._redis = client
         self._leases = leases
         self._check = check
+        self._try_out = try_out
         self._on_engine_death = on_engine_death
         self._stopping = stopping or runtime.event()
         self._clock = runtime.monotonic
@@ -151,22 +157,14 @@ class Shards:
         waits = Waits(self._redis, delivery.job, self._stage, delivery.queue)
         try:
             return self._counted(attempts, waits, delivery, work, pulse)
-        except StoppedError as error:
-            _log.info("back to the queue", reason=str(error))
-            raise GoesBack(str(error)) from None
-        except EngineDeadError as error:
-            _log.error("the engine died", error=str(error))
-            self._stopping.set()
-            self._on_engine_death()
-            raise GoesBack(str(error)) from None
+        except (StoppedError, EngineDeadError, EngineUnwellError) as error:
+            raise self._back(error) from None
         except OccupiedError as error:
             with self._noted(error):
                 waits.pause(delivery.shard, _OCCUPIED_PAUSE_S)
             return "held"
         except ServiceError as error:
-            # What is refused of a source is the business of the shard that names it.
-            of_job = not isinstance(error, StoreDeniedError)
-            return self._wait(waits, delivery.shard, error, of_job=of_job)
+            return self._wait_for(waits, delivery.shard, error)
         except NewerFormatError as error:
             self._wait(waits, delivery.shard, error, pause_s=_NEWER_PAUSE_S)
             return "left"
@@ -176,10 +174,34 @@ class Shards:
                 with self._debts(attempts):
                     attempts.clear()  # nobody else would, as there is no such shard
                 return "dropped"
-            # Not the records' fault, as those end as error records: ours, or the machine's.
             _log.exception("shard failed")
-            pause_s = back_off_s(self._deaths(attempts))
-            return self._wait(waits, delivery.shard, error, pause_s=pause_s)
+            return self._failed(attempts, waits, delivery.shard, error)
+
+    def _back(self, error: RegionCapError) -> GoesBack:
+        """Says that the shard is to be given back at once, since this worker ends."""
+        if isinstance(error, StoppedError):
+            _log.info("back to the queue", reason=str(error))
+        else:
+            _log.error("the engine died", code=error.code, error=str(error))
+            self._stopping.set()
+            self._on_engine_death()
+        return GoesBack(str(error))
+
+    def _failed(self, attempts: Attempts, waits: Waits, shard: int, error: Exception) -> str:
+        """What becomes of a shard that failed; no record's error, as those end as error records."""
+        try:
+            with self._forgiving(attempts):
+                self._try_out(f"{type(error).__name__}: {error}")
+        except ServiceError as ours:
+            return self._wait_for(waits, shard, ours)
+        except EngineError as ours:
+            raise self._back(ours) from None
+        return self._wait(waits, shard, error, pause_s=back_off_s(self._deaths(attempts)))
+
+    def _wait_for(self, waits: Waits, shard: int, error: ServiceError) -> str:
+        """Has a shard wait for a service."""
+        # What is refused of a source is the business of the shard that names it.
+        return self._wait(waits, shard, error, of_job=not isinstance(error, StoreDeniedError))
 
     def _counted(
         self, attempts: Attempts, waits: Waits, delivery: Delivery, work: Work, pulse: Pulse
@@ -199,7 +221,7 @@ class Shards:
             metrics.add("attempts", stage=self._stage)
             with self._forgiving(attempts):
                 turn = Turn(
-                    Quarantine(attempts) if suspect else None,
+                    Quarantine(attempts, self._check_own) if suspect else None,
                     look.tries_of(StoreDeniedError.code),
                     pulse,
                 )
@@ -224,11 +246,11 @@ class Shards:
         except EngineDeadError:
             self._engine_died = True
             raise
-        except (ServiceError, StoppedError, NewerFormatError):
+        except (ServiceError, StoppedError, NewerFormatError, EngineUnwellError):
             # Whatever was in an engine that died may be to blame, also what was taken out then.
             if not self._engine_died:
                 with self._debts(attempts):
-                    attempts.forgive()
+                    attempts.forgive_all()
             raise
 
     @contextmanager
@@ -242,8 +264,11 @@ class Shards:
     def _pay(self) -> None:
         with self._paying:
             while self._owed:
-                self._owed[0].forgive()
+                self._owed[0].forgive_all()
                 self._owed.popleft()
+
+    def _check_own(self) -> None:
+        self._try_out("a record is to be given up")
 
     def _check_stopping(self) -> None:
         if self._stopping.is_set():

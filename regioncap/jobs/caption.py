@@ -11,13 +11,26 @@ from collections.abc import Callable, Sequence, Set
 from concurrent.futures import CancelledError, Future
 from typing import Any
 
+import structlog
+
 from regioncap import keys, metrics
+from regioncap.captions import degenerate
 from regioncap.captions.conversation import Captioned, CropMaker, caption_records
 from regioncap.engines.thread import EngineThread
-from regioncap.errors import EngineError, NotFoundError, StoppedError, StoreError
+from regioncap.errors import (
+    EngineAwayError,
+    EngineDeadError,
+    EngineError,
+    EngineUnwellError,
+    NotFoundError,
+    RegionCapError,
+    ServiceError,
+    StoppedError,
+    StoreError,
+)
 from regioncap.inputs.originals import Originals
 from regioncap.job import Job
-from regioncap.jobs import catalogue, finish, markers, results, retry
+from regioncap.jobs import catalogue, finish, markers, own_pictures, results, retry
 from regioncap.jobs.gpu_time import BusyClock
 from regioncap.jobs.output import output_record
 from regioncap.jobs.retry import Again
@@ -29,6 +42,11 @@ from regioncap.services.progress import Progress
 from regioncap.services.store import Found, Store
 from regioncap.settings import Settings
 from regioncap.views.view import Limits, Shown, ViewSettings, crop_regions
+
+#: Longest time that the engine may take to say that it serves, and to caption our own pictures.
+_CHECK_S, _TRIAL_S = 10.0, 120.0
+
+_log = structlog.get_logger("regioncap")
 
 
 class CaptionStage:
@@ -69,6 +87,8 @@ class CaptionStage:
         self._clock = BusyClock(runtime.monotonic)
         self._runtime = runtime
         self._lock = threading.Lock()
+        #: Whether the engine did not caption our own pictures when it was asked last.
+        self._is_unwell = False
         #: Requests in the engine, with their jobs.
         self._asked: list[tuple[str, Future[list[Captioned]]]] = []
 
@@ -94,6 +114,44 @@ class CaptionStage:
             if self._store.exists(keys.cancelled_key(job_id)):
                 return "cancelled"
             raise StoppedError("the worker is told to stop") from None
+
+    def check(self) -> None:
+        """Returns if the engine serves; where it was unwell, it is tried on our own pictures.
+
+        Raises:
+            EngineDeadError, EngineAwayError, EngineUnwellError: It does not.
+        """
+        try:
+            self._engine.check(_CHECK_S)
+        except TimeoutError:
+            raise EngineAwayError(f"the engine has not answered for {_CHECK_S:.0f} s") from None
+        if self._is_unwell:
+            self.try_out("it was unwell")
+
+    def try_out(self, why: str) -> None:
+        """Returns if the engine captions our own pictures, so that the records are to blame.
+
+        Args:
+            why: What lets one doubt it.
+
+        Raises:
+            EngineUnwellError: It does not, and a new process is the cure.
+            EngineDeadError: It is gone.
+            EngineAwayError: It is elsewhere, and does not (`engine-unwell`) or cannot be asked.
+        """
+        engine = self._engine.engine
+        _log.warning("trying the engine on our own pictures", reason=why)
+        try:
+            self._engine.run(own_pictures.caption(engine, self._limits)).result(_TRIAL_S)
+        except (ServiceError, EngineDeadError):
+            raise
+        except Exception as error:
+            self._is_unwell = True
+            message = f"the engine is unwell: {why}, and {_in_words(error)}"
+            if getattr(engine, "is_remote", False):
+                raise EngineAwayError(message, code=EngineUnwellError.code) from error
+            raise EngineUnwellError(message) from error
+        self._is_unwell = False
 
     def jobs_in_hand(self) -> set[str]:
         """Jobs that have requests in the engine."""
@@ -197,6 +255,9 @@ class CaptionStage:
         else:
             done = [self._ask_in_quarantine(record, how, turn) for record in rest]
 
+        if doubt := degenerate.why(done):
+            self.try_out(doubt)
+
         def keep(placed: Set[int]) -> None:
             if self._keeps:
                 self._kept.keep([d for d in done if d.record.index in placed], names, job)
@@ -294,3 +355,9 @@ def _answered(future: Future[list[Captioned]], turn: Turn) -> list[Captioned]:
         except TimeoutError:
             if future.done():  # it is the engine's own
                 raise
+
+
+def _in_words(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return f"it has not captioned our own picture within {_TRIAL_S:.0f} s"
+    return error.message if isinstance(error, RegionCapError) else repr(error)

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from regioncap import keys
-from regioncap.errors import RecordError
+from regioncap.errors import RecordError, ServiceError
 from regioncap.inputs.originals import Originals
 from regioncap.job import Job
-from regioncap.jobs import catalogue, parts, retry
+from regioncap.jobs import catalogue, own_pictures, parts, retry
 from regioncap.jobs.retry import Again
 from regioncap.jobs.turn import Turn
 from regioncap.parallel import REAL, Runtime
@@ -81,6 +81,21 @@ class RenderStage:
         self._progress(job_id).note_rendered(shard)
         self._sender.caption(job, [shard])
         return outcome
+
+    def check(self) -> None:
+        """Returns if our own pictures can be drawn.
+
+        Raises:
+            ServiceError: They cannot (`worker-unwell`): no record is to blame for what failed.
+        """
+        try:
+            own_pictures.render(self._limits)
+        except Exception as error:
+            raise ServiceError(
+                f"this render worker cannot draw our own picture: {error}",
+                code="worker-unwell",
+                hint="see its log; stop it if others are well",
+            ) from error
 
     def _render_again(self, key: str, job: Job, shard: int, again: Again, turn: Turn) -> None:
         """Renders records of a retry that failed in this stage, into the part as it then is."""

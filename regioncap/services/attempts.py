@@ -98,10 +98,13 @@ class Quarantine:
 
     Args:
         attempts: Counts the starts of the shard's records.
+        check: Called before a record is given up; raises if this worker may not do that, since it
+            is to blame itself.
     """
 
-    def __init__(self, attempts: Attempts) -> None:
+    def __init__(self, attempts: Attempts, check: Callable[[], None] = lambda: None) -> None:
         self._attempts = attempts
+        self._check = check
 
     def alone(self, index: int, work: Callable[[], T], give_up: Callable[[Problem], T]) -> T:
         """Runs one record while nothing else runs in the process.
@@ -114,6 +117,7 @@ class Quarantine:
         """
         deaths = self._attempts.start(str(index))
         if deaths >= RECORD_DEATHS:
+            self._check()
             _log.warning("record given up", record=index, deaths=deaths)
             self._attempts.forgive(str(index))
             return give_up(self._problem(deaths))

@@ -68,6 +68,8 @@ class Person:
     #: Records of all edits, also of those whose process died, perhaps in the middle.
     tried: list[int] = field(default_factory=list)
     cancelled: bool = False
+    #: Whether there is a record that no engine gets over.
+    has_poison: bool = False
 
     def live(self) -> None:
         """All commands, one after the other."""
@@ -130,6 +132,8 @@ class Person:
                 runtime=world.runtime,
             )
             self.job = job
+            if self.has_poison:
+                world.poison.add(f"{job.job}-{self.count // 2}")
         world.sender(world.redis_client()).render(self.job, range(self.job.shards))
         return self.job.job
 
@@ -202,6 +206,7 @@ class Scenario:
                 Person(self, nth * 3, self.random.randint(6, 8), self._commands())
                 for nth in range(2)
             ]
+            self.people[0].has_poison = self.random.random() < 0.2
             if self.random.random() < 0.4:
                 self.people.append(Person(self, 0, 0, self._commands(), self.people[0]))
             for nth, person in enumerate(self.people):
@@ -257,6 +262,9 @@ class Scenario:
             while thread not in EngineThread.cancelled:
                 schedule.wait(5.0)
 
+        def break_engine(way: str) -> Callable[[], None]:
+            return lambda: world.broken.update({victim(): way})
+
         def engine_away() -> None:
             world.engine_away_until_s = schedule.now_s + 60.0
 
@@ -311,6 +319,10 @@ class Scenario:
             ("messages doubled", "before", double, "redis"),
             ("engine died", "before", fail(lambda: EngineDeadError("gone")), "engine"),
             ("engine hung", "before", hang, "engine"),
+            *(
+                ("engine broken", "before", break_engine(way), "engine")
+                for way in ("raises", "refuses", "says !!!!")
+            ),
             ("engine away", "before", engine_away, "engine"),
             ("sources refused", "before", refuse_sources, "s3 get images"),
         ]
@@ -375,6 +387,8 @@ class Scenario:
             f"{job.job}: lines {[line['index'] for line in lines]}",
         )
         for line in lines:
+            if self._is_poison(job, line):
+                continue
             self._promise(line["error"] is None, f"{job.job}: {line['index']} {line['error']}")
             text = line["regions"][0]["caption"]
             self._promise(
@@ -388,6 +402,10 @@ class Scenario:
             self._promise(
                 stands or tried.count(index) > 1, f"{job.job}: {index} {words!r} was replaced"
             )
+
+    def _is_poison(self, job: Job, line: dict[str, Any]) -> bool:
+        code = line["error"] and line["error"]["code"]
+        return code == "poison" and f"{job.job}-{line['index']}" in self.world.poison
 
     def _is_kept(self, job: Job, words: str) -> bool:
         prefix = keys.prefix(job.job)

@@ -33,6 +33,7 @@ from regioncap.jobs.janitor import Janitor
 from regioncap.jobs.render import RenderStage
 from regioncap.records import InputRecord
 from regioncap.services.leases import Leases
+from regioncap.services.progress import Progress
 from regioncap.services.queue import RENDER
 from regioncap.services.store import Store
 from regioncap.settings import Settings
@@ -43,7 +44,7 @@ from tests.simulation import s3, valkey
 from tests.simulation.broker import Channel, Sender
 from tests.simulation.faults import Faults
 from tests.simulation.gate import Gate
-from tests.simulation.schedule import Schedule
+from tests.simulation.schedule import Process, Schedule
 from tests.simulation.threads import EPOCH_S, Event, InlineExecutor, SimulatedRuntime
 from workers.recall import Recall
 from workers.shards import Delivery, GoesBack, Shards
@@ -118,6 +119,10 @@ class World:
         self.faults.tell = self.tell
         #: Until when the server that the engine asks does not serve.
         self.engine_away_until_s = 0.0
+        #: Workers whose engines are broken until they end, and how.
+        self.broken: dict[Process, str] = {}
+        #: Records, as `JOB-INDEX`, that no engine gets over.
+        self.poison: set[str] = set()
         #: Answers of the engine.
         self.calls = 0
         #: Coroutines given to the engine; those of processes that were killed never end.
@@ -247,8 +252,9 @@ class Engine:
     model = "simulated"
     model_revision = ""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, process: Process) -> None:
         self._world = world
+        self._process = process
 
     async def start(self) -> None: ...
 
@@ -259,7 +265,7 @@ class Engine:
     async def caption(self, requests: Sequence[CaptionRequest]) -> list[Answer | RequestError]:
         return [await self._answer(request) for request in requests]
 
-    async def _answer(self, request: CaptionRequest) -> Answer:
+    async def _answer(self, request: CaptionRequest) -> Answer | RequestError:
         world = self._world
         world.gate.enter("engine caption")
         if world.schedule.now_s < world.engine_away_until_s:
@@ -267,12 +273,22 @@ class Engine:
         if world.schedule.current in EngineThread.cancelled:
             raise asyncio.CancelledError
         world.calls += 1
+        if self._process in world.broken:
+            return self._broken(world.broken[self._process])
+        if request.request_id.rpartition("-")[0] in world.poison:
+            raise RuntimeError("something is wrong with this picture")
         text = "\n".join(
             f"In <region{region.number}>, answer {world.calls} about {request.request_id}."
             for region in request.regions
         )
         world.gate.leave("engine caption")
         return Answer(text)
+
+    @staticmethod
+    def _broken(way: str) -> Answer | RequestError:
+        if way == "raises":
+            raise RuntimeError("something is wrong with this worker")
+        return RequestError("refused") if way == "refuses" else Answer("!!!!!!!!", "length")
 
 
 class EngineThread:
@@ -356,26 +372,27 @@ class Worker:
         self.channel = Channel(self.redis, world.settings)
         self.queue = RENDER if self.stage == "render" else world.settings.queue
         self.stopping = world.runtime.event()
-        shards = Shards(
+        store, sender = world.store(), world.sender(self.redis)
+        progress = partial(Progress, self.redis)
+        stage: Any
+        if self.stage == "render":
+            stage = RenderStage(store, world.settings, sender, progress, runtime=world.runtime)  # type: ignore[arg-type]
+            own: dict[str, Any] = {"try_out": lambda _: stage.check()}
+        else:
+            engine: Any = EngineThread(world, Engine(world, self.process))
+            stage = CaptionStage(store, engine, progress, world.settings, runtime=world.runtime)
+            own = {"check": stage.check, "try_out": stage.try_out}
+        self.work = stage.run
+        self.shards = Shards(
             self.stage,
             self.redis,
             Leases(self.redis, T_S, stalled_s=STALLED_S, runtime=world.runtime),
             on_engine_death=self._die,
             stopping=self.stopping,
             runtime=world.runtime,
+            **own,
         )
-        self.shards = shards
-        store, sender = world.store(), world.sender(self.redis)
-        if self.stage == "render":
-            self.work = RenderStage(
-                store, world.settings, sender, shards.progress,  # type: ignore[arg-type]
-                runtime=world.runtime,
-            ).run  # fmt: skip
-        else:
-            engine: Any = EngineThread(world, Engine(world))
-            self.work = CaptionStage(
-                store, engine, shards.progress, world.settings, runtime=world.runtime
-            ).run
+        if self.stage == "caption":
             janitor = Janitor(
                 store, self.redis, sender, T_S, runtime=world.runtime  # type: ignore[arg-type]
             )  # fmt: skip
