@@ -157,8 +157,10 @@ class Shards:
         waits = Waits(self._redis, delivery.job, self._stage, delivery.queue)
         try:
             return self._counted(attempts, waits, delivery, work, pulse)
-        except (StoppedError, EngineDeadError, EngineUnwellError) as error:
+        except (StoppedError, EngineDeadError) as error:
             raise self._back(error) from None
+        except EngineUnwellError as error:
+            return self._leave(waits, delivery.shard, error)
         except OccupiedError as error:
             with self._noted(error):
                 waits.pause(delivery.shard, _OCCUPIED_PAUSE_S)
@@ -169,33 +171,45 @@ class Shards:
             self._wait(waits, delivery.shard, error, pause_s=_NEWER_PAUSE_S)
             return "left"
         except Exception as error:
-            if isinstance(error, UsageError) or getattr(error, "code", None) in _DROPPED:
-                _log.warning("dropped", error=str(error))
-                with self._debts(attempts):
-                    attempts.clear()  # nobody else would, as there is no such shard
-                return "dropped"
-            _log.exception("shard failed")
             return self._failed(attempts, waits, delivery.shard, error)
 
-    def _back(self, error: RegionCapError) -> GoesBack:
+    def _back(self, error: StoppedError | EngineDeadError) -> GoesBack:
         """Says that the shard is to be given back at once, since this worker ends."""
         if isinstance(error, StoppedError):
             _log.info("back to the queue", reason=str(error))
         else:
-            _log.error("the engine died", code=error.code, error=str(error))
-            self._stopping.set()
-            self._on_engine_death()
+            self._end(error)
         return GoesBack(str(error))
+
+    def _end(self, error: EngineError) -> None:
+        _log.error("the engine died", code=error.code, error=str(error))
+        self._stopping.set()
+        self._on_engine_death()
+
+    def _leave(self, waits: Waits, shard: int, error: EngineUnwellError) -> str:
+        """Ends this worker, which is to blame; the shard is for another."""
+        try:
+            return self._wait(waits, shard, error)
+        finally:
+            self._end(error)
 
     def _failed(self, attempts: Attempts, waits: Waits, shard: int, error: Exception) -> str:
         """What becomes of a shard that failed; no record's error, as those end as error records."""
+        if isinstance(error, UsageError) or getattr(error, "code", None) in _DROPPED:
+            _log.warning("dropped", error=str(error))
+            with self._debts(attempts):
+                attempts.clear()  # nobody else would, as there is no such shard
+            return "dropped"
+        _log.exception("shard failed")
         try:
             with self._forgiving(attempts):
                 self._try_out(f"{type(error).__name__}: {error}")
         except ServiceError as ours:
             return self._wait_for(waits, shard, ours)
-        except EngineError as ours:
+        except EngineDeadError as ours:
             raise self._back(ours) from None
+        except EngineUnwellError as ours:
+            return self._leave(waits, shard, ours)
         return self._wait(waits, shard, error, pause_s=back_off_s(self._deaths(attempts)))
 
     def _wait_for(self, waits: Waits, shard: int, error: ServiceError) -> str:
@@ -222,7 +236,7 @@ class Shards:
             with self._forgiving(attempts):
                 turn = Turn(
                     Quarantine(attempts, self._check_own) if suspect else None,
-                    look.tries_of(StoreDeniedError.code),
+                    look.tries_of,
                     pulse,
                 )
                 outcome = work(delivery.job, delivery.shard, turn)

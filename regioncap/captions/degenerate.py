@@ -11,24 +11,30 @@ from collections.abc import Sequence
 
 from regioncap.captions.conversation import Captioned
 
-#: The same words about so many different pictures are those of no picture.
-_SAME = 8
+#: The same words about so many different pictures may be those of no picture.
+_SEVERAL = 4
 _WORD = re.compile(r"[^\W_]")
 
 
-def why(done: Sequence[Captioned]) -> str:
-    """Why the answers about a shard's records let one doubt that the engine is well; else empty.
+def silence(done: Sequence[Captioned]) -> str:
+    """Says so where a record got no word, be it that its requests failed; else empty.
 
-    One record without a word is enough, also one whose requests all failed: an engine may break in
-    the middle of a shard.
+    One is enough for a doubt: an engine may break in the middle of a shard.
     """
     asked = [captioned for captioned in done if captioned.requests]
-    if silent := len(asked) - sum(map(has_words, asked)):
-        return f"{silent} of {len(asked)} records got no word"
+    silent = len(asked) - sum(map(has_words, asked))
+    return f"{silent} of {len(asked)} records got no word" if silent else ""
+
+
+def same_words(done: Sequence[Captioned]) -> str:
+    """What the engine wrote about each of several different pictures, if it is the same; or empty.
+
+    A model may well have one thing to say of all of them.
+    """
+    asked = [captioned for captioned in done if captioned.requests]
     pictures = {captioned.record.source_sha256 for captioned in asked}
-    if len(pictures) >= _SAME and len(set(map(first_words, asked))) == 1:
-        return f"the answers about {len(pictures)} pictures have the same words"
-    return ""
+    texts = set(map(first_words, asked))
+    return texts.pop() if len(pictures) >= _SEVERAL and len(texts) == 1 else ""
 
 
 def has_words(captioned: Captioned) -> bool:

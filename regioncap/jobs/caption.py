@@ -46,6 +46,9 @@ from regioncap.views.view import Limits, Shown, ViewSettings, crop_regions
 #: Longest time that the engine may take to say that it serves, and to caption our own pictures.
 _CHECK_S, _TRIAL_S = 10.0, 120.0
 
+#: A shard all of whose records got the same words is tried so often elsewhere.
+_SAME_WORDS_TRIES = 2
+
 _log = structlog.get_logger("regioncap")
 
 
@@ -89,6 +92,8 @@ class CaptionStage:
         self._lock = threading.Lock()
         #: Whether the engine did not caption our own pictures when it was asked last.
         self._is_unwell = False
+        #: What the engine says of pictures that differ, and may.
+        self._usual_words: set[str] = set()
         #: Requests in the engine, with their jobs.
         self._asked: list[tuple[str, Future[list[Captioned]]]] = []
 
@@ -128,11 +133,12 @@ class CaptionStage:
         if self._is_unwell:
             self.try_out("it was unwell")
 
-    def try_out(self, why: str) -> None:
+    def try_out(self, why: str, *, differently: bool = False) -> None:
         """Returns if the engine captions our own pictures, so that the records are to blame.
 
         Args:
             why: What lets one doubt it.
+            differently: Whether it is to say different things about them.
 
         Raises:
             EngineUnwellError: It does not, and a new process is the cure.
@@ -142,7 +148,8 @@ class CaptionStage:
         engine = self._engine.engine
         _log.warning("trying the engine on our own pictures", reason=why)
         try:
-            self._engine.run(own_pictures.caption(engine, self._limits)).result(_TRIAL_S)
+            trial = own_pictures.caption(engine, self._limits, differently=differently)
+            self._engine.run(trial).result(_TRIAL_S)
         except (ServiceError, EngineDeadError):
             raise
         except Exception as error:
@@ -255,8 +262,7 @@ class CaptionStage:
         else:
             done = [self._ask_in_quarantine(record, how, turn) for record in rest]
 
-        if doubt := degenerate.why(done):
-            self.try_out(doubt)
+        self._examine(done, turn)
 
         def keep(placed: Set[int]) -> None:
             if self._keeps:
@@ -264,6 +270,18 @@ class CaptionStage:
 
         whole = known | {captioned.record.index: captioned for captioned in done}
         return [self._line(whole[record.index], job, shard) for record in records], keep
+
+    def _examine(self, done: Sequence[Captioned], turn: Turn) -> None:
+        """Returns if the answers may be as they are; else raises as `try_out`."""
+        if silence := degenerate.silence(done):
+            self.try_out(silence)
+        words = degenerate.same_words(done)
+        if not words or words in self._usual_words:
+            return
+        if turn.waited(EngineUnwellError.code) < _SAME_WORDS_TRIES:
+            self.try_out(f"it says {words[:30]!r} of several pictures", differently=True)
+        else:  # other processes have found the same
+            self._usual_words.add(words)
 
     def _fingerprints(self, records: Sequence[RenderedRecord], job: Job) -> dict[int, str]:
         if not (self._keeps or job.settings.reuse):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from regioncap import keys
-from regioncap.errors import RecordError, ServiceError
+from regioncap.errors import RecordError, ServiceError, StoreDeniedError
 from regioncap.inputs.originals import Originals
 from regioncap.job import Job
 from regioncap.jobs import catalogue, own_pictures, parts, retry
@@ -126,7 +126,8 @@ class RenderStage:
     def _render_together(
         self, records: Sequence[InputRecord], how: ViewSettings, turn: Turn
     ) -> list[RenderedRecord]:
-        sources = [self._pool.submit(self._fetch, record, turn.refusals) for record in records]
+        refusals = turn.waited(StoreDeniedError.code)
+        sources = [self._pool.submit(self._fetch, record, refusals) for record in records]
         done, uploads = [], []
         for record, source in zip(records, sources, strict=True):
             rendered, pictures = self._render_one(record, source.result(), how)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from regioncap.services.attempts import Quarantine
@@ -14,7 +15,7 @@ class Turn:
 
     #: Runs the records one at a time, if given.
     quarantine: Quarantine | None = None
-    #: How often in a row the shard has waited since a source was refused.
-    refusals: int = 0
+    #: How often in a row the shard has waited for a cause, by the error's code.
+    waited: Callable[[str], int] = lambda _: 0
     #: Is told of whatever gets done.
     pulse: Pulse = field(default_factory=Pulse)

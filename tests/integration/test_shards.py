@@ -15,8 +15,16 @@ from celery import Celery, Task
 from celery.exceptions import Reject
 from redis.client import Pipeline
 
-from regioncap.errors import EngineDeadError, NewerFormatError, StoppedError, StoreError
-from regioncap.services.attempts import SHARD_DEATHS, Attempts
+from regioncap.errors import (
+    EngineAwayError,
+    EngineDeadError,
+    EngineUnwellError,
+    NewerFormatError,
+    StoppedError,
+    StoreError,
+)
+from regioncap.jobs.turn import Turn
+from regioncap.services.attempts import RECORD_DEATHS, SHARD_DEATHS, Attempts
 from regioncap.services.broker import connect
 from regioncap.services.leases import Leases
 from regioncap.services.waits import delayed
@@ -193,6 +201,70 @@ def test_a_shard_that_finds_a_suspect_alone_waits_elsewhere(
         go_on.set()
         assert alone.result(30) == "done"
     assert set(delayed(client, QUEUE)) == {(JOB, 1)}
+
+
+def fail(*_: object) -> str:
+    raise ValueError("something is wrong")
+
+
+def unwell(why: str) -> None:
+    raise EngineUnwellError(f"it says '!!!!' of our own picture, and {why}")
+
+
+def away(_: str) -> None:
+    raise EngineAwayError("the server does not serve")
+
+
+def test_a_worker_that_is_to_blame_charges_nobody_and_ends(
+    make: Callable[..., Shards], client: redis.Redis
+) -> None:
+    ended = threading.Event()
+    shards = make(try_out=unwell, on_engine_death=ended.set)
+
+    assert shards.run(delivery(0), fail) == "waits"
+    assert ended.is_set()
+    assert deaths(client, 0) == 0
+    go_back(shards, 1, lambda *_: "done")  # it takes no more
+
+
+def test_a_worker_whose_engine_is_elsewhere_waits_and_charges_nobody(
+    make: Callable[..., Shards], client: redis.Redis
+) -> None:
+    shards = make(try_out=away, on_engine_death=lambda: pytest.fail("it ended"))
+
+    assert shards.run(delivery(0), fail) == "waits"
+    assert deaths(client, 0) == 0
+
+
+def test_a_worker_that_is_well_charges_the_shard(
+    make: Callable[..., Shards], client: redis.Redis
+) -> None:
+    tried: list[str] = []
+    shards = make(try_out=tried.append, on_engine_death=lambda: pytest.fail("it ended"))
+
+    assert shards.run(delivery(0), fail) == "waits"
+    assert tried == ["ValueError: something is wrong"]
+    assert deaths(client, 0) == 1
+
+
+@pytest.mark.parametrize("is_well", [True, False])
+def test_a_record_is_given_up_by_a_worker_that_is_well(
+    make: Callable[..., Shards], client: redis.Redis, is_well: bool
+) -> None:
+    for _ in range(SHARD_DEATHS):
+        Attempts(client, JOB, "caption", 0).start()
+    for _ in range(RECORD_DEATHS):
+        Attempts(client, JOB, "caption", 0).start("5")
+    shards = make(try_out=(lambda _: None) if is_well else unwell)
+
+    def alone(_: str, __: int, turn: Turn) -> str:
+        assert turn.quarantine is not None
+        return turn.quarantine.alone(5, lambda: "done", lambda problem: problem.code)
+
+    assert shards.run(delivery(0), alone) == ("poison" if is_well else "waits")
+    if not is_well:
+        assert deaths(client, 0) == SHARD_DEATHS
+        assert Attempts(client, JOB, "caption", 0).start("5") == RECORD_DEATHS
 
 
 def test_what_goes_back_is_rejected_and_queued_again(make: Callable[..., Shards]) -> None:
