@@ -105,9 +105,9 @@ def test_what_the_store_refuses_one_job_is_no_other_one_s_trouble(
 def test_a_source_that_stays_refused_is_the_error_of_its_records(rig: Rig, tmp_path: Path) -> None:
     file = write_input(tmp_path / "in", 4)
     lines = [json.loads(line) for line in file.read_text().splitlines()]
-    for name in ("locked", "open"):
-        rig.store.put(f"{name}/a.png", (file.parent / lines[0]["image"]).read_bytes())
-        lines[name == "open"]["image"] = rig.store.uri(f"{name}/a.png")
+    for name, line in zip(("locked", "open"), lines, strict=False):
+        rig.store.put(f"{name}/a.png", (file.parent / line["image"]).read_bytes())
+        line["image"] = rig.store.uri(f"{name}/a.png")
     file.write_text("".join(json.dumps(line) + "\n" for line in lines))
     with proxied(rig.store.endpoint) as proxy:
         proxy.denied.add(f"{rig.store.bucket}/locked/")
