@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from regioncap.inputs.boxes import has_box_fields
-from regioncap.inputs.fields import bad_dataset, make_record
+from regioncap.inputs.box_fields import has_box_fields
+from regioncap.inputs.fields import IMAGE_ALIKE, bad_dataset, make_record
 from regioncap.inputs.reading import Reading
 from regioncap.inputs.tables import read_csv
-from regioncap.records import IMAGE_ALIKE, InputRecord
+from regioncap.records import InputRecord
 
 
 def read(files: list[Path], reading: Reading) -> Iterator[InputRecord]:

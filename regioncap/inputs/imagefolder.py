@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from regioncap.inputs.boxes import has_box_fields
+from regioncap.inputs.box_fields import has_box_fields
 from regioncap.inputs.fields import bad_dataset, make_record
 from regioncap.inputs.parquet import read_rows
 from regioncap.inputs.reading import Reading

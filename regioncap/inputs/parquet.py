@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from regioncap.inputs.boxes import has_box_fields
+from regioncap.inputs.box_fields import has_box_fields
 from regioncap.inputs.fields import (
+    IMAGE_ALIKE,
     MAX_PICTURE_BYTES,
     bad_dataset,
     give_picture,
@@ -16,7 +17,7 @@ from regioncap.inputs.fields import (
 )
 from regioncap.inputs.reading import Reading
 from regioncap.packages import require
-from regioncap.records import IMAGE_ALIKE, InputRecord
+from regioncap.records import InputRecord
 
 _IMAGE_COLUMNS = ("image", *IMAGE_ALIKE, "jpg", "png")
 

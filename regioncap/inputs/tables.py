@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from regioncap.inputs.fields import bad_dataset, read_json
-from regioncap.inputs.lines import bounded_lines
-from regioncap.records import MAX_LINE_BYTES
+from regioncap.inputs.lines import MAX_LINE_BYTES, bounded_lines
 
 #: A cell may hold boxes of a thousand regions, or a caption of a book's length.
 _MOST_CELL_CHARACTERS = min(sys.maxsize, 10_000_000)

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from regioncap.inputs.boxes import has_box_fields
+from regioncap.inputs.box_fields import has_box_fields
 from regioncap.inputs.fields import (
     MAX_PICTURE_BYTES,
     bad_dataset,

@@ -13,8 +13,10 @@ import pytest
 from PIL import Image
 
 from regioncap.errors import UsageError
+from regioncap.inputs.judgement import check_reading, judged
+from regioncap.inputs.report import describe
 from regioncap.inputs.source import Source, open_source
-from regioncap.inputs.totals import Totals, check_reading, describe, judged
+from regioncap.inputs.totals import Totals
 from regioncap.inputs.validate import Checker
 from regioncap.records import InputRecord
 from regioncap.settings import Settings, load_settings
