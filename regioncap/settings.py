@@ -180,8 +180,8 @@ class Settings(BaseSettings, JobSettings):
     shard_timeout_s: float = Field(
         600.0,
         gt=0,
-        description="A shard that takes longer to render, or gets no caption for so long, is ended and"
-        " tried again.",
+        description="A shard that takes longer to render, or gets no caption for so long, is tried"
+        " again.",
     )
     memory_limit_mb: int = Field(
         6_000, ge=500, description="Address space of a render process, megabytes."
