@@ -54,6 +54,8 @@ T_S = 30.0
 RECORDS_A_SHARD = 2
 #: A shard that gets nothing done for this long makes no progress.
 STALLED_S = 4 * T_S
+#: From an engine's death to the end of its process.
+DRAIN_S = 3.0
 #: Longest that a client waits for an answer, seconds.
 PATIENCE_S = 10.0
 HANDS = 2
@@ -360,6 +362,7 @@ class Worker:
         self.world = world
         self.stage = stage
         self.work: Any = None
+        self.stop: Callable[[], None] = lambda: None
         self.process = world.schedule.process(world.name(f"{stage}-"))
         self._start(self._main, "main")
 
@@ -381,6 +384,7 @@ class Worker:
         else:
             engine: Any = EngineThread(world, Engine(world, self.process))
             stage = CaptionStage(store, engine, progress, world.settings, runtime=world.runtime)
+            self.stop = stage.stop
             own = {"check": stage.check, "try_out": stage.try_out}
         self.work = stage.run
         self.shards = Shards(
@@ -437,6 +441,12 @@ class Worker:
                 continue
 
     def _die(self) -> None:
+        """As `workers.drain` does: what is in hand goes back, and the process ends."""
+        self._start(self._drain, "drain")
+
+    def _drain(self) -> None:
+        self.stop()
+        self.world.schedule.wait(DRAIN_S)
         self.world.schedule.kill(self.process)
 
 
