@@ -45,7 +45,6 @@ from regioncap.views.view import Limits, Shown, ViewSettings, crop_regions
 
 #: Longest time that the engine may take to say that it serves, and to caption our own pictures.
 _CHECK_S, _TRIAL_S = 10.0, 120.0
-
 #: A shard all of whose records got the same words is tried so often elsewhere.
 _SAME_WORDS_TRIES = 2
 
@@ -147,12 +146,15 @@ class CaptionStage:
         """
         engine = self._engine.engine
         _log.warning("trying the engine on our own pictures", reason=why)
+        trial = self._engine.run(
+            own_pictures.caption(engine, self._limits, differently=differently)
+        )
         try:
-            trial = own_pictures.caption(engine, self._limits, differently=differently)
-            self._engine.run(trial).result(_TRIAL_S)
+            trial.result(_TRIAL_S)
         except (ServiceError, EngineDeadError):
             raise
         except Exception as error:
+            trial.cancel()
             self._is_unwell = True
             message = f"the engine is unwell: {why}, and {_in_words(error)}"
             if getattr(engine, "is_remote", False):

@@ -8,6 +8,7 @@ from functools import cache
 
 from PIL import Image, ImageDraw
 
+from regioncap import keys
 from regioncap.captions import degenerate
 from regioncap.captions.conversation import Captioned, caption_records
 from regioncap.engines.base import Engine
@@ -26,7 +27,9 @@ _BOX_XYWH = (28, 28, 56, 56)
 def render(limits: Limits) -> tuple[list[RenderedRecord], dict[str, bytes], ViewSettings]:
     """Our own records, drawn; their pictures by key, and how they are shown."""
     settings = JobSettings(max_tokens=64)
-    how = ViewSettings("own-pictures", settings, built_in(settings.prompt), limits)
+    # Several shards may be in doubt at once, and requests have names of their own.
+    name = f"own-pictures-{keys.new_token()}"
+    how = ViewSettings(name, settings, built_in(settings.prompt), limits)
     records, pictures = list[RenderedRecord](), dict[str, bytes]()
     for index, (shape, colour) in enumerate((("rectangle", "red"), ("ellipse", "blue"))):
         record = InputRecord(index=index, line=index + 1, bbox=[list(_BOX_XYWH)])

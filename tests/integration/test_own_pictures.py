@@ -52,6 +52,11 @@ def test_the_baseline_captions_them() -> None:
     asyncio.run(own_pictures.caption(BaselineEngine(), LIMITS, differently=True))
 
 
+def test_requests_of_two_trials_have_names_of_their_own() -> None:
+    names = [how.name for _, _, how in (own_pictures.render(LIMITS) for _ in range(2))]
+    assert len(set(names)) == 2
+
+
 def test_an_engine_that_says_nothing_is_unwell(does: Behaviour, url: str) -> None:
     with pytest.raises(
         EngineUnwellError, match="it says '!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!' of our own"
