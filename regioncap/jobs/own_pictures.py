@@ -69,7 +69,7 @@ def _no_crop(_: RenderedRecord, __: Sequence[Region]) -> list[Shown]:
 
 def _said(captioned: Captioned) -> str:
     if captioned.failure is not None:
-        return f"'{captioned.failure.message[:100]}'"
+        return f"'{captioned.failure.message[:300]}'"
     return repr(degenerate.first_words(captioned)[:30])
 
 
