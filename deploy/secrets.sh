@@ -28,6 +28,7 @@ for role in worker producer; do
 done
 
 random | keep grafana_admin_password
+random | keep page_token
 
 password() { sed 's|^redis://[^:]*:\([^@]*\)@.*|\1|' "$1_broker_url"; }
 for role in worker producer reader; do

@@ -15,7 +15,7 @@ import yaml
 from regioncap.local.process import Command
 
 #: All that can be asked for besides what always runs.
-PROFILES = ("gpu", "tools", "monitor")
+PROFILES = ("gpu", "tools", "monitor", "page")
 
 ROOT = Path(__file__).resolve().parents[2]
 
