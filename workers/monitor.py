@@ -17,7 +17,7 @@ from regioncap.errors import EngineDeadError, QueueError, ServiceError, UsageErr
 from regioncap.jobs.rate import Rate
 from regioncap.records import Stage
 from regioncap.services.backlog import Depth, shared_depths
-from regioncap.services.broker import connect, memory_ratio
+from regioncap.services.broker import check_server, connect, memory_ratio
 from regioncap.services.presence import Presence, check_timeout
 from regioncap.services.queue import RENDER
 from regioncap.settings import Settings
@@ -79,7 +79,7 @@ class Monitor:
         signals.worker_ready.connect(self._ready, weak=False)
 
     def _begin(self, sender: WorkController, **_: Any) -> None:
-        self._check_timeout()
+        self._check_redis()
         self.room = lambda: sender.concurrency
         self.exporter.registry.register(
             Gauges(self._in_hand, self._depths, self._memory, self._requests)
@@ -93,12 +93,13 @@ class Monitor:
         if settings.metrics_port is not None:
             self.exporter.serve(settings.metrics_host, settings.metrics_port, self.health)
 
-    def _check_timeout(self) -> None:
+    def _check_redis(self) -> None:
         try:
+            check_server(self._redis)
             check_timeout(self._redis, self._settings.visibility_timeout_s)
-        except QueueError:
-            return  # the worker waits for Redis, as others do that are up
-        except UsageError as error:
+        except (QueueError, UsageError) as error:
+            if isinstance(error, QueueError) and error.code != "queue-cluster":
+                return  # the worker waits for Redis, as others do that are up
             _log.error("the worker does not start", code=error.code, error=str(error))
             raise SystemExit(error.exit_code) from error
 

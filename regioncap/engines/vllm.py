@@ -28,12 +28,13 @@ from regioncap.engines.base import (
     chat_messages,
     first_request,
 )
+from regioncap.engines.cpu import fit_small, is_built_for_cpu
 from regioncap.engines.deadline import Deadline
 from regioncap.engines.model import resolve_model
 from regioncap.engines.vllm_start import check_machine, engine_arguments, load, prepare_environment
 from regioncap.errors import EngineDeadError, EngineStartError, RequestError
 from regioncap.records import Prompt
-from regioncap.settings import Settings
+from regioncap.settings import SMALL, Settings
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -91,7 +92,12 @@ class VllmEngine:
             download_dir=settings.download_dir,
         )
         prepare_environment()
-        arguments = engine_arguments(resolved.folder, settings.engine_args, settings.max_pixels)
+        for_small = settings.model == SMALL and is_built_for_cpu()
+        if for_small:
+            fit_small()
+        arguments = engine_arguments(
+            resolved.folder, settings.engine_args, settings.max_pixels, for_small=for_small
+        )
         check_machine(resolved.folder, arguments)
         self.model_revision = resolved.revision
         self._decoders = ThreadPoolExecutor(thread_name_prefix="decode")

@@ -189,8 +189,13 @@ class Person:
 class Scenario:
     """A seed's life."""
 
-    def __init__(self, seed: int, tell: Callable[[str], None] = lambda _: None) -> None:
-        self.world = World(seed, tell)
+    def __init__(
+        self,
+        seed: int,
+        tell: Callable[[str], None] = lambda _: None,
+        conditions: s3.Conditions = "kept",
+    ) -> None:
+        self.world = World(seed, tell, conditions)
         self.random = self.world.random
         self.gone = 0
         self.still_since_s = self.next_look_s = 0.0
@@ -309,6 +314,8 @@ class Scenario:
             ("killed", "after", kill, "s3 create"),
             ("answer lost", "after", fail(s3.lost), "s3"),
             ("busy", "before", fail(lambda: s3.error(503)), "s3"),
+            ("others write", "before", fail(lambda: s3.error(409)), "s3 create"),
+            ("others write", "before", fail(lambda: s3.error(409)), "s3 replace"),
             ("answer lost", "after", fail(valkey.lost), "redis"),
             ("connection lost", "before", fail(valkey.lost), "redis"),
             ("Redis flushed", "before", server.do_flushdb, ""),
@@ -326,6 +333,10 @@ class Scenario:
             ("engine away", "before", engine_away, "engine"),
             ("sources refused", "before", refuse_sources, "s3 get images"),
         ]
+        if world.s3.conditions != "kept":
+            # Who sleeps between a look and the write that rests on it does harm there, as
+            # docs/stores.md says.
+            kinds = [kind for kind in kinds if kind[0] != "paused" or kind[3] == "redis"]
         name, when, strike, prefix = draw.choice(kinds)
         return Fault(
             name, when, strike, prefix,  # type: ignore[arg-type]
