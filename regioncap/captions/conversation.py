@@ -71,6 +71,7 @@ async def caption_records(
     how: ViewSettings,
     crop: CropMaker,
     *,
+    on_answer: Callable[[], None] = lambda: None,
     on_record: Callable[[RenderedRecord], None] = lambda record: None,
 ) -> list[Captioned]:
     """Captions records; those with an error stay as they are.
@@ -81,6 +82,7 @@ async def caption_records(
         engine: A started engine.
         how: How their regions are shown, and what is asked.
         crop: Called in a thread for the regions that are still open in the end.
+        on_answer: Called whenever the engine has answered something.
         on_record: Told of each record that is done, on the engine's loop.
 
     Returns:
@@ -92,7 +94,7 @@ async def caption_records(
     done = [Captioned(record) for record in records]
 
     async def talk(each: Captioned) -> None:
-        await _Conversation(each, pictures, engine, how, crop).run()
+        await _Conversation(each, pictures, engine, how, crop, on_answer).run()
         on_record(each.record)
 
     await asyncio.gather(*map(talk, done))
@@ -107,6 +109,7 @@ async def verify_records(
     crop: CropMaker,
     *,
     retries: Set[int] = frozenset(),
+    on_answer: Callable[[], None] = lambda: None,
 ) -> list[Captioned]:
     """Asks the captions of records back that have theirs; as `caption_records` else.
 
@@ -118,9 +121,10 @@ async def verify_records(
         crop: Called in a thread for regions that are asked for again.
         retries: Places of those records whose captions are asked for again where the engine
             disagrees.
+        on_answer: Called whenever the engine has answered something.
     """
     done = [Captioned(record) for record in records]
-    talks = (_Conversation(each, pictures, engine, how, crop) for each in done)
+    talks = (_Conversation(each, pictures, engine, how, crop, on_answer) for each in done)
     await asyncio.gather(*(talk.verify(retries=talk.record.index in retries) for talk in talks))
     return done
 
@@ -168,6 +172,7 @@ class _Conversation:
     engine: Engine
     how: ViewSettings
     crop: CropMaker
+    on_answer: Callable[[], None]
 
     @property
     def record(self) -> RenderedRecord:
@@ -222,6 +227,7 @@ class _Conversation:
             self.how,
             first_request=self.done.requests,
         )
+        self.on_answer()
         self.done.requests += cost.requests
         self.done.prompt_tokens += cost.prompt_tokens
         self.done.completion_tokens += cost.completion_tokens
@@ -249,6 +255,7 @@ class _Conversation:
         numbered = enumerate(questions, self.done.requests)
         requests = [self._request(question, nth) for nth, question in numbered]
         replies = await self.engine.caption(requests)
+        self.on_answer()
         self.done.requests += len(requests)
         # A long answer takes a while to read, and the engine's loop waits for nobody.
         read = await asyncio.to_thread(
