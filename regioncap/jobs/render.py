@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from regioncap import keys
-from regioncap.errors import RecordError, ServiceError, StoreDeniedError
+from regioncap.errors import RecordError, ServiceError
 from regioncap.inputs.originals import Originals
 from regioncap.job import Job
 from regioncap.jobs import catalogue, own_pictures, parts, retry
@@ -72,7 +72,8 @@ class RenderStage:
         key = keys.part_key(job_id, "rendered", shard)
         how, outcome = ViewSettings.of(job, self._limits), "already done"
         if not self._store.exists(key):
-            part = self._render_all(parts.submitted(self._store, job, shard), how, turn)
+            records = parts.submitted(self._store, job, shard, turn.waited)
+            part = self._render_all(records, how, turn)
             self._store.put_new(key, dump_lines(part), "application/x-ndjson")
             outcome = "done"
         elif again := retry.find(self._store, job_id, shard):
@@ -106,7 +107,7 @@ class RenderStage:
             wanted = failed & again.indices
             rest = [
                 r
-                for r in parts.submitted(self._store, job, shard)
+                for r in parts.submitted(self._store, job, shard, turn.waited)
                 if r.index in wanted - done.keys()
             ]
             done |= {record.index: record for record in self._render_all(rest, how, turn)}
@@ -126,8 +127,7 @@ class RenderStage:
     def _render_together(
         self, records: Sequence[InputRecord], how: ViewSettings, turn: Turn
     ) -> list[RenderedRecord]:
-        refusals = turn.waited(StoreDeniedError.code)
-        sources = [self._pool.submit(self._fetch, record, refusals) for record in records]
+        sources = [self._pool.submit(self._fetch, record, turn) for record in records]
         done, uploads = [], []
         for record, source in zip(records, sources, strict=True):
             rendered, pictures = self._render_one(record, source.result(), how)
@@ -164,12 +164,12 @@ class RenderStage:
             return _failed(record, Problem.of(source, "render")), []
         return render_record(record, source, how)
 
-    def _fetch(self, record: InputRecord, refusals: int) -> bytes | RecordError:
+    def _fetch(self, record: InputRecord, turn: Turn) -> bytes | RecordError:
         """The source's bytes, or why this record has none."""
         if record.error is not None:
             return b""
         try:
-            return self._originals.read(record, refusals)
+            return self._originals.read(record, turn.waited)
         except RecordError as error:
             return error
 
