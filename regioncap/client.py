@@ -177,16 +177,18 @@ class Client:
         """
         from regioncap.inputs.judgement import judged
         from regioncap.inputs.report import Report
-        from regioncap.jobs.submit import submit, template_text
+        from regioncap.jobs import grids
+        from regioncap.jobs.submit import submit, words_of
         from regioncap.views import marks
 
-        settings = self.settings.for_job(submission.settings)
+        words = words_of(self.settings.for_job(submission.settings))
+        settings = words.settings
         marks.get(settings.mark_style)
-        template = template_text(settings.prompt)
         with _opened(submission.records, submission.image_root, settings) as source:
             taken = source.records if submission.force else judged(source, settings)
             self.store.ensure_bucket()
             on_ready()
+            choice = grids.choose(self.store, settings)
             job, tally = submit(
                 taken,
                 store=self.store,
@@ -196,10 +198,15 @@ class Client:
                 source=source.name,
                 name=submission.name,
                 labels=dict(submission.labels),
-                prompt_template=template,
+                prompt_template=words.template,
+                region_schema=words.schema,
+                grid=choice.grid,
                 on_progress=lambda tally: on_progress(tally, source.fraction()),
             )
-        return Submitted(job, tally, Report.of(tally.totals, source.reading, settings))
+        report = Report.of(tally.totals, source.reading, settings).also(
+            choice.lines(), is_unexpected=choice.grid.resizes
+        )
+        return Submitted(job, tally, report)
 
     def load(self, job_id: str) -> Job:
         """The job of an id; raises NotFoundError if there is none."""
