@@ -11,7 +11,8 @@ from regioncap.jobs.results import read_with_inputs
 from regioncap.outputs.exports.base import Encoded, Item
 from regioncap.parallel import map_ahead
 from regioncap.services.store import Store
-from regioncap.views.pixels import decode, encode_jpeg, image_extension, is_turned
+from regioncap.views.formats import extension_of, is_shown
+from regioncap.views.pixels import decode, encode_jpeg, is_turned
 
 #: Pictures held at a time.
 _AHEAD = 32
@@ -47,13 +48,13 @@ def _with_picture(original: Callable[[str], bytes], item: Item) -> Item:
 
 
 def upright(data: bytes) -> Encoded:
-    """The picture as it is, or, if EXIF would turn it, turned and encoded anew.
+    """The picture as it is, or, if EXIF would turn it or browsers would not show it, a JPEG of it.
 
     Boxes count in the picture as shown, and not every reader of a data set obeys EXIF.
 
     Raises:
         RecordError: It cannot be read.
     """
-    if is_turned(data):
+    if not is_shown(data) or is_turned(data):
         return Encoded(encode_jpeg(decode(data).image, quality=95), "jpg")
-    return Encoded(data, image_extension(data))
+    return Encoded(data, extension_of(data))
