@@ -171,6 +171,18 @@ def _labelstudio(path: Path) -> Iterator[Caption]:
                 yield Caption(index, number, box, each["value"]["text"][0])
 
 
+def _sidecars(path: Path) -> Iterator[Caption]:
+    for line in (path / "records.jsonl").read_bytes().splitlines():
+        record = json.loads(line)
+        picture = path / record["file_name"]
+        with Image.open(picture) as image:
+            assert image.size == (64, 48)
+        captions = list(_of_record(record))
+        text = " ".join(each.caption for each in captions)
+        assert picture.with_suffix(".txt").read_text("utf-8").split() == text.split()
+        yield from captions
+
+
 #: Reads every caption of an export, by the format's name.
 READERS: dict[str, Callable[[Path], Iterator[Caption]]] = {
     "jsonl": _jsonl,
@@ -180,6 +192,7 @@ READERS: dict[str, Callable[[Path], Iterator[Caption]]] = {
     "webdataset": _webdataset,
     "hf": _hf,
     "labelstudio": _labelstudio,
+    "sidecars": _sidecars,
 }
 
 
@@ -206,4 +219,5 @@ BOX_READERS: dict[str, Callable[[Path], str]] = {
     "webdataset": _webdataset_boxes,
     "hf": lambda path: (path / "README.md").read_text("utf-8"),
     "labelstudio": lambda path: (path / "labelling-config.xml").read_text("utf-8"),
+    "sidecars": lambda path: json.loads((path / "records.jsonl").read_bytes())["box_format"],
 }

@@ -19,8 +19,10 @@ from regioncap.outputs.exports.base import (
     BOX_CONVENTION,
     About,
     Item,
+    Pictures,
     captioned_regions,
     compact_json,
+    own_of,
     record_id,
 )
 from regioncap.outputs.exports.parquet import batches
@@ -46,8 +48,8 @@ configs:
 
 Captions of image regions, made by RegionCap, job `{job}`.
 
-Each row has an `image` and `objects`: lists of equal length with `region` (its number), `bbox` and
-`caption`. A `bbox` is {convention}.
+Each row has an `image` and `objects`: lists of equal length with `region` (its number), `bbox`,
+`caption` and `label` (what the source called it). A `bbox` is {convention}.
 
     from datasets import load_dataset
     rows = load_dataset("path/of/this/folder", split="train")
@@ -59,7 +61,7 @@ class HuggingFace:
 
     name = "hf"
     makes_folder = True
-    takes_pictures = True
+    pictures: Pictures = "all"
     packages: tuple[str, ...] = ("pyarrow",)
 
     def write(self, items: Iterable[Item], path: Path, about: About) -> None:
@@ -87,7 +89,7 @@ def _rows(items: Iterable[Item], train: Path) -> Iterator[dict[str, Any]]:
     for item in items:
         regions = list(captioned_regions(item.record))
         if regions and item.picture is not None:
-            name = _file_name(item.record["index"], item.picture.extension)
+            name = file_name(item.record["index"], item.picture.extension)
             (train / name).parent.mkdir(exist_ok=True)
             (train / name).write_bytes(item.picture.data)
             yield _row(item.record, regions, name)
@@ -100,6 +102,7 @@ def _schema() -> Any:
         "region": pa.list_(pa.int64()),
         "bbox": pa.list_(pa.list_(pa.float64())),
         "caption": pa.list_(pa.string()),
+        "label": pa.list_(pa.string()),
     }
     return pa.schema(
         {
@@ -116,7 +119,8 @@ def _schema() -> Any:
     )
 
 
-def _file_name(index: int, extension: str) -> str:
+def file_name(index: int, extension: str) -> str:
+    """Where the picture of a record lies in a folder."""
     return f"{index // _FOLDER_PICTURES:04d}/{index:08d}.{extension}"
 
 
@@ -134,6 +138,7 @@ def _row(
             "region": [region["region"] for region in regions],
             "bbox": [region["bbox"] for region in regions],
             "caption": [region["caption"] for region in regions],
+            "label": [own_of(record, region).label for region in regions],
         },
         "model": record["model"],
         "meta": compact_json(record["meta"]),
