@@ -19,7 +19,7 @@ from regioncap.inputs.lines import read_lines
 from regioncap.inputs.pictures import is_picture, look_into, pictures_of, tell_left_out
 from regioncap.inputs.reading import Reading
 from regioncap.records import InputRecord
-from regioncap.settings import JobSettings
+from regioncap.settings import JobSettings, Settings
 
 #: Stands for stdin on the command line.
 STDIN = "-"
@@ -61,6 +61,7 @@ def open_source(
     """
     path = Path(target)
     settings = settings or JobSettings()
+    is_confined = isinstance(settings, Settings) and settings.confine_images
     if root is not None and not root.is_dir():
         raise UsageError(f"{root} is no folder", code="no-image-root")
 
@@ -77,7 +78,7 @@ def open_source(
 
     if target == STDIN:
         yield source(Path(), read_lines(stdin), lambda: None, Reading("JSON Lines"))
-    elif found := find_dataset(path):
+    elif found := find_dataset(path, is_confined=is_confined):
         yield source(found.root, found.records, lambda: None, found.reading)
     elif path.is_dir():
         reading = Reading("pictures without boxes")

@@ -63,6 +63,8 @@ class Input:
     reading: Reading
     #: Whether the user named the folder, and means all pictures in it.
     is_folder: bool = False
+    #: Whether nothing outside of the root may be read: a service that takes the files of others.
+    is_confined: bool = False
 
 
 @dataclass(frozen=True, slots=True)
