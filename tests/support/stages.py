@@ -36,7 +36,7 @@ class Stages:
         self.engine = EngineThread(BaselineEngine())
         self.engine.start()
         self.render = RenderStage(self.store, settings, Silent(), self.progress)  # type: ignore[arg-type]
-        self.caption = CaptionStage(self.store, self.engine, self.progress, settings)
+        self.caption = CaptionStage(self.store, self.engine, self.progress, settings, Silent())  # type: ignore[arg-type]
 
     def job(self, folder: Path, shard_size: int = 2) -> Job:
         """A job of two records that no message tells of: one shard, or two."""
@@ -44,11 +44,16 @@ class Stages:
             Image.new("RGB", (64, 64), colour).save(folder / f"{name}.png")
         file = folder / "in.jsonl"
         file.write_text('{"image": "red.png"}\n{"image": "blue.png"}\n')
+        return self.submitted(file, shard_size=shard_size)
+
+    def submitted(self, file: Path, *, shard_size: int = 2, name: str = "") -> Job:
+        """A job of a file that no message tells of."""
         with open_source(str(file), None, None) as source:  # type: ignore[arg-type]
             submitted, _ = submit(
                 source.records,
                 store=self.store,
                 settings=self.settings.model_copy(update={"shard_size": shard_size}),
-                root=folder,
+                root=file.parent,
+                name=name,
             )
         return submitted

@@ -20,8 +20,10 @@ from regioncap.outputs.exports.base import (
     About,
     Item,
     Pictures,
+    attributes_json,
     captioned_regions,
     compact_json,
+    has_caption,
     own_of,
     record_id,
 )
@@ -49,7 +51,10 @@ configs:
 Captions of image regions, made by RegionCap, job `{job}`.
 
 Each row has an `image` and `objects`: lists of equal length with `region` (its number), `bbox`,
-`caption` and `label` (what the source called it). A `bbox` is {convention}.
+`caption`, `label` (what the source called it), `verified` (whether the model, asked back, found the
+caption true of its region), `verified_as` (the region that it named) and `attributes` (as JSON);
+null where not asked for. A `bbox` is {convention}.
+`image_caption` describes the whole picture, where that was asked for.
 
     from datasets import load_dataset
     rows = load_dataset("path/of/this/folder", split="train")
@@ -88,7 +93,7 @@ def _rows(items: Iterable[Item], train: Path) -> Iterator[dict[str, Any]]:
     """Rows of the table; their pictures are written on the way."""
     for item in items:
         regions = list(captioned_regions(item.record))
-        if regions and item.picture is not None:
+        if has_caption(item.record) and item.picture is not None:
             name = file_name(item.record["index"], item.picture.extension)
             (train / name).parent.mkdir(exist_ok=True)
             (train / name).write_bytes(item.picture.data)
@@ -103,6 +108,9 @@ def _schema() -> Any:
         "bbox": pa.list_(pa.list_(pa.float64())),
         "caption": pa.list_(pa.string()),
         "label": pa.list_(pa.string()),
+        "verified": pa.list_(pa.bool_()),
+        "verified_as": pa.list_(pa.int64()),
+        "attributes": pa.list_(pa.string()),
     }
     return pa.schema(
         {
@@ -112,6 +120,7 @@ def _schema() -> Any:
             "source_image": pa.string(),
             "width": pa.int64(),
             "height": pa.int64(),
+            "image_caption": pa.string(),
             "objects": pa.struct(objects),
             "model": pa.string(),
             "meta": pa.string(),
@@ -134,11 +143,15 @@ def _row(
         "source_image": record["image"],
         "width": record["width"],
         "height": record["height"],
+        "image_caption": record.get("image_caption"),
         "objects": {
             "region": [region["region"] for region in regions],
             "bbox": [region["bbox"] for region in regions],
             "caption": [region["caption"] for region in regions],
             "label": [own_of(record, region).label for region in regions],
+            "verified": [region.get("verified") for region in regions],
+            "verified_as": [region.get("verified_as") for region in regions],
+            "attributes": [attributes_json(region) for region in regions],
         },
         "model": record["model"],
         "meta": compact_json(record["meta"]),

@@ -16,7 +16,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from regioncap.outputs.exports.base import About, Item, Pictures, compact_json, own_of
+from regioncap.outputs.exports.base import (
+    About,
+    Item,
+    Pictures,
+    attributes_json,
+    compact_json,
+    own_of,
+)
 from regioncap.views.pixels import decode, encode_jpeg
 
 #: The id under which Label Studio keeps a region's box and text.
@@ -34,6 +41,8 @@ _CONFIG = """\
   </RectangleLabels>
   <TextArea name="caption" toName="image" perRegion="true" editable="true" required="true"
             maxSubmissions="1" rows="3" displayMode="region-list"/>
+  <!-- Of the whole picture; to read, as it does not come back with corrected captions. -->
+  <TextArea name="image_caption" toName="image" editable="false" maxSubmissions="1" rows="3"/>
 </View>
 """
 
@@ -63,6 +72,16 @@ def _task(item: Item, about: About) -> dict[str, Any]:
     result = [
         part for region in record["regions"] if region["bbox"] for part in _results(record, region)
     ]
+    if caption := record.get("image_caption"):
+        result.append(
+            {
+                "id": "image-caption",
+                "type": "textarea",
+                "from_name": "image_caption",
+                "to_name": "image",
+                "value": {"text": [caption]},
+            }
+        )
     return {
         "data": {
             "image": _shown(item),
@@ -107,9 +126,14 @@ def _results(record: Mapping[str, Any], region: Mapping[str, Any]) -> list[dict[
         "from_name": "label",
         "value": {**place, "rectanglelabels": ["region"]},
     }
-    label = own_of(record, region).label
-    if label is not None:
-        box["meta"] = {"text": [label]}  # shown beside the region
+    # Notes are shown beside the region.
+    notes = [label] if (label := own_of(record, region).label) is not None else []
+    if (said := attributes_json(region)) is not None:
+        notes.append(said)
+    if region.get("verified") is False:
+        notes.append(f"verified as {region['verified_as'] or 'none'}")
+    if notes:
+        box["meta"] = {"text": notes}
     if region["caption"] is None:
         return [box]
     text = {

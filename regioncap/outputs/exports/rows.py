@@ -5,13 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from regioncap.outputs.exports.base import Item, Own, compact_json, own_of, record_id
+from regioncap.outputs.exports.base import (
+    Item,
+    Own,
+    attributes_json,
+    compact_json,
+    own_of,
+    record_id,
+)
 
 #: Columns in order; `bbox` is left to the format, which may have no lists.
 COLUMNS = (
     "index", "id", "image", "source", "type", "width", "height", "region", "bbox", "status",
-    "caption", "why", "error_code", "error_message", "engine", "model", "prompt_version",
-    "mark_style", "meta", "label", "annotation_id",
+    "caption", "why", "verified", "verified_as", "attributes", "image_caption", "error_code",
+    "error_message", "engine", "model", "prompt_version", "mark_style", "meta", "label",
+    "annotation_id",
 )  # fmt: skip
 
 
@@ -29,6 +37,9 @@ def region_rows(items: Iterable[Item]) -> Iterator[dict[str, Any]]:
                 "status": region.get("status"),
                 "caption": region.get("caption"),
                 "why": region.get("why"),
+                "verified": region.get("verified"),
+                "verified_as": region.get("verified_as"),
+                "attributes": attributes_json(region),
             }
 
 
@@ -43,6 +54,7 @@ def _shared(item: Item) -> dict[str, Any]:
         "type": record["type"],
         "width": record["width"],
         "height": record["height"],
+        "image_caption": record.get("image_caption"),
         "error_code": error.get("code"),
         "error_message": error.get("message"),
         "engine": record["engine"],

@@ -16,12 +16,13 @@ from regioncap.outputs.exports.base import (
     Pictures,
     captioned_regions,
     compact_json,
+    has_caption,
 )
 from regioncap.outputs.exports.imagefolder import file_name
 
 
 class Sidecars:
-    """Pictures with a caption; of several regions the captions stand one after another."""
+    """Pictures with a caption; that of the whole picture first, then those of its regions."""
 
     name = "sidecars"
     makes_folder = True
@@ -32,9 +33,11 @@ class Sidecars:
         """Fills a folder; see `Format.write`."""
         with (path / "records.jsonl").open("w", encoding="utf-8", newline="\n") as file:
             for item in items:
-                captions = [each["caption"] for each in captioned_regions(item.record)]
-                if item.picture is None or not captions:
+                if item.picture is None or not has_caption(item.record):
                     continue
+                whole = item.record.get("image_caption")
+                captions = [whole] if whole else []
+                captions += [each["caption"] for each in captioned_regions(item.record)]
                 name = file_name(item.record["index"], item.picture.extension)
                 picture = path / name
                 picture.parent.mkdir(exist_ok=True)
