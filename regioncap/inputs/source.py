@@ -15,6 +15,7 @@ from regioncap.files import open_input
 from regioncap.inputs.boxes import settle
 from regioncap.inputs.datasets import find_dataset
 from regioncap.inputs.fields import bad_dataset
+from regioncap.inputs.hub import bring, is_on_hub
 from regioncap.inputs.in_store import brought, is_in_store
 from regioncap.inputs.lines import read_lines
 from regioncap.inputs.pictures import is_picture, look_into, pictures_of, tell_left_out
@@ -63,6 +64,12 @@ def open_source(
         UsageError: It cannot be read (`no-input-file`).
         StoreError: The store in which it lies is away.
     """
+    if is_on_hub(target):
+        where = settings if isinstance(settings, Settings) else load_settings()
+        place = bring(target, where.hf_cache_dir)
+        with _open_here(str(place), stdin, root, settings) as source:
+            yield replace(source, name=target)
+        return
     base = _in_store(root)
     if not is_in_store(target):
         if base:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms, UnidentifiedImageError
 
 from regioncap.errors import RecordError
-from regioncap.packages import is_installed
+from regioncap.packages import install_line, is_installed
 from regioncap.views import formats, jxl
 from regioncap.views.boxes import Size
 from regioncap.views.sizes import CELL_PX, fit_size
@@ -290,7 +290,7 @@ def _unknown(data: bytes) -> RecordError:
         what, hint = "the image file is empty", ""
     elif known is not None and not _is_there(known):
         what = f"the image is {_a(name)} picture, for which a package is missing"
-        hint = f"{_EXTRA}, for submit and render workers; or {_CONVERT}"
+        hint = f"{install_line('formats')}, for submit and render workers; or {_CONVERT}"
     elif known is not None:
         what = f"the image is a damaged {name}, or one of a kind that is not read"
         hint = "does it open in a viewer? save it anew"
@@ -307,7 +307,6 @@ def _a(name: str) -> str:
 
 
 _CONVERT = "convert it to JPEG or PNG, with `magick IN OUT.jpg` for instance"
-_EXTRA = "install regioncap[formats]"
 
 
 def _without_texts(data: bytes) -> bytes:
