@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from regioncap import keys
-from regioncap.errors import RecordError, ServiceError, StoreDeniedError
+from regioncap.errors import RecordError, ServiceError
 from regioncap.inputs.originals import Originals
 from regioncap.jobs import catalogue, grids, own_pictures, parts, retry
 from regioncap.jobs.retry import Again
@@ -73,7 +73,7 @@ class RenderStage:
         grid, outcome = grids.of_job(self._store, job), "already done"
         how = ViewSettings.of(job, self._limits, grid)
         standing = self._store.find_tagged(key)
-        submitted = partial(parts.submitted, self._store, job, shard)
+        submitted = partial(parts.submitted, self._store, job, shard, turn.waited)
         if standing is None:
             part = self._render_all(submitted(), how, turn)
             self._store.put_new(key, dump_lines(part), "application/x-ndjson")
@@ -137,8 +137,7 @@ class RenderStage:
     def _render_together(
         self, records: Sequence[InputRecord], how: ViewSettings, turn: Turn
     ) -> list[RenderedRecord]:
-        refusals = turn.waited(StoreDeniedError.code)
-        sources = [self._pool.submit(self._fetch, record, refusals) for record in records]
+        sources = [self._pool.submit(self._fetch, record, turn) for record in records]
         done, uploads = [], []
         for record, source in zip(records, sources, strict=True):
             rendered, pictures = self._render_one(record, source.result(), how)
@@ -175,12 +174,12 @@ class RenderStage:
             return _failed(record, Problem.of(source, "render")), []
         return render_record(record, source, how)
 
-    def _fetch(self, record: InputRecord, refusals: int) -> bytes | RecordError:
+    def _fetch(self, record: InputRecord, turn: Turn) -> bytes | RecordError:
         """The source's bytes, or why this record has none."""
         if record.error is not None:
             return b""
         try:
-            return self._originals.read(record, refusals)
+            return self._originals.read(record, turn.waited)
         except RecordError as error:
             return error
 
