@@ -15,7 +15,7 @@ from typing import Any
 
 from regioncap.inputs.fields import bad_dataset, make_record
 from regioncap.inputs.forms.document import Document, read_document
-from regioncap.inputs.pictures import pictures_of
+from regioncap.inputs.pictures import is_picture, pictures_of
 from regioncap.inputs.reading import Reading
 from regioncap.records import InputRecord
 from regioncap.settings import BoxFormat
@@ -63,6 +63,8 @@ class Input:
     reading: Reading
     #: Whether the user named the folder, and means all pictures in it.
     is_folder: bool = False
+    #: Whether nothing outside of the root may be read: a service that takes the files of others.
+    is_confined: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +168,7 @@ class Pictures:
         for name in self._names:
             path = Path(name)
             self._by_name.setdefault(path.name, []).append(name)
-            if source.is_folder or path.suffix.lower() in _PICTURES:
+            if source.is_folder or is_picture(path):
                 self._by_stem.setdefault(path.stem, []).append(name)
 
     def find(self, file: Path, named: str | None, *, by_stem: bool = False) -> str | None:
@@ -223,16 +225,16 @@ def _is_of_masks(folder: str) -> bool:
     return folder.lower().startswith(("segmentation", "mask"))
 
 
-#: Endings of pictures beside a single annotation file.
-_PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif", ".jp2"}
-
-
 def _nearest(names: list[str], beside: Path) -> str | None:
     """The one of some files that lies nearest to a folder; None if two are as near."""
     if len(names) < 2:
         return names[0] if names else None
     ranked = sorted((-_shared(Path(name).parent, beside), name) for name in names)
     return ranked[0][1] if ranked[0][0] != ranked[1][0] else None
+
+
+#: What folders of pictures are called.
+_USUAL = {"images", "jpegimages", "image_2", "imgs", "img"}
 
 
 def _shared(one: Path, other: Path) -> float:
@@ -242,5 +244,9 @@ def _shared(one: Path, other: Path) -> float:
     a, b = one.parts, other.parts
     common = next((n for n, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), None)
     shared = min(len(a), len(b)) if common is None else common
-    # `train/labels` has `train/images`, and of `labels/train` the nearest is `images/train`.
-    return shared + (0.5 if a and b and a[-1] == b[-1] else 0)
+    # `train/labels` has `train/images`, and of `labels/train` the nearest is `images/train`; what
+    # shows the annotations lies in folders of other names.
+    is_alike = bool(a and b) and a[-1] == b[-1]
+    return (
+        shared + (0.5 if is_alike else 0) + (0.25 if _USUAL & {part.lower() for part in a} else 0)
+    )
