@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import logging
 import os
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from regioncap.engines.cuda_libraries import prefer_wheel_libraries
-from regioncap.engines.gpu import check_memory, visible_gpus
+from regioncap.engines.gpu import check_memory, kill_command, orphans, visible_gpus
 from regioncap.engines.model_files import weights_bytes
 from regioncap.errors import EngineStartError
 from regioncap.views.sizes import PATCH
@@ -23,6 +24,8 @@ DEFAULT_MAX_PIXELS = 1280 * PATCH**2
 #: Room for the prompt's words and the answer beside the picture, in tokens.
 TEXT_TOKENS = 4096
 _GIB = 1 << 30
+
+_log = logging.getLogger(__name__)
 
 
 def engine_arguments(folder: Path, given: dict[str, Any], max_pixels: int) -> dict[str, Any]:
@@ -87,6 +90,9 @@ def check_machine(folder: Path, arguments: dict[str, Any]) -> None:
         check_cpu_memory(needed_bytes, int(os.environ.get("VLLM_CPU_KVCACHE_SPACE") or 0) * _GIB)
     elif current_platform.is_cuda() or not current_platform.device_type:
         gpus = visible_gpus()
+        left_over = orphans(gpus)
+        for orphan in left_over:
+            _log.warning("%s; end it: %s", orphan, kill_command([orphan]))
         # Without nvidia-smi, or on a part of a GPU (MIG), the sizes are not known beforehand.
         knows = gpus and "MIG-" not in os.environ.get("CUDA_VISIBLE_DEVICES", "")
         if knows or not current_platform.device_type:
@@ -97,6 +103,7 @@ def check_machine(folder: Path, arguments: dict[str, Any]) -> None:
                     "gpu_memory_utilization", AsyncEngineArgs.gpu_memory_utilization
                 ),
                 tensor_parallel_size=arguments["tensor_parallel_size"],
+                left_over=left_over,
             )
 
 
