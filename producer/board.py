@@ -34,7 +34,7 @@ class Board:
         self._failure: dict[str, Any] | None = None
 
     def see(self, now_s: float, status: JobStatus, failure: dict[str, Any] | None) -> None:
-        """Takes in a state of the job and its last failed record."""
+        """Updates the board with a state of the job and its last failed record."""
         self._status, self._failure = status, failure
         self._rates["images"].see(now_s, status.done)
         self._rates["regions"].see(now_s, status.regions_ok)

@@ -1,4 +1,4 @@
-"""What errors look like: what, and what to do, in three lines at most."""
+"""Error messages: what is wrong and what to do, in three lines at most."""
 
 from __future__ import annotations
 

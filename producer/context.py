@@ -49,7 +49,7 @@ def emit_model(model: BaseModel) -> None:
 
 
 def on_terminal() -> bool:
-    """Whether data goes to a person's eyes."""
+    """Whether stdout is a terminal."""
     return sys.stdout.isatty()
 
 

@@ -1,4 +1,4 @@
-"""The fleet at a glance: workers and what they are at, queues, and the jobs under way."""
+"""The fleet: workers and the shards in their hands, queues, and the jobs under way."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one way to a terminal: whatever is printed, strangers' texts cannot command it."""
+"""The console: whatever is printed on a terminal is escaped here."""
 
 from __future__ import annotations
 

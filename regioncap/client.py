@@ -1,12 +1,12 @@
-"""Clients: submit, wait, results and status against running client.
+"""`Client` and `AsyncClient`: submit jobs to running services, wait for them, read their results.
 
 client = Client()                     # settings as the command finds them
 job = client.submit("my.jsonl")
 client.wait(job)
 for record in client.results(job): ...
 
-The command uses the same client. What brings Celery and Pillow is imported where it is needed, so
-that a look at a job takes no longer than it must.
+The command uses the same client. Celery and Pillow are imported only where they are needed, so that
+reading a job's status is quick.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ Records = str | Path | Iterable[Mapping[str, Any] | InputRecord]
 
 
 class Client:
-    """Speaks to a running RegionCap; safe to use from several threads.
+    """Client of a running RegionCap; safe to use from several threads.
 
     Args:
         settings: How to reach the services; by default as the command finds it.
@@ -105,7 +105,7 @@ class Client:
                 the working folder.
             name: A name for the job.
             labels: Labels of the job.
-            force: Takes an input too of which most records have one and the same problem.
+            force: Submits the input even if most of its records have one and the same problem.
             job_settings: Settings of the job by name, such as `max_boxes` or `prompt`.
 
         Returns:

@@ -1,8 +1,8 @@
 """The reference's pipeline by name, arguments and files, run by RegionCap.
 
 Takes the place of `ImageRegionCaptionPipeline` of OpenDCAI's DataFlow-MM
-(dataflow/statics/pipelines/gpu_pipelines/image_region_caption_pipeline.py): who uses that changes
-an import. What it leaves:
+(dataflow/statics/pipelines/gpu_pipelines/image_region_caption_pipeline.py): its users change one
+import. It writes:
 
     <cache_path>/<file_name_prefix>_step1.jsonl   the reference's nine fields, then ours
     <cache_path>/<n>_bbox_vis.jpg                 the marked pictures, n from 1
@@ -44,7 +44,7 @@ _TELL_EVERY_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class PipelineResult:
-    """What a run left; iterating gives the records."""
+    """Files and records of a run; iterating gives the records."""
 
     #: The results, one record a line.
     result_file: Path

@@ -1,4 +1,4 @@
-"""What texts of others look like on a terminal: as they are, but for what would command it.
+"""Escapes: texts of others made safe to print on a terminal.
 
 File names, captions and errors are strangers' texts. Control characters move the cursor, colour or
 hide what stands there and type commands; bidirectional marks turn the order of what is read.
@@ -15,5 +15,5 @@ _COMMANDS = re.compile(
 
 
 def shown(text: str) -> str:
-    r"""A text as a terminal may be given it: what would command it stands there as `\uXXXX`."""
+    r"""A text that is safe to print: control and bidirectional characters become `\uXXXX`."""
     return _COMMANDS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)

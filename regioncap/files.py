@@ -1,4 +1,4 @@
-"""Files of the user's: opened or said why not, and written whole or not at all."""
+"""The user's files: opened with a clear error, written whole or not at all."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def open_input(path: Path) -> BinaryIO:
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[BinaryIO]:
-    """Opens a file to write that takes its name when all is written, and goes if that fails.
+    """Opens a file to write; it gets its name when all is written, and is removed if that fails.
 
     Raises:
         UsageError: It cannot be written there (`no-output`).
@@ -49,7 +49,7 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
 def whole(path: Path) -> Iterator[Path]:
     """A name beside `path` to make a file or a folder under.
 
-    It takes its own name when the block ends, and goes if that fails. A file that is there is
+    It gets the name `path` when the block ends, and is removed if that fails. An existing file is
     replaced, and so is an empty folder by a folder.
 
     Raises:

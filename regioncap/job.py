@@ -1,4 +1,4 @@
-"""A job: what job.json holds, what _SUCCESS says of it as a whole, and what it came to."""
+"""A job: the content of job.json, the summary in _SUCCESS, and the sums over its results."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class Job(BaseModel):
 
 
 def sums(job: Job, counts: Mapping[str, int], until: datetime) -> Sums:
-    """What a job came to, by its counts, from its submission until a moment."""
+    """Sums of a job from its counts, from its submission until a moment."""
     return sum_up(counts, until - job.created, job.settings.price_per_gpu_hour)
 
 

@@ -97,7 +97,7 @@ def captions_key(fingerprint: str) -> str:
 
 
 def new_token() -> str:
-    """Tells an object from another of the same purpose, which may be removed late."""
+    """Random token: tells apart objects of one purpose, since one may be removed late."""
     return secrets.token_hex(6)
 
 
@@ -112,17 +112,17 @@ def opened(key: str) -> str:
 
 
 def job_key(job: str) -> str:
-    """What the job is: options and counts."""
+    """Options and counts of a job."""
     return f"{JOBS}{job}/job.json"
 
 
 def prefix(job: str, kind: Parts | Literal["marked"] | None = None) -> str:
-    """What all objects of a job start with, or all of one kind."""
+    """Prefix of all objects of a job, or of all of one kind."""
     return f"{JOBS}{job}/{kind}/" if kind else f"{JOBS}{job}/"
 
 
 def part_name(shard: int, extension: str = "jsonl") -> str:
-    """What a part is called in its folder."""
+    """Name of a part in its folder."""
     return f"part-{shard:05d}.{extension}"
 
 
@@ -141,7 +141,7 @@ def part_number(key: str, job: str, kind: Parts) -> int | None:
 
 
 def retry_key(job: str, shard: int, token: str) -> str:
-    """One wish that records of a shard be done again."""
+    """Request that records of a shard are done again."""
     return prefix(job, "retry") + part_name(shard, f"{token}.json")
 
 
@@ -151,15 +151,15 @@ def marked_key(job: str, index: int, suffix: str = "") -> str:
 
 
 def success_key(job: str) -> str:
-    """Says that the results are complete."""
+    """Marker of complete results."""
     return f"{JOBS}{job}/_SUCCESS"
 
 
 def cancelled_key(job: str) -> str:
-    """Says that the job is to be left alone."""
+    """Marker of a cancelled job."""
     return f"{JOBS}{job}/_CANCELLED"
 
 
 def version_prefix(job: str, version: int) -> str:
-    """What an earlier version of the results starts with."""
+    """Prefix of an earlier version of the results."""
     return f"{JOBS}{job}/versions/{version:04d}/"

@@ -1,4 +1,4 @@
-"""What is counted while work is done; names follow the Prometheus conventions.
+"""Metrics: what is counted while work is done; names follow the Prometheus conventions.
 
 The library counts into whatever sink the process has installed: a worker exports what arrives
 (workers/exporter.py), any other program has no sink and pays nothing. Labels take few values,
@@ -87,7 +87,7 @@ class Funnel:
             return
 
     def close(self) -> None:
-        """Closes both ends; nothing may pour any more."""
+        """Closes both ends; `pour` must have ended."""
         self._inlet.close()
         self._outlet.close()
 

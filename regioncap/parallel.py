@@ -1,4 +1,4 @@
-"""Threads and time: what code takes of them, and a stream that is worked on in several."""
+"""Threads and the clock that code uses, and an ordered parallel map over a stream."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ class CaptionWorker:
         self._monitor = Monitor(settings, "caption", lambda: self.engine)
 
     def connect(self) -> None:
-        """Hangs the worker on Celery's signals."""
+        """Connects the worker to Celery's signals."""
         logs.connect()
         self._monitor.connect()
         self._process.connect()

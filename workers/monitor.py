@@ -65,7 +65,7 @@ class Monitor:
         )
 
     def connect(self) -> None:
-        """Hangs the monitor on Celery's signals."""
+        """Connects the monitor to Celery's signals."""
         signals.worker_init.connect(self._begin, weak=False)
         signals.worker_process_init.connect(self._forked, weak=False)
         signals.worker_ready.connect(self._ready, weak=False)

@@ -45,7 +45,7 @@ class RenderWorker:
         self._monitor = Monitor(settings, "render")
 
     def connect(self) -> None:
-        """Hangs the worker on Celery's signals."""
+        """Connects the worker to Celery's signals."""
         logs.connect()
         self._process.connect()
         self._monitor.connect()

@@ -1,4 +1,4 @@
-"""`regioncap gc`: what nobody needs any more, found and removed."""
+"""`regioncap gc`: finds and removes old jobs and unused pictures."""
 
 from __future__ import annotations
 

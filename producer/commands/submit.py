@@ -74,7 +74,7 @@ def submit_command(
 
 
 def submit_file(client: Client, file: str | Path, **options: Any) -> Job:
-    """Submits as `Client.submit`, with progress bars and words for people."""
+    """Submits as `Client.submit`, with progress bars and messages."""
     try:
         with meter("uploading", "images") as bar:
             job, tally = client.upload(

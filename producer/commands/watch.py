@@ -55,7 +55,7 @@ def watch_job(client: Client, job: Job, timeout_s: float | None = None) -> int:
 
 
 def tell_of_missing_workers(client: Client, job: Job) -> None:
-    """Says whom an unfinished job waits for, where nobody serves its queue."""
+    """Tells which workers an unfinished job lacks: nobody serves its queue."""
     from regioncap.services import presence
 
     queue = job.settings.queue

@@ -1,4 +1,4 @@
-"""Text hygiene that prompts, answers and the audit share: pure functions, no I/O."""
+"""Cleaning of texts for prompts, answers and the audit: pure functions, no I/O."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ def make(settings: Settings) -> Engine:
 
 
 def gpus(settings: Settings) -> int:
-    """How many GPUs the engine that the settings name keeps busy; 0 if that is not ours to know."""
+    """Number of GPUs that the engine of these settings uses; 0 if it is not known."""
     if settings.engine != "vllm":
         return 0
     sizes = ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size")

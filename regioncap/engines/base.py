@@ -1,4 +1,4 @@
-"""What an engine is: marked pictures and prompts in, texts out.
+"""The interface of engines: marked images and prompts in, texts out.
 
 An engine is asked for many requests at once and answers all of them; a request that fails on its
 own is an answer too (`RequestError`), and only a dead engine raises. Requests of any number of

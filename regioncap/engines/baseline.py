@@ -50,10 +50,10 @@ class BaselineEngine:
         return [await asyncio.to_thread(_answer, request) for request in requests]
 
     async def health(self) -> None:
-        """Is always fine."""
+        """Returns at once: it always serves."""
 
     async def close(self) -> None:
-        """Holds nothing."""
+        """Does nothing: it holds no resources."""
 
 
 def _answer(request: CaptionRequest) -> Answer | RequestError:

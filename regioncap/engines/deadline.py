@@ -1,4 +1,4 @@
-"""No request is in an engine for ever: how long one may take follows from how long others took."""
+"""Deadlines: the longest time that a request may take, from how long others took."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ def run_job(
     client: Client,
     on_progress: Callable[[JobStatus], None] = lambda _: None,
 ) -> tuple[Result, dict[str, str]]:
-    """Has scenes captioned in one way, as any job is, and judges what comes.
+    """Captions scenes with one variant, as any job is captioned, and scores the captions.
 
     The time is that from the job's submission to its end, with all that workers do.
 
@@ -31,7 +31,7 @@ def run_job(
         on_progress: Called at each look at how far the job is.
 
     Returns:
-        What came of it, and the engine and model that the results name.
+        The scores, and the engine and model that the results name.
 
     Raises:
         ServiceError: A service cannot be reached.

@@ -84,7 +84,7 @@ async def run(
     settings: JobSettings,
     limits: Limits,
 ) -> Result:
-    """Captions scenes in one way and judges what comes.
+    """Captions scenes with one variant and scores the captions.
 
     Only the time in which the engine is asked counts.
 

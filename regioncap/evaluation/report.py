@@ -25,7 +25,7 @@ def html(results: Sequence[Result], scenes: Mapping[str, Scene], facts: Mapping[
     """Writes the page.
 
     Args:
-        results: What came of each variant, over the same scenes.
+        results: Scores of each variant, over the same scenes.
         scenes: The scenes by name.
         facts: What else is to be said, such as the engine and the seed.
     """

@@ -1,4 +1,4 @@
-"""What came of a way of showing regions, summed up; pure."""
+"""Scores: how right the captions of one variant (a way of showing regions) are; pure."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class Score:
 
 @dataclass(slots=True)
 class Result:
-    """What came of one way of showing regions."""
+    """Scores of one variant."""
 
     variant: str
     judged: list[Judged] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""Inputs: what users bring, as a stream of records.
+"""Inputs: reads what users submit, as a stream of records.
 
 source       opens what the user named: stdin, a file of lines, pictures, or a data set
 lines        JSON Lines

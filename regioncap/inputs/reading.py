@@ -1,4 +1,4 @@
-"""What was read of an input, and what was left out and why; filled while records are read."""
+"""The reading of an input: what it was taken for, what was left out and why."""
 
 from __future__ import annotations
 

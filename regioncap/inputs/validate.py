@@ -1,4 +1,4 @@
-"""Checking records: every problem of every one, with its place.
+"""Validation: every problem of every record, with its place.
 
 Nothing but the files is needed. Pictures are opened as far as their headers, or decoded.
 """

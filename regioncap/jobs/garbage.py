@@ -1,4 +1,4 @@
-"""What nobody needs any more, found in the store and removed: for `regioncap gc`.
+"""Garbage: objects that are no longer needed, found in the store and removed by `regioncap gc`.
 
     jobs        that ended long ago, or whose submission broke off
     marked      of jobs that ended long ago only the marked pictures and what belongs to them

@@ -1,4 +1,4 @@
-"""How long an engine was busy, shared out among those whose work was in it; pure but for the clock.
+"""GPU time: how long an engine was busy, divided among the shards in it; pure but for the clock.
 
 Several shards are in an engine together. Adding up how long each was there would count the same
 second several times; here each moment is divided among those there at that moment, so that all

@@ -1,4 +1,4 @@
-"""Captions kept by what they were made from, so that later jobs can take them over.
+"""Reuse: captions of earlier jobs, found by a fingerprint of all that they depend on.
 
 When a record is captioned, one object is written besides the results:
 

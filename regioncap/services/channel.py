@@ -1,4 +1,4 @@
-"""The channel: kombu's way to and from Redis, which here trusts nothing that lies there.
+"""The channel: kombu's connection to Redis, which here accepts our messages alone.
 
 What is overridden are private methods of kombu; a contract test pins them.
 """

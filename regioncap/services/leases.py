@@ -1,4 +1,4 @@
-"""Leases: keeping the shards in hand from being given to another worker.
+"""Leases: shards in hand are kept from being given to another worker.
 
 kombu gives a message that is not acknowledged within the visibility timeout to another worker. That
 timeout is short, so that a killed worker's shards run elsewhere soon; a worker that lives renews

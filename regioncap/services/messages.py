@@ -1,4 +1,4 @@
-"""Messages: the one form that they have, and nothing else that a producer may have put beside it.
+"""Messages of the queue: exactly a job and a shard; anything else is refused.
 
 Whoever may put into a queue can put anything there, and Celery obeys what a message says: it sends
 callbacks and errbacks, unpacks what is compressed, waits for a time, and gives back to any list

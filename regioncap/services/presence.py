@@ -1,4 +1,4 @@
-"""Presence: which workers live, told by themselves in Redis every few seconds."""
+"""Presence: every few seconds each worker says in Redis that it is alive."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 
 
 class Presence:
-    """Tells that this worker lives, until it stops.
+    """Says in Redis that this worker is alive, until it stops.
 
     Args:
         client: The Redis that carries the queue.
@@ -52,11 +52,11 @@ class Presence:
         self._stopped = threading.Event()
 
     def start(self) -> None:
-        """Starts telling."""
+        """Starts the thread that says so."""
         start_thread("presence", self._run)
 
     def stop(self) -> None:
-        """Says goodbye."""
+        """Stops, and removes the worker's entry."""
         self._stopped.set()
         try:
             self._redis.delete(self._key)
@@ -64,7 +64,7 @@ class Presence:
             _log.debug("the farewell did not arrive; the entry expires by itself")
 
     def check(self) -> str:
-        """What is wrong with the telling; a Redis that is away is no fault of the worker."""
+        """What is wrong with the thread; a Redis that is away is no fault of the worker."""
         silent_s = time.monotonic() - self._beat_s
         return f"no heartbeat for {silent_s:.0f} s" if silent_s > 3 * _EXPIRES_S else ""
 

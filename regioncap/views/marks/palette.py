@@ -1,4 +1,4 @@
-"""Ten colours that people and models call by the same names, and who gets which.
+"""The palette: ten colours that people and models call by the same names, and which box gets which.
 
 The colours were found by a search inside hue bands that carry one plain name each, for the
 largest smallest CIEDE2000 difference over normal, deuteranopic and protanopic sight. Contrast is
