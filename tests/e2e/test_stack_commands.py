@@ -44,7 +44,7 @@ def up(folder: Path, *options: str) -> Iterator[subprocess.Popen[bytes]]:
         try:
             assert process.stderr is not None
             for line in process.stderr:
-                if line.startswith(b"up;"):
+                if line.startswith(b"  regioncap submit"):  # the last that it says
                     break
             else:
                 pytest.fail("up ended")
@@ -132,7 +132,7 @@ def test_up__outlives_a_redis_that_refuses_writes(tmp_path: Path) -> None:
 
 def test_up__ends_at_the_first_failure_of_a_worker_that_never_was_ready(tmp_path: Path) -> None:
     done = run_command(
-        "up", "--engine", "openai", env=PLAIN_ENV | {"REGIONCAP_ENGINE_URL": "no url"}, cwd=tmp_path
+        "up", "--engine", "openai", env=PLAIN_ENV | {"REGIONCAP_OPENAI_BASE_URL": "http://127.0.0.1:1/v1"}, cwd=tmp_path
     )
     log = (tmp_path / ".regioncap/logs/caption-2.log").read_text()
 

@@ -42,11 +42,7 @@ class Body(NamedTuple):
 
     data: bytes
     written: datetime
-
-    @property
-    def etag(self) -> str:
-        """As S3 makes it of an object that came in one piece."""
-        return hashlib.md5(self.data, usedforsecurity=False).hexdigest()
+    etag: str
 
 
 class S3Server:
@@ -56,6 +52,8 @@ class S3Server:
         self.buckets: dict[str, dict[str, Body]] = {}
         #: Beginnings of `bucket/key` that may not be touched.
         self.denied: set[str] = set()
+        #: Told of the key of an object that was written.
+        self.on_put: Callable[[str], None] = lambda _: None
 
 
 def error(status: int, bucket: str = "", key: str = "", code: str = "") -> S3Error:
@@ -130,7 +128,10 @@ class Client:
         def put() -> Object:
             objects = self._objects(bucket, key)
             _check(headers, objects.get(key), bucket, key)
-            objects[key] = Body(data, self._now())
+            # As S3 makes it of an object that comes in one piece.
+            etag = hashlib.md5(data, usedforsecurity=False).hexdigest()
+            objects[key] = Body(data, self._now(), etag)
+            self._server.on_put(key)
             return self._object(bucket, key, objects[key])
 
         conditions = {"If-Match": "replace", "If-None-Match": "create"}

@@ -31,6 +31,7 @@ from tests.simulation import s3, valkey
 from tests.simulation.faults import Fault
 from tests.simulation.gate import Gate
 from tests.simulation.schedule import Process
+from tests.simulation.threads import Event
 from tests.simulation.world import T_S, Keeper, World, records
 
 #: Until then the last fault is ready to meet a request.
@@ -42,8 +43,10 @@ REST_S = 60 * T_S
 #: How long nothing may be left to do until that counts as rest: a message may be in the hands of a
 #: worker that has not noted it yet, and what a death left there is the janitor's to find.
 STILL_S = 2 * T_S
-#: Time between two looks at whether there is anything to do: a look asks the store a lot.
-LOOK_S = 1.0
+#: Time between two looks at whether there is anything to do.
+LOOK_S = 2.0
+#: How often a person looks at a job of whose end nobody tells.
+_PATROL_S = 30.0
 
 
 class BrokenPromiseError(AssertionError):
@@ -85,13 +88,12 @@ class Person:
             self._say(command, getattr(self, f"_{command}"))
 
     def _await_end(self) -> None:
-        assert self.job is not None
-        store = self.scenario.plain
-        while not any(
-            store.exists(key)
-            for key in (keys.success_key(self.job.job), keys.cancelled_key(self.job.job))
-        ):
-            self.scenario.world.schedule.wait(1.0)
+        scenario = self.scenario
+        while not scenario.has_ended(self._job()):
+            scenario.end_comes.clear()
+            scenario.end_comes.wait(_PATROL_S)
+        # At once, while workers are about their last requests, or a little later.
+        scenario.world.schedule.wait(scenario.random.random() ** 3 * 5)
 
     def _say(self, name: str, command: Callable[[], object]) -> None:
         """Runs a command in a process of its own, again until it comes to an end."""
@@ -190,6 +192,9 @@ class Scenario:
         self.still_since_s = self.next_look_s = 0.0
         self.plain = self.world.store()
         self.plain._client = s3.Client(self.world.s3, Gate())  # type: ignore[assignment]
+        #: Set when a job may have come to its end.
+        self.end_comes = Event(self.world.schedule)
+        self.world.s3.on_put = self._on_put
 
     def run(self) -> None:
         """Lives it, and checks what is promised."""
@@ -211,6 +216,10 @@ class Scenario:
             self.still_since_s = world.schedule.now_s
             world.schedule.run(self._is_at_rest, REST_S)
             self._check()
+
+    def _on_put(self, key: str) -> None:
+        if key.endswith(("/_SUCCESS", "/_CANCELLED")):
+            self.end_comes.set()
 
     def _person(self, person: Person) -> None:
         person.live()
@@ -308,22 +317,33 @@ class Scenario:
         return now_s - self.still_since_s >= STILL_S
 
     def _is_still(self) -> bool:
-        store = self.plain
         for person in self.people:
             job = person._job()
-            ends = keys.success_key(job.job), keys.cancelled_key(job.job)
-            if self._is_open(job) or not any(map(store.exists, ends)):
+            if self._is_open(job) or not self.has_ended(job):
                 return False
         server = self.world.redis_server
         return not any(server.do_exists(key) for key in ("render", "caption", "unacked"))
 
+    def has_ended(self, job: Job) -> bool:
+        """Whether it is done or cancelled."""
+        ends = keys.success_key(job.job), keys.cancelled_key(job.job)
+        return any(key in self._objects for key in ends)
+
+    @property
+    def _objects(self) -> dict[str, s3.Body]:
+        """The store as it is; to ask it in each second of a life takes longer than to live."""
+        return self.world.s3.buckets[self.world.settings.s3_bucket]
+
     def _is_retried(self, job: Job) -> bool:
-        return any(True for _ in self.plain.list_keys(keys.prefix(job.job, "retry")))
+        prefix = keys.prefix(job.job, "retry")
+        return any(key.startswith(prefix) for key in self._objects)
 
     def _is_open(self, job: Job) -> bool:
         """Whether anything is to be done; the marker of a change whose process died stays."""
-        marked = self.plain.list_stored(keys.open_key(job.job))
-        return self._is_retried(job) or any(not m.size_bytes for m in marked)
+        prefix = keys.open_key(job.job)
+        return self._is_retried(job) or any(
+            key.startswith(prefix) and not body.data for key, body in self._objects.items()
+        )
 
     def _check(self) -> None:
         for person in self.people:

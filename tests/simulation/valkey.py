@@ -72,6 +72,7 @@ class Server:
         self._values, self._expire_s = copy.deepcopy(snapshot)
         for key in keys | set(self._values):
             self._wrote(key)
+            self.on_push(key)
 
     # Strings
 

@@ -32,6 +32,7 @@ from regioncap.jobs.caption import CaptionStage
 from regioncap.jobs.janitor import Janitor
 from regioncap.jobs.render import RenderStage
 from regioncap.records import InputRecord
+from regioncap.services.backlog import UNACKED
 from regioncap.services.broker import queue_errors
 from regioncap.services.leases import Leases
 from regioncap.services.queue import RENDER
@@ -54,6 +55,8 @@ RECORDS_A_SHARD = 2
 #: Longest that a client waits for an answer, seconds.
 PATIENCE_S = 10.0
 HANDS = 2
+#: How often a worker looks whether it is told to stop while it waits for a message.
+_PATROL_S = 30.0
 
 
 class WorldGate(Gate):
@@ -144,12 +147,13 @@ class World:
         """What puts shards into the queue."""
         return Sender(client, partial(self.name, "tag"))
 
-    def await_message(self, queue: str, timeout_s: float) -> None:
-        """Returns when something was put into a queue, or after a time."""
-        event = Event(self.schedule)
-        self._waiting.setdefault(queue, []).append(event)
-        event.wait(timeout_s)
-        self._waiting[queue].remove(event)
+    def await_message(self, queue: str, stopping: Event) -> None:
+        """Returns when something lies in a queue, or the worker stops; asks nobody meanwhile."""
+        while not self.redis_server.do_exists(queue) and not stopping.is_set():
+            event = Event(self.schedule)
+            self._waiting.setdefault(queue, []).append(event)
+            event.wait(_PATROL_S)
+            self._waiting[queue].remove(event)
 
     def _on_push(self, queue: str) -> None:
         for event in self._waiting.get(queue, []):
@@ -377,11 +381,9 @@ class Worker:
 
     def _hand(self) -> None:
         while not self.stopping.is_set():
+            self.world.await_message(self.queue, self.stopping)
             try:
-                delivery = self.channel.take(self.queue)
-                if delivery is None:
-                    self.world.await_message(self.queue, 10.0)
-                else:
+                if (delivery := self.channel.take(self.queue)) is not None:
                     self._do(delivery)
             except redis.RedisError:  # Celery connects anew
                 self.world.schedule.wait(1.0)
@@ -408,6 +410,8 @@ class Worker:
     def _sweep(self) -> None:
         while True:
             self.world.schedule.wait(self.channel.restore_every_s)
+            if not self.world.redis_server.do_exists(UNACKED):
+                continue  # most of a life is rest, and a sweep of nothing is five requests
             try:
                 self.channel.sweep()
             except redis.RedisError:
