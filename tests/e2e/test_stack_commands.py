@@ -132,7 +132,11 @@ def test_up__outlives_a_redis_that_refuses_writes(tmp_path: Path) -> None:
 
 def test_up__ends_at_the_first_failure_of_a_worker_that_never_was_ready(tmp_path: Path) -> None:
     done = run_command(
-        "up", "--engine", "openai", env=PLAIN_ENV | {"REGIONCAP_OPENAI_BASE_URL": "http://127.0.0.1:1/v1"}, cwd=tmp_path
+        "up",
+        "--engine",
+        "openai",
+        env=PLAIN_ENV | {"REGIONCAP_OPENAI_BASE_URL": "http://127.0.0.1:1/v1"},
+        cwd=tmp_path,
     )
     log = (tmp_path / ".regioncap/logs/caption-2.log").read_text()
 

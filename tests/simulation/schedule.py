@@ -203,7 +203,7 @@ class Schedule:
         for thread in self._threads:  # in each step: no calls
             ready_s = 0.0 if thread.woken else thread.wake_s
             paused_until_s = thread.process.paused_until_s
-            if paused_until_s > ready_s:
+            if paused_until_s > ready_s:  # noqa: PLR1730  # as above
                 ready_s = paused_until_s
             if ready_s <= now_s:
                 ready.append(thread)
