@@ -55,12 +55,14 @@ class BrokenPromiseError(AssertionError):
 
 @dataclass
 class Person:
-    """Who submits a job and changes it; says a command again if its process died."""
+    """Who submits a job and changes it."""
 
     scenario: Scenario
     first: int
     count: int
     commands: list[str]
+    #: Whether this one says a command again whose process died.
+    insists: bool
     #: Whose job it is, if not this person's own.
     other: Person | None = None
     job: Job | None = None
@@ -96,7 +98,7 @@ class Person:
         scenario.world.schedule.wait(scenario.random.random() ** 3 * 5)
 
     def _say(self, name: str, command: Callable[[], object]) -> None:
-        """Runs a command in a process of its own, again until it comes to an end."""
+        """Runs a command in a process of its own; again, if it was in vain, or dies."""
         world = self.scenario.world
         for _ in range(5):
             said: list[str] = []
@@ -106,6 +108,8 @@ class Person:
                 world.schedule.wait(0.5)
             world.tell(f"{process.name}: {said[0] if said else 'died'}")
             if said and said[0] != "again":
+                return
+            if not said and not self.insists and name != "submit":
                 return
             world.schedule.wait(world.random.random() * 10)
 
@@ -165,8 +169,9 @@ class Person:
 
     def _cancel(self) -> str:
         world = self.scenario.world
+        before, self.cancelled = self.cancelled, True  # whatever becomes of this process
         done = cancel(world.store(), self._progress(), self._job(), runtime=world.runtime)
-        self.cancelled = self.cancelled or done == "cancelled"
+        self.cancelled = before or done == "cancelled"
         return done
 
     def _gc(self) -> str:
@@ -201,12 +206,9 @@ class Scenario:
         world = self.world
         with world.running():
             keeper = Keeper(world, ["render", "render", "caption", "caption"])
-            self.people = [
-                Person(self, nth * 3, self.random.randint(6, 8), self._commands())
-                for nth in range(2)
-            ]
+            self.people = [self._new_person(nth * 3, self.random.randint(6, 8)) for nth in range(2)]
             if self.random.random() < 0.4:
-                self.people.append(Person(self, 0, 0, self._commands(), self.people[0]))
+                self.people.append(self._new_person(0, 0, self.people[0]))
             for nth, person in enumerate(self.people):
                 process = world.schedule.process(f"person-{nth}")
                 world.schedule.start(process, partial(self._person, person))
@@ -224,6 +226,9 @@ class Scenario:
     def _person(self, person: Person) -> None:
         person.live()
         self.gone += 1
+
+    def _new_person(self, first: int, count: int, other: Person | None = None) -> Person:
+        return Person(self, first, count, self._commands(), self.random.random() < 0.5, other)
 
     def _commands(self) -> list[str]:
         return self.random.choice([
@@ -288,6 +293,9 @@ class Scenario:
             ("paused", "before", pause(3 * T_S), "s3 delete"),
             ("killed", "after", kill, "s3 replace"),
             ("killed", "after", kill, "s3 create"),
+            ("killed", "after", kill, "s3 put retry"),
+            ("killed", "after", kill, "s3 delete _SUCCESS"),
+            ("killed", "after", kill, "s3 put job.json"),
             ("answer lost", "after", fail(s3.lost), "s3"),
             ("busy", "before", fail(lambda: s3.error(503)), "s3"),
             ("answer lost", "after", fail(valkey.lost), "redis"),
@@ -316,9 +324,16 @@ class Scenario:
             self.still_since_s = now_s
         return now_s - self.still_since_s >= STILL_S
 
+    def _jobs(self) -> list[Job]:
+        """All jobs, also those whose submission died before its person knew of them."""
+        return [
+            Job.model_validate_json(body.data)
+            for key, body in self._objects.items()
+            if key.endswith("/job.json")
+        ]
+
     def _is_still(self) -> bool:
-        for person in self.people:
-            job = person._job()
+        for job in self._jobs():
             if self._is_open(job) or not self.has_ended(job):
                 return False
         server = self.world.redis_server
@@ -346,17 +361,20 @@ class Scenario:
         )
 
     def _check(self) -> None:
-        for person in self.people:
-            job = person._job()
+        jobs = self._jobs()
+        known = [person._job() for person in self.people]
+        self._promise({job.job for job in known} <= {job.job for job in jobs}, "a job is gone")
+        for job in jobs:
+            people = [person for person in self.people if person._job().job == job.job]
             success = self.plain.find(keys.success_key(job.job))
             if success is None:
-                cancelled = any(each.cancelled for each in self.people if each._job() == job)
+                cancelled = any(person.cancelled for person in people)
                 self._promise(cancelled, f"{job.job} ended though nobody cancelled it")
                 continue
-            self._check_results(person, job, json.loads(success))
+            self._check_results(people, job, json.loads(success))
             self._promise(not self._is_retried(job), f"{job.job}: a retry was dropped")
 
-    def _check_results(self, person: Person, job: Job, success: dict[str, Any]) -> None:
+    def _check_results(self, people: list[Person], job: Job, success: dict[str, Any]) -> None:
         lines = []
         for part in success["parts"]:
             text = self.plain.get(part["key"])
@@ -376,8 +394,8 @@ class Scenario:
                 line["edited"] is not None or f"about {job.job}-{line['index']}-" in text,
                 f"{job.job}: {line['index']} says {text}",
             )
-        tried = [each for other in self.people if other._job() == job for each in other.tried]
-        for index, words in person.words:
+        tried = [each for person in people for each in person.tried]
+        for index, words in (each for person in people for each in person.words):
             self._promise(self._is_kept(job, words), f"{job.job}: {index} {words!r} is gone")
             stands = lines[index]["regions"][0]["caption"] == words
             self._promise(

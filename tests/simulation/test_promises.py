@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
-from regioncap.jobs import finish, retry
+from regioncap import keys
+from regioncap.jobs import catalogue, finish, markers, retry
 from regioncap.jobs.kept import Version
 from regioncap.services.store import Store
 from tests.simulation.run import live, live_some, tell
@@ -77,8 +79,28 @@ def nothing_kept(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Version, "prefix", "")
 
 
+def retries_overlooked(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(finish.catalogue, "parts", _parts_but_retries)
+
+
+def _parts_but_retries(
+    store: Store, job_id: str, kind: keys.Parts, parts: Any = catalogue.parts
+) -> set[int]:
+    return set() if kind == "retry" else parts(store, job_id, kind)
+
+
+@contextmanager
+def _unmarked(store: Store, job_id: str) -> Iterator[None]:
+    yield
+
+
+def no_markers(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(markers, "changing", _unmarked)
+
+
 CURES = (
     unconditional_replacing, unconditional_making, trust_in_redis, words_not_spared, nothing_kept,
+    retries_overlooked, no_markers,
 )  # fmt: skip
 
 
