@@ -132,7 +132,7 @@ def breakdown(client: Client, file: Path) -> tuple[dict[str, float], dict[str, A
     engine.start()
     requests: dict[str, Any] = {}
     with counted_requests() as requests["submit"]:
-        submitted = submit_file(client, file, queue="caption.nobody")
+        submitted = submit_file(client, file, settings={"queue": "caption.nobody"})
     client.redis.delete("render")
     drawing = render.RenderStage(store, client.settings, NoSender(), progress, threads=1)  # type: ignore[arg-type]
     captioning = CaptionStage(store, engine, progress, client.settings, threads=1)

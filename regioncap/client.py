@@ -17,6 +17,7 @@ import time
 import warnings
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,24 +25,49 @@ from typing import TYPE_CHECKING, Any
 import redis
 
 from regioncap.inputs.boxes import settle
-from regioncap.inputs.fields import plain_fields
+from regioncap.inputs.fields import from_fields, plain_fields
 from regioncap.inputs.reading import Reading
 from regioncap.inputs.source import Source, open_source
 from regioncap.job import Job
 from regioncap.jobs import catalogue, results
 from regioncap.jobs.status import JobStatus, job_status, pause_s
-from regioncap.records import InputRecord, from_fields
+from regioncap.records import InputRecord
 from regioncap.services.broker import connect
 from regioncap.services.progress import Progress
 from regioncap.services.store import Store
 from regioncap.settings import Settings, load_settings
 
 if TYPE_CHECKING:
+    from regioncap.inputs.report import Report
     from regioncap.jobs.submit import Tally
     from regioncap.services.queue import Sender
 
 #: Records to submit: a file or folder, or fields as on an input line, or records made by hand.
 Records = str | Path | Iterable[Mapping[str, Any] | InputRecord]
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """What is asked of one submission; see `Client.submit`."""
+
+    records: Records
+    image_root: Path | None = None
+    name: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    force: bool = False
+    #: Settings of the job by name.
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """A job that is stored, and not yet queued."""
+
+    job: Job
+    #: What was done for it.
+    tally: Tally
+    #: What was found of its input.
+    report: Report
 
 
 class Client:
@@ -115,44 +141,43 @@ class Client:
             UsageError: A setting or the input cannot be used.
             ServiceError: A service cannot be reached.
         """
-        job, tally = self.upload(
-            records, image_root=image_root, name=name, labels=labels, force=force, **job_settings
+        sent = self.upload(
+            Submission(records, image_root, name, labels or {}, force=force, settings=job_settings)
         )
-        for line in tally.notes:
+        for line in sent.report.notes:
             warnings.warn(line, stacklevel=2)
-        self.sender.render(job, range(job.shards))
-        return job.job
+        self.sender.render(sent.job, range(sent.job.shards))
+        return sent.job.job
 
     def upload(
         self,
-        records: Records,
+        submission: Submission,
         *,
-        image_root: Path | None = None,
-        name: str = "",
-        labels: dict[str, str] | None = None,
-        force: bool = False,
         on_ready: Callable[[], None] = lambda: None,
         on_progress: Callable[[Tally, float | None], None] = lambda *_: None,
-        **job_settings: Any,
-    ) -> tuple[Job, Tally]:
+    ) -> Submitted:
         """Stores a job with its pictures and queues nothing: the first half of `submit`.
 
-        `on_ready` is called when the input is open and the store is there, `on_progress` after
-        each record, with what was done so far and how much of the input has been read (0 to 1,
-        None where that cannot be told). Arguments and errors are else those of `submit`.
+        Args:
+            submission: What is submitted.
+            on_ready: Called when the input is open and the store is there.
+            on_progress: Called after each record, with what was done so far and how much of the
+                input has been read (0 to 1, None where that cannot be told).
 
-        Returns:
-            The job, and what was done.
+        Raises:
+            UsageError: A setting or the input cannot be used.
+            ServiceError: The store cannot be reached.
         """
-        from regioncap.inputs.totals import judged
+        from regioncap.inputs.judgement import judged
+        from regioncap.inputs.report import Report
         from regioncap.jobs.submit import submit, template_text
         from regioncap.views import marks
 
-        settings = self.settings.for_job(job_settings)
+        settings = self.settings.for_job(submission.settings)
         marks.get(settings.mark_style)
         template = template_text(settings.prompt)
-        with _opened(records, image_root, settings) as source:
-            taken = source.records if force else judged(source, settings)
+        with _opened(submission.records, submission.image_root, settings) as source:
+            taken = source.records if submission.force else judged(source, settings)
             self.store.ensure_bucket()
             on_ready()
             job, tally = submit(
@@ -162,13 +187,12 @@ class Client:
                 root=source.root,
                 image_root=source.image_root,
                 source=source.name,
-                name=name,
-                labels=labels,
+                name=submission.name,
+                labels=dict(submission.labels),
                 prompt_template=template,
                 on_progress=lambda tally: on_progress(tally, source.fraction()),
             )
-        tally.note(source.reading, settings)
-        return job, tally
+        return Submitted(job, tally, Report.of(tally.totals, source.reading, settings))
 
     def load(self, job_id: str) -> Job:
         """The job of an id; raises NotFoundError if there is none."""

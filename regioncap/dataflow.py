@@ -25,13 +25,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from regioncap.client import Client
+from regioncap.client import Client, Submission
 from regioncap.errors import ServiceError, UsageError
 from regioncap.files import open_input, whole
-from regioncap.inputs.lines import read_lines
+from regioncap.inputs.lines import parse_line, read_lines
 from regioncap.jobs.status import JobStatus
 from regioncap.packages import is_installed
-from regioncap.records import InputRecord, dump_lines, parse_line
+from regioncap.records import InputRecord, dump_lines
 from regioncap.settings import Settings, load_settings
 
 #: The reference's fields before captioning, in its order.
@@ -144,11 +144,11 @@ class ImageRegionCaptionPipeline:
             client = self._connect()
             records = read_lines(file, self._parse)
             placed = (_placed(record, self._input.parent) for record in records)
-            stored, tally = client.upload(placed, name=self._result_file.stem)
-        for line in tally.notes:
+            sent = client.upload(Submission(placed, name=self._result_file.stem))
+        for line in sent.report.notes:
             self._tell(line)
-        client.sender.render(stored, range(stored.shards))
-        job = stored.job
+        client.sender.render(sent.job, range(sent.job.shards))
+        job = sent.job.job
         self._tells_from_s = time.monotonic() + _TELL_EVERY_S
         status = client.wait(job, on_progress=self._tell_now_and_then)
         self._write(client, job)

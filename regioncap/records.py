@@ -4,16 +4,14 @@
     RenderedRecord   pictures drawn and prompts made: all that the caption stage needs
     results          plain dicts in the output's form, see `output_record`
 
-Reading a line never raises: a line that cannot be used becomes a record that says so, and comes
-out as an error record in its place.
+A line that cannot be used is a record too, with its `error`, and comes out as an error record in
+its place.
 """
 
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -75,10 +73,6 @@ FormatVersion = Annotated[
     int, AfterValidator(check_version), PlainSerializer(lambda _: SCHEMA_VERSION, return_type=int)
 ]
 
-#: Longest input line, in bytes; a box list of a million numbers fits.
-MAX_LINE_BYTES = 10_000_000
-#: Deepest nesting of an input line: parts of the way to the results read no more than twice that.
-MAX_DEPTH = 100
 #: Most boxes in one record.
 MAX_REGIONS = 1_000
 
@@ -289,147 +283,6 @@ class RenderedRecord(InputRecord):
     def region(self, number: int) -> Region:
         """The region of a number, from 1."""
         return self.regions[number - 1]
-
-
-def parse_line(
-    raw: bytes, *, line: int, index: int, image_key: str = "image", bbox_key: str = "bbox"
-) -> InputRecord:
-    """Reads one input line.
-
-    Args:
-        raw: The line without its line end.
-        line: Its number in the file, from 1.
-        index: Its number among the records, from 0.
-        image_key: Field that names the image.
-        bbox_key: Field that holds the boxes.
-    """
-    record = InputRecord(index=index, line=line)
-    if len(raw) > MAX_LINE_BYTES:
-        return _bad(record, "line-too-long", f"longer than {MAX_LINE_BYTES:,} bytes")
-    try:
-        text = raw.decode("utf-8-sig" if index == 0 else "utf-8")
-        fields = json.loads(text, parse_constant=str, parse_float=_finite_or_text)
-    except UnicodeDecodeError as error:
-        return _bad(record, "bad-encoding", f"not UTF-8 at byte {error.start} of the line")
-    except RecursionError:
-        return _bad(record, "bad-json", "nested too deeply")
-    except ValueError as error:
-        return _bad(record, "bad-json", f"not JSON: {_said(error)}")
-    if not isinstance(fields, dict):
-        return _bad(record, "not-an-object", f"a JSON {_json_type(fields)}, not an object")
-    return from_fields(record, fields, image_key=image_key, bbox_key=bbox_key)
-
-
-def from_fields(
-    record: InputRecord,
-    fields: dict[str, Any],
-    *,
-    image_key: str = "image",
-    bbox_key: str = "bbox",
-) -> InputRecord:
-    """Fills a record from the fields of a line; those that are none of ours go to meta."""
-    if is_deeper(fields, MAX_DEPTH):
-        return _bad(record, "bad-json", f"nested deeper than {MAX_DEPTH} (flatten its fields)")
-    image = fields.pop(image_key, None)
-    bbox = fields.pop(bbox_key, None)
-    given_id = fields.pop("id", None)
-    record.meta = fields
-    if isinstance(given_id, str | int) and not isinstance(given_id, bool):
-        record.id = given_id
-    elif given_id is not None:
-        record.meta["id"] = given_id
-    if isinstance(image, list) and len(image) == 1:  # as data sets of conversations have it
-        image = image[0]
-    if not isinstance(image, str) or not image:
-        what, remedy = _no_image(image, image_key, fields)
-        return _bad(record, "no-image", f"{what} ({remedy})")
-    record.image = image
-    bbox = boxes_of(bbox)
-    if bbox is not None and not isinstance(bbox, list):
-        what = _json_type(bbox)
-        return _bad(record, "bad-bbox", f"{bbox_key} is a {what} (give a list of [x, y, w, h])")
-    if bbox and len(bbox) > MAX_REGIONS:
-        return _bad(record, "too-many-boxes", f"{len(bbox):,} boxes (at most {MAX_REGIONS:,})")
-    record.bbox = bbox
-    return record
-
-
-def is_deeper(value: Any, levels: int) -> bool:
-    """Whether lists and objects stand in one another more than so many levels deep."""
-    layer = [value]
-    for _ in range(levels):
-        inner = (
-            each.values() if isinstance(each, dict) else each if isinstance(each, list) else ()
-            for each in layer
-        )
-        layer = [value for values in inner for value in values if isinstance(value, dict | list)]
-        if not layer:
-            return False
-    return True
-
-
-def boxes_of(value: Any) -> Any:
-    """Boxes as people give them: a list, JSON text of one, or a box by itself."""
-    if isinstance(value, str):
-        if not value.strip():
-            return None  # an empty cell of a table
-        with suppress(ValueError, RecursionError):
-            value = json.loads(value, parse_constant=str, parse_float=_finite_or_text)
-    if isinstance(value, list) and len(value) == 4 and all(map(_is_number, value)):
-        return [value]
-    return value
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _said(error: ValueError) -> str:
-    """What a JSON parser says, without its line number: a line of ours is the parser's first."""
-    if not isinstance(error, json.JSONDecodeError):  # a number of too many digits
-        return str(error)
-    if error.pos >= len(error.doc.rstrip()):
-        return "the line ends too early (write each record on one line)"
-    return f"{error.msg} at character {error.pos + 1}"
-
-
-def _no_image(image: Any, image_key: str, others: dict[str, Any]) -> tuple[str, str]:
-    """What is wrong with a record's image, and the remedy."""
-    remedy = "give a path or an s3:// URI"
-    if image is None:
-        alike = next((name for name in IMAGE_ALIKE if isinstance(others.get(name), str)), None)
-        return f"no field {image_key}", f"rename {alike} to {image_key}" if alike else remedy
-    return f"{image_key} is {'empty' if image == '' else f'a {_json_type(image)}'}", remedy
-
-
-#: What other tools call the image.
-IMAGE_ALIKE = ("img", "image_path", "path", "file", "file_name", "filename", "image_file", "url")
-
-
-def _bad(record: InputRecord, code: str, message: str) -> InputRecord:
-    record.error = Problem(code=code, message=message, stage="submit")
-    return record
-
-
-def _finite_or_text(text: str) -> float | str:
-    # 1e999 reads as infinity, which is no JSON any more when written again.
-    value = float(text)
-    return value if math.isfinite(value) else text
-
-
-_JSON_TYPES = {
-    dict: "object",
-    list: "list",
-    str: "string",
-    bool: "boolean",
-    int: "number",
-    float: "number",
-    type(None): "null",
-}
-
-
-def _json_type(value: object) -> str:
-    return _JSON_TYPES.get(type(value), type(value).__name__)
 
 
 M = TypeVar("M", bound=BaseModel)

@@ -155,7 +155,7 @@ def _collect_call(node: ast.Call, names: dict[str, ast.expr], found: dict[str, E
     maker = node.func.id if isinstance(node.func, ast.Name) else ""
     given = {keyword.arg: keyword.value for keyword in node.keywords}
     arguments = list(node.args)
-    if maker == "_bad" and len(arguments) == 3:  # a line that becomes an error record
+    if maker == "bad" and len(arguments) == 3:  # a line that becomes an error record
         given |= {"code": arguments[1], "message": arguments[2]}
     if maker == "_bad_box":
         given |= {"code": ast.Constant("bad-box"), "message": arguments[0], "hint": arguments[1]}

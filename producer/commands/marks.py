@@ -48,7 +48,7 @@ def marks_command(
 
 
 def _record_of_image(file: Path, boxes: str | None) -> InputRecord:
-    from regioncap.records import parse_line
+    from regioncap.inputs.lines import parse_line
 
     fields: dict[str, Any] = {"image": file.name}
     if boxes is not None:

@@ -15,6 +15,7 @@ from producer.options import JOB_SETTINGS, ImageRoot, setting_options
 
 if TYPE_CHECKING:
     from regioncap.client import Client
+    from regioncap.inputs.report import Report
     from regioncap.job import Job
     from regioncap.jobs.submit import Tally
     from regioncap.settings import Settings
@@ -74,25 +75,32 @@ def submit_command(
 
 
 def submit_file(client: Client, file: str | Path, **options: Any) -> Job:
-    """Submits as `Client.submit`, with progress bars and messages."""
+    """Submits as `Client.submit`, with progress bars and messages.
+
+    Args:
+        client: The services.
+        file: The input.
+        options: Fields of `Submission`.
+    """
+    from regioncap.client import Submission
+
     try:
         with meter("uploading", "images") as bar:
-            job, tally = client.upload(
-                file,
+            sent = client.upload(
+                Submission(file, **options),
                 on_ready=lambda: _tell_of_queue(client),
                 on_progress=lambda tally, fraction: bar.show(
                     fraction,
                     tally.uploaded + tally.known,
                     f"{words.size(tally.uploaded_bytes)} sent, {tally.known:,} there already",
                 ),
-                **options,
             )
     except KeyboardInterrupt:
         say("nothing was submitted; run it again: what is uploaded is not sent again")
         raise
-    _tell(tally)
-    _queue(client, job)
-    return job
+    _tell(sent.tally, sent.report)
+    _queue(client, sent.job)
+    return sent.job
 
 
 def _tell_of_queue(client: Client) -> None:
@@ -158,12 +166,12 @@ def _dry_run(settings: Settings, file: str, root: Path | None) -> int:
     return 2 if totals.problems else 0
 
 
-def _tell(tally: Tally) -> None:
+def _tell(tally: Tally, report: Report) -> None:
     sent = f" ({words.size(tally.uploaded_bytes)})" if tally.uploaded else ""
-    for line in tally.description:
+    for line in report.description:
         say(line)
     say(f"images: {tally.uploaded:,} new{sent}, {tally.known:,} there already")
-    for line in tally.findings:
+    for line in report.findings:
         say(line)
     if tally.totals.problems:
         say("regioncap validate shows all problems")

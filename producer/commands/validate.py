@@ -66,8 +66,10 @@ def check_file(
     deep: bool = False,
 ) -> Totals:
     """Checks an input: says what it was read as, its problems, and how many there are."""
+    from regioncap.inputs.judgement import check_reading
+    from regioncap.inputs.report import describe, more_of
     from regioncap.inputs.source import no_records, open_source
-    from regioncap.inputs.totals import Totals, check_reading, describe, more_of
+    from regioncap.inputs.totals import Totals
 
     totals = Totals(shown=limit or None)
     with open_source(target, sys.stdin.buffer, root, settings) as source:

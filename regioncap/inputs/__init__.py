@@ -3,14 +3,16 @@
 source       opens what the user named: stdin, a file of lines, pictures, or a data set
 lines        JSON Lines
 pictures     folders and the pictures in them
-datasets     data sets of other tools: which module reads which
-coco, json_file, label_studio, csv_file, parquet, webdataset, imagefolder, yolo  read one each
-fields, tables  what they share
+datasets     data sets of other tools: which form a file or folder has
+forms        the readers, a module each
+fields, json_text  what they share
 reading      what an input was taken for, and what of it was left out
-boxes        which fields hold a record's boxes, under whatever name
+boxes        what a record's boxes are
+box_fields, sides  which fields hold them, under whatever name
 
 locate       where a record's picture lies;  originals  fetches it in the stages
 places       by which rules a path is looked for
-validate     every mistake of a record;  totals  of an input: counts, groups, whether it is hopeless
+validate     every mistake of a record;  totals  of an input: counts, and groups of findings
+report       the same in lines for people;  judgement  whether an input is hopeless
 examples     photographs with boxes that come with RegionCap
 """

@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from regioncap.errors import UsageError
+from regioncap.inputs.box_fields import boxes_of, holds_boxes
+from regioncap.inputs.json_text import with_article
 from regioncap.inputs.reading import Reading
-from regioncap.records import (
-    IMAGE_ALIKE,
-    MAX_DEPTH,
-    InputRecord,
-    Problem,
-    from_fields,
-    is_deeper,
-)
+from regioncap.records import MAX_REGIONS, InputRecord, Problem
+
+#: Deepest nesting of an input line: parts of the way to the results read no more than twice that.
+MAX_DEPTH = 100
+#: What other tools call the image.
+IMAGE_ALIKE = ("img", "image_path", "path", "file", "file_name", "filename", "image_file", "url")
 
 #: Largest picture taken out of a data set; a file of its own may be as large as the settings say.
 MAX_PICTURE_BYTES = 64_000_000
@@ -25,6 +25,72 @@ MAX_PICTURE_BYTES = 64_000_000
 def bad_dataset(path: Path, what: str, hint: str = "") -> UsageError:
     """The error of a file that is not what its name says."""
     return UsageError(f"{path}: {what}", code="bad-dataset", hint=hint)
+
+
+def from_fields(
+    record: InputRecord,
+    fields: dict[str, Any],
+    *,
+    image_key: str = "image",
+    bbox_key: str = "bbox",
+) -> InputRecord:
+    """Fills a record from the fields of a line; those that are none of ours go to meta."""
+    if is_deeper(fields, MAX_DEPTH):
+        return bad(record, "bad-json", f"nested deeper than {MAX_DEPTH} (flatten its fields)")
+    image = fields.pop(image_key, None)
+    bbox = fields.pop(bbox_key, None)
+    given_id = fields.pop("id", None)
+    record.meta = fields
+    if isinstance(given_id, str | int) and not isinstance(given_id, bool):
+        record.id = given_id
+    elif given_id is not None:
+        record.meta["id"] = given_id
+    if isinstance(image, list) and len(image) == 1:  # as data sets of conversations have it
+        image = image[0]
+    if not isinstance(image, str) or not image:
+        what, remedy = _no_image(image, image_key, fields)
+        return bad(record, "no-image", f"{what} ({remedy})")
+    record.image = image
+    bbox = boxes_of(bbox)
+    if holds_boxes(bbox):  # as objects, which keep what else they say
+        record.meta[bbox_key] = bbox
+        return record
+    if bbox is not None and not isinstance(bbox, list):
+        what = with_article(bbox)
+        return bad(record, "bad-bbox", f"{bbox_key} is {what} (give a list of [x, y, w, h])")
+    if bbox and len(bbox) > MAX_REGIONS:
+        return bad(record, "too-many-boxes", f"{len(bbox):,} boxes (at most {MAX_REGIONS:,})")
+    record.bbox = bbox
+    return record
+
+
+def is_deeper(value: Any, levels: int) -> bool:
+    """Whether lists and objects stand in one another more than so many levels deep."""
+    layer = [value]
+    for _ in range(levels):
+        inner = (
+            each.values() if isinstance(each, dict) else each if isinstance(each, list) else ()
+            for each in layer
+        )
+        layer = [value for values in inner for value in values if isinstance(value, dict | list)]
+        if not layer:
+            return False
+    return True
+
+
+def _no_image(image: Any, image_key: str, others: dict[str, Any]) -> tuple[str, str]:
+    """What is wrong with a record's image, and the remedy."""
+    remedy = "give a path or an s3:// URI"
+    if image is None:
+        alike = next((name for name in IMAGE_ALIKE if isinstance(others.get(name), str)), None)
+        return f"no field {image_key}", f"rename {alike} to {image_key}" if alike else remedy
+    return f"{image_key} is {'empty' if image == '' else with_article(image)}", remedy
+
+
+def bad(record: InputRecord, code: str, message: str) -> InputRecord:
+    """A record that cannot be captioned, and why."""
+    record.error = Problem(code=code, message=message, stage="submit")
+    return record
 
 
 def make_record(fields: Mapping[str, Any], *, index: int, reading: Reading) -> InputRecord:

@@ -15,9 +15,8 @@ from pathlib import Path
 
 from regioncap import keys
 from regioncap.errors import NotFoundError, RecordError, UsageError
-from regioncap.inputs.reading import Reading
 from regioncap.inputs.source import no_records
-from regioncap.inputs.totals import Totals, describe, grouped, remarks
+from regioncap.inputs.totals import Totals
 from regioncap.inputs.validate import Checked, Checker, header_of
 from regioncap.job import Job
 from regioncap.jobs import catalogue
@@ -38,27 +37,15 @@ _PARTS_AHEAD = 8
 class Tally:
     """What a submission has done so far."""
 
-    records: int = 0
+    #: Records that cannot be captioned, as it shows already.
     rejected: int = 0
+    #: Pictures that were sent.
     uploaded: int = 0
     uploaded_bytes: int = 0
     #: Pictures that were in the store already.
     known: int = 0
     #: What was found of the records.
     totals: Totals = field(default_factory=Totals)
-    #: What the input was taken for, in lines for people, and what of it they may not expect.
-    description: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    #: Problems of records, grouped.
-    findings: list[str] = field(default_factory=list)
-
-    def note(self, reading: Reading, settings: Settings) -> None:
-        """Puts into words what was read, when all has been."""
-        self.description = describe(self.totals, reading, settings)
-        self.findings = list(grouped(self.totals, settings))
-        is_mixed = bool(self.totals.boxes or self.totals.regionless or self.findings)
-        said = remarks(self.totals, reading) if is_mixed else reading.lines()
-        self.notes = said + self.findings
 
 
 class Uploader:
@@ -241,7 +228,7 @@ def submit(
         name=name,
         labels=labels or {},
         source=source,
-        records=tally.records,
+        records=tally.totals.records,
         shards=shards,
         rejected=tally.rejected,
         settings=settings.job_settings(),
@@ -259,7 +246,6 @@ def _batches(records: Iterator[InputRecord], size: int) -> Iterator[list[InputRe
 def _count(
     tally: Tally, record: InputRecord, checked: Checked, on_progress: Callable[[Tally], None]
 ) -> InputRecord:
-    tally.records += 1
     tally.rejected += record.error is not None
     tally.totals.add(checked)
     on_progress(tally)

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from regioncap.errors import RecordError
-from regioncap.records import MAX_DEPTH, InputRecord, dump_lines, load_lines, parse_line
+from regioncap.inputs.fields import MAX_DEPTH
+from regioncap.inputs.lines import parse_line
+from regioncap.records import InputRecord, dump_lines, load_lines
 from regioncap.views.pixels import decode, probe
 from tests.support.bombs import BOMBS, jpeg_of_scans, png_chunk, png_with_a_hint_of_exif
 from tests.support.records import coloured, png

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regioncap.inputs.lines import read_lines
-from regioncap.records import MAX_LINE_BYTES, InputRecord, dump_lines, load_lines, parse_line
+from regioncap.inputs.lines import MAX_LINE_BYTES, parse_line, read_lines
+from regioncap.records import InputRecord, dump_lines, load_lines
 from regioncap.settings import BoxFormat
 from regioncap.views import regions
 

@@ -9,6 +9,7 @@ import pytest
 
 from regioncap import records
 from regioncap.errors import NewerFormatError
+from regioncap.inputs.lines import parse_line
 from regioncap.job import Job, Summary
 from regioncap.jobs.results import parse_part
 from regioncap.records import (
@@ -17,7 +18,6 @@ from regioncap.records import (
     RenderedRecord,
     dump_lines,
     load_lines,
-    parse_line,
 )
 
 NEWER = records.SCHEMA_VERSION + 1

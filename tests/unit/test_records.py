@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regioncap.records import MAX_LINE_BYTES, dump_lines, parse_line
+from regioncap.inputs.lines import MAX_LINE_BYTES, parse_line
+from regioncap.records import dump_lines
 
 
 def parse(raw: bytes, index: int = 3) -> Any:

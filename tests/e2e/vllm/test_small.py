@@ -26,7 +26,7 @@ from regioncap.evaluation.in_process import Variant, run
 from regioncap.evaluation.placing import Layout
 from regioncap.evaluation.scenes import Scene, make_scene
 from regioncap.evaluation.scores import Score
-from regioncap.settings import JobSettings, load_settings
+from regioncap.settings import SMALL_MAX_PIXELS, JobSettings, load_settings
 from regioncap.views.boxes import Rect, Size
 from regioncap.views.marks.base import Mark
 from regioncap.views.marks.v1 import V1Style
@@ -149,6 +149,7 @@ def test_through_the_queue_the_workers_and_the_store(thread: EngineThread, tmp_p
             model="small",
             openai_base_url=address,
             openai_api_key="any",
+            max_pixels=SMALL_MAX_PIXELS,
         ) as system,
     ):
         done = system.command("eval", *options, "--scenes", str(COUNT), "--seed", "60000")

@@ -6,11 +6,15 @@ from typing import Any
 
 import pytest
 
-from regioncap.inputs.boxes import has_box_fields, settle
-from regioncap.records import InputRecord, from_fields
+from regioncap.inputs.box_fields import has_box_fields
+from regioncap.inputs.boxes import settle
+from regioncap.inputs.fields import from_fields
+from regioncap.records import InputRecord
 from regioncap.settings import JobSettings
 
 BOX = [10, 20, 30, 40]
+CORNERS = {"xmin": 10, "ymin": 20, "xmax": 30, "ymax": 40}
+WIDE = {"x": 10, "y": 20, "width": 30, "height": 40}
 
 
 def settled(fields: dict[str, Any], **settings: Any) -> InputRecord:
@@ -42,6 +46,22 @@ def settled(fields: dict[str, Any], **settings: Any) -> InputRecord:
         ({"cx": 10, "cy": 20, "width": 30, "height": 40}, [BOX], "cxcywh"),
         ({"bbox_x": 10, "bbox_y": 20, "bbox_w": 30, "bbox_h": 40}, [BOX], None),
         ({"boxes": [{"x": 10, "y": 20, "w": 30, "h": 40}]}, [BOX], None),
+        ({"rect_left": 10, "rect_top": 20, "rect_w": 30, "rect_h": 40}, [BOX], None),
+        ({"xmin_px": 10, "ymin_px": 20, "xmax_px": 30, "ymax_px": 40}, [BOX], "xyxy"),
+        ({"width": 640, "height": 480, **CORNERS}, [BOX], "xyxy"),
+        ({"bbox": CORNERS}, [BOX], "xyxy"),
+        ({"bbox": [{**CORNERS, "label": "dog"}]}, [BOX], "xyxy"),
+        ({"bbox": "(10, 20, 30, 40)"}, [BOX], None),
+        ({"objects": "[{'bbox': (10, 20, 30, 40), 'label': None}]"}, [BOX], None),
+        ({"annotation": {"object": [{"bndbox": CORNERS}]}}, [BOX], "xyxy"),
+        ({"a": {"b": {"c": {"boxes": [BOX]}}}}, [BOX], None),
+        ({"objects": {"7": CORNERS, "8": CORNERS}}, [BOX, BOX], "xyxy"),
+        ({"objects": [{"bbox": BOX}, {"bbox": [BOX, BOX]}]}, [BOX] * 3, None),
+        ({"annotations": [{"coordinates": WIDE}]}, [BOX], "cxcywh"),
+        ({"faces": [BOX]}, [BOX], None),
+        ({"xyxy": BOX}, [BOX], "xyxy"),
+        ({"objects": {}}, [], None),
+        ({"regions": ["head"], "position": {"x": 1, "y": 2}, "vector": BOX}, None, None),
     ],
 )
 def test_boxes_of_other_names_are_read(
@@ -61,6 +81,12 @@ def test_boxes_of_other_names_are_read(
         {"normalized_bboxes": [[0.1, 0.2, 0.3, 0.4]]},
         {"bounding_boxes": {"a": 1}},
         {"xmin": [1, 2], "ymin": [1], "xmax": [1], "ymax": [2]},
+        {"box_2d": BOX},  # Gemini's: y, x, y, x
+        {"coords": [BOX]},
+        {"shapes": [{"points": [[1, 2], [3, 4]]}]},
+        {"objects": [{"segmentation": [[1, 2, 3, 4, 5, 6]]}]},
+        {"objects": [{"bbox": BOX}, {"bbox": CORNERS}]},
+        {"result": [{"original_width": 640, "value": WIDE}]},
     ],
 )
 def test_what_cannot_be_read_is_an_error_and_no_proposal(fields: dict[str, Any]) -> None:

@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 from regioncap.errors import UsageError
-from regioncap.inputs.lines import read_lines
+from regioncap.inputs.lines import MAX_LINE_BYTES, read_lines
 from regioncap.inputs.source import open_source
-from regioncap.records import MAX_LINE_BYTES
 
 
 def test_read_lines__counts_lines_and_records() -> None:

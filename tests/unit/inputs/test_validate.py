@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 
 from regioncap.inputs.boxes import settle
+from regioncap.inputs.lines import parse_line
 from regioncap.inputs.totals import Totals
 from regioncap.inputs.validate import Checker
 from regioncap.parallel import map_ahead
-from regioncap.records import parse_line
 from regioncap.settings import JobSettings, Settings, load_settings
 
 

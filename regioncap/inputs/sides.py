@@ -1,0 +1,85 @@
+"""A box, or several, of which each side is a field: xmin, ymin, xmax, ymax; x, y, w, h; pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+#: Names of sides without what is no letter or digit. All four may have a beginning or an end in
+#: common, as in `bbox_x`, `bbox_y`, `bbox_w`, `bbox_h`.
+_SIDES = {
+    "xyxy": ("xmin ymin xmax ymax", "x1 y1 x2 y2", "x0 y0 x1 y1", "left top right bottom",
+             "minx miny maxx maxy", "xtl ytl xbr ybr", "startx starty endx endy",
+             "xstart ystart xend yend", "left upper right lower", "xleft ytop xright ybottom",
+             "tlx tly brx bry", "ulx uly lrx lry", "xlow ylow xhigh yhigh"),
+    "cxcywh": ("cx cy w h", "cx cy width height", "xcenter ycenter width height",
+               "centerx centery width height", "xcenter ycenter w h", "centerx centery w h",
+               "xcentre ycentre width height", "centrex centrey width height", "xc yc w h"),
+    "xywh": ("xpx ypx widthpx heightpx", "x y w h", "x y width height", "left top width height",
+             "xmin ymin width height", "xmin ymin w h", "left top w h", "minx miny width height",
+             "tlx tly w h", "originx originy width height", "x1 y1 width height", "x1 y1 w h"),
+}  # fmt: skip
+_FAMILIES = [(shape, tuple(f.split())) for shape, all_ in _SIDES.items() for f in all_]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Boxes, and where they stand."""
+
+    where: str
+    #: A list of boxes; something else if they cannot be read.
+    boxes: Any
+    #: The shape that names tell: `xywh`, `xyxy`, `cxcywh`, or empty.
+    shape: str = ""
+    #: Fields of the record that hold nothing else.
+    fields: tuple[str, ...] = ()
+
+
+def sides_in(fields: Mapping[str, Any]) -> Found | None:
+    """The boxes of which each side is a field; None if there are none."""
+    names = {plain_name(name): str(name) for name in fields}
+    for shape, family in _FAMILIES:
+        for before, after in _around(family[0], names):
+            keys = [names.get(before + side + after) for side in family]
+            if all(key is not None and is_given(fields[key]) for key in keys):
+                known = tuple(str(key) for key in keys)
+                boxes = _zipped([fields[key] for key in known])
+                return Found(", ".join(known), boxes, shape, known)
+    return None
+
+
+def _around(side: str, names: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """What may stand before and behind the names of sides; nothing at all comes first."""
+    yield "", ""
+    yield from ((name.removesuffix(side), "") for name in names if name.endswith(side))
+    yield from (("", name.removeprefix(side)) for name in names if name.startswith(side))
+
+
+def plain_name(name: Any) -> str:
+    """A name without what is no letter or digit."""
+    return re.sub(r"[^a-z0-9]", "", str(name).lower())
+
+
+def is_given(value: Any) -> bool:
+    """Whether a cell of a table is not empty."""
+    return value is not None and not (isinstance(value, str) and not value.strip())
+
+
+def number_of(value: Any) -> Any:
+    """The number that a text is, as tables have it; anything else as it is."""
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return value
+
+
+def _zipped(values: list[Any]) -> Any:
+    if all(isinstance(value, list) for value in values):
+        if len({len(value) for value in values}) != 1:
+            return None
+        return [[number_of(side) for side in box] for box in zip(*values, strict=True)]
+    return [[number_of(value) for value in values]]
