@@ -80,7 +80,7 @@ def nothing_kept(patch: pytest.MonkeyPatch) -> None:
 
 
 def retries_overlooked(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(finish.catalogue, "parts", _parts_but_retries)
+    patch.setattr(catalogue, "parts", _parts_but_retries)
 
 
 def _parts_but_retries(
