@@ -17,7 +17,7 @@ from PIL import features
 
 from regioncap.errors import RegionCapError
 from regioncap.services import presence
-from regioncap.services.backlog import UNACKED
+from regioncap.services.backlog import UNACKED, read_depths
 from regioncap.services.broker import connect, queue_errors
 from regioncap.services.store import Store
 from regioncap.settings import Settings
@@ -150,6 +150,8 @@ def _workers(client: redis.Redis, kind: str, queue: str) -> Check:
 
 
 def _queues(client: redis.Redis, settings: Settings) -> Check:
-    names = dict.fromkeys(["render", settings.queue])
-    depths = ", ".join(f"{name} {client.llen(name)}" for name in names)
-    return Check("", "ok", f"waiting shards: {depths}; in hand: {client.hlen(UNACKED)}")
+    found = read_depths(client, ["render", settings.queue])
+    depths = ", ".join(f"{name} {depth.queued}" for name, depth in found.items())
+    held_back = sum(depth.waiting for depth in found.values())
+    text = f"waiting shards: {depths}; in hand: {client.hlen(UNACKED)}; held back: {held_back}"
+    return Check("", "ok", text)

@@ -178,7 +178,10 @@ class Settings(BaseSettings, JobSettings):
         120.0, ge=5, description="A shard whose worker is silent for this long is given to another."
     )
     shard_timeout_s: float = Field(
-        600.0, gt=0, description="A shard that takes longer to render is ended and tried again."
+        600.0,
+        gt=0,
+        description="A shard that takes longer to render, or gets no caption for so long, is tried"
+        " again.",
     )
     memory_limit_mb: int = Field(
         6_000, ge=500, description="Address space of a render process, megabytes."

@@ -63,6 +63,8 @@ async def caption_records(
     engine: Engine,
     how: ViewSettings,
     crop: CropMaker,
+    *,
+    on_answer: Callable[[], None] = lambda: None,
 ) -> list[Captioned]:
     """Captions records; those with an error stay as they are.
 
@@ -72,6 +74,7 @@ async def caption_records(
         engine: A started engine.
         how: How their regions are shown, and what is asked.
         crop: Called in a thread for the regions that are still open in the end.
+        on_answer: Called whenever the engine has answered something.
 
     Returns:
         In the order given, each record with its regions filled, and its answer.
@@ -80,7 +83,7 @@ async def caption_records(
         EngineDeadError: The engine is gone.
     """
     done = [Captioned(record) for record in records]
-    talks = (_Conversation(each, pictures, engine, how, crop).run() for each in done)
+    talks = (_Conversation(each, pictures, engine, how, crop, on_answer).run() for each in done)
     await asyncio.gather(*talks)
     return done
 
@@ -123,6 +126,7 @@ class _Conversation:
     engine: Engine
     how: ViewSettings
     crop: CropMaker
+    on_answer: Callable[[], None]
 
     @property
     def record(self) -> RenderedRecord:
@@ -148,6 +152,7 @@ class _Conversation:
         numbered = enumerate(questions, self.done.requests)
         requests = [self._request(question, nth) for nth, question in numbered]
         replies = await self.engine.caption(requests)
+        self.on_answer()
         self.done.requests += len(requests)
         # A long answer takes a while to read, and the engine's loop waits for nobody.
         read = await asyncio.to_thread(list, map(_read, questions, replies))

@@ -65,6 +65,8 @@ class OpenAIEngine:
 
     name = "openai"
     model_revision = ""
+    #: A new process would find the same server.
+    is_remote = True
 
     model: str
     _: KW_ONLY

@@ -5,29 +5,50 @@ The stage runs in many threads, a shard each; the engine behind it sees all thei
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Sequence, Set
 from concurrent.futures import CancelledError, Future
 from typing import Any
 
+import structlog
+
 from regioncap import keys, metrics
+from regioncap.captions import degenerate
 from regioncap.captions.conversation import Captioned, CropMaker, caption_records
 from regioncap.engines.thread import EngineThread
-from regioncap.errors import NotFoundError, StoppedError, StoreError
+from regioncap.errors import (
+    EngineAwayError,
+    EngineDeadError,
+    EngineError,
+    EngineUnwellError,
+    NotFoundError,
+    RegionCapError,
+    ServiceError,
+    StoppedError,
+    StoreError,
+)
 from regioncap.inputs.originals import Originals
 from regioncap.job import Job
-from regioncap.jobs import catalogue, finish, markers, results, retry
+from regioncap.jobs import catalogue, finish, markers, own_pictures, results, retry
 from regioncap.jobs.gpu_time import BusyClock
 from regioncap.jobs.output import output_record
 from regioncap.jobs.retry import Again
 from regioncap.jobs.reuse import KeptCaptions, fingerprint
+from regioncap.jobs.turn import Turn
 from regioncap.parallel import REAL, Runtime
 from regioncap.records import Problem, Region, RenderedRecord, dump_lines, load_lines
-from regioncap.services.attempts import Quarantine
 from regioncap.services.progress import Progress
 from regioncap.services.store import Found, Store
 from regioncap.settings import Settings
 from regioncap.views.view import Limits, Shown, ViewSettings, crop_regions
+
+#: Longest time that the engine may take to say that it serves, and to caption our own pictures.
+_CHECK_S, _TRIAL_S = 10.0, 120.0
+#: A shard all of whose records got the same words is tried so often elsewhere.
+_SAME_WORDS_TRIES = 2
+
+_log = structlog.get_logger("regioncap")
 
 
 class CaptionStage:
@@ -60,7 +81,7 @@ class CaptionStage:
         self._engine = engine
         self._progress = progress
         self._limits = Limits.of(settings)
-        self._originals = Originals(store, settings, runtime)
+        self._originals = Originals(store, settings)
         self._pool = runtime.pool(threads, "caption-io")
         self._kept = KeptCaptions(store, self._pool)
         self._keeps = keep_captions
@@ -68,29 +89,78 @@ class CaptionStage:
         self._clock = BusyClock(runtime.monotonic)
         self._runtime = runtime
         self._lock = threading.Lock()
+        #: Whether the engine did not caption our own pictures when it was asked last.
+        self._is_unwell = False
+        #: What the engine says of pictures that differ, and may.
+        self._usual_words: set[str] = set()
         #: Requests in the engine, with their jobs.
         self._asked: list[tuple[str, Future[list[Captioned]]]] = []
 
-    def run(self, job_id: str, shard: int, quarantine: Quarantine | None = None) -> str:
+    def run(self, job_id: str, shard: int, turn: Turn | None = None) -> str:
         """Does one shard, and the job's end if it is the last; says what became of it.
 
         Args:
             job_id: The job.
             shard: The shard.
-            quarantine: Runs the records one at a time, if given.
+            turn: What the worker says of this go at it.
 
         Raises:
             StoppedError: `stop` was called for all jobs.
+            ServiceError: The store, Redis or the engine is away.
         """
+        turn = turn or Turn()
         job = catalogue.load_shard(self._store, job_id, shard)
         if self._store.exists(keys.cancelled_key(job_id)):
             return "cancelled"
         try:
-            return self._do_shard(job, shard, quarantine)
+            return self._do_shard(job, shard, turn)
         except CancelledError:
             if self._store.exists(keys.cancelled_key(job_id)):
                 return "cancelled"
             raise StoppedError("the worker is told to stop") from None
+
+    def check(self) -> None:
+        """Returns if the engine serves; where it was unwell, it is tried on our own pictures.
+
+        Raises:
+            EngineDeadError, EngineAwayError, EngineUnwellError: It does not.
+        """
+        try:
+            self._engine.check(_CHECK_S)
+        except TimeoutError:
+            raise EngineAwayError(f"the engine has not answered for {_CHECK_S:.0f} s") from None
+        if self._is_unwell:
+            self.try_out("it was unwell")
+
+    def try_out(self, why: str, *, differently: bool = False) -> None:
+        """Returns if the engine captions our own pictures, so that the records are to blame.
+
+        Args:
+            why: What lets one doubt it.
+            differently: Whether it is to say different things about them.
+
+        Raises:
+            EngineUnwellError: It does not, and a new process is the cure.
+            EngineDeadError: It is gone.
+            EngineAwayError: It is elsewhere, and does not (`engine-unwell`) or cannot be asked.
+        """
+        engine = self._engine.engine
+        _log.warning("trying the engine on our own pictures", reason=why)
+        trial = self._engine.run(
+            own_pictures.caption(engine, self._limits, differently=differently)
+        )
+        try:
+            trial.result(_TRIAL_S)
+        except (ServiceError, EngineDeadError):
+            raise
+        except Exception as error:
+            trial.cancel()
+            self._is_unwell = True
+            message = f"the engine is unwell: {why}, and {_in_words(error)}"
+            if getattr(engine, "is_remote", False):
+                raise EngineAwayError(message, code=EngineUnwellError.code) from error
+            raise EngineUnwellError(message) from error
+        self._is_unwell = False
 
     def jobs_in_hand(self) -> set[str]:
         """Jobs that have requests in the engine."""
@@ -104,14 +174,14 @@ class CaptionStage:
         for future in chosen:
             future.cancel()
 
-    def _do_shard(self, job: Job, shard: int, quarantine: Quarantine | None) -> str:
+    def _do_shard(self, job: Job, shard: int, turn: Turn) -> str:
         part = self._store.find_tagged(keys.part_key(job.job, "results", shard))
         again = None if part is None else retry.find(self._store, job.job, shard)
         outcome = "done"
         if part is None:
-            summary = self._first(job, shard, quarantine)
+            summary = self._first(job, shard, turn)
         elif again is not None:
-            summary = _summary(self._again(job, shard, part, again, quarantine))
+            summary = _summary(self._again(job, shard, part, again, turn))
             retry.end(self._store, again)
         else:
             summary, outcome = _summary(part), "already done"
@@ -120,14 +190,14 @@ class CaptionStage:
             finish.finish(self._store, progress, job, runtime=self._runtime)
         return outcome
 
-    def _first(self, job: Job, shard: int, quarantine: Quarantine | None) -> dict[str, Any]:
+    def _first(self, job: Job, shard: int, turn: Turn) -> dict[str, Any]:
         """Makes the results part, and returns the summary of the one that stands.
 
         Where two workers have done the same shard, the first one's stays: readers may have seen it,
         and with sampling the second one's differs.
         """
         key = keys.part_key(job.job, "results", shard)
-        lines, keep = self._caption_all(self._rendered(job, shard), job, shard, quarantine)
+        lines, keep = self._caption_all(self._rendered(job, shard), job, shard, turn)
         part = dump_lines(lines)
         etag = self._store.put_new(key, part, "application/x-ndjson")
         if etag is None:
@@ -135,14 +205,12 @@ class CaptionStage:
         keep({line["index"] for line in lines})
         return results.summary_of(part, lines) | {"etag": etag}
 
-    def _again(
-        self, job: Job, shard: int, part: Found, again: Again, quarantine: Quarantine | None
-    ) -> Found:
+    def _again(self, job: Job, shard: int, part: Found, again: Again, turn: Turn) -> Found:
         """Does records again and puts them into the part as it then is; returns what stands."""
         key = keys.part_key(job.job, "results", shard)
         wanted = {each["index"] for each in results.parse_part(part.data) if again.wants(each)}
         chosen = [each for each in self._rendered(job, shard) if each.index in wanted]
-        lines, keep = self._caption_all(chosen, job, shard, quarantine, anew=again.flagged)
+        lines, keep = self._caption_all(chosen, job, shard, turn, anew=again.flagged)
         made = {line["index"]: line for line in lines}
         while True:
             new, placed = retry.merged(part.data, made, again)
@@ -178,7 +246,7 @@ class CaptionStage:
         records: Sequence[RenderedRecord],
         job: Job,
         shard: int,
-        quarantine: Quarantine | None,
+        turn: Turn,
         anew: Set[int] = frozenset(),
     ) -> tuple[list[dict[str, Any]], Callable[[Set[int]], None]]:
         """Lines of the results; captions made earlier are not taken over for records `anew`.
@@ -191,10 +259,12 @@ class CaptionStage:
         known = self._kept.find(old, names) if job.settings.reuse else {}
         rest = [record for record in records if record.index not in known]
         how = ViewSettings.of(job, self._limits)
-        if quarantine is None:
-            done = self._ask_engine(rest, how)
+        if turn.quarantine is None:
+            done = self._ask_engine(rest, how, turn)
         else:
-            done = [self._ask_in_quarantine(record, how, quarantine) for record in rest]
+            done = [self._ask_in_quarantine(record, how, turn) for record in rest]
+
+        self._examine(done, turn)
 
         def keep(placed: Set[int]) -> None:
             if self._keeps:
@@ -203,23 +273,41 @@ class CaptionStage:
         whole = known | {captioned.record.index: captioned for captioned in done}
         return [self._line(whole[record.index], job, shard) for record in records], keep
 
+    def _examine(self, done: Sequence[Captioned], turn: Turn) -> None:
+        """Returns if the answers may be as they are; else raises as `try_out`."""
+        if silence := degenerate.silence(done):
+            self.try_out(silence)
+        words = degenerate.same_words(done)
+        if not words or words in self._usual_words:
+            return
+        if turn.waited(EngineUnwellError.code) < _SAME_WORDS_TRIES:
+            self.try_out(f"it says {words[:30]!r} of several pictures", differently=True)
+        else:  # other processes have found the same
+            self._usual_words.add(words)
+
     def _fingerprints(self, records: Sequence[RenderedRecord], job: Job) -> dict[int, str]:
         if not (self._keeps or job.settings.reuse):
             return {}
         named = ((r.index, fingerprint(r, job, self._engine.engine)) for r in records)
         return {index: name for index, name in named if name is not None}
 
-    def _ask_engine(self, records: Sequence[RenderedRecord], how: ViewSettings) -> list[Captioned]:
+    def _ask_engine(
+        self, records: Sequence[RenderedRecord], how: ViewSettings, turn: Turn
+    ) -> list[Captioned]:
         pictures = self._fetch(records)
+        turn.pulse.beat()
+        crop = self._crop_maker(how)
         future = self._engine.run(
-            caption_records(records, pictures, self._engine.engine, how, self._crop_maker(how))
+            caption_records(
+                records, pictures, self._engine.engine, how, crop, on_answer=turn.pulse.beat
+            )
         )
         entry = (how.name, future)
         with self._lock:
             self._asked.append(entry)
         try:
             with self._clock.working() as share:
-                done = future.result()
+                done = _answered(future, turn)
         finally:
             with self._lock:
                 self._asked.remove(entry)
@@ -229,15 +317,17 @@ class CaptionStage:
         return done
 
     def _ask_in_quarantine(
-        self, record: RenderedRecord, how: ViewSettings, quarantine: Quarantine
+        self, record: RenderedRecord, how: ViewSettings, turn: Turn
     ) -> Captioned:
+        assert turn.quarantine is not None  # noqa: S101 - for the type
+
         def work() -> Captioned:
-            return self._ask_engine([record], how)[0]
+            return self._ask_engine([record], how, turn)[0]
 
         def give_up(problem: Problem) -> Captioned:
             return Captioned(record.model_copy(update={"error": problem}))
 
-        return quarantine.alone(record.index, work, give_up)
+        return turn.quarantine.alone(record.index, work, give_up)
 
     def _fetch(self, records: Sequence[RenderedRecord]) -> dict[str, bytes]:
         view_keys = [view.key for record in records for view in record.views]
@@ -264,3 +354,30 @@ class CaptionStage:
 
 def _summary(part: Found) -> dict[str, Any]:
     return results.summarize(part.data) | {"etag": part.etag}
+
+
+def _answered(future: Future[list[Captioned]], turn: Turn) -> list[Captioned]:
+    """What came of a request to the engine; it is taken out where nothing comes any more.
+
+    Raises:
+        EngineError: Nothing was answered for as long as a shard may be silent (`engine-silent`).
+    """
+    while True:
+        left_s = turn.pulse.left_s
+        if not left_s:
+            future.cancel()
+            raise EngineError(
+                f"the engine has answered nothing about the shard for {turn.pulse.silent_s:.0f} s",
+                code="engine-silent",
+            )
+        try:
+            return future.result(None if left_s == math.inf else left_s)
+        except TimeoutError:
+            if future.done():  # it is the engine's own
+                raise
+
+
+def _in_words(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return f"it has not captioned our own picture within {_TRIAL_S:.0f} s"
+    return error.message if isinstance(error, RegionCapError) else repr(error)

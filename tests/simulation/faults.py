@@ -21,8 +21,8 @@ class Fault:
     Args:
         name: What it is, for people.
         when: Whether it comes before or after the effect of a request.
-        prefix: Requests that it can meet, by how their names begin.
         strike: Does it; may raise what the client of the service would raise.
+        prefix: Requests that it can meet, by how their names begin.
         not_before_s: It waits until then.
         rate: How likely it is to meet a request of a kind that was not seen before.
     """

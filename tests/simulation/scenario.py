@@ -18,7 +18,7 @@ from typing import Any
 import redis
 
 from regioncap import keys
-from regioncap.errors import EngineDeadError, RegionCapError, ServiceError
+from regioncap.errors import RegionCapError, ServiceError
 from regioncap.job import Job
 from regioncap.jobs import retry
 from regioncap.jobs.cancel import cancel
@@ -27,11 +27,11 @@ from regioncap.jobs.submit import submit
 from regioncap.outputs import versions
 from regioncap.outputs.edits import Edit
 from regioncap.services.progress import Progress
-from tests.simulation import s3, valkey
+from tests.simulation import s3
 from tests.simulation.faults import Fault
 from tests.simulation.gate import Gate
-from tests.simulation.schedule import Process
 from tests.simulation.threads import Event
+from tests.simulation.trouble import Trouble
 from tests.simulation.world import T_S, Keeper, World, records
 
 #: Until then the last fault is ready to meet a request.
@@ -71,6 +71,8 @@ class Person:
     #: Records of all edits, also of those whose process died, perhaps in the middle.
     tried: list[int] = field(default_factory=list)
     cancelled: bool = False
+    #: Whether there is a record that no engine gets over.
+    has_poison: bool = False
 
     def live(self) -> None:
         """All commands, one after the other."""
@@ -134,6 +136,8 @@ class Person:
                 runtime=world.runtime,
             )
             self.job = job
+            if self.has_poison:
+                world.poison.add(f"{job.job}-{self.count // 2}")
         world.sender(world.redis_client()).render(self.job, range(self.job.shards))
         return self.job.job
 
@@ -193,6 +197,7 @@ class Scenario:
     def __init__(self, seed: int, tell: Callable[[str], None] = lambda _: None) -> None:
         self.world = World(seed, tell)
         self.random = self.world.random
+        self._kinds = Trouble(self.world).kinds()
         self.gone = 0
         self.still_since_s = self.next_look_s = 0.0
         self.plain = self.world.store()
@@ -205,14 +210,15 @@ class Scenario:
         """Lives it, and checks what is promised."""
         world = self.world
         with world.running():
-            keeper = Keeper(world, ["render", "render", "caption", "caption"])
+            Keeper(world, ["render", "render", "caption", "caption"])
             self.people = [self._new_person(nth * 3, self.random.randint(6, 8)) for nth in range(2)]
+            self.people[0].has_poison = self.random.random() < 0.2
             if self.random.random() < 0.4:
                 self.people.append(self._new_person(0, 0, self.people[0]))
             for nth, person in enumerate(self.people):
                 process = world.schedule.process(f"person-{nth}")
                 world.schedule.start(process, partial(self._person, person))
-            world.faults.to_come = [self._fault(keeper) for _ in range(self.random.randint(3, 6))]
+            world.faults.to_come = [self._fault() for _ in range(self.random.randint(3, 6))]
             world.schedule.run(lambda: self.gone == len(self.people), LIFE_S)
             world.faults.to_come.clear()
             self.still_since_s = world.schedule.now_s
@@ -236,84 +242,13 @@ class Scenario:
             ["edit", "flagged"], ["flagged", "edit"], ["flagged", "cancel"],
         ])  # fmt: skip
 
-    def _fault(self, keeper: Keeper) -> Fault:
-        world, draw = self.world, self.random
-        schedule = world.schedule
-
-        def victim() -> Process:
-            assert schedule.current is not None
-            return schedule.current.process
-
-        def kill() -> None:
-            if not victim().name.startswith(("person", "keeper")):
-                schedule.kill(victim())
-
-        def pause(seconds: float) -> Callable[[], None]:
-            return lambda: schedule.pause(victim(), seconds)
-
-        def fail(error: Callable[[], Exception]) -> Callable[[], None]:
-            def strike() -> None:
-                raise error()
-
-            return strike
-
-        def silence(service: str, seconds: float) -> Callable[[], None]:
-            def strike() -> None:
-                world.tell(f"{service} is silent for {seconds:.0f} s")
-                world.gate.silent_until_s[service] = schedule.now_s + seconds
-
-            return strike
-
-        def lose_a_second() -> None:
-            then = server.snapshot()
-
-            def crash() -> None:
-                schedule.wait(1.0)
-                world.tell("Redis comes back as it was a second ago")
-                server.restore(then)
-
-            schedule.start(schedule.process("redis"), crash)
-
-        def double() -> None:
-            for queue in ("render", "caption"):
-                for message in server.do_lrange(queue, "0", "0"):
-                    server.do_lpush(queue, message)
-
-        server = world.redis_server
-        kinds: list[tuple[str, str, Any, str]] = [
-            ("killed", "before", kill, ""),
-            ("killed", "after", kill, ""),
-            ("killed", "after", kill, "s3"),
-            ("paused", "before", pause(3 * T_S), "s3"),
-            ("paused", "after", pause(3 * T_S), "s3"),
-            ("paused", "before", pause(3 * T_S), "redis"),
-            ("paused", "before", pause(3 * T_S), "s3 replace"),
-            ("paused", "before", pause(3 * T_S), "s3 create"),
-            ("paused", "before", pause(3 * T_S), "s3 put results"),
-            ("paused", "before", pause(3 * T_S), "s3 delete"),
-            ("killed", "after", kill, "s3 replace"),
-            ("killed", "after", kill, "s3 create"),
-            ("killed", "after", kill, "s3 put retry"),
-            ("killed", "after", kill, "s3 delete _SUCCESS"),
-            ("killed", "after", kill, "s3 put job.json"),
-            ("answer lost", "after", fail(s3.lost), "s3"),
-            ("busy", "before", fail(lambda: s3.error(503)), "s3"),
-            ("answer lost", "after", fail(valkey.lost), "redis"),
-            ("connection lost", "before", fail(valkey.lost), "redis"),
-            ("Redis flushed", "before", server.do_flushdb, ""),
-            ("Redis away", "before", silence("redis", 20.0), ""),
-            ("Redis silent", "before", silence("redis", 3 * T_S), ""),
-            ("store away", "before", silence("s3", 20.0), ""),
-            ("last second lost", "before", lose_a_second, "redis"),
-            ("messages doubled", "before", double, "redis"),
-            ("engine died", "before", fail(lambda: EngineDeadError("gone")), "engine"),
-        ]
-        name, when, strike, prefix = draw.choice(kinds)
+    def _fault(self) -> Fault:
+        kind = self.random.choice(self._kinds)
         return Fault(
-            name, when, strike, prefix,  # type: ignore[arg-type]
-            not_before_s=draw.random() ** 2 * TROUBLE_S,
-            rate=10 ** draw.uniform(-1.5, 0.3),
-        )  # fmt: skip
+            *kind,
+            not_before_s=self.random.random() ** 2 * TROUBLE_S,
+            rate=10 ** self.random.uniform(-1.5, 0.3),
+        )
 
     def _is_at_rest(self) -> bool:
         now_s = self.world.schedule.now_s
@@ -337,7 +272,9 @@ class Scenario:
             if self._is_open(job) or not self.has_ended(job):
                 return False
         server = self.world.redis_server
-        return not any(server.do_exists(key) for key in ("render", "caption", "unacked"))
+        queues = "render", "caption"
+        busy = (*queues, "unacked", *(f"regioncap:later:{queue}" for queue in queues))
+        return not any(server.do_exists(key) for key in busy)
 
     def has_ended(self, job: Job) -> bool:
         """Whether it is done or cancelled."""
@@ -388,6 +325,8 @@ class Scenario:
             f"{job.job}: lines {[line['index'] for line in lines]}",
         )
         for line in lines:
+            if self._is_poison(job, line):
+                continue
             self._promise(line["error"] is None, f"{job.job}: {line['index']} {line['error']}")
             text = line["regions"][0]["caption"]
             self._promise(
@@ -401,6 +340,10 @@ class Scenario:
             self._promise(
                 stands or tried.count(index) > 1, f"{job.job}: {index} {words!r} was replaced"
             )
+
+    def _is_poison(self, job: Job, line: dict[str, Any]) -> bool:
+        code = line["error"] and line["error"]["code"]
+        return code == "poison" and f"{job.job}-{line['index']}" in self.world.poison
 
     def _is_kept(self, job: Job, words: str) -> bool:
         prefix = keys.prefix(job.job)

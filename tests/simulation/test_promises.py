@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -9,9 +10,13 @@ from typing import Any
 import pytest
 
 from regioncap import keys
+from regioncap.inputs.originals import REFUSALS
 from regioncap.jobs import catalogue, finish, markers, retry
+from regioncap.jobs.caption import CaptionStage
 from regioncap.jobs.kept import Version
+from regioncap.services.leases import Pulse
 from regioncap.services.store import Store
+from regioncap.services.waits import Look
 from tests.simulation.run import live, live_some, tell
 
 #: More are lived by `make simulate`.
@@ -98,9 +103,22 @@ def no_markers(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(markers, "changing", _unmarked)
 
 
+def nobody_in_doubt(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(CaptionStage, "try_out", lambda *_, **__: None)
+
+
+def leases_for_ever(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Pulse, "left_s", math.inf)
+
+
+def refused_at_once(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Look, "tries_of", lambda *_: REFUSALS)
+
+
 CURES = (
     unconditional_replacing, unconditional_making, trust_in_redis, words_not_spared, nothing_kept,
     retries_overlooked, no_markers,
+    nobody_in_doubt, leases_for_ever, refused_at_once,
 )  # fmt: skip
 
 

@@ -68,16 +68,14 @@ class Trouble:
         ]
 
     def _of_store(self) -> list[Kind]:
-        bucket = self._world.settings.s3_bucket
+        bucket = f"{self._world.settings.s3_bucket}/"
+        sources = f"{bucket}images/"
         return [
             Kind("store busy (503)", "before", partial(_fail, lambda: s3.error(503)), "s3"),
             Kind("store's conflict (409)", "before", partial(_fail, _conflict), "s3 create"),
             Kind("store's conflict (409)", "before", partial(_fail, _conflict), "s3 replace"),
-            Kind("store refuses all (403)", "before", partial(self._deny, f"{bucket}/", 10.0), "s3"),
-            Kind(
-                "sources refused (403)", "before",
-                partial(self._deny, f"{bucket}/images/", REFUSED_S), "s3 get images",
-            ),
+            Kind("store refuses all (403)", "before", partial(self._deny, bucket), "s3"),
+            Kind("sources refused (403)", "before", partial(self._deny, sources), "s3 get images"),
             Kind("store's answer lost", "after", partial(_fail, s3.lost), "s3"),
             Kind("store away after a write", "after", self._write_and_away, "s3 put"),
             Kind("store away after a write", "after", self._write_and_away, "s3 create"),
@@ -85,7 +83,7 @@ class Trouble:
             Kind("store away", "before", partial(self._silence, "s3", AWAY_S)),
             Kind("store slow", "before", self._be_slow, "s3"),
             Kind("store slow", "after", self._be_slow, "s3"),
-        ]  # fmt: skip
+        ]
 
     def _of_redis(self) -> list[Kind]:
         server = self._world.redis_server
@@ -135,9 +133,9 @@ class Trouble:
         self._silence("s3", AWAY_S)
         raise s3.lost()
 
-    def _deny(self, prefix: str, seconds: float) -> None:
+    def _deny(self, prefix: str) -> None:
         def allow() -> None:
-            self._schedule.wait(seconds)
+            self._schedule.wait(REFUSED_S)
             self._world.s3.denied.discard(prefix)
 
         self._world.s3.denied.add(prefix)

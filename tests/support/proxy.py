@@ -1,4 +1,4 @@
-"""An object store on its bad days: a proxy that is slow, or refuses every n-th request."""
+"""An object store on its bad days: a proxy that is slow, busy, or lets nobody have some objects."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 _BUSY = b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
+_DENIED = b"<Error><Code>AccessDenied</Code><Message>Access Denied.</Message></Error>"
 
 
 class Proxy(ThreadingHTTPServer):
@@ -28,6 +29,8 @@ class Proxy(ThreadingHTTPServer):
         #: 0 refuses none, 1 all, 3 every third request.
         self.refuse_every = 0
         self.delay_s = 0.0
+        #: Beginnings of `bucket/key` that nobody may have.
+        self.denied: set[str] = set()
         self.requests = 0
         self.refused = 0
         self._lock = threading.Lock()
@@ -53,6 +56,9 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         if self.server.refuses():
             self._answer(503, [("Content-Type", "application/xml")], _BUSY)
+            return
+        if self.path.lstrip("/").startswith(tuple(self.server.denied)):
+            self._answer(403, [("Content-Type", "application/xml")], _DENIED)
             return
         upstream = http.client.HTTPConnection(self.server.target, timeout=30)
         try:
