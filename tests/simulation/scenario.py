@@ -198,6 +198,7 @@ class Scenario:
         self.world = World(seed, tell)
         self.random = self.world.random
         self._kinds = Trouble(self.world).kinds()
+        self._read: dict[str, Job] = {}
         self.gone = 0
         self.still_since_s = self.next_look_s = 0.0
         self.plain = self.world.store()
@@ -261,11 +262,10 @@ class Scenario:
 
     def _jobs(self) -> list[Job]:
         """All jobs, also those whose submission died before its person knew of them."""
-        return [
-            Job.model_validate_json(body.data)
-            for key, body in self._objects.items()
-            if key.endswith("/job.json")
-        ]
+        for key, body in self._objects.items():
+            if key.endswith("/job.json") and key not in self._read:  # it never changes
+                self._read[key] = Job.model_validate_json(body.data)
+        return list(self._read.values())
 
     def _is_still(self) -> bool:
         for job in self._jobs():

@@ -27,7 +27,7 @@ class Kind(NamedTuple):
 
     name: str
     when: When
-    strike: Callable[[], None]
+    strike: Callable[[], object]
     #: How the names of these requests begin.
     prefix: str = ""
 
@@ -58,6 +58,8 @@ class Trouble:
             Kind("killed", "after", kill, "s3 put retry"),
             Kind("killed", "after", kill, "s3 put job.json"),
             Kind("killed", "after", kill, "s3 delete _SUCCESS"),
+            Kind("told to stop", "before", self._stop),
+            Kind("told to stop", "before", self._stop, "engine"),
             Kind("paused", "before", pause, "s3"),
             Kind("paused", "after", pause, "s3"),
             Kind("paused", "before", pause, "redis"),
@@ -118,6 +120,10 @@ class Trouble:
     def _kill(self) -> None:
         if not self._victim.name.startswith(("person", "keeper")):
             self._schedule.kill(self._victim)
+
+    def _stop(self) -> None:
+        if worker := self._world.workers.get(self._victim):
+            worker.drain.stop()
 
     def _pause(self) -> None:
         self._schedule.pause(self._victim, SILENT_S)
