@@ -20,7 +20,7 @@ import redis
 from regioncap import keys
 from regioncap.errors import RegionCapError, ServiceError
 from regioncap.job import Job
-from regioncap.jobs import retry
+from regioncap.jobs import catalogue, retry
 from regioncap.jobs.cancel import cancel
 from regioncap.jobs.garbage import Search
 from regioncap.jobs.submit import submit
@@ -45,6 +45,8 @@ REST_S = 60 * T_S
 STILL_S = 2 * T_S
 #: Time between two looks at whether there is anything to do.
 LOOK_S = 2.0
+#: Jobs that ended so long ago are removed by who cleans up.
+OLDEST_S = T_S
 #: How often a person looks at a job of whose end nobody tells.
 _PATROL_S = 30.0
 
@@ -93,7 +95,7 @@ class Person:
 
     def _await_end(self) -> None:
         scenario = self.scenario
-        while not scenario.has_ended(self._job()):
+        while not scenario.has_ended(self._job()) and scenario.is_there(self._job()):
             scenario.end_comes.clear()
             scenario.end_comes.wait(_PATROL_S)
         # At once, while workers are about their last requests, or a little later.
@@ -142,14 +144,14 @@ class Person:
         return self.job.job
 
     def _retry(self) -> str:
-        world, job = self.scenario.world, self._job()
+        world, job = self.scenario.world, self._loaded()
         client = world.redis_client()
         again = retry.begin(world.store(), Progress(client, job.job), job, runtime=world.runtime)
         world.sender(client).render(job, sorted(again))
         return f"{sorted(again)}"
 
     def _flagged(self) -> str:
-        world, job = self.scenario.world, self._job()
+        world, job = self.scenario.world, self._loaded()
         client = world.redis_client()
         chosen = {world.random.randrange(job.records) for _ in range(2)}
         again = retry.begin(
@@ -159,7 +161,7 @@ class Person:
         return f"{sorted(again)}"
 
     def _edit(self) -> str:
-        world, job = self.scenario.world, self._job()
+        world, job = self.scenario.world, self._loaded()
         index = world.random.randrange(job.records)
         words = f"a person's words {world.name('w')}"
         self.tried.append(index)
@@ -174,14 +176,20 @@ class Person:
     def _cancel(self) -> str:
         world = self.scenario.world
         before, self.cancelled = self.cancelled, True  # whatever becomes of this process
-        done = cancel(world.store(), self._progress(), self._job(), runtime=world.runtime)
+        done = cancel(world.store(), self._progress(), self._loaded(), runtime=world.runtime)
         self.cancelled = before or done == "cancelled"
         return done
 
     def _gc(self) -> str:
         world = self.scenario.world
-        search = Search(world.store(), world.runtime.now(), timedelta(days=30))
-        return str([rubbish.remove() for rubbish in search.run()])
+        self.scenario.is_cleaned = True
+        age = timedelta(seconds=world.random.random() * OLDEST_S)
+        search = Search(world.store(), world.runtime.now(), age)
+        return str([(rubbish.name, rubbish.remove()) for rubbish in search.run()])
+
+    def _loaded(self) -> Job:
+        """The job as a command finds it."""
+        return catalogue.load(self.scenario.world.store(), self._job().job)
 
     def _progress(self) -> Progress:
         return Progress(self.scenario.world.redis_client(), self._job().job)
@@ -200,6 +208,8 @@ class Scenario:
         self._kinds = Trouble(self.world).kinds()
         self._read: dict[str, Job] = {}
         self.gone = 0
+        #: Whether somebody has removed jobs that had ended.
+        self.is_cleaned = False
         self.still_since_s = self.next_look_s = 0.0
         self.plain = self.world.store()
         self.plain._client = s3.Client(self.world.s3, Gate())  # type: ignore[assignment]
@@ -240,7 +250,8 @@ class Scenario:
     def _commands(self) -> list[str]:
         return self.random.choice([
             ["retry"], ["edit"], ["cancel"], ["gc"], ["edit", "edit"], ["edit", "retry", "edit"],
-            ["edit", "flagged"], ["flagged", "edit"], ["flagged", "cancel"],
+            ["edit", "flagged"], ["flagged", "edit"], ["flagged", "cancel"], ["edit", "gc"],
+            ["gc", "flagged"],
         ])  # fmt: skip
 
     def _fault(self) -> Fault:
@@ -262,10 +273,10 @@ class Scenario:
 
     def _jobs(self) -> list[Job]:
         """All jobs, also those whose submission died before its person knew of them."""
-        for key, body in self._objects.items():
-            if key.endswith("/job.json") and key not in self._read:  # it never changes
-                self._read[key] = Job.model_validate_json(body.data)
-        return list(self._read.values())
+        there = {key: body for key, body in self._objects.items() if key.endswith("/job.json")}
+        for key in there.keys() - self._read.keys():  # it never changes
+            self._read[key] = Job.model_validate_json(there[key].data)
+        return [self._read[key] for key in there]
 
     def _is_still(self) -> bool:
         for job in self._jobs():
@@ -275,6 +286,10 @@ class Scenario:
         queues = "render", "caption"
         busy = (*queues, "unacked", *(f"regioncap:later:{queue}" for queue in queues))
         return not any(server.do_exists(key) for key in busy)
+
+    def is_there(self, job: Job) -> bool:
+        """Whether it has not been removed."""
+        return keys.job_key(job.job) in self._objects
 
     def has_ended(self, job: Job) -> bool:
         """Whether it is done or cancelled."""
@@ -300,7 +315,8 @@ class Scenario:
     def _check(self) -> None:
         jobs = self._jobs()
         known = [person._job() for person in self.people]
-        self._promise({job.job for job in known} <= {job.job for job in jobs}, "a job is gone")
+        gone = {job.job for job in known} - {job.job for job in jobs}
+        self._promise(not gone or self.is_cleaned, f"{gone} are gone")
         for job in jobs:
             people = [person for person in self.people if person._job().job == job.job]
             success = self.plain.find(keys.success_key(job.job))
