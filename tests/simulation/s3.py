@@ -52,6 +52,10 @@ class S3Server:
         self.buckets: dict[str, dict[str, Body]] = {}
         #: Beginnings of `bucket/key` that may not be touched.
         self.denied: set[str] = set()
+        #: Buckets that are not to be found for the moment.
+        self.missing: set[str] = set()
+        #: Whether it knows If-Match and If-None-Match.
+        self.has_conditions = True
         #: Told of the key of an object that was written.
         self.on_put: Callable[[str], None] = lambda _: None
 
@@ -125,7 +129,11 @@ class Client:
         return self._put_object(bucket, key, whole, {})
 
     def _put_object(self, bucket: str, key: str, data: bytes, headers: dict[str, str]) -> Object:
+        conditions = {"If-Match": "replace", "If-None-Match": "create"}
+
         def put() -> Object:
+            if conditional and not self._server.has_conditions:
+                raise error(501, bucket, key)
             objects = self._objects(bucket, key)
             _check(headers, objects.get(key), bucket, key)
             # As S3 makes it of an object that comes in one piece.
@@ -134,8 +142,8 @@ class Client:
             self._server.on_put(key)
             return self._object(bucket, key, objects[key])
 
-        conditions = {"If-Match": "replace", "If-None-Match": "create"}
-        verb = next((verb for name, verb in conditions.items() if name in headers), "put")
+        conditional = conditions.keys() & headers.keys()
+        verb = next((conditions[name] for name in conditional), "put")
         return self._ask(verb, kind_of(key), put)
 
     def get_object(self, bucket: str, key: str, length: int = 0) -> _Answer:
@@ -206,7 +214,7 @@ class Client:
     def _objects(self, bucket: str, key: str) -> dict[str, Body]:
         if any(f"{bucket}/{key}".startswith(denied) for denied in self._server.denied):
             raise error(403, bucket, key)
-        if bucket not in self._server.buckets:
+        if bucket not in self._server.buckets or bucket in self._server.missing:
             raise error(404, bucket, key, "NoSuchBucket")
         return self._server.buckets[bucket]
 

@@ -70,13 +70,14 @@ class Trouble:
         ]
 
     def _of_store(self) -> list[Kind]:
-        bucket = f"{self._world.settings.s3_bucket}/"
-        sources = f"{bucket}images/"
+        bucket = self._world.settings.s3_bucket
+        all_of_it, sources = f"{bucket}/", f"{bucket}/images/"
         return [
             Kind("store busy (503)", "before", partial(_fail, lambda: s3.error(503)), "s3"),
             Kind("store's conflict (409)", "before", partial(_fail, _conflict), "s3 create"),
             Kind("store's conflict (409)", "before", partial(_fail, _conflict), "s3 replace"),
-            Kind("store refuses all (403)", "before", partial(self._deny, bucket), "s3"),
+            Kind("store refuses all (403)", "before", partial(self._deny, all_of_it), "s3"),
+            Kind("store without bucket (404)", "before", partial(self._hide, bucket), "s3"),
             Kind("sources refused (403)", "before", partial(self._deny, sources), "s3 get images"),
             Kind("store's answer lost", "after", partial(_fail, s3.lost), "s3"),
             Kind("store away after a write", "after", self._write_and_away, "s3 put"),
@@ -140,12 +141,18 @@ class Trouble:
         raise s3.lost()
 
     def _deny(self, prefix: str) -> None:
-        def allow() -> None:
-            self._schedule.wait(REFUSED_S)
-            self._world.s3.denied.discard(prefix)
+        self._for_a_while(self._world.s3.denied, prefix)
 
-        self._world.s3.denied.add(prefix)
-        self._schedule.start(self._schedule.process("policy"), allow)
+    def _hide(self, bucket: str) -> None:
+        self._for_a_while(self._world.s3.missing, bucket)
+
+    def _for_a_while(self, names: set[str], name: str) -> None:
+        def end() -> None:
+            self._schedule.wait(REFUSED_S)
+            names.discard(name)
+
+        names.add(name)
+        self._schedule.start(self._schedule.process("policy"), end)
 
     def _lose_a_second(self) -> None:
         server = self._world.redis_server
