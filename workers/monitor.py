@@ -17,7 +17,7 @@ from regioncap.errors import EngineDeadError, QueueError, ServiceError, UsageErr
 from regioncap.jobs.rate import Rate
 from regioncap.records import Stage
 from regioncap.services.backlog import Depth, shared_depths
-from regioncap.services.broker import connect, memory_ratio
+from regioncap.services.broker import check_server, connect, memory_ratio
 from regioncap.services.presence import Presence, check_timeout
 from regioncap.services.queue import RENDER
 from regioncap.settings import Settings
@@ -60,7 +60,8 @@ class Monitor:
         self._queue = settings.queue if engine else RENDER
         self._redis = connect(settings)
         self._funnel = None if engine else metrics.Funnel()
-        self._room = 0
+        #: How many shards the worker can have at present.
+        self.room: Callable[[], int] = lambda: 0
         self._rates = {name: Rate(window_s=60.0) for name in _RATED}
         self.exporter = Exporter(stage)
         self.health = Health()
@@ -78,8 +79,8 @@ class Monitor:
         signals.worker_ready.connect(self._ready, weak=False)
 
     def _begin(self, sender: WorkController, **_: Any) -> None:
-        self._check_timeout()
-        self._room = sender.concurrency
+        self._check_redis()
+        self.room = lambda: sender.concurrency
         self.exporter.registry.register(
             Gauges(self._in_hand, self._depths, self._memory, self._requests)
         )
@@ -92,12 +93,13 @@ class Monitor:
         if settings.metrics_port is not None:
             self.exporter.serve(settings.metrics_host, settings.metrics_port, self.health)
 
-    def _check_timeout(self) -> None:
+    def _check_redis(self) -> None:
         try:
+            check_server(self._redis)
             check_timeout(self._redis, self._settings.visibility_timeout_s)
-        except QueueError:
-            return  # the worker waits for Redis, as others do that are up
-        except UsageError as error:
+        except (QueueError, UsageError) as error:
+            if isinstance(error, QueueError) and error.code != "queue-cluster":
+                return  # the worker waits for Redis, as others do that are up
             _log.error("the worker does not start", code=error.code, error=str(error))
             raise SystemExit(error.exit_code) from error
 
@@ -144,13 +146,13 @@ class Monitor:
                 {**request["kwargs"], "seconds": round(time.time() - (request["time_start"] or 0))}
                 for request in held
             ],
-            "room": self._room,
+            "room": self.room(),
             "totals": {name: int(total) for name, total in totals.items()},
             "per_s": {name: round(rate.per_s, 3) for name, rate in self._rates.items()},
         }
 
     def _in_hand(self) -> tuple[int, int]:
-        return len(state.active_requests), self._room
+        return len(state.active_requests), self.room()
 
     def _depths(self) -> dict[str, Depth]:
         try:
@@ -168,11 +170,10 @@ class Monitor:
         return None if depth is None else depth.queued
 
     def _requests(self) -> tuple[int, int, int] | None:
-        stats = getattr(self._engine().engine, "stats", None) if self._engine else None
-        if stats is None or self.health.readiness():
+        if self._engine is None or self.health.readiness():
             return None
-        now = stats()
-        return now.running, now.waiting, now.batch
+        now = self._engine().engine.stats()
+        return None if now is None else (now.running, now.waiting, now.batch)
 
     def _check_engine(self) -> str:
         assert self._engine is not None  # noqa: S101 - only asked of workers that have one

@@ -65,6 +65,7 @@ async def caption_records(
     crop: CropMaker,
     *,
     on_answer: Callable[[], None] = lambda: None,
+    on_record: Callable[[RenderedRecord], None] = lambda record: None,
 ) -> list[Captioned]:
     """Captions records; those with an error stay as they are.
 
@@ -75,6 +76,7 @@ async def caption_records(
         how: How their regions are shown, and what is asked.
         crop: Called in a thread for the regions that are still open in the end.
         on_answer: Called whenever the engine has answered something.
+        on_record: Told of each record that is done, on the engine's loop.
 
     Returns:
         In the order given, each record with its regions filled, and its answer.
@@ -83,8 +85,12 @@ async def caption_records(
         EngineDeadError: The engine is gone.
     """
     done = [Captioned(record) for record in records]
-    talks = (_Conversation(each, pictures, engine, how, crop, on_answer).run() for each in done)
-    await asyncio.gather(*talks)
+
+    async def talk(each: Captioned) -> None:
+        await _Conversation(each, pictures, engine, how, crop, on_answer).run()
+        on_record(each.record)
+
+    await asyncio.gather(*map(talk, done))
     return done
 
 

@@ -19,6 +19,7 @@ from typing import Any
 from regioncap.engines.base import (
     Answer,
     CaptionRequest,
+    EngineStats,
     Sampling,
     answer_all,
     chat_messages,
@@ -26,6 +27,7 @@ from regioncap.engines.base import (
 )
 from regioncap.engines.pressure import Pressure
 from regioncap.errors import EngineAwayError, EngineDeadError, EngineStartError, RequestError
+from regioncap.packages import install_line
 from regioncap.settings import Settings
 
 try:
@@ -35,7 +37,7 @@ except ImportError as missing:
     raise EngineStartError(
         "the client library openai is not installed",
         code="openai-missing",
-        hint="pip install 'regioncap[openai]'",
+        hint=install_line("openai"),
     ) from missing
 
 #: The server refuses what it is asked, and would refuse it again.
@@ -122,6 +124,11 @@ class OpenAIEngine:
         client, self._client = self._client, None
         if client is not None:
             await client.close()
+
+    def stats(self) -> EngineStats:
+        """What is at the server, and how much of it at most at present."""
+        pressure = self.pressure
+        return EngineStats(pressure.running, pressure.waiting, pressure.limit)
 
     async def _choose_model(self) -> None:
         try:

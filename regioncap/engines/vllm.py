@@ -15,7 +15,6 @@ from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from PIL import Image
@@ -23,18 +22,20 @@ from PIL import Image
 from regioncap.engines.base import (
     Answer,
     CaptionRequest,
+    EngineStats,
     Sampling,
     answer_all,
     chat_messages,
     first_request,
 )
+from regioncap.engines.cpu import fit_small, is_built_for_cpu
 from regioncap.engines.deadline import Deadline
 from regioncap.engines.model import resolve_model
 from regioncap.engines.offspring import tied_to
 from regioncap.engines.vllm_start import check_machine, engine_arguments, load, prepare_environment
 from regioncap.errors import EngineDeadError, EngineStartError, RequestError
 from regioncap.records import Prompt
-from regioncap.settings import Settings
+from regioncap.settings import SMALL, Settings
 from regioncap.tether import Tether
 
 if TYPE_CHECKING:
@@ -54,17 +55,6 @@ _CLOSE_TIMEOUT_S = 30.0
 
 class _FullError(Exception):
     """The engine has as many requests as it may have."""
-
-
-@dataclass(frozen=True, slots=True)
-class EngineStats:
-    """What the engine is doing, for metrics."""
-
-    #: Requests in the batch now, and those that wait for room in it.
-    running: int
-    waiting: int
-    #: The most requests that run together.
-    batch: int
 
 
 class VllmEngine:
@@ -105,7 +95,12 @@ class VllmEngine:
             download_dir=settings.download_dir,
         )
         prepare_environment()
-        arguments = engine_arguments(resolved.folder, settings.engine_args, settings.max_pixels)
+        for_small = settings.model == SMALL and is_built_for_cpu()
+        if for_small:
+            fit_small()
+        arguments = engine_arguments(
+            resolved.folder, settings.engine_args, settings.max_pixels, for_small=for_small
+        )
         check_machine(resolved.folder, arguments)
         self.model_revision = resolved.revision
         self._decoders = ThreadPoolExecutor(thread_name_prefix="decode")

@@ -51,10 +51,11 @@ class Originals:
                 raise
             # Where nothing at all is allowed any more, that is no fault of this picture.
             any(self._store.list_keys(keys.OPEN))
+            code = error.message.rpartition(": ")[2]
             raise RecordError(
-                f"the store does not let the workers read {uri}",
+                f"the store does not let the workers read {uri}: {code}",
                 code="source-refused",
-                hint="let them, and then run it again: regioncap retry JOB",
+                hint=f"{error.hint}; then run it again: regioncap retry JOB",
             ) from error
 
     def _get(self, uri: str) -> bytes:

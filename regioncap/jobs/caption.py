@@ -9,6 +9,7 @@ import math
 import threading
 from collections.abc import Callable, Sequence, Set
 from concurrent.futures import CancelledError, Future
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -32,12 +33,15 @@ from regioncap.inputs.originals import Originals
 from regioncap.job import Job
 from regioncap.jobs import catalogue, finish, markers, own_pictures, results, retry
 from regioncap.jobs.gpu_time import BusyClock
+from regioncap.jobs.load import Load, ShardLoad
 from regioncap.jobs.output import output_record
 from regioncap.jobs.retry import Again
 from regioncap.jobs.reuse import KeptCaptions, fingerprint
 from regioncap.jobs.turn import Turn
 from regioncap.parallel import REAL, Runtime
 from regioncap.records import Problem, Region, RenderedRecord, dump_lines, load_lines
+from regioncap.services.attempts import Quarantine
+from regioncap.services.leases import Pulse
 from regioncap.services.progress import Progress
 from regioncap.services.store import Found, Store
 from regioncap.settings import Settings
@@ -51,6 +55,22 @@ _SAME_WORDS_TRIES = 2
 _log = structlog.get_logger("regioncap")
 
 
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """A shard in hand."""
+
+    job: Job
+    shard: int
+    #: What the worker says of this go at it.
+    turn: Turn
+    #: Counts what the engine is still to answer.
+    load: ShardLoad
+
+    def key(self, kind: keys.PartKind) -> str:
+        """Key of the shard's part of a kind."""
+        return keys.part_key(self.job.job, kind, self.shard)
+
+
 class CaptionStage:
     """Runs the caption stage of shards.
 
@@ -62,6 +82,7 @@ class CaptionStage:
         gpus: How many GPUs the engine keeps busy.
         keep_captions: Whether captions are kept for later jobs that reuse them.
         threads: Requests to the store at a time, over all shards in hand.
+        load: Counts what the engine is still to answer.
         runtime: The clock and the threads.
     """
 
@@ -75,6 +96,7 @@ class CaptionStage:
         gpus: int = 0,
         keep_captions: bool = True,
         threads: int = 16,
+        load: Load | None = None,
         runtime: Runtime = REAL,
     ) -> None:
         self._store = store
@@ -87,6 +109,7 @@ class CaptionStage:
         self._keeps = keep_captions
         self._gpus = gpus
         self._clock = BusyClock(runtime.monotonic)
+        self._load = load or Load()
         self._runtime = runtime
         self._lock = threading.Lock()
         #: Whether the engine did not caption our own pictures when it was asked last.
@@ -113,7 +136,8 @@ class CaptionStage:
         if self._store.exists(keys.cancelled_key(job_id)):
             return "cancelled"
         try:
-            return self._do_shard(job, shard, turn)
+            with self._load.shard() as load:
+                return self._do(_Task(job, shard, turn, load))
         except CancelledError:
             if self._store.exists(keys.cancelled_key(job_id)):
                 return "cancelled"
@@ -174,14 +198,15 @@ class CaptionStage:
         for future in chosen:
             future.cancel()
 
-    def _do_shard(self, job: Job, shard: int, turn: Turn) -> str:
-        part = self._store.find_tagged(keys.part_key(job.job, "results", shard))
+    def _do(self, task: _Task) -> str:
+        job, shard = task.job, task.shard
+        part = self._store.find_tagged(task.key("results"))
         again = None if part is None else retry.find(self._store, job.job, shard)
         outcome = "done"
         if part is None:
-            summary = self._first(job, shard, turn)
+            summary = self._first(task)
         elif again is not None:
-            summary = _summary(self._again(job, shard, part, again, turn))
+            summary = _summary(self._again(task, part, again))
             retry.end(self._store, again)
         else:
             summary, outcome = _summary(part), "already done"
@@ -190,14 +215,14 @@ class CaptionStage:
             finish.finish(self._store, progress, job, runtime=self._runtime)
         return outcome
 
-    def _first(self, job: Job, shard: int, turn: Turn) -> dict[str, Any]:
+    def _first(self, task: _Task) -> dict[str, Any]:
         """Makes the results part, and returns the summary of the one that stands.
 
         Where two workers have done the same shard, the first one's stays: readers may have seen it,
         and with sampling the second one's differs.
         """
-        key = keys.part_key(job.job, "results", shard)
-        lines, keep = self._caption_all(self._rendered(job, shard), job, shard, turn)
+        key = task.key("results")
+        lines, keep = self._caption_all(self._rendered(task), task)
         part = dump_lines(lines)
         etag = self._store.put_new(key, part, "application/x-ndjson")
         if etag is None:
@@ -205,18 +230,18 @@ class CaptionStage:
         keep({line["index"] for line in lines})
         return results.summary_of(part, lines) | {"etag": etag}
 
-    def _again(self, job: Job, shard: int, part: Found, again: Again, turn: Turn) -> Found:
+    def _again(self, task: _Task, part: Found, again: Again) -> Found:
         """Does records again and puts them into the part as it then is; returns what stands."""
-        key = keys.part_key(job.job, "results", shard)
+        key = task.key("results")
         wanted = {each["index"] for each in results.parse_part(part.data) if again.wants(each)}
-        chosen = [each for each in self._rendered(job, shard) if each.index in wanted]
-        lines, keep = self._caption_all(chosen, job, shard, turn, anew=again.flagged)
+        chosen = [each for each in self._rendered(task) if each.index in wanted]
+        lines, keep = self._caption_all(chosen, task, anew=again.flagged)
         made = {line["index"]: line for line in lines}
         while True:
             new, placed = retry.merged(part.data, made, again)
             if not placed:
                 return part
-            with markers.changing(self._store, job.job):
+            with markers.changing(self._store, task.job.job):
                 etag = self._store.put_matching(key, new, part.etag, "application/x-ndjson")
             if etag is not None:
                 keep(placed)
@@ -231,22 +256,20 @@ class CaptionStage:
             raise StoreError(f"{key} is gone from the store")
         return part
 
-    def _rendered(self, job: Job, shard: int) -> list[RenderedRecord]:
+    def _rendered(self, task: _Task) -> list[RenderedRecord]:
         try:
-            part = self._store.get(keys.part_key(job.job, "rendered", shard))
+            part = self._store.get(task.key("rendered"))
         except NotFoundError:
             # Reconciling finds it out and has it rendered; until then the shard waits.
             raise StoreError(
-                f"shard {shard} of {job.job} is not rendered", code="not-rendered"
+                f"shard {task.shard} of {task.job.job} is not rendered", code="not-rendered"
             ) from None
         return load_lines(RenderedRecord, part)
 
     def _caption_all(
         self,
         records: Sequence[RenderedRecord],
-        job: Job,
-        shard: int,
-        turn: Turn,
+        task: _Task,
         anew: Set[int] = frozenset(),
     ) -> tuple[list[dict[str, Any]], Callable[[Set[int]], None]]:
         """Lines of the results; captions made earlier are not taken over for records `anew`.
@@ -254,24 +277,24 @@ class CaptionStage:
         Also returns what keeps captions for later jobs, to be called with the places of those that
         the results hold.
         """
+        job = task.job
         names = self._fingerprints(records, job)
         old = [record for record in records if record.index not in anew]
         known = self._kept.find(old, names) if job.settings.reuse else {}
         rest = [record for record in records if record.index not in known]
-        how = ViewSettings.of(job, self._limits)
-        if turn.quarantine is None:
-            done = self._ask_engine(rest, how, turn)
+        task.load.know(sum(map(_requests, rest)))
+        if (quarantine := task.turn.quarantine) is None:
+            done = self._ask_engine(rest, task)
         else:
-            done = [self._ask_in_quarantine(record, how, turn) for record in rest]
-
-        self._examine(done, turn)
+            done = [self._ask_alone(record, task, quarantine) for record in rest]
+        self._examine(done, task.turn)
 
         def keep(placed: Set[int]) -> None:
             if self._keeps:
                 self._kept.keep([d for d in done if d.record.index in placed], names, job)
 
         whole = known | {captioned.record.index: captioned for captioned in done}
-        return [self._line(whole[record.index], job, shard) for record in records], keep
+        return [self._line(whole[record.index], task) for record in records], keep
 
     def _examine(self, done: Sequence[Captioned], turn: Turn) -> None:
         """Returns if the answers may be as they are; else raises as `try_out`."""
@@ -291,15 +314,20 @@ class CaptionStage:
         named = ((r.index, fingerprint(r, job, self._engine.engine)) for r in records)
         return {index: name for index, name in named if name is not None}
 
-    def _ask_engine(
-        self, records: Sequence[RenderedRecord], how: ViewSettings, turn: Turn
-    ) -> list[Captioned]:
+    def _ask_engine(self, records: Sequence[RenderedRecord], task: _Task) -> list[Captioned]:
+        how = ViewSettings.of(task.job, self._limits)
         pictures = self._fetch(records)
-        turn.pulse.beat()
-        crop = self._crop_maker(how)
+        pulse = task.turn.pulse
+        pulse.beat()
         future = self._engine.run(
             caption_records(
-                records, pictures, self._engine.engine, how, crop, on_answer=turn.pulse.beat
+                records,
+                pictures,
+                self._engine.engine,
+                how,
+                self._crop_maker(how),
+                on_answer=pulse.beat,
+                on_record=lambda record: task.load.answered(_requests(record)),
             )
         )
         entry = (how.name, future)
@@ -307,7 +335,7 @@ class CaptionStage:
             self._asked.append(entry)
         try:
             with self._clock.working() as share:
-                done = _answered(future, turn)
+                done = _answered(future, pulse)
         finally:
             with self._lock:
                 self._asked.remove(entry)
@@ -316,18 +344,14 @@ class CaptionStage:
             captioned.gpu_ms = round(1000 * share.seconds * self._gpus / len(asked))
         return done
 
-    def _ask_in_quarantine(
-        self, record: RenderedRecord, how: ViewSettings, turn: Turn
-    ) -> Captioned:
-        assert turn.quarantine is not None  # noqa: S101 - for the type
-
+    def _ask_alone(self, record: RenderedRecord, task: _Task, quarantine: Quarantine) -> Captioned:
         def work() -> Captioned:
-            return self._ask_engine([record], how, turn)[0]
+            return self._ask_engine([record], task)[0]
 
         def give_up(problem: Problem) -> Captioned:
             return Captioned(record.model_copy(update={"error": problem}))
 
-        return turn.quarantine.alone(record.index, work, give_up)
+        return quarantine.alone(record.index, work, give_up)
 
     def _fetch(self, records: Sequence[RenderedRecord]) -> dict[str, bytes]:
         view_keys = [view.key for record in records for view in record.views]
@@ -339,12 +363,12 @@ class CaptionStage:
 
         return crop
 
-    def _line(self, captioned: Captioned, job: Job, shard: int) -> dict[str, Any]:
+    def _line(self, captioned: Captioned, task: _Task) -> dict[str, Any]:
         record = output_record(
             captioned,
-            job,
+            task.job,
             self._store,
-            result_file=self._store.uri(keys.part_key(job.job, "results", shard)),
+            result_file=self._store.uri(task.key("results")),
             engine=self._engine.engine.name,
             model=self._engine.engine.model,
         )
@@ -352,22 +376,27 @@ class CaptionStage:
         return record
 
 
+def _requests(record: RenderedRecord) -> int:
+    """How many requests a record begins with."""
+    return 0 if record.error is not None else len(record.views)
+
+
 def _summary(part: Found) -> dict[str, Any]:
     return results.summarize(part.data) | {"etag": part.etag}
 
 
-def _answered(future: Future[list[Captioned]], turn: Turn) -> list[Captioned]:
+def _answered(future: Future[list[Captioned]], pulse: Pulse) -> list[Captioned]:
     """What came of a request to the engine; it is taken out where nothing comes any more.
 
     Raises:
         EngineError: Nothing was answered for as long as a shard may be silent (`engine-silent`).
     """
     while True:
-        left_s = turn.pulse.left_s
+        left_s = pulse.left_s
         if not left_s:
             future.cancel()
             raise EngineError(
-                f"the engine has answered nothing about the shard for {turn.pulse.silent_s:.0f} s",
+                f"the engine has answered nothing about the shard for {pulse.silent_s:.0f} s",
                 code="engine-silent",
             )
         try:

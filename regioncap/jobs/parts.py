@@ -22,7 +22,7 @@ def submitted(store: Store, job: Job, shard: int) -> list[InputRecord]:
         StoreError: The store is away.
     """
     key = keys.part_key(job.job, "input", shard)
-    part = store.find(key)
+    part = store.find_late(key)
     if part is None:
         return _lost(job, shard, _problem("input-lost", f"{key} is gone from the store"))
     return read_submitted(part, job, shard)

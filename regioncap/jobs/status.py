@@ -80,8 +80,13 @@ def pause_s(watched_s: float, latest_s: float = _LATEST_S) -> float:
     return min(latest_s, max(_SOONEST_S, _LOOK_SHARE * watched_s))
 
 
-def job_status(store: Store, client: redis.Redis, job: Job) -> JobStatus:
+def job_status(store: Store, client: redis.Redis | None, job: Job) -> JobStatus:
     """Reads how far a job is.
+
+    Args:
+        store: Where it lies.
+        client: Redis, which knows the progress; None to ask the store alone.
+        job: The job.
 
     Raises:
         StoreError: The store cannot be reached.
@@ -111,9 +116,11 @@ def job_status(store: Store, client: redis.Redis, job: Job) -> JobStatus:
     return status
 
 
-def _take_progress(status: JobStatus, store: Store, client: redis.Redis, job: Job) -> None:
-    progress = Progress(client, job.job)
+def _take_progress(status: JobStatus, store: Store, client: redis.Redis | None, job: Job) -> None:
     try:
+        if client is None:
+            raise QueueError("not asked")
+        progress = Progress(client, job.job)
         counts = progress.counts()
         status.shards_rendered = progress.rendered()
         status.shards_done = counts.pop("shards")

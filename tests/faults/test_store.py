@@ -19,7 +19,7 @@ from regioncap.local import LocalStack
 from regioncap.services.backlog import read_backlog
 from regioncap.services.store import Store
 from regioncap.settings import Settings
-from tests.support.proxy import proxied
+from tests.support.proxy import Rule, proxied
 from tests.support.rig import Rig, wait_until, write_input
 from tests.support.small_disk import fill, mounted
 from tests.support.system import run_command
@@ -84,7 +84,7 @@ def test_what_the_store_refuses_one_job_is_no_other_one_s_trouble(
         rig.start("caption")
         refused = rig.submit(input_file, queue=False)
         parts = keys.prefix(refused.job, "input")
-        proxy.denied.add(f"{rig.store.bucket}/{parts}")
+        proxy.rules.append(Rule(403, "AccessDenied", path=f"^/{rig.store.bucket}/{parts}"))
         rig.queue(refused)
         wait_until(lambda: bool(job_status(rig.store, rig.redis, refused).waits))
 
@@ -98,7 +98,7 @@ def test_what_the_store_refuses_one_job_is_no_other_one_s_trouble(
         assert why.reason.endswith("AccessDenied")
         shown = run_command("status", refused.job, env=rig.environment())
         assert f"{why.reason}, for " in " ".join(shown.stdout.decode().split())
-        proxy.denied.clear()
+        proxy.rules.clear()
         rig.check(refused, expected)
 
 
@@ -110,7 +110,7 @@ def test_a_source_that_stays_refused_is_the_error_of_its_records(rig: Rig, tmp_p
         line["image"] = rig.store.uri(f"{name}/a.png")
     file.write_text("".join(json.dumps(line) + "\n" for line in lines))
     with proxied(rig.store.endpoint) as proxy:
-        proxy.denied.add(f"{rig.store.bucket}/locked/")
+        proxy.rules.append(Rule(403, "AccessDenied", path=f"^/{rig.store.bucket}/locked/"))
         rig.extra = {"s3_endpoint": proxy.endpoint}
         rig.start("render")
         rig.start("caption")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from functools import partial
 from types import SimpleNamespace
-from typing import Any, BinaryIO, NamedTuple, TypeVar
+from typing import Any, BinaryIO, Literal, NamedTuple, TypeVar
 
 import urllib3
 from minio.commonconfig import CopySource
@@ -20,6 +20,7 @@ from regioncap.settings import Settings
 from tests.simulation.gate import Gate, ask
 
 T = TypeVar("T")
+Conditions = Literal["kept", "ignored", "unknown"]
 
 #: What a server says, by the status that it says it with.
 CODES = {
@@ -46,16 +47,19 @@ class Body(NamedTuple):
 
 
 class S3Server:
-    """All buckets."""
+    """All buckets.
 
-    def __init__(self) -> None:
+    Args:
+        conditions: What it does with conditions of writes.
+    """
+
+    def __init__(self, conditions: Conditions = "kept") -> None:
         self.buckets: dict[str, dict[str, Body]] = {}
+        self.conditions = conditions
         #: Beginnings of `bucket/key` that may not be touched.
         self.denied: set[str] = set()
         #: Buckets that are not to be found for the moment.
         self.missing: set[str] = set()
-        #: Whether it knows If-Match and If-None-Match.
-        self.has_conditions = True
         #: Told of the key of an object that was written.
         self.on_put: Callable[[str], None] = lambda _: None
 
@@ -83,6 +87,7 @@ def store_of(server: S3Server, settings: Settings, gate: Gate | None = None) -> 
     store = Store(settings)
     client: Any = Client(server, gate or Gate())
     store._client = client
+    store._sleep = client._gate.sleep
     return store
 
 
@@ -132,18 +137,18 @@ class Client:
         conditions = {"If-Match": "replace", "If-None-Match": "create"}
 
         def put() -> Object:
-            if conditional and not self._server.has_conditions:
-                raise error(501, bucket, key)
             objects = self._objects(bucket, key)
-            _check(headers, objects.get(key), bucket, key)
+            if self._server.conditions == "kept":
+                _check(headers, objects.get(key), bucket, key)
+            elif self._server.conditions == "unknown" and conditions.keys() & headers.keys():
+                raise error(501, bucket, key)
             # As S3 makes it of an object that comes in one piece.
             etag = hashlib.md5(data, usedforsecurity=False).hexdigest()
             objects[key] = Body(data, self._now(), etag)
             self._server.on_put(key)
             return self._object(bucket, key, objects[key])
 
-        conditional = conditions.keys() & headers.keys()
-        verb = next((conditions[name] for name in conditional), "put")
+        verb = next((verb for name, verb in conditions.items() if name in headers), "put")
         return self._ask(verb, kind_of(key), put)
 
     def get_object(self, bucket: str, key: str, length: int = 0) -> _Answer:

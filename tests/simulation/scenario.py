@@ -202,12 +202,14 @@ class Person:
 class Scenario:
     """A seed's life."""
 
-    def __init__(self, seed: int, tell: Callable[[str], None] = lambda _: None) -> None:
-        self.world = World(seed, tell)
+    def __init__(
+        self,
+        seed: int,
+        tell: Callable[[str], None] = lambda _: None,
+        conditions: s3.Conditions = "kept",
+    ) -> None:
+        self.world = World(seed, tell, conditions)
         self.random = self.world.random
-        #: Whether the store writes whatever stands there: then a late writer may do harm.
-        self.is_unconditional = self.random.random() < 0.05
-        self.world.s3.has_conditions = not self.is_unconditional
         self._kinds = Trouble(self.world).kinds()
         self._read: dict[str, Job] = {}
         self.gone = 0
@@ -251,8 +253,6 @@ class Scenario:
         return Person(self, first, count, self._commands(), self.random.random() < 0.5, other)
 
     def _commands(self) -> list[str]:
-        if self.is_unconditional:
-            return self.random.choice([[], ["cancel"]])
         return self.random.choice([
             ["retry"], ["edit"], ["cancel"], ["gc"], ["edit", "edit"], ["edit", "retry", "edit"],
             ["edit", "flagged"], ["flagged", "edit"], ["flagged", "cancel"], ["edit", "gc"],
@@ -337,7 +337,7 @@ class Scenario:
         for part in success["parts"]:
             text = self.plain.get(part["key"])
             self._promise(
-                self.is_unconditional or hashlib.sha256(text).hexdigest() == part["sha256"],
+                hashlib.sha256(text).hexdigest() == part["sha256"],
                 f"{part['key']}: _SUCCESS names other bytes",
             )
             lines += [json.loads(line) for line in text.splitlines()]

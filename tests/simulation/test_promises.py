@@ -18,6 +18,7 @@ from regioncap.services.leases import Pulse
 from regioncap.services.store import Store
 from regioncap.services.waits import Look
 from tests.simulation.run import live, live_some, tell
+from tests.simulation.s3 import Conditions
 
 #: More are lived by `make simulate`.
 LIVES = 100
@@ -32,6 +33,13 @@ def test_every_promise_holds(nth: int) -> None:
     assert not broken
     assert met.total() > LIVES // 4
     assert sums["answers of the engine"] >= sums["records"] / 2  # cancelled jobs have none
+
+
+@pytest.mark.parametrize("conditions", ["ignored", "unknown"])
+def test_every_promise_holds_in_a_store_without_conditions(conditions: Conditions) -> None:
+    broken, _, _ = live_some(range(LIVES // 4), conditions)
+
+    assert not broken
 
 
 def test_a_life_is_the_same_each_time() -> None:

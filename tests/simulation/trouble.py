@@ -20,6 +20,7 @@ REFUSED_S = 2.0
 AWAY_S = 20.0
 #: Longer than a lease.
 SILENT_S = 3 * T_S
+_SLEEPS = {"paused", "store slow", "store away after a write"}
 
 
 class Kind(NamedTuple):
@@ -45,7 +46,12 @@ class Trouble:
 
     def kinds(self) -> list[Kind]:
         """All kinds; some names stand several times, with different aims."""
-        return [*self._of_processes(), *self._of_store(), *self._of_redis(), *self._of_engine()]
+        kinds = [*self._of_processes(), *self._of_store(), *self._of_redis(), *self._of_engine()]
+        if self._world.s3.conditions == "kept":
+            return kinds
+        # Who sleeps between a look and the write that rests on it does harm there, as
+        # docs/stores.md says.
+        return [kind for kind in kinds if kind.name not in _SLEEPS or kind.prefix == "redis"]
 
     def _of_processes(self) -> list[Kind]:
         kill, pause = self._kill, self._pause

@@ -102,9 +102,15 @@ class World:
     Args:
         seed: Chooses what happens.
         tell: Is given what happens, in words.
+        conditions: What the store does with conditions of writes.
     """
 
-    def __init__(self, seed: int, tell: Callable[[str], None] = lambda _: None) -> None:
+    def __init__(
+        self,
+        seed: int,
+        tell: Callable[[str], None] = lambda _: None,
+        conditions: s3.Conditions = "kept",
+    ) -> None:
         self.schedule = Schedule(seed)
         self.runtime = SimulatedRuntime(self.schedule)
         self.random = random.Random(f"{seed} world")
@@ -113,7 +119,7 @@ class World:
         self.settings = Settings(
             visibility_timeout_s=T_S, shard_size=RECORDS_A_SHARD, grace_s=5, keep_captions=True
         )
-        self.s3 = s3.S3Server()
+        self.s3 = s3.S3Server(conditions)
         self.s3.buckets[self.settings.s3_bucket] = {}
         self.redis_server = valkey.Server(self.gate.now_s)
         self.redis_server.on_push = self._on_push
@@ -148,6 +154,7 @@ class World:
         """A client of the store."""
         store = _store(self.settings)
         store._client = s3.Client(self.s3, self.gate)  # type: ignore[assignment]
+        store._sleep = self.gate.sleep
         return store
 
     def redis_client(self) -> valkey.Client:
@@ -267,6 +274,8 @@ class Engine:
     async def health(self) -> None: ...
 
     async def close(self) -> None: ...
+
+    def stats(self) -> None: ...
 
     async def caption(self, requests: Sequence[CaptionRequest]) -> list[Answer | RequestError]:
         return [await self._answer(request) for request in requests]
