@@ -18,31 +18,43 @@ from regioncap.tether import Tether
 _LOOK_S = 0.05
 
 
-@contextmanager
-def tied_to(tether: Tether) -> Iterator[None]:
-    """Ties what `multiprocessing` starts while the block runs, from its first moments on."""
-    before = _alive()
-    tied: set[int] = set()
-    over = threading.Event()
+class Offspring:
+    """What `multiprocessing` starts for an engine."""
 
-    def tie_new() -> None:
-        for pid in _alive() - before - tied:
-            tether.add(pid)
-            tied.add(pid)
+    def __init__(self) -> None:
+        self._tether = Tether()
+        self._tied: set[int] = set()
 
-    def look() -> None:
-        while not over.wait(_LOOK_S):
+    @contextmanager
+    def tied(self) -> Iterator[None]:
+        """Ties what is started while the block runs, from its first moments on."""
+        others = _alive()
+        over = threading.Event()
+
+        def tie_new() -> None:
+            for pid in _alive() - others - self._tied:
+                self._tether.add(pid)
+                self._tied.add(pid)
+
+        def look() -> None:
+            while not over.wait(_LOOK_S):
+                tie_new()
+
+        # The block may hold this thread for minutes, as vLLM does that loads a model.
+        looking = threading.Thread(target=look, name="tie", daemon=True)
+        looking.start()
+        try:
+            yield
+        finally:
+            over.set()
+            looking.join()
             tie_new()
 
-    # The block may hold this thread for minutes, as vLLM does that loads a model.
-    looking = threading.Thread(target=look, name="tie", daemon=True)
-    looking.start()
-    try:
-        yield
-    finally:
-        over.set()
-        looking.join()
-        tie_new()
+    def close(self) -> None:
+        """Ends what still runs; numbers of those that have ended may be others' by now."""
+        for pid in self._tied - _alive():
+            self._tether.remove(pid)
+        self._tether.close()
 
 
 def _alive() -> set[int]:

@@ -31,12 +31,11 @@ from regioncap.engines.base import (
 from regioncap.engines.cpu import fit_small, is_built_for_cpu
 from regioncap.engines.deadline import Deadline
 from regioncap.engines.model import resolve_model
-from regioncap.engines.offspring import tied_to
+from regioncap.engines.offspring import Offspring
 from regioncap.engines.vllm_start import check_machine, engine_arguments, load, prepare_environment
 from regioncap.errors import EngineDeadError, EngineStartError, RequestError
 from regioncap.records import Prompt
 from regioncap.settings import SMALL, Settings
-from regioncap.tether import Tether
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -74,7 +73,7 @@ class VllmEngine:
         self.model_revision = ""
         self._settings = settings
         self._llm: AsyncLLM | None = None
-        self._tether: Tether | None = None
+        self._offspring: Offspring | None = None
         self._deadline = Deadline()
         self._decoders: ThreadPoolExecutor | None = None
 
@@ -104,9 +103,9 @@ class VllmEngine:
         check_machine(resolved.folder, arguments)
         self.model_revision = resolved.revision
         self._decoders = ThreadPoolExecutor(thread_name_prefix="decode")
-        self._tether = Tether()
+        self._offspring = Offspring()
         try:
-            with tied_to(self._tether):
+            with self._offspring.tied():
                 self._llm = load(arguments)
             await self._warm_up()
         except EngineDeadError as error:
@@ -139,7 +138,7 @@ class VllmEngine:
         """Ends the engine's processes and frees the GPU; does nothing if it never started."""
         llm, self._llm = self._llm, None
         decoders, self._decoders = self._decoders, None
-        tether, self._tether = self._tether, None
+        offspring, self._offspring = self._offspring, None
         if llm is not None:
             handler = llm.output_handler
             if handler is not None:  # left running, it may log the core's end as an error
@@ -147,8 +146,8 @@ class VllmEngine:
                 with suppress(asyncio.CancelledError):
                     await handler
             await asyncio.to_thread(llm.shutdown, _CLOSE_TIMEOUT_S)
-        if tether is not None:
-            await asyncio.to_thread(tether.close)
+        if offspring is not None:
+            await asyncio.to_thread(offspring.close)
         if decoders is not None:
             decoders.shutdown(wait=False, cancel_futures=True)
 

@@ -16,8 +16,7 @@ ROOT = Path(__file__).resolve().parents[3]
 #: Starts a child as vLLM starts its core: one that hears no SIGTERM, and notices nothing.
 PARENT = """
 import multiprocessing, signal, sys, time
-from regioncap.engines.offspring import tied_to
-from regioncap.tether import Tether
+from regioncap.engines.offspring import Offspring
 
 def core(said):
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -25,7 +24,8 @@ def core(said):
     time.sleep(600)
 
 if __name__ == "__main__":
-    with tied_to(Tether()):
+    offspring = Offspring()
+    with offspring.tied():
         here, there = multiprocessing.get_context(sys.argv[1]).Pipe()
         child = multiprocessing.get_context(sys.argv[1]).Process(target=core, args=(there,))
         child.daemon = True
@@ -35,6 +35,11 @@ if __name__ == "__main__":
             time.sleep(1)
             print(child.pid, flush=True)
             time.sleep(600)
+    if sys.argv[2] == "closed":
+        offspring.close()
+        child.join()
+        print(child.exitcode)
+        sys.exit()
     print(child.pid, flush=True)
     time.sleep(600)
 """
@@ -57,3 +62,16 @@ def test_a_killed_process_takes_its_core_along(tmp_path: Path, method: str, when
 
         _, left = psutil.wait_procs([core], timeout=60)
         assert not left
+
+
+def test_closing_ends_what_still_runs(tmp_path: Path) -> None:
+    script = tmp_path / "parent.py"
+    script.write_text(PARENT)
+    done = subprocess.run(
+        [sys.executable, script, "spawn", "closed"],
+        capture_output=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        check=True,
+    )
+
+    assert int(done.stdout) == -signal.SIGKILL
