@@ -6,6 +6,7 @@ GPU, before an engine starts and in `regioncap doctor`.
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import shutil
@@ -22,6 +23,8 @@ _QUERY = "index,uuid,name,memory.total,memory.free,driver_version,compute_cap"
 _APPS_QUERY = "pid,process_name,used_gpu_memory,gpu_uuid"
 #: How vLLM names its processes.
 _ENGINE = "VLLM::"
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +94,14 @@ def orphans(gpus: Sequence[Gpu], environ: Mapping[str, str] = os.environ) -> lis
         name = title if title.startswith(_ENGINE) else match[2]
         if name.startswith(_ENGINE) and _is_left_over(int(match[1])):
             found.append(Orphan(int(match[1]), name, _mib(match[3]), match[4]))
+    return found
+
+
+def logged_orphans(gpus: Sequence[Gpu], environ: Mapping[str, str] = os.environ) -> list[Orphan]:
+    """As `orphans`, and says of each what to do."""
+    found = orphans(gpus, environ)
+    for orphan in found:
+        _log.warning("%s; end it: %s", orphan, kill_command([orphan]))
     return found
 
 

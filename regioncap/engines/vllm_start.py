@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import logging
 import os
 from dataclasses import fields
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from regioncap.engines.cpu import SMALL_ARGUMENTS, mend_torchvision
 from regioncap.engines.cuda_libraries import prefer_wheel_libraries
-from regioncap.engines.gpu import check_memory, kill_command, orphans, visible_gpus
+from regioncap.engines.gpu import check_memory, logged_orphans, visible_gpus
 from regioncap.engines.model_files import weights_bytes
 from regioncap.errors import EngineStartError
 from regioncap.packages import install_line
@@ -26,8 +25,6 @@ DEFAULT_MAX_PIXELS = 1280 * PATCH**2
 #: Room for the prompt's words and the answer beside the picture, in tokens.
 TEXT_TOKENS = 4096
 _GIB = 1 << 30
-
-_log = logging.getLogger(__name__)
 
 
 def engine_arguments(
@@ -107,9 +104,7 @@ def check_machine(folder: Path, arguments: dict[str, Any]) -> None:
         check_cpu_memory(needed_bytes, int(os.environ.get("VLLM_CPU_KVCACHE_SPACE") or 0) * _GIB)
     elif current_platform.is_cuda() or not current_platform.device_type:
         gpus = visible_gpus()
-        left_over = orphans(gpus)
-        for orphan in left_over:
-            _log.warning("%s; end it: %s", orphan, kill_command([orphan]))
+        left_over = logged_orphans(gpus)
         # Without nvidia-smi, or on a part of a GPU (MIG), the sizes are not known beforehand.
         knows = gpus and "MIG-" not in os.environ.get("CUDA_VISIBLE_DEVICES", "")
         if knows or not current_platform.device_type:

@@ -13,7 +13,14 @@ import pytest
 
 from producer.checks import Check
 from producer.gpu_checks import check_all, check_vllm, driver_needed
-from regioncap.engines.gpu import Orphan, check_memory, orphans, parse_gpus, visible_gpus
+from regioncap.engines.gpu import (
+    Orphan,
+    check_memory,
+    logged_orphans,
+    orphans,
+    parse_gpus,
+    visible_gpus,
+)
 from regioncap.errors import EngineStartError
 from tests.support.checkpoints import write_checkpoint
 
@@ -71,7 +78,10 @@ def with_apps(folder: Path, apps: str) -> dict[str, str]:
 
 
 def test_an_engine_that_its_worker_left_behind_is_named(
-    tmp_path: Path, orphan: int, engine: subprocess.Popen[bytes]
+    tmp_path: Path,
+    orphan: int,
+    engine: subprocess.Popen[bytes],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     apps = (
         f"{orphan}, /usr/bin/python3, with a comma, 129390, GPU-bbbb-2\n"
@@ -82,7 +92,8 @@ def test_an_engine_that_its_worker_left_behind_is_named(
     )
     environ = with_apps(tmp_path, apps)
     gpus = visible_gpus(environ)
-    found = orphans(gpus, environ)
+    found = logged_orphans(gpus, environ)
+    assert f"process {orphan} " in caplog.text
     assert found == [Orphan(orphan, CORE, 129390 << 20, "GPU-bbbb-2")]
 
     with pytest.raises(EngineStartError, match=f"process {orphan} .{CORE}. holds 126") as caught:
