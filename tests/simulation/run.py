@@ -74,15 +74,15 @@ def live_some(
 
 def table(met: Met) -> Iterable[str]:
     """How often each fault met each operation, a line each, and the requests that most met it."""
-    yield f"{'':24} {'all':>6}" + "".join(f"{name:>8}" for name in _OPERATIONS)
+    yield f"{'':28} {'all':>6}" + "".join(f"{name:>8}" for name in _OPERATIONS)
     for name in fault_names():
         mine = [(who, request, n) for (fault, who, request), n in met.items() if fault == name]
         by, requests = Counter[str](), Counter[str]()
         for who, request, n in mine:
             by[who] += n
             requests[request] += n
-        yield f"{name:24} {by.total():6}" + "".join(f"{by[who]:8}" for who in _OPERATIONS)
-        yield f"{'':24} {', '.join(f'{request} {n}' for request, n in requests.most_common(6))}"
+        yield f"{name:28} {by.total():6}" + "".join(f"{by[who]:8}" for who in _OPERATIONS)
+        yield f"{'':28} {', '.join(f'{request} {n}' for request, n in requests.most_common(6))}"
 
 
 def fault_names() -> list[str]:

@@ -17,7 +17,7 @@ from regioncap.jobs.kept import Version
 from regioncap.services.leases import Pulse
 from regioncap.services.store import Store
 from regioncap.services.waits import Look
-from tests.simulation.run import live, live_some, tell
+from tests.simulation.run import Met, fault_names, live, live_some, table, tell
 from tests.simulation.s3 import Conditions
 
 #: More are lived by `make simulate`.
@@ -47,6 +47,17 @@ def test_a_life_is_the_same_each_time() -> None:
 
     assert told == list(tell(7))
     assert any("submit" in line for line in told)
+
+
+def test_the_table_has_a_row_for_each_fault_also_for_one_that_met_nobody() -> None:
+    met = Met(
+        {("killed", "submit", "s3 put job.json"): 3, ("killed", "janitor", "s3 list open"): 1}
+    )
+    rows = {line[:28].strip(): line[28:].split() for line in table(met)}
+
+    assert rows["killed"] == ["4", "3", "0", "0", "0", "0", "0", "0", "0", "1"]
+    assert set(fault_names()) <= rows.keys()
+    assert rows["paused"] == ["0"] * 10
 
 
 def _put(store: Store, key: str, data: bytes, *rest: str) -> str:
