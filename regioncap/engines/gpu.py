@@ -193,7 +193,8 @@ def check_memory(
                 + "".join(f"; {orphan}" for orphan in held),
                 code="memory-short",
                 hint=kill_command(held)
-                or "end what else uses the GPU (nvidia-smi lists it), choose another with "
+                if held
+                else "end what else uses the GPU (nvidia-smi lists it), choose another with "
                 f"CUDA_VISIBLE_DEVICES, or set gpu_memory_utilization to at most {fits}",
             )
 
