@@ -43,6 +43,8 @@ class Trouble:
     def __init__(self, world: World) -> None:
         self._world = world
         self._schedule = world.schedule
+        #: Whether the store has refused something for a while.
+        self._has_refused = False
 
     def kinds(self) -> list[Kind]:
         """All kinds; some names stand several times, with different aims."""
@@ -157,6 +159,9 @@ class Trouble:
             self._schedule.wait(REFUSED_S)
             names.discard(name)
 
+        if self._has_refused:
+            return  # refused again and again, a source is its records' error
+        self._has_refused = True
         names.add(name)
         self._schedule.start(self._schedule.process("policy"), end)
 
