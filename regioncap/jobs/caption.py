@@ -16,13 +16,13 @@ from regioncap.engines.thread import EngineThread
 from regioncap.errors import NotFoundError, StoppedError, StoreError
 from regioncap.inputs.originals import Originals
 from regioncap.job import Job
-from regioncap.jobs import catalogue, finish, markers, results, retry
+from regioncap.jobs import catalogue, finish, markers, parts, results, retry
 from regioncap.jobs.gpu_time import BusyClock
 from regioncap.jobs.output import output_record
 from regioncap.jobs.retry import Again
 from regioncap.jobs.reuse import KeptCaptions, fingerprint
 from regioncap.parallel import REAL, Runtime
-from regioncap.records import Problem, Region, RenderedRecord, dump_lines, load_lines
+from regioncap.records import Problem, Region, RenderedRecord, dump_lines
 from regioncap.services.attempts import Quarantine
 from regioncap.services.progress import Progress
 from regioncap.services.store import Found, Store
@@ -105,16 +105,16 @@ class CaptionStage:
             future.cancel()
 
     def _do_shard(self, job: Job, shard: int, quarantine: Quarantine | None) -> str:
-        part = self._store.find_tagged(keys.part_key(job.job, "results", shard))
-        again = None if part is None else retry.find(self._store, job.job, shard)
+        found = self._store.find_tagged(keys.part_key(job.job, "results", shard))
+        again = None if found is None else retry.find(self._store, job.job, shard)
         outcome = "done"
-        if part is None:
+        if found is None:
             summary = self._first(job, shard, quarantine)
         elif again is not None:
-            summary = _summary(self._again(job, shard, part, again, quarantine))
+            summary = self._again(job, shard, found, again, quarantine)
             retry.end(self._store, again)
         else:
-            summary, outcome = _summary(part), "already done"
+            summary, outcome = self._summary(found, job, shard), "already done"
         progress = self._progress(job.job)
         if progress.note_part(shard, summary) >= job.shards:
             finish.finish(self._store, progress, job, runtime=self._runtime)
@@ -131,31 +131,37 @@ class CaptionStage:
         part = dump_lines(lines)
         etag = self._store.put_new(key, part, "application/x-ndjson")
         if etag is None:
-            return _summary(self._standing(key))
+            return self._summary(self._standing(key), job, shard)
         keep({line["index"] for line in lines})
         return results.summary_of(part, lines) | {"etag": etag}
 
     def _again(
-        self, job: Job, shard: int, part: Found, again: Again, quarantine: Quarantine | None
-    ) -> Found:
-        """Does records again and puts them into the part as it then is; returns what stands."""
+        self, job: Job, shard: int, found: Found, again: Again, quarantine: Quarantine | None
+    ) -> dict[str, Any]:
+        """Does records again and puts them into the part as it then is; sums up what stands."""
         key = keys.part_key(job.job, "results", shard)
-        wanted = {each["index"] for each in results.parse_part(part.data) if again.wants(each)}
+        found, part = results.standing(found, self._store, job, shard)
+        wanted = {each["index"] for each in part.lines if again.wants(each)}
         chosen = [each for each in self._rendered(job, shard) if each.index in wanted]
         lines, keep = self._caption_all(chosen, job, shard, quarantine, anew=again.flagged)
         made = {line["index"]: line for line in lines}
         while True:
             new, placed = retry.merged(part.data, made, again)
             if not placed:
-                return part
+                return part.summary | {"etag": found.etag}
             with markers.changing(self._store, job.job):
-                etag = self._store.put_matching(key, new, part.etag, "application/x-ndjson")
+                etag = self._store.put_matching(key, new, found.etag, "application/x-ndjson")
             if etag is not None:
                 keep(placed)
-                return Found(new, etag)
-            part = self._standing(key)
+                return results.summarize(new) | {"etag": etag}
+            found, part = results.standing(self._standing(key), self._store, job, shard)
             if not any(map(self._store.exists, again.keys)):
-                return part  # another worker has done it, or it was cancelled
+                # Another worker has done it, or it was cancelled.
+                return part.summary | {"etag": found.etag}
+
+    def _summary(self, found: Found, job: Job, shard: int) -> dict[str, Any]:
+        found, part = results.standing(found, self._store, job, shard)
+        return part.summary | {"etag": found.etag}
 
     def _standing(self, key: str) -> Found:
         part = self._store.find_tagged(key)
@@ -171,7 +177,7 @@ class CaptionStage:
             raise StoreError(
                 f"shard {shard} of {job.job} is not rendered", code="not-rendered"
             ) from None
-        return load_lines(RenderedRecord, part)
+        return parts.rendered(part, self._store, job, shard)
 
     def _caption_all(
         self,
@@ -260,7 +266,3 @@ class CaptionStage:
         )
         metrics.add_record(record)
         return record
-
-
-def _summary(part: Found) -> dict[str, Any]:
-    return results.summarize(part.data) | {"etag": part.etag}

@@ -15,7 +15,7 @@ from regioncap.job import Job
 from regioncap.jobs import catalogue, parts, retry
 from regioncap.jobs.retry import Again
 from regioncap.parallel import REAL, Runtime
-from regioncap.records import InputRecord, Problem, RenderedRecord, dump_lines, load_lines
+from regioncap.records import InputRecord, Problem, RenderedRecord, dump_lines
 from regioncap.services.attempts import Quarantine
 from regioncap.services.progress import Progress
 from regioncap.services.queue import Sender
@@ -84,7 +84,7 @@ class RenderStage:
         """Renders records of a retry that failed in this stage, into the part as it then is."""
         how, done = ViewSettings.of(job, self._limits), dict[int, RenderedRecord]()
         while (part := self._store.find_tagged(key)) is not None:
-            before = load_lines(RenderedRecord, part.data)
+            before = parts.rendered(part.data, self._store, job, shard)
             failed = {r.index for r in before if r.error is not None and r.error.stage == "render"}
             wanted = failed & again.indices
             rest = [
