@@ -50,6 +50,9 @@ class WaitingEngine:
     async def close(self) -> None:
         """Holds nothing."""
 
+    def stats(self) -> None:
+        """None: it has no batch."""
+
 
 def _make(settings: Settings) -> Engine:
     del settings

@@ -40,7 +40,8 @@ IMAGES = "images/"
 CAPTIONS = "captions/"
 
 #: What a job has a part of for each shard; the names of the folders that they lie in.
-Parts = Literal["input", "rendered", "results", "retry"]
+PartKind = Literal["input", "rendered", "results"]
+Parts = Literal[PartKind, "retry"]
 
 #: A part, or a wish that a part be done again, which has a token.
 #: Wishes of a version before tokens have none.
@@ -126,7 +127,7 @@ def part_name(shard: int, extension: str = "jsonl") -> str:
     return f"part-{shard:05d}.{extension}"
 
 
-def part_key(job: str, kind: Literal["input", "rendered", "results"], shard: int) -> str:
+def part_key(job: str, kind: PartKind, shard: int) -> str:
     """The shard's part of one kind."""
     return prefix(job, kind) + part_name(shard)
 

@@ -12,26 +12,30 @@ from typing import Any
 
 import structlog
 from celery import Celery, Task, signals
+from celery.worker import WorkController
 
 from regioncap import engines, keys
 from regioncap.engines.thread import EngineThread
 from regioncap.errors import RegionCapError, StoreError
 from regioncap.jobs.caption import CaptionStage
 from regioncap.jobs.janitor import Janitor
+from regioncap.jobs.load import Load
 from regioncap.parallel import sleep, start_thread
 from regioncap.services.broker import connect
+from regioncap.services.channel import take_while
 from regioncap.services.leases import Leases
 from regioncap.services.queue import CAPTION_TASK, Sender, make_app
 from regioncap.services.store import Store
 from regioncap.settings import Settings, worker_settings
 from workers import logs
 from workers.drain import Drain
+from workers.intake import Intake
 from workers.monitor import Monitor
 from workers.process import CeleryProcess
 from workers.shards import Shards
 from workers.task import run_shard
 
-#: Shards in hand: some keep the engine full while another waits for its last record.
+#: Shards in hand with an engine that has no batch to fill.
 _SHARDS_IN_HAND = 4
 #: How often cancelled jobs are looked for among those in hand.
 _CANCEL_POLL_S = 1.0
@@ -59,6 +63,7 @@ class CaptionWorker:
             on_grace_over=self._stop_work,
         )
         self._monitor = Monitor(settings, "caption", lambda: self.engine)
+        self._load = Load()
 
     def connect(self) -> None:
         """Connects the worker to Celery's signals."""
@@ -103,15 +108,17 @@ class CaptionWorker:
             self._settings,
             gpus=engines.gpus(self._settings),
             keep_captions=self._settings.keep_captions,
+            load=self._load,
         )
 
-    def _init(self, **_: Any) -> None:
+    def _init(self, sender: WorkController, **_: Any) -> None:
         # Celery sets logging up only after this.
         logs.configure()
         try:
             # Before the first message is taken: one taken now would wait for the model to load.
             self.engine.start()
             self.stage  # noqa: B018 - made here, in one thread
+            self._fill_the_batch(sender)
         except RegionCapError as error:
             _log.error("the engine does not start", code=error.code, error=str(error))
             # Celery would log any other exception of a receiver, and take messages all the same.
@@ -119,6 +126,17 @@ class CaptionWorker:
         except Exception as error:
             _log.exception("the engine does not start")
             raise SystemExit(RegionCapError.exit_code) from error
+
+    def _fill_the_batch(self, celery: WorkController) -> None:
+        """Takes as many shards as keep the engine full, unless the user says how many."""
+        stats = self.engine.engine.stats()
+        if stats is None or celery.concurrency != _SHARDS_IN_HAND or self._settings.concurrency:
+            return
+        intake = Intake(stats.batch, self._load, self._process.taken, self._process.wake)
+        self._load.on_less = intake.look_again
+        celery.concurrency = intake.most_shards
+        self._monitor.room = intake.room
+        take_while(intake.has_room)
 
     def _stop_work(self) -> None:
         self.stage.stop()

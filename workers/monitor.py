@@ -53,7 +53,8 @@ class Monitor:
         self._queue = settings.queue if engine else RENDER
         self._redis = connect(settings)
         self._funnel = None if engine else metrics.Funnel()
-        self._room = 0
+        #: How many shards the worker can have at present.
+        self.room: Callable[[], int] = lambda: 0
         self._rates = {name: Rate(window_s=60.0) for name in _RATED}
         self.exporter = Exporter(stage)
         self.health = Health()
@@ -72,7 +73,7 @@ class Monitor:
 
     def _begin(self, sender: WorkController, **_: Any) -> None:
         self._check_timeout()
-        self._room = sender.concurrency
+        self.room = lambda: sender.concurrency
         self.exporter.registry.register(
             Gauges(self._in_hand, self._depths, self._memory, self._requests)
         )
@@ -137,13 +138,13 @@ class Monitor:
                 {**request["kwargs"], "seconds": round(time.time() - (request["time_start"] or 0))}
                 for request in held
             ],
-            "room": self._room,
+            "room": self.room(),
             "totals": {name: int(total) for name, total in totals.items()},
             "per_s": {name: round(rate.per_s, 3) for name, rate in self._rates.items()},
         }
 
     def _in_hand(self) -> tuple[int, int]:
-        return len(state.active_requests), self._room
+        return len(state.active_requests), self.room()
 
     def _depths(self) -> dict[str, Depth]:
         try:
@@ -161,11 +162,10 @@ class Monitor:
         return None if depth is None else depth.queued
 
     def _requests(self) -> tuple[int, int, int] | None:
-        stats = getattr(self._engine().engine, "stats", None) if self._engine else None
-        if stats is None or self.health.readiness():
+        if self._engine is None or self.health.readiness():
             return None
-        now = stats()
-        return now.running, now.waiting, now.batch
+        now = self._engine().engine.stats()
+        return None if now is None else (now.running, now.waiting, now.batch)
 
     def _check_engine(self) -> str:
         assert self._engine is not None  # noqa: S101 - only asked of workers that have one

@@ -30,6 +30,16 @@ class CeleryProcess:
         """How many shards it has."""
         return len(state.active_requests)
 
+    def taken(self) -> int:
+        """How many shards it has, those among them that no thread has begun."""
+        return len(state.reserved_requests)
+
+    def wake(self) -> None:
+        """Has Celery's loop look for messages now; for any thread."""
+        consumer = getattr(self._worker, "consumer", None)
+        if consumer is not None:
+            consumer.call_soon(lambda: None)
+
     def take_no_more(self, code: int) -> None:
         """Celery's loop looks at it before it reads the next message."""
         state.should_stop = code

@@ -63,6 +63,8 @@ async def caption_records(
     engine: Engine,
     how: ViewSettings,
     crop: CropMaker,
+    *,
+    on_record: Callable[[RenderedRecord], None] = lambda record: None,
 ) -> list[Captioned]:
     """Captions records; those with an error stay as they are.
 
@@ -72,6 +74,7 @@ async def caption_records(
         engine: A started engine.
         how: How their regions are shown, and what is asked.
         crop: Called in a thread for the regions that are still open in the end.
+        on_record: Told of each record that is done, on the engine's loop.
 
     Returns:
         In the order given, each record with its regions filled, and its answer.
@@ -80,8 +83,12 @@ async def caption_records(
         EngineDeadError: The engine is gone.
     """
     done = [Captioned(record) for record in records]
-    talks = (_Conversation(each, pictures, engine, how, crop).run() for each in done)
-    await asyncio.gather(*talks)
+
+    async def talk(each: Captioned) -> None:
+        await _Conversation(each, pictures, engine, how, crop).run()
+        on_record(each.record)
+
+    await asyncio.gather(*map(talk, done))
     return done
 
 

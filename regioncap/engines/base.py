@@ -59,6 +59,17 @@ class Answer:
     details: dict[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class EngineStats:
+    """What an engine is doing."""
+
+    #: Requests in the batch now, and those that wait for room in it.
+    running: int
+    waiting: int
+    #: The most requests that run together.
+    batch: int
+
+
 @runtime_checkable
 class Engine(Protocol):
     """Turns marked pictures and prompts into text. Implementations: baseline, vllm, openai."""
@@ -98,6 +109,9 @@ class Engine(Protocol):
 
     async def close(self) -> None:
         """Frees the model; does nothing if it never started."""
+
+    def stats(self) -> EngineStats | None:
+        """What a started engine is doing; None for one without a batch. For any thread."""
 
 
 def first_request(sampling: Sampling) -> CaptionRequest:

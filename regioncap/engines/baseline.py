@@ -55,6 +55,9 @@ class BaselineEngine:
     async def close(self) -> None:
         """Does nothing: it holds no resources."""
 
+    def stats(self) -> None:
+        """None: it has no batch."""
+
 
 def _answer(request: CaptionRequest) -> Answer | RequestError:
     try:

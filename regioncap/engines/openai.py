@@ -19,6 +19,7 @@ from typing import Any
 from regioncap.engines.base import (
     Answer,
     CaptionRequest,
+    EngineStats,
     Sampling,
     answer_all,
     chat_messages,
@@ -120,6 +121,11 @@ class OpenAIEngine:
         client, self._client = self._client, None
         if client is not None:
             await client.close()
+
+    def stats(self) -> EngineStats:
+        """What is at the server, and how much of it at most at present."""
+        pressure = self.pressure
+        return EngineStats(pressure.running, pressure.waiting, pressure.limit)
 
     async def _choose_model(self) -> None:
         try:

@@ -26,7 +26,8 @@ class Pressure:
         self._most = most
         self._clock = clock
         self._limit = float(most)
-        self._running = 0
+        self.running = 0
+        self.waiting = 0
         self._refused_s = -_ONCE_S
         self._changed = asyncio.Condition()
 
@@ -38,13 +39,17 @@ class Pressure:
     @asynccontextmanager
     async def request(self) -> AsyncIterator[None]:
         """Waits for its turn, and makes the request in the block."""
-        async with self._changed:
-            await self._changed.wait_for(lambda: self._running < self.limit)
-            self._running += 1
+        self.waiting += 1
+        try:
+            async with self._changed:
+                await self._changed.wait_for(lambda: self.running < self.limit)
+                self.running += 1
+        finally:
+            self.waiting -= 1
         try:
             yield
         finally:
-            self._running -= 1
+            self.running -= 1
             async with self._changed:
                 self._changed.notify_all()
 

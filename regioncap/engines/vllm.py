@@ -15,7 +15,6 @@ from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from PIL import Image
@@ -23,6 +22,7 @@ from PIL import Image
 from regioncap.engines.base import (
     Answer,
     CaptionRequest,
+    EngineStats,
     Sampling,
     answer_all,
     chat_messages,
@@ -44,17 +44,6 @@ if TYPE_CHECKING:
 
 #: The core ends by itself well within this; then it is killed.
 _CLOSE_TIMEOUT_S = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class EngineStats:
-    """What the engine is doing, for metrics."""
-
-    #: Requests in the batch now, and those that wait for room in it.
-    running: int
-    waiting: int
-    #: The most requests that run together.
-    batch: int
 
 
 class VllmEngine:

@@ -3,9 +3,9 @@
 source       opens what the user named: stdin, a file of lines, pictures, or a data set
 lines        JSON Lines
 pictures     folders and the pictures in them
-datasets     data sets of other tools: which module reads which
-coco, json_file, label_studio, csv_file, parquet, webdataset, imagefolder, yolo  read one each
-fields, tables, json_text  what they share
+datasets     data sets of other tools: which form a file or folder has
+forms        the readers, a module each
+fields, json_text  what they share
 reading      what an input was taken for, and what of it was left out
 boxes        what a record's boxes are
 box_fields, sides  which fields hold them, under whatever name

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,7 +23,7 @@ _LEFT_OUT = {
     ".eps", ".pdf", ".dds", ".pnm", ".pbm",
 }  # fmt: skip
 _LINES = {".jsonl", ".ndjson"}
-_TABLES = {".json", ".xml", ".csv", ".tsv", ".vott", ".parquet", ".arrow"}
+_TABLES = {".json", ".xml", ".csv", ".tsv", ".vott", ".parquet", ".arrow", *_LINES}
 #: What files of boxes hold near their beginning.
 _BOX_WORDS = re.compile(
     rb'<annotation|<object|<box|"shapes"|bbox|bounding_?box|xmin|x_?cent(er|re)|"regions"|"boxes"',
@@ -89,18 +89,29 @@ def look_into(folder: Path) -> Contents:
     return found
 
 
-def tell_left_out(folder: Path, contents: Contents, reading: Reading) -> None:
-    """Notes what looks like pictures or annotations and is not read."""
+def tell_left_out(
+    folder: Path, contents: Contents, reading: Reading, read: Collection[Path] = ()
+) -> None:
+    """Notes what looks like pictures or annotations and is not read.
+
+    Args:
+        folder: The folder.
+        contents: What lies in it.
+        reading: Where that is noted.
+        read: The files in it that are read.
+    """
     for suffix, names in sorted(contents.others.items()):
         for name in names:
+            if folder / name in read:
+                continue
             if suffix in _LEFT_OUT:
                 reading.leave_out(f"{suffix} files, which are no pictures that are read", name)
             elif suffix == ".tar":
                 reading.leave_out("archives without pictures", name)
-            elif suffix in _LINES:
-                reading.leave_out("files of records, to be submitted by themselves", name)
             elif suffix in _TABLES and _holds_boxes(folder / name):
                 reading.unread_annotations.add(name)
+            elif suffix in _LINES:
+                reading.leave_out("files of records, to be submitted by themselves", name)
 
 
 def _holds_boxes(path: Path) -> bool:

@@ -35,7 +35,7 @@ def describe(totals: Totals, reading: Reading, settings: Settings) -> list[str]:
     form, boxes = reading.form, counted(totals.boxes, "box")
     lines = [f"read as {form}: {counted(totals.records, 'record')}, {boxes}"]
     if totals.boxes and not totals.boxes_from:
-        lines[0] += f" ({settings.box_format})"
+        lines[0] += f" ({', '.join(each for each, _ in totals.box_formats.most_common())})"
     lines += [
         f"boxes of {counted(number, 'record')} are read from {name}"
         for name, number in totals.boxes_from.most_common()

@@ -41,6 +41,8 @@ class Totals:
     #: Pictures by the rule that found them.
     found: Counter[str] = field(default_factory=Counter)
     boxes_from: Counter[str] = field(default_factory=Counter)
+    #: Records by the format in which their boxes are read.
+    box_formats: Counter[BoxFormat] = field(default_factory=Counter)
     fits: Counter[BoxFormat] = field(default_factory=Counter)
 
     def add(self, checked: Checked) -> None:
@@ -56,6 +58,7 @@ class Totals:
         self.image_bytes += 0 if checked.fails else checked.image_bytes
         self.found.update([checked.rule] if checked.rule else ())
         self.boxes_from.update([checked.boxes_from] if checked.boxes_from else ())
+        self.box_formats.update([checked.box_format] if checked.box_format else ())
         self.fits.update(checked.fits)
         self.flawed_by.update({finding.code for finding in checked.findings})
         for finding in checked.findings:

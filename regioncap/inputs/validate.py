@@ -96,6 +96,8 @@ class Checked:
     rule: str = ""
     #: The field that its boxes were read from, if that is none of the usual.
     boxes_from: str = ""
+    #: How its boxes are read; None where it has none.
+    box_format: BoxFormat | None = None
     #: How many of its boxes each format fits, of records by which the input is judged.
     fits: Counter[BoxFormat] = field(default_factory=Counter)
 
@@ -185,6 +187,7 @@ class Checker:
             fails=fails,
             rule=REMOTE if isinstance(place, str) else file.rule if file else "",
             boxes_from=record.boxes_from,
+            box_format=(record.box_format or self._settings.box_format) if given else None,
             fits=count_fits(given, size_wh) if judged and size_wh else Counter(),
         )
 

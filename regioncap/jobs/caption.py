@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence, Set
 from concurrent.futures import CancelledError, Future
+from dataclasses import dataclass
 from typing import Any
 
 from regioncap import keys, metrics
@@ -18,6 +19,7 @@ from regioncap.inputs.originals import Originals
 from regioncap.job import Job
 from regioncap.jobs import catalogue, finish, markers, parts, results, retry
 from regioncap.jobs.gpu_time import BusyClock
+from regioncap.jobs.load import Load, ShardLoad
 from regioncap.jobs.output import output_record
 from regioncap.jobs.retry import Again
 from regioncap.jobs.reuse import KeptCaptions, fingerprint
@@ -28,6 +30,22 @@ from regioncap.services.progress import Progress
 from regioncap.services.store import Found, Store
 from regioncap.settings import Settings
 from regioncap.views.view import Limits, Shown, ViewSettings, crop_regions
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """A shard in hand."""
+
+    job: Job
+    shard: int
+    #: Runs the records one at a time, if given.
+    quarantine: Quarantine | None
+    #: Counts what the engine is still to answer.
+    load: ShardLoad
+
+    def key(self, kind: keys.PartKind) -> str:
+        """Key of the shard's part of a kind."""
+        return keys.part_key(self.job.job, kind, self.shard)
 
 
 class CaptionStage:
@@ -41,6 +59,7 @@ class CaptionStage:
         gpus: How many GPUs the engine keeps busy.
         keep_captions: Whether captions are kept for later jobs that reuse them.
         threads: Requests to the store at a time, over all shards in hand.
+        load: Counts what the engine is still to answer.
         runtime: The clock and the threads.
     """
 
@@ -54,6 +73,7 @@ class CaptionStage:
         gpus: int = 0,
         keep_captions: bool = True,
         threads: int = 16,
+        load: Load | None = None,
         runtime: Runtime = REAL,
     ) -> None:
         self._store = store
@@ -66,6 +86,7 @@ class CaptionStage:
         self._keeps = keep_captions
         self._gpus = gpus
         self._clock = BusyClock(runtime.monotonic)
+        self._load = load or Load()
         self._runtime = runtime
         self._lock = threading.Lock()
         #: Requests in the engine, with their jobs.
@@ -86,7 +107,8 @@ class CaptionStage:
         if self._store.exists(keys.cancelled_key(job_id)):
             return "cancelled"
         try:
-            return self._do_shard(job, shard, quarantine)
+            with self._load.shard() as load:
+                return self._do(_Task(job, shard, quarantine, load))
         except CancelledError:
             if self._store.exists(keys.cancelled_key(job_id)):
                 return "cancelled"
@@ -104,63 +126,62 @@ class CaptionStage:
         for future in chosen:
             future.cancel()
 
-    def _do_shard(self, job: Job, shard: int, quarantine: Quarantine | None) -> str:
-        found = self._store.find_tagged(keys.part_key(job.job, "results", shard))
+    def _do(self, task: _Task) -> str:
+        job, shard = task.job, task.shard
+        found = self._store.find_tagged(task.key("results"))
         again = None if found is None else retry.find(self._store, job.job, shard)
         outcome = "done"
         if found is None:
-            summary = self._first(job, shard, quarantine)
+            summary = self._first(task)
         elif again is not None:
-            summary = self._again(job, shard, found, again, quarantine)
+            summary = self._again(task, found, again)
             retry.end(self._store, again)
         else:
-            summary, outcome = self._summary(found, job, shard), "already done"
+            summary, outcome = self._summary(task, found), "already done"
         progress = self._progress(job.job)
         if progress.note_part(shard, summary) >= job.shards:
             finish.finish(self._store, progress, job, runtime=self._runtime)
         return outcome
 
-    def _first(self, job: Job, shard: int, quarantine: Quarantine | None) -> dict[str, Any]:
+    def _first(self, task: _Task) -> dict[str, Any]:
         """Makes the results part, and returns the summary of the one that stands.
 
         Where two workers have done the same shard, the first one's stays: readers may have seen it,
         and with sampling the second one's differs.
         """
-        key = keys.part_key(job.job, "results", shard)
-        lines, keep = self._caption_all(self._rendered(job, shard), job, shard, quarantine)
+        key = task.key("results")
+        lines, keep = self._caption_all(self._rendered(task), task)
         part = dump_lines(lines)
         etag = self._store.put_new(key, part, "application/x-ndjson")
         if etag is None:
-            return self._summary(self._standing(key), job, shard)
+            return self._summary(task, self._standing(key))
         keep({line["index"] for line in lines})
         return results.summary_of(part, lines) | {"etag": etag}
 
-    def _again(
-        self, job: Job, shard: int, found: Found, again: Again, quarantine: Quarantine | None
-    ) -> dict[str, Any]:
+    def _again(self, task: _Task, found: Found, again: Again) -> dict[str, Any]:
         """Does records again and puts them into the part as it then is; sums up what stands."""
-        key = keys.part_key(job.job, "results", shard)
-        found, part = results.standing(found, self._store, job, shard)
+        key = task.key("results")
+        found, part = results.standing(found, self._store, task.job, task.shard)
         wanted = {each["index"] for each in part.lines if again.wants(each)}
-        chosen = [each for each in self._rendered(job, shard) if each.index in wanted]
-        lines, keep = self._caption_all(chosen, job, shard, quarantine, anew=again.flagged)
+        chosen = [each for each in self._rendered(task) if each.index in wanted]
+        lines, keep = self._caption_all(chosen, task, anew=again.flagged)
         made = {line["index"]: line for line in lines}
         while True:
             new, placed = retry.merged(part.data, made, again)
             if not placed:
                 return part.summary | {"etag": found.etag}
-            with markers.changing(self._store, job.job):
+            with markers.changing(self._store, task.job.job):
                 etag = self._store.put_matching(key, new, found.etag, "application/x-ndjson")
             if etag is not None:
                 keep(placed)
                 return results.summarize(new) | {"etag": etag}
-            found, part = results.standing(self._standing(key), self._store, job, shard)
+            found, part = results.standing(self._standing(key), self._store, task.job, task.shard)
             if not any(map(self._store.exists, again.keys)):
                 # Another worker has done it, or it was cancelled.
                 return part.summary | {"etag": found.etag}
 
-    def _summary(self, found: Found, job: Job, shard: int) -> dict[str, Any]:
-        found, part = results.standing(found, self._store, job, shard)
+    def _summary(self, task: _Task, found: Found) -> dict[str, Any]:
+        found, part = results.standing(found, self._store, task.job, task.shard)
         return part.summary | {"etag": found.etag}
 
     def _standing(self, key: str) -> Found:
@@ -169,22 +190,20 @@ class CaptionStage:
             raise StoreError(f"{key} is gone from the store")
         return part
 
-    def _rendered(self, job: Job, shard: int) -> list[RenderedRecord]:
+    def _rendered(self, task: _Task) -> list[RenderedRecord]:
         try:
-            part = self._store.get(keys.part_key(job.job, "rendered", shard))
+            part = self._store.get(task.key("rendered"))
         except NotFoundError:
             # Reconciling finds it out and has it rendered; until then the shard waits.
             raise StoreError(
-                f"shard {shard} of {job.job} is not rendered", code="not-rendered"
+                f"shard {task.shard} of {task.job.job} is not rendered", code="not-rendered"
             ) from None
-        return parts.rendered(part, self._store, job, shard)
+        return parts.rendered(part, self._store, task.job, task.shard)
 
     def _caption_all(
         self,
         records: Sequence[RenderedRecord],
-        job: Job,
-        shard: int,
-        quarantine: Quarantine | None,
+        task: _Task,
         anew: Set[int] = frozenset(),
     ) -> tuple[list[dict[str, Any]], Callable[[Set[int]], None]]:
         """Lines of the results; captions made earlier are not taken over for records `anew`.
@@ -192,22 +211,23 @@ class CaptionStage:
         Also returns what keeps captions for later jobs, to be called with the places of those that
         the results hold.
         """
+        job = task.job
         names = self._fingerprints(records, job)
         old = [record for record in records if record.index not in anew]
         known = self._kept.find(old, names) if job.settings.reuse else {}
         rest = [record for record in records if record.index not in known]
-        how = ViewSettings.of(job, self._limits)
-        if quarantine is None:
-            done = self._ask_engine(rest, how)
+        task.load.know(sum(map(_requests, rest)))
+        if task.quarantine is None:
+            done = self._ask_engine(rest, task)
         else:
-            done = [self._ask_in_quarantine(record, how, quarantine) for record in rest]
+            done = [self._ask_alone(record, task, task.quarantine) for record in rest]
 
         def keep(placed: Set[int]) -> None:
             if self._keeps:
                 self._kept.keep([d for d in done if d.record.index in placed], names, job)
 
         whole = known | {captioned.record.index: captioned for captioned in done}
-        return [self._line(whole[record.index], job, shard) for record in records], keep
+        return [self._line(whole[record.index], task) for record in records], keep
 
     def _fingerprints(self, records: Sequence[RenderedRecord], job: Job) -> dict[int, str]:
         if not (self._keeps or job.settings.reuse):
@@ -215,10 +235,18 @@ class CaptionStage:
         named = ((r.index, fingerprint(r, job, self._engine.engine)) for r in records)
         return {index: name for index, name in named if name is not None}
 
-    def _ask_engine(self, records: Sequence[RenderedRecord], how: ViewSettings) -> list[Captioned]:
+    def _ask_engine(self, records: Sequence[RenderedRecord], task: _Task) -> list[Captioned]:
+        how = ViewSettings.of(task.job, self._limits)
         pictures = self._fetch(records)
         future = self._engine.run(
-            caption_records(records, pictures, self._engine.engine, how, self._crop_maker(how))
+            caption_records(
+                records,
+                pictures,
+                self._engine.engine,
+                how,
+                self._crop_maker(how),
+                on_record=lambda record: task.load.answered(_requests(record)),
+            )
         )
         entry = (how.name, future)
         with self._lock:
@@ -234,11 +262,9 @@ class CaptionStage:
             captioned.gpu_ms = round(1000 * share.seconds * self._gpus / len(asked))
         return done
 
-    def _ask_in_quarantine(
-        self, record: RenderedRecord, how: ViewSettings, quarantine: Quarantine
-    ) -> Captioned:
+    def _ask_alone(self, record: RenderedRecord, task: _Task, quarantine: Quarantine) -> Captioned:
         def work() -> Captioned:
-            return self._ask_engine([record], how)[0]
+            return self._ask_engine([record], task)[0]
 
         def give_up(problem: Problem) -> Captioned:
             return Captioned(record.model_copy(update={"error": problem}))
@@ -255,14 +281,19 @@ class CaptionStage:
 
         return crop
 
-    def _line(self, captioned: Captioned, job: Job, shard: int) -> dict[str, Any]:
+    def _line(self, captioned: Captioned, task: _Task) -> dict[str, Any]:
         record = output_record(
             captioned,
-            job,
+            task.job,
             self._store,
-            result_file=self._store.uri(keys.part_key(job.job, "results", shard)),
+            result_file=self._store.uri(task.key("results")),
             engine=self._engine.engine.name,
             model=self._engine.engine.model,
         )
         metrics.add_record(record)
         return record
+
+
+def _requests(record: RenderedRecord) -> int:
+    """How many requests a record begins with."""
+    return 0 if record.error is not None else len(record.views)

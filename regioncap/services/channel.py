@@ -8,9 +8,9 @@ from __future__ import annotations
 import json
 import logging
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from queue import Empty
-from typing import Any
+from typing import Any, ClassVar
 
 import redis
 from kombu.transport import redis as kombu_redis
@@ -48,6 +48,8 @@ class Channel(kombu_redis.Channel):  # type: ignore[misc]  # kombu carries no ty
     QoS = ServerTimeQoS
     #: All our messages have the same: a queue is one list.
     priority_steps = (0,)
+    #: Whether this process takes a further message, besides Celery's own limit.
+    has_room: ClassVar[Callable[[], bool]] = staticmethod(lambda: True)
 
     def _get_client(self) -> type[redis.Redis]:
         return CheckedClient
@@ -84,6 +86,11 @@ class Channel(kombu_redis.Channel):  # type: ignore[misc]  # kombu carries no ty
                 except redis.exceptions.NoPermissionError:
                     continue  # a producer: the workers do it
                 _log.warning("removed key %s: a queue is a list, and it was a %s", queue, kind)
+
+
+def take_while(has_room: Callable[[], bool]) -> None:
+    """Has this process take messages only while there is room for what they ask."""
+    Channel.has_room = staticmethod(has_room)
 
 
 def use_channel() -> None:

@@ -48,6 +48,10 @@ class ServerTimeQoS(kombu_redis.QoS):  # type: ignore[misc]  # kombu carries no 
             with self.channel.conn_or_acquire() as client:
                 client.zadd(UNACKED_INDEX, {delivery_tag: server_time(client)}, xx=True)
 
+    def can_consume(self) -> bool:
+        """Whether the next message is to be taken."""
+        return bool(super().can_consume()) and self.channel.has_room()
+
     def restore_visible(self, start: int = 0, num: int = 10, interval: int = 10) -> None:
         """Gives abandoned messages back to the queue."""
         with self.channel.conn_or_acquire() as client:

@@ -252,6 +252,8 @@ class Engine:
 
     async def close(self) -> None: ...
 
+    def stats(self) -> None: ...
+
     async def caption(self, requests: Sequence[CaptionRequest]) -> list[Answer | RequestError]:
         return [await self._answer(request) for request in requests]
 

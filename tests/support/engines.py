@@ -34,3 +34,6 @@ class ScriptedEngine:
 
     async def close(self) -> None:
         """Holds nothing."""
+
+    def stats(self) -> None:
+        """None: it has no batch."""

@@ -103,7 +103,10 @@ def test_the_library_is_its_rooms() -> None:
     assert not missing, "the docstring of the package is the map"
 
 
-@pytest.mark.parametrize("package", ["producer", "workers", "regioncap/inputs", "regioncap/local"])
+@pytest.mark.parametrize(
+    "package",
+    ["producer", "workers", "regioncap/inputs", "regioncap/inputs/forms", "regioncap/local"],
+)
 def test_a_map_names_every_module(package: str) -> None:
     modules = {path.stem for path in (ROOT / package).glob("*.py")} - {"__init__", "__main__"}
 

@@ -297,10 +297,11 @@ def test_roboflow(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content"),
     [
-        ("a.xml", "<annotation><object><bndbox/></object></annotation>"),
-        ("a.json", '{"shapes": [], "imagePath": "a.png"}'),
-        ("instances.json", json.dumps(coco(annotations=[annotation()]))),
-        ("boxes.csv", "file,xmin,ymin,xmax,ymax\n"),
+        ("a.xml", "<frames><box/></frames>"),
+        ("a.json", '{"shapes": []}'),
+        ("list.json", '[{"image": "a.png", "bbox": [1, 2, 3, 4]}]'),
+        ("boxes.csv", "nothing,xmin,ymin,xmax,ymax\n"),
+        ("rows.jsonl", '{"image": "a.png", "bbox": [1, 2, 3, 4]}\n'),
     ],
 )
 def test_annotations_that_are_not_read_get_no_proposals(

@@ -22,6 +22,7 @@ from regioncap.inputs.fields import (
     make_record,
     read_json,
 )
+from regioncap.inputs.forms.base import Form, Input, Sample
 from regioncap.inputs.pictures import is_picture
 from regioncap.inputs.reading import Reading
 from regioncap.records import InputRecord, Problem
@@ -51,7 +52,11 @@ def _extends(longer: str, shorter: str) -> bool:
     return longer.startswith(shorter + ".") and not longer[len(shorter) + 1 :].isdigit()
 
 
-def read(files: list[Path], reading: Reading) -> Iterator[InputRecord]:
+def _knows(sample: Sample) -> bool:
+    return sample.head[257:262] == b"ustar"
+
+
+def read(source: Input) -> Iterator[InputRecord]:
     """Records of the shards, in order, as a stream; `image` is shard and key.
 
     A picture without boxes has no regions if any sample has a field of boxes.
@@ -59,9 +64,9 @@ def read(files: list[Path], reading: Reading) -> Iterator[InputRecord]:
     Raises:
         UsageError: A shard is none (`bad-dataset`).
     """
-    annotated = any(map(_has_boxes, files))
-    for index, (path, sample) in enumerate(_samples(files, reading)):
-        record = _record(path, sample, index, reading)
+    annotated = any(map(_has_boxes, source.files))
+    for index, (path, sample) in enumerate(_samples(source.files, source.reading)):
+        record = _record(path, sample, index, source.reading)
         record.annotated = annotated
         yield record
 
@@ -152,3 +157,6 @@ def _parsed(path: Path, name: str, said: bytes) -> dict[str, Any]:
     if isinstance(fields, list) and all(map(four_numbers, fields)):
         return {"bbox": fields}
     return fields if isinstance(fields, dict) else {"json": fields}
+
+
+FORM = Form("WebDataset", _knows, read, (".tar",))

@@ -13,10 +13,22 @@ from regioncap.inputs.lines import MAX_LINE_BYTES, bounded_lines
 
 #: A cell may hold boxes of a thousand regions, or a caption of a book's length.
 _MOST_CELL_CHARACTERS = min(sys.maxsize, 10_000_000)
+_DELIMITERS = (",", "\t", ";", "|")
+_HEAD_CHARACTERS = 1 << 16
 
 
-def read_csv(path: Path) -> Iterator[dict[str, Any]]:
-    """Rows of a CSV file by its header.
+def delimiter_of(head: str) -> str:
+    """What stands between the cells of a table, by its first line."""
+    line = head.lstrip("\r\n").split("\n", 1)[0]
+    return max(_DELIMITERS, key=line.count)
+
+
+def read_csv(path: Path, columns: list[str] | None = None) -> Iterator[dict[str, Any]]:
+    """Rows of a CSV or TSV file by its header.
+
+    Args:
+        path: The file.
+        columns: Names of the columns, of a file without a header.
 
     Raises:
         UsageError: It is no such table (`bad-dataset`).
@@ -24,7 +36,11 @@ def read_csv(path: Path) -> Iterator[dict[str, Any]]:
     csv.field_size_limit(_MOST_CELL_CHARACTERS)
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = csv.DictReader(file, strict=True)
+            delimiter = delimiter_of(file.readline(_HEAD_CHARACTERS))
+            file.seek(0)
+            rows = csv.DictReader(
+                _whole_lines(path, file), columns, strict=True, delimiter=delimiter
+            )
             for row in rows:
                 if None in row:
                     raise bad_dataset(path, f"line {rows.line_num} has more cells than the header")
@@ -35,6 +51,17 @@ def read_csv(path: Path) -> Iterator[dict[str, Any]]:
         raise bad_dataset(path, f"line {rows.line_num}: {error}") from error
     except OSError as error:
         raise bad_dataset(path, f"cannot be read: {error.strerror}") from error
+
+
+def _whole_lines(path: Path, file: Any) -> Iterator[str]:
+    """Lines of bounded length: the reader's own limit is looked at when a line is there."""
+    number = 0
+    while line := file.readline(_MOST_CELL_CHARACTERS + 1):
+        number += 1
+        if len(line) > _MOST_CELL_CHARACTERS:
+            what = f"line {number} is longer than {_MOST_CELL_CHARACTERS:,} characters"
+            raise bad_dataset(path, what)
+        yield line
 
 
 def read_json_lines(path: Path) -> Iterator[dict[str, Any]]:

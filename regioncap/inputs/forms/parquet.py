@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from regioncap.inputs.fields import (
     make_record,
     too_large,
 )
+from regioncap.inputs.forms.base import Form, Input, Sample
 from regioncap.inputs.reading import Reading
 from regioncap.packages import require
 from regioncap.records import InputRecord
@@ -22,14 +23,23 @@ from regioncap.records import InputRecord
 _IMAGE_COLUMNS = ("image", *IMAGE_ALIKE, "jpg", "png")
 
 
-def read(files: list[Path], reading: Reading) -> Iterator[InputRecord]:
+def read(source: Input) -> Iterator[InputRecord]:
     """Records of Parquet files, in order, as a stream."""
-    for index, row in enumerate(read_rows(files)):
+    yield from records_of(read_rows(source.files), source.reading)
+
+
+def records_of(rows: Iterable[dict[str, Any] | None], reading: Reading) -> Iterator[InputRecord]:
+    """Records of rows; of one that is None, which is too large, a record that says so."""
+    for index, row in enumerate(rows):
         if row is None:
             record = InputRecord(index=index, line=index + 1)
             yield too_large(record, f"row {index + 1}")
         else:
             yield _record(row, index, reading)
+
+
+def _knows(sample: Sample) -> bool:
+    return sample.head.startswith(b"PAR1")
 
 
 def has_images(path: Path) -> bool:
@@ -85,3 +95,6 @@ def _record(row: dict[str, Any], index: int, reading: Reading) -> InputRecord:
     record = make_record({**others, "image": image}, index=index, reading=reading)
     record.annotated = has_box_fields(row)
     return give_picture(record, data)
+
+
+FORM = Form("Parquet", _knows, read, (".parquet",))

@@ -11,33 +11,29 @@ from typing import Any
 
 from regioncap.inputs.box_fields import has_box_fields
 from regioncap.inputs.fields import bad_dataset, make_record
-from regioncap.inputs.parquet import read_rows
-from regioncap.inputs.reading import Reading
-from regioncap.inputs.tables import read_csv, read_json_lines
+from regioncap.inputs.forms.base import Input
+from regioncap.inputs.forms.parquet import read_rows
+from regioncap.inputs.forms.tables import read_csv, read_json_lines
 from regioncap.records import InputRecord
 
 #: Names of the table.
 TABLES = ("metadata.jsonl", "metadata.csv", "metadata.parquet")
 
 
-def read(folder: Path, tables: list[Path], reading: Reading) -> Iterator[InputRecord]:
-    """Records of a folder, as a stream.
+def read(source: Input) -> Iterator[InputRecord]:
+    """Records of a folder's tables, as a stream; one as in `train/` names pictures beside itself.
 
     A picture without boxes has no regions if any row of the tables has a field of boxes.
-
-    Args:
-        folder: What image paths are made relative to.
-        tables: Its tables; one below the folder, as in `train/`, names pictures beside itself.
-        reading: Told of what is left out.
     """
+    tables = source.files
     annotated = any(has_box_fields(row) for table in tables for row in _rows(table))
     index = 0
     for table in tables:
-        beside = table.parent.relative_to(folder)
+        beside = table.parent.relative_to(source.root)
         for row in _rows(table):
             name = row.pop("file_name", None)
             row["image"] = str(beside / name) if isinstance(name, str) and name else name
-            record = make_record(row, index=index, reading=reading)
+            record = make_record(row, index=index, reading=source.reading)
             record.annotated = annotated
             yield record
             index += 1
