@@ -23,6 +23,8 @@ MOST_BYTES = 550_000_000
 #: What is told of each; None where a header tells nothing bad, and workers bear the rest.
 TOLD = {
     "Parquet: 20 rows of 100 MB in 4 kB": "image-too-large",
+    "Parquet: 12 rows of 60 MB in 3 kB": "image-unreadable",
+    "Parquet: a row of 10 times 60 MB": "image-too-large",
     "tar that is xz: 3 GB in 0.4 MB": "bad-dataset",
     "tar with a member of 3 GB, all holes": "image-too-large",
     "8 PNGs of 100 Mpx that name eXIf": None,
