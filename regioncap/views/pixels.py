@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import math
 import re
-import struct
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms, UnidentifiedImageError
 
 from regioncap.errors import RecordError
-from regioncap.views import formats
+from regioncap.views import formats, png
 from regioncap.views.boxes import Size
 from regioncap.views.sizes import fit_size
 
@@ -36,8 +35,6 @@ _AREA_FROM = 1.5
 _MOST_SCANS = 100
 #: A marker of a JPEG that is neither a filler, nor stuffed, nor a restart.
 _MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")
-#: Encoders of PNGs make some chunks of pixels per megabyte.
-_MOST_CHUNKS = 100_000
 _ORIENTATION = 0x0112
 _SIDEWAYS = {5, 6, 7, 8}
 
@@ -188,7 +185,7 @@ def is_turned(data: bytes) -> bool:
 def _open(data: bytes, max_pixels: int) -> Image.Image:
     Image.MAX_IMAGE_PIXELS = max_pixels  # Pillow's own check at opening; one limit per process
     try:
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        image = Image.open(io.BytesIO(png.without_texts(data)), formats=FORMATS)
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
         raise RecordError(
             f"the image has more than {max_pixels:,} pixels",
@@ -238,25 +235,11 @@ def _orientation(image: Image.Image, data: bytes) -> int:
     try:
         if image.format == "PNG":
             # The plugin's own would decode all pixels to look for EXIF behind them.
-            image.info.setdefault("exif", _png_exif(data))
+            image.info.setdefault("exif", png.exif_of(data))
             return int(Image.Image.getexif(image).get(_ORIENTATION, 1))
         return int(image.getexif().get(_ORIENTATION, 1))
     except Exception:  # broken EXIF is no reason to refuse a picture
         return 1
-
-
-def _png_exif(data: bytes) -> bytes | None:
-    """What stands in a PNG's chunk eXIf, before its pixels or behind them; None if it has none."""
-    position = len(b"\x89PNG\r\n\x1a\n")
-    for _ in range(_MOST_CHUNKS):
-        head = data[position : position + 8]
-        if len(head) < 8:
-            return None
-        length, kind = struct.unpack(">I4s", head)
-        if kind == b"eXIf":
-            return b"Exif\0\0" + data[position + 8 : position + 8 + length]
-        position += 12 + length
-    return None
 
 
 def _check_scans(image: Image.Image, data: bytes) -> None:
