@@ -34,6 +34,7 @@ from producer.commands.stack import start_workers
 from producer.commands.submit import submit_file
 from regioncap import keys
 from regioncap.client import Client
+from regioncap.engines.cpu import SHIM
 from regioncap.job import Job
 from regioncap.jobs import catalogue, results
 from regioncap.local import LocalStack
@@ -47,7 +48,6 @@ TINY_ARGS: dict[str, Any] = {
     "dtype": "bfloat16", "max_model_len": 4096, "enforce_eager": True, "block_size": 32,
 }  # fmt: skip
 TINY_ENVIRONMENT = {"HF_HUB_OFFLINE": "1", "VLLM_CPU_KVCACHE_SPACE": "1"}
-SHIM = Path(__file__).parents[1] / "tests" / "support" / "vllm_cpu"
 WARM_UP = 8
 _POLL_S = 0.01
 QUEUE, HELD = "caption", "held"

@@ -12,6 +12,7 @@
 
     checks, gpu_checks    what `doctor` looks at
     fleet                 what `top` looks at
+    site                  the pages of `serve`
     origins, starter      where settings come from, and what `init` writes
 
 It does its work through `regioncap`, most of it through `regioncap.client`. Modules are imported

@@ -22,6 +22,7 @@ from producer.commands import (
     prompts,
     repair,
     results,
+    serve,
     setup,
     stack,
     status,
@@ -64,6 +65,7 @@ COMMANDS: dict[str, dict[str, Callable[..., None] | typer.Typer]] = {
     "Results": {
         "results": results.results_command,
         "view": view.view_command,
+        "serve": serve.serve_command,
         "audit": audit.audit_command,
         "export": export.export_command,
         "import-edits": export.import_edits_command,

@@ -32,7 +32,7 @@ from regioncap.job import Job
 from regioncap.jobs import catalogue, results
 from regioncap.jobs.status import JobStatus, job_status, pause_s
 from regioncap.records import InputRecord
-from regioncap.services.broker import connect
+from regioncap.services.broker import await_loaded, connect
 from regioncap.services.progress import Progress
 from regioncap.services.store import Store
 from regioncap.settings import Settings, load_settings
@@ -75,15 +75,21 @@ class Client:
 
     Args:
         settings: How to reach the services; by default as the command finds it.
+        folder: Where to look for a stack and its settings; by default the working folder.
         patient: Whether a service that is away is tried again for a while; people at a terminal
             are rather told within seconds.
         flags: Settings by name, stronger than the environment.
     """
 
     def __init__(
-        self, settings: Settings | None = None, *, patient: bool = True, **flags: Any
+        self,
+        settings: Settings | None = None,
+        *,
+        folder: Path | str | None = None,
+        patient: bool = True,
+        **flags: Any,
     ) -> None:
-        self.settings = settings or load_settings(**flags)
+        self.settings = settings or load_settings(folder, **flags)
         self._patient = patient
 
     @cached_property
@@ -146,6 +152,7 @@ class Client:
         )
         for line in sent.report.notes:
             warnings.warn(line, stacklevel=2)
+        await_loaded(self.redis)
         self.sender.render(sent.job, range(sent.job.shards))
         return sent.job.job
 
@@ -254,11 +261,14 @@ class AsyncClient:
 
     Args:
         settings: How to reach the services; by default as the command finds it.
+        folder: Where to look for a stack and its settings; by default the working folder.
         flags: Settings by name, stronger than the environment.
     """
 
-    def __init__(self, settings: Settings | None = None, **flags: Any) -> None:
-        self._client = Client(settings, **flags)
+    def __init__(
+        self, settings: Settings | None = None, *, folder: Path | str | None = None, **flags: Any
+    ) -> None:
+        self._client = Client(settings, folder=folder, **flags)
 
     async def submit(self, records: Records, **options: Any) -> str:
         """As `Client.submit`."""

@@ -14,6 +14,7 @@
     └── EngineError               the engine refused or failed a request
         ├── RequestError          this request only; its neighbours go on
         ├── EngineStartError      the engine cannot start: the worker ends
+        ├── EngineUnwellError     the engine answers nonsense: the worker ends, shards go back
         └── EngineDeadError       the engine is gone: the worker ends, shards go back
 
 An error carries a stable `code`, a `message` that names the value, and a `hint` that names the
@@ -149,3 +150,9 @@ class EngineDeadError(EngineError):
     """The engine is gone and must be started again in a new process."""
 
     code = "engine-dead"
+
+
+class EngineUnwellError(EngineError):
+    """The engine serves and does not caption even our own pictures; no record is to blame."""
+
+    code = "engine-unwell"

@@ -10,6 +10,7 @@ import threading
 from functools import cached_property
 from typing import Any
 
+import redis
 import structlog
 from celery import Celery, Task, signals
 from celery.worker import WorkController
@@ -24,6 +25,7 @@ from regioncap.parallel import sleep, start_thread
 from regioncap.services.broker import connect
 from regioncap.services.channel import take_while
 from regioncap.services.leases import Leases
+from regioncap.services.progress import Progress
 from regioncap.services.queue import CAPTION_TASK, Sender, make_app
 from regioncap.services.store import Store
 from regioncap.settings import Settings, worker_settings
@@ -32,6 +34,7 @@ from workers.drain import Drain
 from workers.intake import Intake
 from workers.monitor import Monitor
 from workers.process import CeleryProcess
+from workers.recall import Recall
 from workers.shards import Shards
 from workers.task import run_shard
 
@@ -62,7 +65,7 @@ class CaptionWorker:
             on_stop=self._stopping.set,
             on_grace_over=self._stop_work,
         )
-        self._monitor = Monitor(settings, "caption", lambda: self.engine)
+        self._monitor = Monitor(settings, "caption", lambda: self.engine, self.leases.silent_s)
         self._load = Load()
 
     def connect(self) -> None:
@@ -86,17 +89,34 @@ class CaptionWorker:
         return EngineThread(engines.make(self._settings))
 
     @cached_property
+    def _redis(self) -> redis.Redis:
+        return connect(self._settings)
+
+    @cached_property
+    def leases(self) -> Leases:
+        """Keep the shards in hand from others, for as long as they make progress."""
+        return Leases(
+            connect(self._settings),
+            self._settings.visibility_timeout_s,
+            stalled_s=self._settings.shard_timeout_s,
+        )
+
+    @cached_property
     def shards(self) -> Shards:
         """Runs the shards in hand."""
-        client = connect(self._settings)
         return Shards(
             "caption",
-            client,
-            Leases(client, self._settings.visibility_timeout_s),
-            check=self.engine.check,
+            self._redis,
+            self.leases,
+            check=self.stage.check,
+            try_out=self.stage.try_out,
             on_engine_death=self._drain.die,
             stopping=self._stopping,
         )
+
+    def progress(self, job_id: str) -> Progress:
+        """The progress of a job."""
+        return Progress(self._redis, job_id)
 
     @cached_property
     def stage(self) -> CaptionStage:
@@ -104,7 +124,7 @@ class CaptionWorker:
         return CaptionStage(
             self.store,
             self.engine,
-            self.shards.progress,
+            self.progress,
             self._settings,
             gpus=engines.gpus(self._settings),
             keep_captions=self._settings.keep_captions,
@@ -144,6 +164,7 @@ class CaptionWorker:
     def _ready(self, **_: Any) -> None:
         start_thread("cancelled", self._watch_for_cancelled)
         patience_s = self._settings.visibility_timeout_s
+        Recall(connect(self._settings), self._settings.queue).start()
         Janitor(self.store, connect(self._settings), Sender(self._app), patience_s).start()
 
     def _watch_for_cancelled(self) -> None:

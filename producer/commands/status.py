@@ -71,6 +71,7 @@ def _facts(status: JobStatus, job: Job) -> dict[str, str]:
         "name": status.name,
         "labels": ", ".join(f"{key}={value}" for key, value in status.labels.items()),
         "state": status.state,
+        "waits": "; ".join(words.waits(status.waits)),
         "records": done,
         "regions": f"{status.regions_ok:,} of {status.regions:,} captioned",
         "tokens": tokens if status.prompt_tokens else "",
@@ -114,4 +115,5 @@ def summary_line(status: JobStatus) -> str:
         parts.append(f"{sums.price_per_1000_regions:.3g} per 1,000 regions")
     if status.name:
         parts.append(status.name)
+    parts += words.waits(status.waits[:1])
     return "  ".join(parts)

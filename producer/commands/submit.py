@@ -28,7 +28,7 @@ def submit_command(
         str | None,
         typer.Argument(
             metavar="FILE",
-            help="JSON Lines with `image` and `bbox`, a picture, a folder of them, or -.",
+            help="JSON Lines with `image` and `bbox`, a picture, a folder of them, or -; also s3://.",
         ),
     ] = None,
     image_root: ImageRoot = None,
@@ -105,11 +105,11 @@ def submit_file(client: Client, file: str | Path, **options: Any) -> Job:
 
 def _tell_of_queue(client: Client) -> None:
     from regioncap.errors import QueueError
-    from regioncap.services.broker import queue_errors
+    from regioncap.services.broker import await_loaded, check_server
 
+    await_loaded(client.redis, lambda: say("Redis is reading its data back; waiting for it"))
     try:
-        with queue_errors():
-            client.redis.ping()
+        check_server(client.redis)
     except QueueError as error:
         say(f"{error.message}: the job is stored all the same, and queued later")
 

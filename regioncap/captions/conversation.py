@@ -64,6 +64,7 @@ async def caption_records(
     how: ViewSettings,
     crop: CropMaker,
     *,
+    on_answer: Callable[[], None] = lambda: None,
     on_record: Callable[[RenderedRecord], None] = lambda record: None,
 ) -> list[Captioned]:
     """Captions records; those with an error stay as they are.
@@ -74,6 +75,7 @@ async def caption_records(
         engine: A started engine.
         how: How their regions are shown, and what is asked.
         crop: Called in a thread for the regions that are still open in the end.
+        on_answer: Called whenever the engine has answered something.
         on_record: Told of each record that is done, on the engine's loop.
 
     Returns:
@@ -85,7 +87,7 @@ async def caption_records(
     done = [Captioned(record) for record in records]
 
     async def talk(each: Captioned) -> None:
-        await _Conversation(each, pictures, engine, how, crop).run()
+        await _Conversation(each, pictures, engine, how, crop, on_answer).run()
         on_record(each.record)
 
     await asyncio.gather(*map(talk, done))
@@ -130,6 +132,7 @@ class _Conversation:
     engine: Engine
     how: ViewSettings
     crop: CropMaker
+    on_answer: Callable[[], None]
 
     @property
     def record(self) -> RenderedRecord:
@@ -155,6 +158,7 @@ class _Conversation:
         numbered = enumerate(questions, self.done.requests)
         requests = [self._request(question, nth) for nth, question in numbered]
         replies = await self.engine.caption(requests)
+        self.on_answer()
         self.done.requests += len(requests)
         # A long answer takes a while to read, and the engine's loop waits for nobody.
         read = await asyncio.to_thread(list, map(_read, questions, replies))

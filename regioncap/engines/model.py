@@ -9,6 +9,7 @@ from pathlib import Path
 
 from regioncap.engines.model_files import check_checkpoint, revision_of
 from regioncap.errors import EngineStartError
+from regioncap.packages import install_line
 from regioncap.settings import DEFAULT_MODEL, SMALL
 
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -88,7 +89,7 @@ def _fetch(
         raise EngineStartError(
             f"the model {name!r} is on the Hub, and the Hub's client is not installed",
             code="hub-client-missing",
-            hint="pip install 'regioncap[vllm]', or give a local folder",
+            hint=f"{install_line('vllm')}, or give a local folder",
         ) from error
     # A folder of its own for each model: two models in one folder would overwrite each other.
     local_dir = Path(download_dir).expanduser() / name.split("/")[1] if download_dir else None

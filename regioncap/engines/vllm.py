@@ -28,12 +28,13 @@ from regioncap.engines.base import (
     chat_messages,
     first_request,
 )
+from regioncap.engines.cpu import fit_small, is_built_for_cpu
 from regioncap.engines.deadline import Deadline
 from regioncap.engines.model import resolve_model
 from regioncap.engines.vllm_start import check_machine, engine_arguments, load, prepare_environment
 from regioncap.errors import EngineDeadError, EngineStartError, RequestError
 from regioncap.records import Prompt
-from regioncap.settings import Settings
+from regioncap.settings import SMALL, Settings
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -42,8 +43,16 @@ if TYPE_CHECKING:
     from vllm.v1.engine.async_llm import AsyncLLM
 
 
+#: Before a request that a full engine did not let in is made again.
+_FULL_PAUSE_S = 0.1
+#: An engine that is empty and lets nothing in for this long lets nothing in ever.
+_FULL_S = 30.0
 #: The core ends by itself well within this; then it is killed.
 _CLOSE_TIMEOUT_S = 30.0
+
+
+class _FullError(Exception):
+    """The engine has as many requests as it may have."""
 
 
 class VllmEngine:
@@ -83,7 +92,12 @@ class VllmEngine:
             download_dir=settings.download_dir,
         )
         prepare_environment()
-        arguments = engine_arguments(resolved.folder, settings.engine_args, settings.max_pixels)
+        for_small = settings.model == SMALL and is_built_for_cpu()
+        if for_small:
+            fit_small()
+        arguments = engine_arguments(
+            resolved.folder, settings.engine_args, settings.max_pixels, for_small=for_small
+        )
         check_machine(resolved.folder, arguments)
         self.model_revision = resolved.revision
         self._decoders = ThreadPoolExecutor(thread_name_prefix="decode")
@@ -104,7 +118,7 @@ class VllmEngine:
     async def caption(self, requests: Sequence[CaptionRequest]) -> list[Answer | RequestError]:
         """Answers every request, in the order given; see `Engine.caption`."""
         self._require_llm()
-        return await answer_all(requests, lambda asked: self._deadline.answer(asked, self._answer))
+        return await answer_all(requests, self._let_in)
 
     async def health(self) -> None:
         """Returns if the engine serves; see `Engine.health`."""
@@ -153,13 +167,41 @@ class VllmEngine:
                 hint=answer.hint or "check engine_args, above all max_model_len",
             )
 
+    async def _let_in(self, request: CaptionRequest) -> Answer | RequestError:
+        """Answers a request as soon as the engine has room for it.
+
+        Users may limit what is in it (`engine_args.max_num_queued_reqs`).
+        """
+        clock = asyncio.get_running_loop().time
+        empty_since_s = clock()
+        while True:
+            try:
+                return await self._deadline.answer(request, self._answer)
+            except _FullError as error:
+                if self._require_llm().get_num_unfinished_requests():
+                    empty_since_s = clock()
+                if clock() - empty_since_s > _FULL_S:
+                    return RequestError(
+                        f"vLLM is empty and lets nothing in: {error}",
+                        hint="raise or leave out engine_args.max_num_queued_reqs and -_tokens",
+                    )
+                await asyncio.sleep(_FULL_PAUSE_S)
+
     async def _answer(self, request: CaptionRequest) -> Answer | RequestError:
+        from vllm import exceptions
         from vllm.exceptions import VLLMValidationError
         from vllm.v1.engine.exceptions import EngineDeadError as VllmDeadError
         from vllm.v1.engine.exceptions import EngineGenerateError
 
+        # Older versions let everything in.
+        full = [
+            getattr(exceptions, name, None)
+            for name in ("QueueOverflowError", "MaxQueuedTokensError")
+        ]
         try:
             return await self._generate(request)
+        except tuple(filter(None, full)) as error:
+            raise _FullError(str(error)) from error
         except RequestError as error:
             return error
         except VllmDeadError as error:

@@ -8,10 +8,12 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from regioncap.engines.cpu import SMALL_ARGUMENTS, mend_torchvision
 from regioncap.engines.cuda_libraries import prefer_wheel_libraries
 from regioncap.engines.gpu import check_memory, visible_gpus
 from regioncap.engines.model_files import weights_bytes
 from regioncap.errors import EngineStartError
+from regioncap.packages import install_line
 from regioncap.views.sizes import PATCH
 
 if TYPE_CHECKING:
@@ -25,13 +27,16 @@ TEXT_TOKENS = 4096
 _GIB = 1 << 30
 
 
-def engine_arguments(folder: Path, given: dict[str, Any], max_pixels: int) -> dict[str, Any]:
+def engine_arguments(
+    folder: Path, given: dict[str, Any], max_pixels: int, *, for_small: bool = False
+) -> dict[str, Any]:
     """The user's engine arguments over our defaults, all of them known to vLLM.
 
     Args:
         folder: The model's files.
         given: vLLM's engine arguments by name; dashes count as underscores.
         max_pixels: The pixel budget that pictures were made for.
+        for_small: Whether the defaults are those for the small model on a CPU.
 
     Raises:
         EngineStartError: `engine-args-unknown`.
@@ -54,6 +59,7 @@ def engine_arguments(folder: Path, given: dict[str, Any], max_pixels: int) -> di
         # Left free, a model may fill its answer with white space. vLLM takes this setting for the
         # whole engine only; the one by request has no effect (0.26 to 0.33).
         "structured_outputs_config": {"backend": "xgrammar", "disable_any_whitespace": True},
+        **(SMALL_ARGUMENTS if for_small else {}),
         **given,
     }
 
@@ -66,15 +72,26 @@ def prepare_environment() -> None:
     os.environ.setdefault("VLLM_LOGGING_STREAM", "ext://sys.stderr")
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
     prefer_wheel_libraries()
+    mend_torchvision()
     try:
         import vllm  # noqa: F401
     except ImportError as error:
         raise EngineStartError(
             f"vLLM cannot be imported: {error}",
             code="vllm-missing",
-            hint="pip install 'regioncap[vllm]' in a fresh virtual environment; `regioncap doctor` "
+            hint=f"{install_line('vllm')}, in a fresh virtual environment; `regioncap doctor` "
             "checks what is there",
         ) from error
+
+
+def import_all() -> None:
+    """Imports what a start imports: vLLM's engine, and the image processor of the model."""
+    prepare_environment()
+    import torchvision  # noqa: F401 - the image processor's resize is its
+    from transformers.models.qwen2_vl.image_processing_qwen2_vl import (  # noqa: F401
+        Qwen2VLImageProcessor,
+    )
+    from vllm.v1.engine.async_llm import AsyncLLM  # noqa: F401
 
 
 def check_machine(folder: Path, arguments: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from regioncap.evaluation.scenes import Scene
 from regioncap.evaluation.scores import Judged, Result
 from regioncap.evaluation.truth import OUTCOMES, Outcome
-from regioncap.outputs.gallery.page import data_url, template
+from regioncap.outputs.pages import data_url, template
 from regioncap.views import marks
 from regioncap.views.boxes import pixel_rect, scale_xyxy
 from regioncap.views.pixels import decode, encode_jpeg
@@ -31,7 +31,7 @@ def html(results: Sequence[Result], scenes: Mapping[str, Scene], facts: Mapping[
     """
     rows = [result.row() for result in results]
     shares = [row["right"] for row in rows]
-    return template("regioncap.evaluation", "evaluation.html.j2").render(
+    return template("regioncap/evaluation/evaluation.html.j2").render(
         rows=rows,
         best=max(shares) if len(set(shares)) > 1 else None,
         outcomes={outcome: outcome.replace("-", " ") for outcome in OUTCOMES},

@@ -5,31 +5,54 @@ The stage runs in many threads, a shard each; the engine behind it sees all thei
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Sequence, Set
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
 from typing import Any
 
+import structlog
+
 from regioncap import keys, metrics
+from regioncap.captions import degenerate
 from regioncap.captions.conversation import Captioned, CropMaker, caption_records
 from regioncap.engines.thread import EngineThread
-from regioncap.errors import NotFoundError, StoppedError, StoreError
+from regioncap.errors import (
+    EngineAwayError,
+    EngineDeadError,
+    EngineError,
+    EngineUnwellError,
+    NotFoundError,
+    RegionCapError,
+    ServiceError,
+    StoppedError,
+    StoreError,
+)
 from regioncap.inputs.originals import Originals
 from regioncap.job import Job
-from regioncap.jobs import catalogue, finish, markers, parts, results, retry
+from regioncap.jobs import catalogue, finish, markers, own_pictures, parts, results, retry
 from regioncap.jobs.gpu_time import BusyClock
 from regioncap.jobs.load import Load, ShardLoad
 from regioncap.jobs.output import output_record
 from regioncap.jobs.retry import Again
 from regioncap.jobs.reuse import KeptCaptions, fingerprint
+from regioncap.jobs.turn import Turn
 from regioncap.parallel import REAL, Runtime
 from regioncap.records import Problem, Region, RenderedRecord, dump_lines
 from regioncap.services.attempts import Quarantine
+from regioncap.services.leases import Pulse
 from regioncap.services.progress import Progress
 from regioncap.services.store import Found, Store
 from regioncap.settings import Settings
 from regioncap.views.view import Limits, Shown, ViewSettings, crop_regions
+
+#: Longest time that the engine may take to say that it serves, and to caption our own pictures.
+_CHECK_S, _TRIAL_S = 10.0, 120.0
+#: A shard all of whose records got the same words is tried so often elsewhere.
+_SAME_WORDS_TRIES = 2
+
+_log = structlog.get_logger("regioncap")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +61,8 @@ class _Task:
 
     job: Job
     shard: int
-    #: Runs the records one at a time, if given.
-    quarantine: Quarantine | None
+    #: What the worker says of this go at it.
+    turn: Turn
     #: Counts what the engine is still to answer.
     load: ShardLoad
 
@@ -80,7 +103,7 @@ class CaptionStage:
         self._engine = engine
         self._progress = progress
         self._limits = Limits.of(settings)
-        self._originals = Originals(store, settings, runtime)
+        self._originals = Originals(store, settings)
         self._pool = runtime.pool(threads, "caption-io")
         self._kept = KeptCaptions(store, self._pool)
         self._keeps = keep_captions
@@ -89,30 +112,79 @@ class CaptionStage:
         self._load = load or Load()
         self._runtime = runtime
         self._lock = threading.Lock()
+        #: Whether the engine did not caption our own pictures when it was asked last.
+        self._is_unwell = False
+        #: What the engine says of pictures that differ, and may.
+        self._usual_words: set[str] = set()
         #: Requests in the engine, with their jobs.
         self._asked: list[tuple[str, Future[list[Captioned]]]] = []
 
-    def run(self, job_id: str, shard: int, quarantine: Quarantine | None = None) -> str:
+    def run(self, job_id: str, shard: int, turn: Turn | None = None) -> str:
         """Does one shard, and the job's end if it is the last; says what became of it.
 
         Args:
             job_id: The job.
             shard: The shard.
-            quarantine: Runs the records one at a time, if given.
+            turn: What the worker says of this go at it.
 
         Raises:
             StoppedError: `stop` was called for all jobs.
+            ServiceError: The store, Redis or the engine is away.
         """
+        turn = turn or Turn()
         job = catalogue.load_shard(self._store, job_id, shard)
         if self._store.exists(keys.cancelled_key(job_id)):
             return "cancelled"
         try:
             with self._load.shard() as load:
-                return self._do(_Task(job, shard, quarantine, load))
+                return self._do(_Task(job, shard, turn, load))
         except CancelledError:
             if self._store.exists(keys.cancelled_key(job_id)):
                 return "cancelled"
             raise StoppedError("the worker is told to stop") from None
+
+    def check(self) -> None:
+        """Returns if the engine serves; where it was unwell, it is tried on our own pictures.
+
+        Raises:
+            EngineDeadError, EngineAwayError, EngineUnwellError: It does not.
+        """
+        try:
+            self._engine.check(_CHECK_S)
+        except TimeoutError:
+            raise EngineAwayError(f"the engine has not answered for {_CHECK_S:.0f} s") from None
+        if self._is_unwell:
+            self.try_out("it was unwell")
+
+    def try_out(self, why: str, *, differently: bool = False) -> None:
+        """Returns if the engine captions our own pictures, so that the records are to blame.
+
+        Args:
+            why: What lets one doubt it.
+            differently: Whether it is to say different things about them.
+
+        Raises:
+            EngineUnwellError: It does not, and a new process is the cure.
+            EngineDeadError: It is gone.
+            EngineAwayError: It is elsewhere, and does not (`engine-unwell`) or cannot be asked.
+        """
+        engine = self._engine.engine
+        _log.warning("trying the engine on our own pictures", reason=why)
+        trial = self._engine.run(
+            own_pictures.caption(engine, self._limits, differently=differently)
+        )
+        try:
+            trial.result(_TRIAL_S)
+        except (ServiceError, EngineDeadError):
+            raise
+        except Exception as error:
+            trial.cancel()
+            self._is_unwell = True
+            message = f"the engine is unwell: {why}, and {_in_words(error)}"
+            if getattr(engine, "is_remote", False):
+                raise EngineAwayError(message, code=EngineUnwellError.code) from error
+            raise EngineUnwellError(message) from error
+        self._is_unwell = False
 
     def jobs_in_hand(self) -> set[str]:
         """Jobs that have requests in the engine."""
@@ -217,10 +289,11 @@ class CaptionStage:
         known = self._kept.find(old, names) if job.settings.reuse else {}
         rest = [record for record in records if record.index not in known]
         task.load.know(sum(map(_requests, rest)))
-        if task.quarantine is None:
+        if (quarantine := task.turn.quarantine) is None:
             done = self._ask_engine(rest, task)
         else:
-            done = [self._ask_alone(record, task, task.quarantine) for record in rest]
+            done = [self._ask_alone(record, task, quarantine) for record in rest]
+        self._examine(done, task.turn)
 
         def keep(placed: Set[int]) -> None:
             if self._keeps:
@@ -228,6 +301,18 @@ class CaptionStage:
 
         whole = known | {captioned.record.index: captioned for captioned in done}
         return [self._line(whole[record.index], task) for record in records], keep
+
+    def _examine(self, done: Sequence[Captioned], turn: Turn) -> None:
+        """Returns if the answers may be as they are; else raises as `try_out`."""
+        if silence := degenerate.silence(done):
+            self.try_out(silence)
+        words = degenerate.same_words(done)
+        if not words or words in self._usual_words:
+            return
+        if turn.waited(EngineUnwellError.code) < _SAME_WORDS_TRIES:
+            self.try_out(f"it says {words[:30]!r} of several pictures", differently=True)
+        else:  # other processes have found the same
+            self._usual_words.add(words)
 
     def _fingerprints(self, records: Sequence[RenderedRecord], job: Job) -> dict[int, str]:
         if not (self._keeps or job.settings.reuse):
@@ -238,6 +323,8 @@ class CaptionStage:
     def _ask_engine(self, records: Sequence[RenderedRecord], task: _Task) -> list[Captioned]:
         how = ViewSettings.of(task.job, self._limits)
         pictures = self._fetch(records)
+        pulse = task.turn.pulse
+        pulse.beat()
         future = self._engine.run(
             caption_records(
                 records,
@@ -245,6 +332,7 @@ class CaptionStage:
                 self._engine.engine,
                 how,
                 self._crop_maker(how),
+                on_answer=pulse.beat,
                 on_record=lambda record: task.load.answered(_requests(record)),
             )
         )
@@ -253,7 +341,7 @@ class CaptionStage:
             self._asked.append(entry)
         try:
             with self._clock.working() as share:
-                done = future.result()
+                done = _answered(future, pulse)
         finally:
             with self._lock:
                 self._asked.remove(entry)
@@ -297,3 +385,30 @@ class CaptionStage:
 def _requests(record: RenderedRecord) -> int:
     """How many requests a record begins with."""
     return 0 if record.error is not None else len(record.views)
+
+
+def _answered(future: Future[list[Captioned]], pulse: Pulse) -> list[Captioned]:
+    """What came of a request to the engine; it is taken out where nothing comes any more.
+
+    Raises:
+        EngineError: Nothing was answered for as long as a shard may be silent (`engine-silent`).
+    """
+    while True:
+        left_s = pulse.left_s
+        if not left_s:
+            future.cancel()
+            raise EngineError(
+                f"the engine has answered nothing about the shard for {pulse.silent_s:.0f} s",
+                code="engine-silent",
+            )
+        try:
+            return future.result(None if left_s == math.inf else left_s)
+        except TimeoutError:
+            if future.done():  # it is the engine's own
+                raise
+
+
+def _in_words(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return f"it has not captioned our own picture within {_TRIAL_S:.0f} s"
+    return error.message if isinstance(error, RegionCapError) else repr(error)

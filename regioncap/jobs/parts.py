@@ -28,7 +28,7 @@ def submitted(store: Store, job: Job, shard: int) -> list[InputRecord]:
         StoreError: The store is away.
     """
     key = keys.part_key(job.job, "input", shard)
-    part = store.find(key)
+    part = store.find_late(key)
     if part is None:
         problem = _problem("input-lost", f"{key} is gone from the store", "submit it again")
         return [_no_record(index, problem) for index in job.shard_records(shard)]

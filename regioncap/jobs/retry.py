@@ -146,7 +146,7 @@ def begin(
                 chosen[shard] = wish
         if is_as_read:
             if chosen:
-                _open(store, progress, job, chosen)
+                _open(store, progress, job, chosen, runtime)
             return chosen
     raise StoreError(f"job {job.job} is being changed by others", hint="try again")
 
@@ -178,8 +178,10 @@ def _parts(store: Store, job: Job, runtime: Runtime) -> Iterable[tuple[int, Foun
     return ((shard, part) for shard, part in enumerate(parts) if part is not None)
 
 
-def _open(store: Store, progress: Progress, job: Job, chosen: Mapping[int, Again]) -> None:
-    with markers.changing(store, job.job):
+def _open(
+    store: Store, progress: Progress, job: Job, chosen: Mapping[int, Again], runtime: Runtime
+) -> None:
+    with markers.changing(store, job.job, alone=runtime):
         for shard, wish in chosen.items():
             if wish.indices or wish.flagged:
                 key = keys.retry_key(job.job, shard, keys.new_token())

@@ -16,15 +16,30 @@ from regioncap.errors import QueueError
 from regioncap.job import Job, Sums, now
 from regioncap.job import sums as job_sums
 from regioncap.jobs import catalogue
-from regioncap.records import SCHEMA_VERSION
+from regioncap.records import SCHEMA_VERSION, Stage
+from regioncap.services.broker import queue_errors
+from regioncap.services.leases import server_time
 from regioncap.services.progress import Progress
 from regioncap.services.store import Store
+from regioncap.services.waits import waiting
 
 #: Who watches looks again after this share of the time that has passed, within these limits: a
 #: job of seconds is seen to end at once, and one of hours costs two looks a second.
 _LOOK_SHARE, _SOONEST_S, _LATEST_S = 0.1, 0.05, 0.5
 
 State = Literal["waiting", "running", "done", "cancelled"]
+
+
+class Waiting(BaseModel):
+    """Why shards of a job wait, and are tried again by themselves."""
+
+    stage: Stage
+    #: The cause, as an error's code, and in words.
+    code: str
+    reason: str
+    #: For how long it has lasted, seconds, and in how many it is tried again.
+    waited_s: float
+    again_in_s: float
 
 
 class JobStatus(BaseModel):
@@ -49,6 +64,8 @@ class JobStatus(BaseModel):
     prompt_tokens: int = 0
     completion_tokens: int = 0
     sums: Sums | None = None
+    #: What keeps it from going on, the oldest cause first.
+    waits: list[Waiting] = Field(default_factory=list)
     #: Where the results are, to read without this program.
     results: str = ""
 
@@ -63,8 +80,13 @@ def pause_s(watched_s: float, latest_s: float = _LATEST_S) -> float:
     return min(latest_s, max(_SOONEST_S, _LOOK_SHARE * watched_s))
 
 
-def job_status(store: Store, client: redis.Redis, job: Job) -> JobStatus:
+def job_status(store: Store, client: redis.Redis | None, job: Job) -> JobStatus:
     """Reads how far a job is.
+
+    Args:
+        store: Where it lies.
+        client: Redis, which knows the progress; None to ask the store alone.
+        job: The job.
 
     Raises:
         StoreError: The store cannot be reached.
@@ -94,17 +116,35 @@ def job_status(store: Store, client: redis.Redis, job: Job) -> JobStatus:
     return status
 
 
-def _take_progress(status: JobStatus, store: Store, client: redis.Redis, job: Job) -> None:
-    progress = Progress(client, job.job)
+def _take_progress(status: JobStatus, store: Store, client: redis.Redis | None, job: Job) -> None:
     try:
+        if client is None:
+            raise QueueError("not asked")
+        progress = Progress(client, job.job)
         counts = progress.counts()
         status.shards_rendered = progress.rendered()
         status.shards_done = counts.pop("shards")
         _take_counts(status, counts)
         status.sums = job_sums(job, counts, now())
+        status.waits = _waits(client, job)
     except QueueError:
         status.shards_done = len(catalogue.parts(store, job.job, "results"))
         status.done = min(job.records, status.shards_done * job.settings.shard_size)
+
+
+def _waits(client: redis.Redis, job: Job) -> list[Waiting]:
+    with queue_errors():
+        now_s = server_time(client)
+    return [
+        Waiting(
+            stage=wait.stage,
+            code=wait.code,
+            reason=wait.reason,
+            waited_s=round(max(0.0, now_s - wait.since), 1),
+            again_in_s=round(max(0.0, wait.until - now_s), 1),
+        )
+        for wait in waiting(client, job.job, now=now_s)
+    ]
 
 
 def _take_counts(status: JobStatus, counts: dict[str, int]) -> None:

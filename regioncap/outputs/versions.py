@@ -59,7 +59,7 @@ def apply_edits(
     # First look, then touch: edits that cannot be applied change nothing.
     todo = work.look()
     if todo:
-        with markers.changing(store, job.job):
+        with markers.changing(store, job.job, alone=runtime):
             for _ in range(_LOOKS):
                 todo = work.replace(todo)
                 if not todo:

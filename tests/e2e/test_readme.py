@@ -23,8 +23,10 @@ NOT_RUN = {
     "pip install": "test_packaging.py installs",
     "docker build": "no container engine; tests/deploy reads the files",
     "docker compose": "no container engine; tests/deploy reads the file",
+    "docker run": "no container engine",
     "deploy/secrets.sh": "tests/faults/test_secrets.py and tests/deploy run it",
     "celery -A": "never ends; the system under test runs these workers",
+    "regioncap serve": "never ends; browser/test_serve.py runs it",
     "regioncap up": "never ends; test_stack_commands.py runs it",
     "regioncap worker": "never ends; the system under test runs workers",
 }

@@ -96,6 +96,6 @@ def test_worker(stack: Any, settings: Settings, source: str) -> None:
     unused: Any = None
     stage = RenderStage(Store(settings), settings, unused, unused)
     record = InputRecord(index=0, line=1, image="a.png", source=source)
-    found = stage._fetch(record)
+    found = stage._fetch(record, 0)
     assert not isinstance(found, bytes)
     assert found.code == SOURCES[source]

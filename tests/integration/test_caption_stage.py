@@ -48,6 +48,9 @@ def test_of_two_workers_the_first_ones_part_stays(stages: Stages, tmp_path: Path
 
     assert first == [stages.store.get(key)]
     assert b"slower" not in first[0]
+    kept = [stages.store.get(key) for key in stages.store.list_keys(keys.CAPTIONS)]
+    assert kept
+    assert not any(b"slower" in each for each in kept)  # nobody's results hold these words
     success = catalogue.find_success(stages.store, job.job)
     assert success is not None
     assert success.counts["records"] == 2

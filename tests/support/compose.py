@@ -15,7 +15,7 @@ import yaml
 from regioncap.local.process import Command
 
 #: All that can be asked for besides what always runs.
-PROFILES = ("gpu", "tools", "monitor")
+PROFILES = ("gpu", "tools", "monitor", "page")
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -29,9 +29,11 @@ def tool(name: str) -> str:
     return path
 
 
-def make_secrets(folder: Path) -> Path:
+def make_secrets(folder: Path, **variables: str) -> Path:
     """Runs deploy/secrets.sh."""
-    subprocess.run([ROOT / "deploy/secrets.sh", folder], check=True)
+    subprocess.run(
+        [ROOT / "deploy/secrets.sh", folder], check=True, env={**os.environ, **variables}
+    )
     return folder
 
 

@@ -44,11 +44,16 @@ class Stages:
             Image.new("RGB", (64, 64), colour).save(folder / f"{name}.png")
         file = folder / "in.jsonl"
         file.write_text('{"image": "red.png"}\n{"image": "blue.png"}\n')
+        return self.submitted(file, shard_size=shard_size)
+
+    def submitted(self, file: Path, *, shard_size: int = 2, name: str = "") -> Job:
+        """A job of a file that no message tells of."""
         with open_source(str(file), None, None) as source:  # type: ignore[arg-type]
             submitted, _ = submit(
                 source.records,
                 store=self.store,
                 settings=self.settings.model_copy(update={"shard_size": shard_size}),
-                root=folder,
+                root=file.parent,
+                name=name,
             )
         return submitted

@@ -27,7 +27,7 @@ ROOMS = {
     "outputs": {"jobs", "captions", "views", "services"},
     "local": {"services"},
     "evaluation": {
-        "inputs", "views", "engines", "captions", "jobs.status", "outputs.gallery", "client",
+        "inputs", "views", "engines", "captions", "jobs.status", "outputs.pages", "client",
     },
     # The faces for programs stand at the top of the package and use its rooms.
     "client": {"inputs", "views", "jobs", "outputs", "services"},

@@ -15,10 +15,10 @@ from regioncap.outputs.audit import Auditor
 from regioncap.outputs.gallery.page import (
     GalleryRecord,
     GallerySummary,
-    data_url,
     file_url,
     write_gallery,
 )
+from regioncap.outputs.pages import data_url
 from regioncap.parallel import map_ahead
 from regioncap.records import InputRecord
 from regioncap.services.store import Store
@@ -111,14 +111,28 @@ def _record(
 
 
 def _clean(original: Callable[[str], bytes], given: InputRecord) -> bytes | None:
-    """The source, upright and at the size in which it is shown; None where there is none."""
+    """The source as it is shown; None where there is none."""
     if given.source is None:
         return None
     try:
-        image = decode(original(given.source), budget_pixels=_SHOWN_SIDE**2).image
+        return shown_jpeg(original(given.source))
     except RecordError:
         return None
-    image.thumbnail((_SHOWN_SIDE, _SHOWN_SIDE))
+
+
+def shown_jpeg(data: bytes, side: int | None = None) -> bytes:
+    """A source upright and at the size in which it is shown.
+
+    Args:
+        data: An encoded picture.
+        side: Most pixels of its longer side; by default as in the gallery.
+
+    Raises:
+        RecordError: It cannot be decoded.
+    """
+    side = side or _SHOWN_SIDE
+    image = decode(data, budget_pixels=side**2).image
+    image.thumbnail((side, side))
     return encode_jpeg(image, _SHOWN_QUALITY)
 
 

@@ -4,6 +4,8 @@
   const { FINE, box, coloured, count, el, haystack, svg, tags } = parts;
   const byId = (id) => document.getElementById(id);
   const main = byId("records");
+  // Served by `regioncap serve`, which chooses the records: this page has a window on them.
+  const served = "served" in document.body.dataset;
   const palette = JSON.parse(byId("palette").textContent);
 
   // What the page shows now. `pinned` and `active` are {item, region}, or null.
@@ -158,7 +160,7 @@
     const image = el("img", {
       src: source, alt: `Picture of record ${item.key}`, width: record.width, height: record.height,
       loading: "lazy", decoding: "async",
-      on: { error: () => item.figure.replaceChildren(el("p", { class: "absent", text: `Picture not found: ${source.slice(0, 200)}` })) },
+      on: { error: () => lost(item, source) },
     });
     stage.append(image);
     if (record.width > 0 && record.height > 0) {
@@ -167,6 +169,16 @@
     }
     item.figure.append(stage);
     if (view.seen && !burnt) item.figure.append(el("figcaption", { text: "The marked picture is not at hand" }));
+  }
+
+  function lost(item, source) {
+    const other = source === item.clean ? item.marked : item.clean;
+    if (source === item.clean) item.clean = null;
+    else item.marked = null;
+    if (other) {
+      drawFigure(item);
+      show(item, pinnedIn(item));
+    } else item.figure.replaceChildren(el("p", { class: "absent", text: `Picture not found: ${source.slice(0, 200)}` }));
   }
 
   function overlay(item) {
@@ -288,7 +300,11 @@
     if (!match) return;
     const key = decodeURIComponent(match[1]);
     const item = items.find((one) => one.key === key);
-    if (!item) return;
+    if (!item) {
+      const at = `?from=${encodeURIComponent(key)}`;
+      if (served && /^\d+$/.test(key) && location.search !== at) location.replace(location.pathname + at + location.hash);
+      return;
+    }
     if (!shown.includes(item)) choose("all", "");
     goTo(Math.floor(shown.indexOf(item) / PAGE_RECORDS));
     const region = item.regions.find((r) => String(r.number) === match[2]) || null;
@@ -332,7 +348,10 @@
     const at = holder(document.activeElement);
     const from = at ? shown.indexOf(at.item) : view.page * PAGE_RECORDS - (by > 0 ? 1 : 0);
     const to = from + by;
-    if (to < 0 || to >= shown.length) return;
+    if (to < 0 || to >= shown.length) {
+      if (served) press(by > 0 ? "a[rel=next]" : "a[rel=prev]");
+      return;
+    }
     goTo(Math.floor(to / PAGE_RECORDS));
     enter(shown[to], shown[to].regions[0] || null);
   }
@@ -347,8 +366,8 @@
 
   const keys = {
     "/": () => { byId("text").focus(); byId("text").select(); },
-    f: () => choose(view.which === "failed" ? "all" : "failed"),
-    g: () => choose(view.which === "flagged" ? "all" : "flagged"),
+    f: () => pick("failed"),
+    g: () => pick("flagged"),
     m: () => asSeen(!view.seen),
     ArrowRight: () => stepRecord(1),
     ArrowLeft: () => stepRecord(-1),
@@ -358,6 +377,16 @@
     Enter: () => pressBox(),
     " ": () => pressBox(),
   };
+
+  function pick(which) {
+    if (served) press(`a[data-pick="${which}"]`);
+    else choose(view.which === which ? "all" : which);
+  }
+
+  function press(link) {
+    const found = document.querySelector(link);
+    if (found) found.click();
+  }
 
   function pressBox() {
     const at = holder(document.activeElement);
@@ -387,7 +416,7 @@
   function choose(which, text = byId("text").value) {
     view.which = which;
     byId("text").value = text;
-    view.words = text.toLowerCase().split(/\s+/).filter(Boolean);
+    view.words = served ? [] : text.toLowerCase().split(/\s+/).filter(Boolean);
     const wanted = whichOf[which];
     shown = items.filter((item) => wanted(item) && view.words.every((word) => item.haystack.includes(word)));
     for (const button of document.querySelectorAll("[data-which]")) {
@@ -424,7 +453,7 @@
     view.active = null;
     const page = pageItems();
     main.replaceChildren(...page.map(card));
-    if (!page.length) main.append(el("p", { class: "nothing", text: items.length ? "No record matches." : "No records." }));
+    if (!page.length) main.append(el("p", { class: "nothing", text: main.dataset.none || (items.length ? "No record matches." : "No records.") }));
     for (const item of page) if (pinnedIn(item)) show(item, pinnedIn(item));
     for (const nav of document.querySelectorAll("nav.pages")) pages(nav);
     const first = view.page * PAGE_RECORDS;
@@ -462,11 +491,11 @@
     button.addEventListener("click", () => choose(button.dataset.which));
   }
   const regions = items.reduce((n, item) => n + item.regions.length, 0);
-  byId("counts").textContent = [
+  if (!served) byId("counts").textContent = [
     count(totals.all, "record", "records"), count(regions, "region", "regions"),
     totals.failed ? `${totals.failed.toLocaleString("en")} failed` : "none failed",
   ].join("  \u00b7  ");
-  byId("text").addEventListener("input", () => choose(view.which));
+  if (!served) byId("text").addEventListener("input", () => choose(view.which));
   byId("seen").addEventListener("click", () => asSeen(!view.seen));
   addEventListener("hashchange", follow);
   choose("all");

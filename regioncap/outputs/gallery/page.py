@@ -8,23 +8,20 @@ nothing run or load but the page's own script, its own style, and pictures from 
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import itertools
-import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any, TextIO
 from urllib.parse import quote
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
+from regioncap.outputs.pages import asset, csp_hash, json_for_html, template
 from regioncap.views.marks.palette import PALETTE, text_rgb
 
+_FOLDER = "regioncap/outputs/gallery"
 #: How many records stand in one data block; the browser parses block by block.
 BLOCK_RECORDS = 50
 
@@ -61,55 +58,37 @@ def write_gallery(out: TextIO, records: Iterable[GalleryRecord], summary: Galler
         records: Results in the order to show; taken one block at a time.
         summary: The page's title and facts.
     """
-    page = template("regioncap.outputs.gallery", "gallery.html.j2")
-    script = _asset("gallery-parts.js") + _asset("gallery.js")
-    style = _asset("gallery.css")
-    out.writelines(
-        page.generate(
-            summary=summary,
-            blocks=_blocks(records),
-            palette=_json_for_html(_palette()),
-            script=Markup(script),  # noqa: S704 # ships with the package
-            style=Markup(style),  # noqa: S704
-            script_hash=csp_hash(script),
-            style_hash=csp_hash(style),
-        )
-    )
+    page = template(f"{_FOLDER}/gallery.html.j2")
+    out.writelines(page.generate(gallery_values(records, summary)))
+
+
+def gallery_values(
+    records: Iterable[GalleryRecord], summary: GallerySummary, *, script: str = "", style: str = ""
+) -> dict[str, Any]:
+    """What the gallery's template shows; arguments as for `write_gallery`.
+
+    Args:
+        records: Results in the order to show.
+        summary: The page's title and facts.
+        script: Stands after the gallery's own script, for a page that extends the template.
+        style: Stands after the gallery's own style.
+    """
+    script = asset(f"{_FOLDER}/gallery-parts.js") + asset(f"{_FOLDER}/gallery.js") + script
+    style = asset(f"{_FOLDER}/gallery.css") + style
+    return {
+        "summary": summary,
+        "blocks": _blocks(records),
+        "palette": json_for_html(_palette()),
+        "script": Markup(script),  # noqa: S704 # ships with the package
+        "style": Markup(style),  # noqa: S704
+        "script_hash": csp_hash(script),
+        "style_hash": csp_hash(style),
+    }
 
 
 def file_url(path: Path, page_dir: Path) -> str:
     """The address of a picture file, relative to the folder that the page lies in."""
     return quote(Path(os.path.relpath(path, page_dir)).as_posix())
-
-
-def data_url(jpeg: bytes) -> str:
-    """A JPEG as an address, for a page that carries its pictures within itself."""
-    return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode('ascii')}"
-
-
-def csp_hash(text: str) -> str:
-    """The source expression that allows exactly this inline text (CSP Level 3, section 2.3.1)."""
-    digest = hashlib.sha256(text.encode("utf-8")).digest()
-    return f"'sha256-{base64.b64encode(digest).decode('ascii')}'"
-
-
-@cache
-def template(folder: str, name: str) -> Template:
-    """The template of a page that lies in the folder of a package; all that it shows is escaped."""
-    environment = Environment(
-        loader=PackageLoader(folder, "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template(name)
-
-
-@cache
-def _asset(name: str) -> str:
-    path = Path(__file__).resolve().parent / name
-    return path.read_text(encoding="utf-8")
 
 
 def _palette() -> list[dict[str, str]]:
@@ -123,20 +102,6 @@ def _hex(rgb: tuple[int, int, int]) -> str:
 def _blocks(records: Iterable[GalleryRecord]) -> Iterator[Markup]:
     waiting = iter(records)
     while block := list(itertools.islice(waiting, BLOCK_RECORDS)):
-        yield _json_for_html(
+        yield json_for_html(
             [{"record": dict(r.record), "clean": r.clean, "marked": r.marked} for r in block]
         )
-
-
-def _json_for_html(value: object) -> Markup:
-    """JSON that may stand in a script element: pure ASCII, and no `<` that could end it."""
-    try:
-        text = json.dumps(value, allow_nan=False, separators=(",", ":"))
-    except ValueError:
-        text = json.dumps(_without_nan(value), separators=(",", ":"))
-    return Markup(text.replace("<", "\\u003c"))  # noqa: S704 # inert: JSON is data, not markup
-
-
-def _without_nan(value: object) -> object:
-    """The same value with NaN and infinities as null, which is all that a browser reads."""
-    return json.loads(json.dumps(value), parse_constant=lambda _: None)

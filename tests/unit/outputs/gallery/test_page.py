@@ -21,11 +21,10 @@ from regioncap.outputs.gallery.page import (
     BLOCK_RECORDS,
     GalleryRecord,
     GallerySummary,
-    csp_hash,
-    data_url,
     file_url,
     write_gallery,
 )
+from regioncap.outputs.pages import csp_hash, data_url
 
 HOSTILE = [
     "</script><img src=x onerror=alert(1)>",

@@ -2,65 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from regioncap.inputs.examples import examples_dir
 from regioncap.outputs.gallery.page import GalleryRecord, GallerySummary, file_url, write_gallery
 
 HOSTILE = "</script><img src=x onerror=\"document.title='owned'\"><b>bold</b>"
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-
-
-def chromium() -> str:
-    """Where Chromium is; CI must have it, elsewhere its tests are left out."""
-    for name in ("/usr/bin/chromium", "chromium", "google-chrome"):
-        if found := shutil.which(name):
-            return found
-    if os.environ.get("CI") == "true":
-        pytest.fail("no Chromium: install the package chromium")
-    pytest.skip("no Chromium on this machine (Debian: apt-get install chromium)")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def tab(browser: Browser) -> Iterator[Page]:
-    """A tab that fails its test if the page's script or its policy complains."""
-    complaints: list[str] = []
-
-    def on_console(message: ConsoleMessage) -> None:
-        if message.type == "error":
-            complaints.append(message.text)
-
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
-    context.grant_permissions(["clipboard-read", "clipboard-write"])
-    page = context.new_page()
-    page.on("console", on_console)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    yield page
-    context.close()
-    assert complaints == []
 
 
 def region(number: int, box_xywh: list[int], caption: str | None, **more: Any) -> dict[str, Any]:
@@ -306,6 +258,17 @@ def test_a_picture_that_is_gone_is_said_to_be(browser: Browser, tmp_path: Path) 
     expect(page.locator("#record-0 .absent")).to_have_text("Picture not found: gone.jpg")
     caption(page, 0, 1).hover()
     expect(caption(page, 0, 1)).to_have_class("region on")
+    page.close()
+
+
+def test_a_clean_picture_that_is_gone_gives_way_to_the_marked_one(
+    browser: Browser, tmp_path: Path
+) -> None:
+    page = browser.new_page()
+    cat = file_url(examples_dir() / "photos/cat.jpg", tmp_path)
+    open_page(page, tmp_path, [GalleryRecord(record(0, region(1, [1, 1, 9, 9], "x")), "gone", cat)])
+    expect(page.locator("#record-0 img")).to_have_attribute("src", cat)
+    expect(page.locator("#record-0 .stage")).to_have_class("stage burnt")
     page.close()
 
 
