@@ -21,9 +21,10 @@ _TYPES = {
     r"regioncap:janitor": "string",
     r"regioncap:janitor:seen": "hash",
     r"regioncap:(worker|depths):.*": "string",
+    r"regioncap:later:.*": "zset",
     r"regioncap:[^:]+:rendered": "string",
     r"regioncap:[^:]+:(parts|counts)": "hash",
-    r"regioncap:[^:]+:attempts:[^:]+:[^:]+": "hash",
+    r"regioncap:[^:]+:(attempts|waits):.*": "hash",
     UNACKED: "hash",
     UNACKED_INDEX: "zset",
 }

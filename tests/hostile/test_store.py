@@ -357,9 +357,10 @@ def test_what_redis_holds_of_other_types_is_removed(
 ) -> None:
     ours = [
         "regioncap:janitor:seen", "regioncap:worker:render:h:1", "regioncap:depths:caption",
+        "regioncap:later:render",
         "unacked", "unacked_index", "render", "caption.7b",
         *(f"regioncap:{job.job}:{name}"
-          for name in ("rendered", "parts", "counts", "attempts:render:0")),
+          for name in ("rendered", "parts", "counts", "attempts:render:0", "waits:render")),
     ]  # fmt: skip
     for key in ours:
         client.pfadd(key, "x") if key_types.type_of(key) != "string" else client.sadd(key, "x")

@@ -328,6 +328,31 @@ def test_links_to_folders_are_followed_once(folder: Path) -> None:
     assert found.codes == set()
 
 
+def test_links_lead_to_nothing_above_and_to_nothing_twice(folder: Path) -> None:
+    photos = folder / "photos"
+    picture(photos / "b" / "one.png")
+    picture(photos / ".hidden" / "two.png")
+    written(folder / "metadata.jsonl", '{"file_name": "a.png", "bbox": [[1, 2, 3, 4]]}')
+    (photos / "a").symlink_to("b")
+    (photos / "up").symlink_to("../..")
+    (photos / "latest").symlink_to(".hidden")
+    (photos / "b" / "self").symlink_to(".")
+
+    found = Read(photos)
+
+    assert [record.image for record in found.records] == ["b/one.png", "latest/two.png"]
+
+
+def test_one_record_over_several_lines_is_one(folder: Path) -> None:
+    record = {"image": "a.png", "bbox": [[10, 20, 30, 40]], "id": 7}
+    found = Read(written(folder / "in.json", json.dumps(record, indent=2)))
+
+    assert [(each.image, each.bbox, each.id) for each in found.records] == [
+        ("a.png", [[10, 20, 30, 40]], 7)
+    ]
+    assert found.codes == set()
+
+
 def test_what_lies_beside_the_pictures_is_named(folder: Path) -> None:
     tar(folder / "backup.tar", {"notes.txt": b"x"})
     written(folder / "logo.svg", "<svg/>")
