@@ -80,9 +80,10 @@ class Places:
     def _beside(self, name: str) -> Iterator[Path]:
         if ".." in Path(name).parts:
             return  # it would lead out of the folder again
+        is_plain = name.isascii() and "\\" not in name
         for folder in self._neighbours:
-            path = folder / name
-            if path.is_file():
+            path = folder / name if is_plain else existing(folder, name)
+            if path is not None and path.is_file():
                 yield path
 
     @cached_property

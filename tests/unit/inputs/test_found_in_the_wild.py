@@ -429,8 +429,9 @@ def test_names_in_another_unicode_form_or_with_backslashes(folder: Path, on_disk
     )
     names = [unicodedata.normalize(form, "caf\u00e9/\u00e4.png") for form in ("NFC", "NFD")]
     names.append("caf\u00e9\\\u00e4.png")
-    written(folder / "in.jsonl", "".join(json.dumps({"image": name}) + "\n" for name in names))
-    assert Read(folder / "in.jsonl").codes == set()
+    lines = "".join(json.dumps({"image": name}) + "\n" for name in names)
+    for file in (folder / "in.jsonl", folder / "boxes" / "in.jsonl"):
+        assert Read(written(file, lines)).codes == set()
 
 
 @pytest.mark.parametrize("name", ["../a.png", "link.png", "/etc/hostname", "up/a.png"])
