@@ -19,7 +19,7 @@ MAX_DEPTH = 100
 IMAGE_ALIKE = ("img", "image_path", "path", "file", "file_name", "filename", "image_file", "url")
 
 #: Largest picture taken out of a data set; a file of its own may be as large as the settings say.
-MAX_PICTURE_BYTES = 64_000_000
+MAX_PICTURE_BYTES = 50_000_000
 
 
 def bad_dataset(path: Path, what: str, hint: str = "") -> UsageError:

@@ -7,7 +7,8 @@ In this order; the first place that has the file is taken:
     --image-root       below the folder that the user names
     working folder     relative to the working folder, as DataFlow-MM reads its paths
     folders beside     in a folder beside the file, or beside its folder, if one alone has it: so
-                       COCO's pictures lie, `annotations/x.json` and `train2017/`
+                       COCO's pictures lie, `annotations/x.json` and `train2017/`; or in the
+                       folder above
 
 Names that differ in Unicode's composed and decomposed forms, or by backslashes, count as the same.
 """
@@ -88,11 +89,13 @@ class Places:
 
     @cached_property
     def _neighbours(self) -> list[Path]:
-        """Folders beside the file, and beside its folder, and those in them."""
+        """The folder above, folders beside the file, and beside its folder, and those in them."""
         root = self._root.resolve()
         starts = [root] if root.parent == root.parent.parent else [root, root.parent]
         near = [folder for start in starts for folder in _folders_in(start)]
-        all_ = dict.fromkeys([*near, *(below for folder in near for below in _folders_in(folder))])
+        all_ = dict.fromkeys(
+            [*starts[1:], *near, *(below for folder in near for below in _folders_in(folder))]
+        )
         return [folder for folder in all_ if folder != root][:_MOST_FOLDERS]
 
 

@@ -56,7 +56,7 @@ def _zeros(folder: Path) -> Path:
 
 def _just_taken(folder: Path) -> Path:
     """Rows of the most bytes that are taken."""
-    return _parquet(folder, "taken.parquet", {"image": [b"\0" * 60_000_000] * 12})
+    return _parquet(folder, "taken.parquet", {"image": [b"\0" * 49_000_000] * 12})
 
 
 def _wide(folder: Path) -> Path:
@@ -148,7 +148,7 @@ def _deep_rows(folder: Path) -> Path:
 #: What makes each of them below a folder, by a name that says what it is.
 BOMBS: dict[str, Callable[[Path], Path]] = {
     "Parquet: 20 rows of 100 MB in 4 kB": _zeros,
-    "Parquet: 12 rows of 60 MB in 3 kB": _just_taken,
+    "Parquet: 12 rows of 49 MB in 3 kB": _just_taken,
     "Parquet: a row of 10 times 60 MB": _wide,
     "tar that is xz: 3 GB in 0.4 MB": _packed_tar,
     "tar with a member of 3 GB, all holes": _sparse_tar,

@@ -420,6 +420,12 @@ def test_two_places_with_different_pictures_are_a_finding(folder: Path) -> None:
     assert (found.codes, found.totals.failing) == ({"image-ambiguous"}, 1)
 
 
+def test_a_name_from_the_folder_above(folder: Path) -> None:
+    picture(folder / "images" / "val" / "x.png")
+    file = written(folder / "annotations" / "in.jsonl", {"image": "images/val/x.png"})
+    assert rule_of(Read(file)) == {"in folders beside the file": 1}
+
+
 @pytest.mark.parametrize("on_disk", ["NFC", "NFD"])
 def test_names_in_another_unicode_form_or_with_backslashes(folder: Path, on_disk: Any) -> None:
     picture(
