@@ -93,9 +93,8 @@ class Places:
         root = self._root.resolve()
         starts = [root] if root.parent == root.parent.parent else [root, root.parent]
         near = [folder for start in starts for folder in _folders_in(start)]
-        all_ = dict.fromkeys(
-            [*starts[1:], *near, *(below for folder in near for below in _folders_in(folder))]
-        )
+        below = (inner for folder in near for inner in _folders_in(folder))
+        all_ = dict.fromkeys([*starts[1:], *near, *below])
         return [folder for folder in all_ if folder != root][:_MOST_FOLDERS]
 
 

@@ -17,7 +17,7 @@ from tests.support.bombs import BOMBS, jpeg_of_scans, png_chunk, png_with_a_hint
 from tests.support.records import coloured, png
 from tests.support.system import ROOT
 
-#: Of the resident memory of `validate`, its interpreter included; pyarrow holds a page several times.
+#: Of the resident memory of `validate`, its interpreter included.
 MOST_BYTES = 500_000_000
 
 #: What is told of each; None where a header tells nothing bad, and workers bear the rest.

@@ -420,9 +420,10 @@ def test_two_places_with_different_pictures_are_a_finding(folder: Path) -> None:
     assert (found.codes, found.totals.failing) == ({"image-ambiguous"}, 1)
 
 
-def test_a_name_from_the_folder_above(folder: Path) -> None:
+def test_a_name_from_the_folder_above(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     picture(folder / "images" / "val" / "x.png")
     file = written(folder / "annotations" / "in.jsonl", {"image": "images/val/x.png"})
+    monkeypatch.chdir("/")
     assert rule_of(Read(file)) == {"in folders beside the file": 1}
 
 
