@@ -5,7 +5,8 @@
     ├── RecordError               one record cannot be captioned: its error record  exit 3
     ├── ServiceError              Redis or the store cannot be reached: try again   exit 4
     │   ├── StoreError
-    │   │   └── StoreDeniedError  it does not let us have an object
+    │   │   ├── StoreDeniedError  it does not let us have an object
+    │   │   └── StoreLateError    it does not show an object yet: the shard is tried once more
     │   ├── QueueError
     │   └── EngineAwayError       an engine elsewhere does not serve: the shard goes back
     ├── StoppedError              the worker is told to stop: the shard goes back
@@ -91,6 +92,12 @@ class StoreDeniedError(StoreError):
     """The object store does not let us have this object, or any of its bucket."""
 
     code = "store-refused"
+
+
+class StoreLateError(StoreError):
+    """The object store does not have what should be there; some show it a little later."""
+
+    code = "object-late"
 
 
 class QueueError(ServiceError):

@@ -18,6 +18,7 @@ from celery.worker import WorkController
 from regioncap import engines, keys
 from regioncap.engines.thread import EngineThread
 from regioncap.errors import RegionCapError, StoreError
+from regioncap.jobs import grids
 from regioncap.jobs.caption import CaptionStage
 from regioncap.jobs.janitor import Janitor
 from regioncap.jobs.load import Load
@@ -42,6 +43,7 @@ from workers.task import run_shard
 _SHARDS_IN_HAND = 4
 #: How often cancelled jobs are looked for among those in hand.
 _CANCEL_POLL_S = 1.0
+_TELL_AGAIN_S = 15.0
 
 _log = structlog.get_logger("regioncap")
 
@@ -126,6 +128,7 @@ class CaptionWorker:
             self.engine,
             self.progress,
             self._settings,
+            Sender(self._app),
             gpus=engines.gpus(self._settings),
             keep_captions=self._settings.keep_captions,
             load=self._load,
@@ -163,9 +166,21 @@ class CaptionWorker:
 
     def _ready(self, **_: Any) -> None:
         start_thread("cancelled", self._watch_for_cancelled)
+        start_thread("grid", self._tell_grid)
         patience_s = self._settings.visibility_timeout_s
         Recall(connect(self._settings), self._settings.queue).start()
         Janitor(self.store, connect(self._settings), Sender(self._app), patience_s).start()
+
+    def _tell_grid(self) -> None:
+        """Tells submissions how the model takes pictures."""
+        while True:
+            try:
+                grids.tell(self.store, self._settings.queue, self.engine.engine)
+            except StoreError as error:
+                _log.warning("cannot tell how the model takes pictures", error=str(error))
+                sleep(_TELL_AGAIN_S)
+            else:
+                return
 
     def _watch_for_cancelled(self) -> None:
         """Takes cancelled jobs' requests out of the engine."""

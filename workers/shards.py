@@ -28,6 +28,7 @@ from regioncap.errors import (
     ServiceError,
     StoppedError,
     StoreDeniedError,
+    StoreLateError,
     UsageError,
 )
 from regioncap.jobs.turn import Turn
@@ -214,8 +215,9 @@ class Shards:
 
     def _wait_for(self, waits: Waits, shard: int, error: ServiceError) -> str:
         """Has a shard wait for a service."""
-        # What is refused of a source is the business of the shard that names it.
-        return self._wait(waits, shard, error, of_job=not isinstance(error, StoreDeniedError))
+        # What the store has not, or refuses, is the business of the shard that names it.
+        of_shard = isinstance(error, StoreDeniedError | StoreLateError)
+        return self._wait(waits, shard, error, of_job=not of_shard)
 
     def _counted(
         self, attempts: Attempts, waits: Waits, delivery: Delivery, work: Work, pulse: Pulse

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Coroutine, Sequence, Set
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +16,12 @@ import structlog
 
 from regioncap import keys, metrics
 from regioncap.captions import degenerate
-from regioncap.captions.conversation import Captioned, CropMaker, caption_records
+from regioncap.captions.conversation import (
+    Captioned,
+    CropMaker,
+    caption_records,
+    verify_records,
+)
 from regioncap.engines.thread import EngineThread
 from regioncap.errors import (
     EngineAwayError,
@@ -30,11 +35,20 @@ from regioncap.errors import (
     StoreError,
 )
 from regioncap.inputs.originals import Originals
-from regioncap.job import Job
-from regioncap.jobs import catalogue, finish, markers, own_pictures, parts, results, retry
+from regioncap.job import Grid, Job
+from regioncap.jobs import (
+    catalogue,
+    finish,
+    grids,
+    markers,
+    own_pictures,
+    parts,
+    results,
+    retry,
+)
 from regioncap.jobs.gpu_time import BusyClock
 from regioncap.jobs.load import Load, ShardLoad
-from regioncap.jobs.output import output_record
+from regioncap.jobs.output import output_record, with_verdicts
 from regioncap.jobs.retry import Again
 from regioncap.jobs.reuse import KeptCaptions, fingerprint
 from regioncap.jobs.turn import Turn
@@ -43,6 +57,7 @@ from regioncap.records import Problem, Region, RenderedRecord, dump_lines
 from regioncap.services.attempts import Quarantine
 from regioncap.services.leases import Pulse
 from regioncap.services.progress import Progress
+from regioncap.services.queue import Sender
 from regioncap.services.store import Found, Store
 from regioncap.settings import Settings
 from regioncap.views.view import Limits, Shown, ViewSettings, crop_regions
@@ -79,6 +94,7 @@ class CaptionStage:
         engine: A started engine.
         progress: Gives the progress of a job.
         settings: Limits, and the buckets that may be read.
+        sender: Asks for pictures that the engine's model can see as they are.
         gpus: How many GPUs the engine keeps busy.
         keep_captions: Whether captions are kept for later jobs that reuse them.
         threads: Requests to the store at a time, over all shards in hand.
@@ -92,6 +108,7 @@ class CaptionStage:
         engine: EngineThread,
         progress: Callable[[str], Progress],
         settings: Settings,
+        sender: Sender,
         *,
         gpus: int = 0,
         keep_captions: bool = True,
@@ -102,6 +119,7 @@ class CaptionStage:
         self._store = store
         self._engine = engine
         self._progress = progress
+        self._sender = sender
         self._limits = Limits.of(settings)
         self._originals = Originals(store, settings)
         self._pool = runtime.pool(threads, "caption-io")
@@ -138,6 +156,8 @@ class CaptionStage:
         try:
             with self._load.shard() as load:
                 return self._do(_Task(job, shard, turn, load))
+        except _OtherGridError as error:
+            return self._have_rendered(job, shard, error.grid)
         except CancelledError:
             if self._store.exists(keys.cancelled_key(job_id)):
                 return "cancelled"
@@ -171,7 +191,9 @@ class CaptionStage:
         engine = self._engine.engine
         _log.warning("trying the engine on our own pictures", reason=why)
         trial = self._engine.run(
-            own_pictures.caption(engine, self._limits, differently=differently)
+            own_pictures.caption(
+                engine, self._limits.on(engine.grid or Grid()), differently=differently
+            )
         )
         try:
             trial.result(_TRIAL_S)
@@ -206,7 +228,10 @@ class CaptionStage:
         if found is None:
             summary = self._first(task)
         elif again is not None:
-            summary = self._again(task, found, again)
+            standing = self._again(task, found, again)
+            if again.verify:
+                standing = self._verify(task, standing, again)
+            summary = self._summary(task, standing)
             retry.end(self._store, again)
         else:
             summary, outcome = self._summary(task, found), "already done"
@@ -230,8 +255,8 @@ class CaptionStage:
         keep({line["index"] for line in lines})
         return results.summary_of(part, lines) | {"etag": etag}
 
-    def _again(self, task: _Task, found: Found, again: Again) -> dict[str, Any]:
-        """Does records again and puts them into the part as it then is; sums up what stands."""
+    def _again(self, task: _Task, found: Found, again: Again) -> Found:
+        """Does records again and puts them into the part as it then is; returns what stands."""
         key = task.key("results")
         found, part = results.standing(found, self._store, task.job, task.shard)
         wanted = {each["index"] for each in part.lines if again.wants(each)}
@@ -239,22 +264,74 @@ class CaptionStage:
         lines, keep = self._caption_all(chosen, task, anew=again.flagged)
         made = {line["index"]: line for line in lines}
         while True:
-            new, placed = retry.merged(part.data, made, again)
+            new, placed = retry.merged(found.data, made, again)
             if not placed:
-                return part.summary | {"etag": found.etag}
+                return found
             with markers.changing(self._store, task.job.job):
                 etag = self._store.put_matching(key, new, found.etag, "application/x-ndjson")
             if etag is not None:
                 keep(placed)
-                return results.summarize(new) | {"etag": etag}
-            found, part = results.standing(self._standing(key), self._store, task.job, task.shard)
+                return Found(new, etag)
+            found, _ = results.standing(self._standing(key), self._store, task.job, task.shard)
             if not any(map(self._store.exists, again.keys)):
-                # Another worker has done it, or it was cancelled.
-                return part.summary | {"etag": found.etag}
+                return found  # another worker has done it, or it was cancelled
 
     def _summary(self, task: _Task, found: Found) -> dict[str, Any]:
         found, part = results.standing(found, self._store, task.job, task.shard)
         return part.summary | {"etag": found.etag}
+
+    def _verify(self, task: _Task, part: Found, again: Again) -> Found:
+        """Has captions asked back and puts the verdicts into the part as it then is."""
+        key = task.key("results")
+        rendered = {record.index: record for record in self._rendered(task)}
+        before = {
+            line["index"]: line
+            for line in results.parse_part(part.data)
+            if line["index"] in again.verify
+            and line["error"] is None
+            and rendered[line["index"]].views
+        }
+        records = [_with_captions(rendered[index], line) for index, line in before.items()]
+        # What a person wrote is never replaced.
+        ours = {index for index, line in before.items() if not line.get("edited")}
+        done = self._ask_back(records, task, ours if again.verify_as == "retry" else set())
+        made = {each.record.index: with_verdicts(before[each.record.index], each) for each in done}
+        while True:
+            new, placed = retry.with_verdicts(part.data, made, before)
+            if not placed:
+                return part
+            with markers.changing(self._store, task.job.job):
+                etag = self._store.put_matching(key, new, part.etag, "application/x-ndjson")
+            if etag is not None:
+                return Found(new, etag)
+            part, _ = results.standing(self._standing(key), self._store, task.job, task.shard)
+
+    def _ask_back(
+        self, records: Sequence[RenderedRecord], task: _Task, retries: Set[int]
+    ) -> list[Captioned]:
+        how, pictures = self._how(task.job), self._fetch(records)
+        crop, engine, pulse = self._crop_maker(how), self._engine.engine, task.turn.pulse
+        task.load.know(sum(len(record.regions) for record in records))
+
+        def ask(some: Sequence[RenderedRecord]) -> list[Captioned]:
+            work = verify_records(
+                some, pictures, engine, how, crop, retries=retries, on_answer=pulse.beat
+            )
+            return self._in_engine(how.name, work, pulse)
+
+        def alone(record: RenderedRecord, quarantine: Quarantine) -> Captioned:
+            # One that cannot be asked back stays as it is.
+            return quarantine.alone(
+                record.index, lambda: ask([record])[0], lambda _: Captioned(record)
+            )
+
+        if (quarantine := task.turn.quarantine) is None:
+            return ask(records)
+        return [alone(record, quarantine) for record in records]
+
+    def _how(self, job: Job) -> ViewSettings:
+        """How a job's regions are shown, to this engine's model."""
+        return ViewSettings.of(job, self._limits, self._engine.engine.grid)
 
     def _standing(self, key: str) -> Found:
         part = self._store.find_tagged(key)
@@ -270,7 +347,24 @@ class CaptionStage:
             raise StoreError(
                 f"shard {task.shard} of {task.job.job} is not rendered", code="not-rendered"
             ) from None
-        return parts.rendered(part, self._store, task.job, task.shard)
+        records = parts.rendered(part, self._store, task.job, task.shard)
+        grid = self._engine.engine.grid
+        if grid is not None and not grids.fit(records, grid):
+            raise _OtherGridError(grid)
+        return records
+
+    def _have_rendered(self, job: Job, shard: int, grid: Grid) -> str:
+        """Has pictures made anew that the model would have resized, and their marks with them."""
+        _log.warning(
+            "the pictures are not made for this model; they are made anew",
+            model=self._engine.engine.model,
+            made_for=job.grid.cell_px,
+            cell_px=grid.cell_px,
+            max_pixels=grid.max_pixels,
+        )
+        grids.change(self._store, job, grid)
+        self._sender.render(job, [shard])
+        return "rendered anew"
 
     def _caption_all(
         self,
@@ -321,22 +415,25 @@ class CaptionStage:
         return {index: name for index, name in named if name is not None}
 
     def _ask_engine(self, records: Sequence[RenderedRecord], task: _Task) -> list[Captioned]:
-        how = ViewSettings.of(task.job, self._limits)
-        pictures = self._fetch(records)
-        pulse = task.turn.pulse
-        pulse.beat()
-        future = self._engine.run(
-            caption_records(
-                records,
-                pictures,
-                self._engine.engine,
-                how,
-                self._crop_maker(how),
-                on_answer=pulse.beat,
-                on_record=lambda record: task.load.answered(_requests(record)),
-            )
+        how, pictures = self._how(task.job), self._fetch(records)
+        work = caption_records(
+            records,
+            pictures,
+            self._engine.engine,
+            how,
+            self._crop_maker(how),
+            on_answer=task.turn.pulse.beat,
+            on_record=lambda record: task.load.answered(_requests(record)),
         )
-        entry = (how.name, future)
+        return self._in_engine(how.name, work, task.turn.pulse)
+
+    def _in_engine(
+        self, job_id: str, work: Coroutine[Any, Any, list[Captioned]], pulse: Pulse
+    ) -> list[Captioned]:
+        """Runs something on the engine's loop, and shares its time among the records."""
+        pulse.beat()
+        future = self._engine.run(work)
+        entry = (job_id, future)
         with self._lock:
             self._asked.append(entry)
         try:
@@ -360,7 +457,7 @@ class CaptionStage:
         return quarantine.alone(record.index, work, give_up)
 
     def _fetch(self, records: Sequence[RenderedRecord]) -> dict[str, bytes]:
-        view_keys = [view.key for record in records for view in record.views]
+        view_keys = [view.key for record in records for view in record.all_views]
         return dict(zip(view_keys, self._pool.map(self._store.get, view_keys), strict=True))
 
     def _crop_maker(self, how: ViewSettings) -> CropMaker:
@@ -384,7 +481,21 @@ class CaptionStage:
 
 def _requests(record: RenderedRecord) -> int:
     """How many requests a record begins with."""
-    return 0 if record.error is not None else len(record.views)
+    return 0 if record.error is not None else len(record.all_views)
+
+
+class _OtherGridError(Exception):
+    """Pictures were made for another model."""
+
+    def __init__(self, grid: Grid) -> None:
+        super().__init__("pictures were made for another model")
+        self.grid = grid
+
+
+def _with_captions(record: RenderedRecord, line: dict[str, Any]) -> RenderedRecord:
+    """A rendered record with the regions of its result."""
+    regions = [Region.model_validate(region) for region in line["regions"]]
+    return record.model_copy(update={"regions": regions})
 
 
 def _answered(future: Future[list[Captioned]], pulse: Pulse) -> list[Captioned]:

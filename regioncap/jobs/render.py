@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from regioncap import keys
-from regioncap.errors import RecordError, ServiceError, StoreDeniedError
+from regioncap.errors import RecordError, ServiceError
 from regioncap.inputs.originals import Originals
 from regioncap.job import Job
-from regioncap.jobs import catalogue, own_pictures, parts, retry
+from regioncap.jobs import catalogue, grids, own_pictures, parts, retry
 from regioncap.jobs.retry import Again
 from regioncap.jobs.turn import Turn
 from regioncap.parallel import REAL, Runtime
@@ -70,13 +70,20 @@ class RenderStage:
         if self._store.exists(keys.cancelled_key(job_id)):
             return "cancelled"
         key = keys.part_key(job_id, "rendered", shard)
-        how, outcome = ViewSettings.of(job, self._limits), "already done"
-        if not self._store.exists(key):
-            part = self._render_all(parts.submitted(self._store, job, shard), how, turn)
+        grid, outcome = grids.of_job(self._store, job), "already done"
+        how = ViewSettings.of(job, self._limits, grid)
+        standing = self._store.find_tagged(key)
+        if standing is None:
+            part = self._render_all(self._submitted(job, shard, turn), how, turn)
             self._store.put_new(key, dump_lines(part), "application/x-ndjson")
             outcome = "done"
+        elif not grids.fit(parts.rendered(standing.data, self._store, job, shard), grid):
+            part = self._render_all(self._submitted(job, shard, turn), how, turn)
+            # Where another worker was quicker, what it made fits as well.
+            self._store.put_matching(key, dump_lines(part), standing.etag, "application/x-ndjson")
+            outcome = "done anew"
         elif again := retry.find(self._store, job_id, shard):
-            self._render_again(key, job, shard, again, turn)
+            self._render_again(job, shard, again, how, turn)
             outcome = "done"
         self._progress(job_id).note_rendered(shard)
         self._sender.caption(job, [shard])
@@ -97,18 +104,20 @@ class RenderStage:
                 hint="see its log; stop it if others are well",
             ) from error
 
-    def _render_again(self, key: str, job: Job, shard: int, again: Again, turn: Turn) -> None:
+    def _submitted(self, job: Job, shard: int, turn: Turn) -> list[InputRecord]:
+        return parts.submitted(self._store, job, shard, turn.waited)
+
+    def _render_again(
+        self, job: Job, shard: int, again: Again, how: ViewSettings, turn: Turn
+    ) -> None:
         """Renders records of a retry that failed in this stage, into the part as it then is."""
-        how, done = ViewSettings.of(job, self._limits), dict[int, RenderedRecord]()
+        key, done = keys.part_key(job.job, "rendered", shard), dict[int, RenderedRecord]()
         while (part := self._store.find_tagged(key)) is not None:
             before = parts.rendered(part.data, self._store, job, shard)
             failed = {r.index for r in before if r.error is not None and r.error.stage == "render"}
             wanted = failed & again.indices
-            rest = [
-                r
-                for r in parts.submitted(self._store, job, shard)
-                if r.index in wanted - done.keys()
-            ]
+            missing = wanted - done.keys()
+            rest = [r for r in self._submitted(job, shard, turn) if r.index in missing]
             done |= {record.index: record for record in self._render_all(rest, how, turn)}
             if not wanted:
                 return
@@ -126,8 +135,7 @@ class RenderStage:
     def _render_together(
         self, records: Sequence[InputRecord], how: ViewSettings, turn: Turn
     ) -> list[RenderedRecord]:
-        refusals = turn.waited(StoreDeniedError.code)
-        sources = [self._pool.submit(self._fetch, record, refusals) for record in records]
+        sources = [self._pool.submit(self._fetch, record, turn) for record in records]
         done, uploads = [], []
         for record, source in zip(records, sources, strict=True):
             rendered, pictures = self._render_one(record, source.result(), how)
@@ -164,12 +172,12 @@ class RenderStage:
             return _failed(record, Problem.of(source, "render")), []
         return render_record(record, source, how)
 
-    def _fetch(self, record: InputRecord, refusals: int) -> bytes | RecordError:
+    def _fetch(self, record: InputRecord, turn: Turn) -> bytes | RecordError:
         """The source's bytes, or why this record has none."""
         if record.error is not None:
             return b""
         try:
-            return self._originals.read(record, refusals)
+            return self._originals.read(record, turn.waited)
         except RecordError as error:
             return error
 

@@ -15,7 +15,8 @@ from regioncap import keys
 from regioncap.errors import QueueError
 from regioncap.job import Job, Sums, now
 from regioncap.job import sums as job_sums
-from regioncap.jobs import catalogue
+from regioncap.jobs import audits, catalogue
+from regioncap.jobs.audits import JobAudit
 from regioncap.records import SCHEMA_VERSION, Stage
 from regioncap.services.broker import queue_errors
 from regioncap.services.leases import server_time
@@ -64,6 +65,8 @@ class JobStatus(BaseModel):
     prompt_tokens: int = 0
     completion_tokens: int = 0
     sums: Sums | None = None
+    #: What the last audit said of the results, if they are still the same.
+    audit: JobAudit | None = None
     #: What keeps it from going on, the oldest cause first.
     waits: list[Waiting] = Field(default_factory=list)
     #: Where the results are, to read without this program.
@@ -107,6 +110,7 @@ def job_status(store: Store, client: redis.Redis | None, job: Job) -> JobStatus:
         status.shards_done = status.shards_rendered = job.shards
         _take_counts(status, success.counts)
         status.sums = job_sums(job, success.counts, success.finished)
+        status.audit = audits.kept(store, job.job, success)
         return status
     _take_progress(status, store, client, job)
     if store.exists(keys.cancelled_key(job.job)):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from regioncap.inputs.originals import Asked, for_the_last_time
 from regioncap.services.attempts import Quarantine
 from regioncap.services.leases import Pulse
 
@@ -15,7 +15,7 @@ class Turn:
 
     #: Runs the records one at a time, if given.
     quarantine: Quarantine | None = None
-    #: How often in a row the shard has waited for a cause, by the error's code.
-    waited: Callable[[str], int] = lambda _: 0
+    #: How often the shard has waited for a cause, by the error's code.
+    waited: Asked = for_the_last_time
     #: Is told of whatever gets done.
     pulse: Pulse = field(default_factory=Pulse)

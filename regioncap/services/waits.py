@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 import logging
 import uuid
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -74,13 +75,12 @@ class Look(NamedTuple):
 
     #: Until when its whole job waits; 0 if it does not.
     held_until: float
-    #: Why the shard waited last, by the error's code, and how often in a row.
-    code: str
-    tries: int
+    #: How often the shard has waited since it was well last, by the cause's code.
+    tries: dict[str, int]
 
     def tries_of(self, code: str) -> int:
-        """How often in a row the shard has waited for this cause."""
-        return self.tries if self.code == code else 0
+        """How often the shard has waited for this cause."""
+        return self.tries.get(code, 0)
 
 
 def back_off_s(tries: int) -> float:
@@ -115,7 +115,7 @@ class Waits:
                 tried = {"until": now + back_off_s(job["in_a_row"]), "is_tried": True}
                 with queue_errors():
                     self._redis.hset(self._key, _JOB, json.dumps({**job, **tried}))
-        return Look(held_until, own.get("code", ""), own.get("tries", 0))
+        return Look(held_until, own.get("tries", {}))
 
     def put(
         self, shard: int, code: str, reason: str, *, pause_s: float = 0.0, of_job: bool = False
@@ -130,11 +130,12 @@ class Waits:
             of_job: Whether it is a cause for the whole job to wait, if it comes in a row.
         """
         now, own, job = self._read(shard)
-        tries = own["tries"] + 1 if own.get("code") == code else 1
-        pause_s = pause_s or back_off_s(tries)
+        # Each cause is counted by itself: two that take turns would have no end otherwise.
+        tries = Counter(own.get("tries", {})) + Counter([code])
+        pause_s = pause_s or back_off_s(tries[code])
         note = {
             "code": code, "reason": reason[:_MAX_REASON_CHARS], "tries": tries,
-            "since": own["since"] if tries > 1 else now, "until": now + pause_s,
+            "since": own["since"] if own.get("code") == code else now, "until": now + pause_s,
         }  # fmt: skip
         notes: dict[Any, str] = {str(shard): json.dumps(note)}
         # Those that come together, or before the pause is over, are one.

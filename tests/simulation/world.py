@@ -260,6 +260,7 @@ class Engine:
     name = "simulated"
     model = "simulated"
     model_revision = ""
+    grid = None
 
     def __init__(self, world: World, process: Process) -> None:
         self._world = world
@@ -392,7 +393,14 @@ class Worker:
             own: dict[str, Any] = {"try_out": lambda _: stage.check()}
         else:
             engine: Any = EngineThread(world, Engine(world, self.process))
-            stage = CaptionStage(store, engine, progress, world.settings, runtime=world.runtime)
+            stage = CaptionStage(
+                store,
+                engine,
+                progress,
+                world.settings,
+                sender,  # type: ignore[arg-type]
+                runtime=world.runtime,
+            )
             self.stop = stage.stop
             own = {"check": stage.check, "try_out": stage.try_out}
         self.work = stage.run

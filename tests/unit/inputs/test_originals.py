@@ -49,11 +49,11 @@ def test_refused__the_records_error_after_a_few_tries(
     server.denied.add(locked)
     uri = f"s3://{locked.split('/', maxsplit=1)[0]}/locked.png"
 
-    for refusals in range(REFUSALS):
+    for times in range(REFUSALS):
         with pytest.raises(StoreDeniedError):  # the shard waits, and is tried again
-            originals.read(source(uri), refusals)
+            originals.read(source(uri), {"store-refused": times}.__getitem__)
     with pytest.raises(RecordError) as caught:
-        originals.read(source(uri), REFUSALS)
+        originals.read(source(uri), {"store-refused": REFUSALS}.__getitem__)
 
     assert caught.value.code == "source-refused"
     assert uri in caught.value.message
