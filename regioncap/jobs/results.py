@@ -115,12 +115,24 @@ def _line(text: bytes, index: int) -> dict[str, Any] | None:
     """A line of a results part; None if it is none: if what all readers take is not there."""
     try:
         [record] = parse_part(text)
-        counts, error = summary_of(b"", [record])["counts"], record["error"]
-        is_one = record["index"] == index and all(type(each) is int for each in counts.values())
-        is_one = is_one and (error is None or {"code", "message", "stage"} <= error.keys())
+        is_one = record["index"] == index and _is_result(record)
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return None
     return record if is_one else None
+
+
+def _is_result(record: dict[str, Any]) -> bool:
+    error = record["error"]
+    return (
+        (error is None or {"code", "message", "stage"} <= error.keys())
+        and all(map(_is_region, record["regions"]))
+        and all(type(record["usage"].get(name, 0)) is int for name in _USAGE)
+    )
+
+
+def _is_region(region: dict[str, Any]) -> bool:
+    caption = region["caption"]
+    return region["status"] in STATUSES and (caption is None or isinstance(caption, str))
 
 
 def summary_of(part: bytes, lines: Iterable[dict[str, Any]]) -> dict[str, Any]:
