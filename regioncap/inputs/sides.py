@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -41,13 +42,19 @@ class Found:
 
 
 def sides_in(fields: Mapping[str, Any]) -> Found | None:
-    """The boxes of which each side is a field; None if there are none."""
-    known = tuple(fields)
+    """The boxes of which each side is a field; None if there are none.
+
+    Where a side is empty the boxes cannot be read; where the first two are there is no box.
+    """
+    known, broken = tuple(fields), None
     for shape, names in _possible(known) if len(known) <= _MOST_NAMES else _sought(known):
-        if all(is_given(fields[name]) for name in names):
+        given = [is_given(fields[name]) for name in names]
+        if all(given):
             boxes = _zipped([fields[name] for name in names])
             return Found(", ".join(map(str, names)), boxes, shape, names)
-    return None
+        if any(given[:2]) and broken is None:  # the others may be the picture's size
+            broken = Found(", ".join(map(str, names)), None, shape, names)
+    return broken
 
 
 @lru_cache(maxsize=256)  # rows, and objects in a list, have the same names again and again
@@ -82,7 +89,9 @@ def plain_name(name: Any) -> str:
 
 def is_given(value: Any) -> bool:
     """Whether a cell of a table is not empty."""
-    return value is not None and not (isinstance(value, str) and not value.strip())
+    if isinstance(value, str):
+        return bool(value.strip())
+    return value is not None and not (isinstance(value, float) and math.isnan(value))
 
 
 def number_of(value: Any) -> Any:

@@ -62,6 +62,8 @@ def settled(fields: dict[str, Any], **settings: Any) -> InputRecord:
         ({"xyxy": BOX}, [BOX], "xyxy"),
         ({"objects": {}}, [], None),
         ({"text": "(1, 2or 3)", "more": "[0x] a \\d"}, None, None),
+        ({**dict.fromkeys(CORNERS), "width": 640, "height": 480}, None, None),
+        ({"left": None, "top": None, "width": 640, "height": 480}, None, None),
         ({"regions": ["head"], "position": {"x": 1, "y": 2}, "vector": BOX}, None, None),
     ],
 )
@@ -84,6 +86,8 @@ def test_boxes_of_other_names_are_read(
         {"normalized_bboxes": [[0.1, 0.2, 0.3, 0.4]]},
         {"bounding_boxes": {"a": 1}},
         {"xmin": [1, 2], "ymin": [1], "xmax": [1], "ymax": [2]},
+        {**CORNERS, "xmax": None},
+        {**CORNERS, "xmin": ""},
         {"box_2d": BOX},  # Gemini's: y, x, y, x
         {"coords": [BOX]},
         {"shapes": [{"points": [[1, 2], [3, 4]]}]},
