@@ -42,7 +42,7 @@ class Server:
         #: How often each key was written: what WATCH compares.
         self._writes: dict[str, int] = {}
         self._scripts: dict[str, str] = {}
-        #: Told of a list that got something.
+        #: Told of a list or a sorted set that got something.
         self.on_push: Callable[[str], None] = lambda _: None
 
     def call(self, *words: Any) -> Any:
@@ -72,6 +72,7 @@ class Server:
         self._values, self._expire_s = copy.deepcopy(snapshot)
         for key in keys | set(self._values):
             self._wrote(key)
+            self.on_push(key)
 
     # Strings
 
@@ -240,6 +241,7 @@ class Server:
         changed = sum(scores.get(member) != score for member, score in pairs.items())
         if pairs:
             self._own(key, dict).update(pairs)
+            self.on_push(key)
         return changed if "CH" in flags else new
 
     def do_zrem(self, key: str, *members: str) -> int:
