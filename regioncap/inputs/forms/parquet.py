@@ -16,6 +16,7 @@ from regioncap.inputs.fields import (
     too_large,
 )
 from regioncap.inputs.forms.base import Form, Input, Sample
+from regioncap.inputs.forms.hf_features import ClassNames
 from regioncap.inputs.reading import Reading
 from regioncap.packages import require
 from regioncap.records import InputRecord
@@ -71,9 +72,10 @@ def read_rows(files: list[Path]) -> Iterator[dict[str, Any] | None]:
     for path in files:
         try:
             with pq.ParquetFile(path) as file:
+                classes = ClassNames(file.schema_arrow.metadata)
                 for batch in file.iter_batches(batch_size=1):
                     is_large = batch.nbytes > MAX_PICTURE_BYTES
-                    rows = [None] if is_large else batch.to_pylist()
+                    rows = [None] if is_large else list(map(classes.add_to, batch.to_pylist()))
                     del batch  # before the next is read
                     if is_large:
                         pa.default_memory_pool().release_unused()

@@ -334,3 +334,26 @@ def test_save_to_disk(tmp_path: Path) -> None:
     expected = [[[1, 2, 3, 4]], [], [[5, 6, 7, 8]]]
     assert [record.bbox for record in read(tmp_path / "one")] == expected
     assert [record.bbox for record in read(tmp_path / "two")] == [*expected, [[1, 2, 3, 4]]]
+
+
+def test_names_of_classes_that_the_schema_says(tmp_path: Path) -> None:
+    from datasets import ClassLabel, Dataset, Features, List, Value
+
+    names = ["cat", "dog"]
+    boxes = List(List(Value("float64")))
+    forms: list[tuple[Any, Any]] = [
+        ({"objects": {"bbox": boxes, "category": List(ClassLabel(names=names))}},
+         {"objects": [{"bbox": [[1, 2, 3, 4]] * 2, "category": [1, 0]}]}),
+        ({"annotations": List({"bbox": List(Value("float64")), "c": ClassLabel(names=names)})},
+         {"annotations": [[{"bbox": [1, 2, 3, 4], "c": 1}, {"bbox": [1, 2, 3, 4], "c": 0}]]}),
+        ({"bbox": boxes, "labels": List(ClassLabel(names=names))},
+         {"bbox": [[[1, 2, 3, 4]] * 2], "labels": [[1, 0]]}),
+    ]  # fmt: skip
+    for number, (features, rows) in enumerate(forms):
+        picture(tmp_path / str(number) / "a.jpg")
+        given = Features({"image": Value("string"), **features})
+        data = Dataset.from_dict({"image": ["a.jpg"], **rows}, features=given)
+        data.to_parquet(str(tmp_path / str(number) / "in.parquet"))
+        [record] = read(tmp_path / str(number) / "in.parquet")
+        assert record.bbox == [[1, 2, 3, 4]] * 2
+        assert record.meta["categories"] == ["dog", "cat"]
