@@ -174,6 +174,14 @@ def test_voc_s_pictures_by_the_name_of_the_file(name: str, tmp_path: Path) -> No
     )
 
 
+def test_a_mask_is_not_taken_for_a_picture_that_is_missing(tmp_path: Path) -> None:
+    picture(tmp_path / "SegmentationClass" / "a.png")
+    written(tmp_path / "Annotations" / "a.xml", VOC.format(name="a.jpg"))
+    records, reading = read_form(tmp_path)
+    assert [(record.image, record.picture) for record in records] == [("a.jpg", None)]
+    assert any("masks" in line for line in reading.lines())
+
+
 def test_an_annotation_file_by_itself(tmp_path: Path) -> None:
     picture(tmp_path / "set" / "JPEGImages" / "a.jpg")
     path = written(tmp_path / "set" / "Annotations" / "a.xml", VOC.format(name="a.jpg"))
@@ -211,6 +219,7 @@ def test_coco_s_splits_in_one_folder(tmp_path: Path) -> None:
         written(tmp_path / "annotations" / f"captions_{split}.json", captions)
     records = read(tmp_path)
     assert [record.image for record in records] == ["train2017/a.jpg", "val2017/b.jpg"]
+    assert [record.bbox for record in records] == [[[1, 2, 3, 4]]] * 2
 
     written(tmp_path / "annotations" / "person_keypoints_val2017.json", coco_of("b.jpg", 1))
     records, reading = read_form(tmp_path)
