@@ -42,7 +42,7 @@ def test_a_life_is_the_same_each_time() -> None:
     assert any("submit" in line for line in told)
 
 
-def _put(store: Store, key: str, data: bytes, *rest: str) -> str:
+def _put(store: Store, key: str, data: bytes, *_: str, **__: bool) -> str:
     """A write that asks nothing of what is there."""
     store.put(key, data)
     found = store.find_tagged(key)
