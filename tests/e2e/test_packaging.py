@@ -149,6 +149,8 @@ def test_each_line_of_the_pages_installs(tmp_path: Path) -> None:
     for number, line in enumerate(sorted(lines)):
         run(sys.executable, "-m", "venv", tmp_path / str(number))
         binaries = tmp_path / str(number) / "bin"
+        # Before 24.1, pip knows no git+file:// behind an @.
+        run(binaries / "python", "-m", "pip", "install", "--quiet", "--upgrade", "pip")
         arguments = shlex.split(line.replace(_repository(), f"file://{ROOT}"))[1:]
         dry = ["--dry-run"] if "vllm" in line else []
         run(binaries / "python", "-m", "pip", *arguments, "--quiet", *dry, cwd=checkout)
