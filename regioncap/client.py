@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 import redis
 
 from regioncap.inputs.boxes import settle
-from regioncap.inputs.fields import from_fields, plain_fields
+from regioncap.inputs.objects import read_objects
 from regioncap.inputs.reading import Reading
 from regioncap.inputs.source import Source, open_source
 from regioncap.job import Job
@@ -177,16 +177,18 @@ class Client:
         """
         from regioncap.inputs.judgement import judged
         from regioncap.inputs.report import Report
-        from regioncap.jobs.submit import submit, template_text
+        from regioncap.jobs import grids
+        from regioncap.jobs.submit import submit, words_of
         from regioncap.views import marks
 
-        settings = self.settings.for_job(submission.settings)
+        words = words_of(self.settings.for_job(submission.settings))
+        settings = words.settings
         marks.get(settings.mark_style)
-        template = template_text(settings.prompt)
         with _opened(submission.records, submission.image_root, settings) as source:
             taken = source.records if submission.force else judged(source, settings)
             self.store.ensure_bucket()
             on_ready()
+            choice = grids.choose(self.store, settings)
             job, tally = submit(
                 taken,
                 store=self.store,
@@ -196,10 +198,15 @@ class Client:
                 source=source.name,
                 name=submission.name,
                 labels=dict(submission.labels),
-                prompt_template=template,
+                prompt_template=words.template,
+                region_schema=words.schema,
+                grid=choice.grid,
                 on_progress=lambda tally: on_progress(tally, source.fraction()),
             )
-        return Submitted(job, tally, Report.of(tally.totals, source.reading, settings))
+        report = Report.of(tally.totals, source.reading, settings).also(
+            choice.lines(), is_unexpected=choice.grid.resizes
+        )
+        return Submitted(job, tally, report)
 
     def load(self, job_id: str) -> Job:
         """The job of an id; raises NotFoundError if there is none."""
@@ -308,20 +315,6 @@ def _opened(
 ) -> AbstractContextManager[Source]:
     if isinstance(records, str | Path):
         return open_source(str(records), sys.stdin.buffer, root, settings)
-    stream = (_record(index, each) for index, each in enumerate(_rows(records)))
-    settled = (settle(record, settings) for record in stream)
-    return nullcontext(Source("records", Path(), settled, lambda: None, Reading("records"), root))
-
-
-def _rows(records: Iterable[Mapping[str, Any] | InputRecord]) -> Iterable[Any]:
-    """The records; of a DataFrame its rows."""
-    if hasattr(records, "to_dict") and hasattr(records, "columns"):
-        rows: Iterable[Any] = records.to_dict("records")
-        return rows
-    return records
-
-
-def _record(index: int, record: Mapping[str, Any] | InputRecord) -> InputRecord:
-    if isinstance(record, InputRecord):
-        return record
-    return from_fields(InputRecord(index=index, line=index + 1), plain_fields(record))
+    reading = Reading("records")
+    settled = (settle(record, settings) for record in read_objects(records, reading))
+    return nullcontext(Source("records", Path(), settled, lambda: None, reading, root))

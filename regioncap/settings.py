@@ -64,6 +64,7 @@ Overflow = Literal["rounds", "cut"]
 #: Each is a module of `regioncap.engines`.
 EngineName = Literal["baseline", "vllm", "openai"]
 RegionMode = Literal["marks", "crop", "marks+crop"]
+Verify = Literal["no", "mark", "retry"]
 
 
 #: A folder in a bucket. Characters that patterns of policies read otherwise do not fit.
@@ -103,6 +104,16 @@ class JobSettings(BaseModel):
     )
     crop_below: float = Field(
         0.02, ge=0, le=1, description="With marks+crop: regions of a smaller share get a crop."
+    )
+    image_caption: bool = Field(False, description="Caption each picture as a whole, too.")
+    verify: Verify = Field(
+        "no",
+        description="Ask captions back: mark (tell which are wrong), retry (ask for these again).",
+    )
+    region_schema: str = Field(
+        "",
+        description="Fields to write beside captions: referring, or a file with a JSON Schema of"
+        " a region.",
     )
     prompt: str = Field("default", description="Name of a prompt template, or a file with one.")
     temperature: float = Field(0.7, ge=0, le=2, description="Sampling temperature; 0 is greedy.")
@@ -220,7 +231,10 @@ class Settings(BaseSettings, JobSettings):
         120.0, ge=5, description="A shard whose worker is silent for this long is given to another."
     )
     shard_timeout_s: float = Field(
-        600.0, gt=0, description="A shard that takes longer to render is ended and tried again."
+        600.0,
+        gt=0,
+        description="A shard that takes longer to render, or gets no caption for so long, is tried"
+        " again.",
     )
     memory_limit_mb: int = Field(
         6_000, ge=500, description="Address space of a render process, megabytes."

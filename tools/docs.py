@@ -121,6 +121,7 @@ value at hand.
 | 5 | timed out; the job is still running |
 | 6 | no such job |
 | 7 | the job was cancelled |
+| 8 | `eval --fail-on-regression`: fewer captions are right than before |
 | 130 | ended by Ctrl-C |
 | 141 | the reader of stdout has gone, as in `\\| head` |
 

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from regioncap.settings import Settings
 
 
-@setting_options(*JOB_SETTINGS)
+@setting_options(
+    *(name for name in JOB_SETTINGS if name != "region_schema"), "model", region_schema="--schema"
+)
 def submit_command(
     context: typer.Context,
     file: Annotated[
@@ -150,11 +152,11 @@ def _resume(client: Client, job_id: str) -> Job:
 def _dry_run(settings: Settings, file: str, root: Path | None) -> int:
     """Checks an input and says what submitting it would do; returns the exit code."""
     from producer.commands.validate import check_file
-    from regioncap.jobs.submit import template_text
+    from regioncap.jobs.submit import words_of
     from regioncap.views import marks
 
     marks.get(settings.mark_style)
-    template_text(settings.prompt)
+    words_of(settings)
     totals = check_file(file, settings, root=root)
     say(f"{words.count(-(-totals.records // settings.shard_size), 'shard')} would be queued")
     if totals.boxes:

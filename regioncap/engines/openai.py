@@ -67,6 +67,9 @@ class OpenAIEngine:
 
     name = "openai"
     model_revision = ""
+    grid = None
+    #: A new process would find the same server.
+    is_remote = True
 
     model: str
     _: KW_ONLY

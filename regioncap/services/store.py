@@ -30,8 +30,6 @@ _BINARY = "application/octet-stream"
 _MAX_KEY_BYTES = 1024
 #: What a store says to a conditional write that it does not do: the object is another, or gone.
 _UNMET = {"PreconditionFailed", "NoSuchKey"}
-#: Before what should be there and is not is looked for again.
-_LATE_S = 1.0
 _PIECE_BYTES = 1 << 20
 #: Most that one request may remove.
 _MOST_DELETED = 1000
@@ -250,7 +248,7 @@ class Store(Bucket):
         Raises:
             ValueError: It is no such name.
         """
-        return self._read_late(*parse_s3_uri(uri), limit_bytes).data
+        return self._read(*parse_s3_uri(uri), limit_bytes).data
 
     def download(self, uri: str, path: Path) -> None:
         """Writes an object of any bucket into a file, a piece at a time.
@@ -275,14 +273,6 @@ class Store(Bucket):
 
             self._call(name, read, bucket=bucket)
 
-    def _read_late(self, bucket: str, name: str, limit_bytes: int | None = None) -> Found:
-        """Reads what should be there, and looks once more: some stores show it a little later."""
-        try:
-            return self._read(bucket, name, limit_bytes)
-        except NotFoundError:
-            self._sleep(_LATE_S)
-            return self._read(bucket, name, limit_bytes)
-
     def _read(self, bucket: str, name: str, limit_bytes: int | None = None) -> Found:
         def read() -> Found:
             try:
@@ -305,13 +295,6 @@ class Store(Bucket):
         """Reads an object, or None if there is none."""
         found = self.find_tagged(key)
         return None if found is None else found.data
-
-    def find_late(self, key: str) -> bytes | None:
-        """As `find`, of an object that should be there: it is looked for twice."""
-        try:
-            return self._read_late(self.bucket, self._name(key)).data
-        except NotFoundError:
-            return None
 
     def find_tagged(self, key: str) -> Found | None:
         """Reads an object with its ETag, or None if there is none."""

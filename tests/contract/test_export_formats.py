@@ -21,6 +21,7 @@ from tests.support.exported import (
     ABOUT,
     BOX_READERS,
     READERS,
+    WHOLE_READERS,
     Caption,
     failed,
     item,
@@ -37,6 +38,7 @@ formats = pytest.mark.parametrize("name", FORMATS)
 #: How boxes are meant, in the words of the formats that have no room for a sentence of ours.
 BOX_WORDS = {
     "jsonl": "xywh",
+    "sidecars": "xywh",
     "csv": "x_px,y_px,width_px,height_px",
     "labelstudio": "x, y, width and height in percent of the picture's sides",
 }
@@ -59,7 +61,20 @@ def captions(records: list[dict[str, Any]]) -> list[Caption]:
 
 
 def test_every_format_has_a_reader_here() -> None:
-    assert set(READERS) == set(BOX_READERS) == set(FORMATS)
+    assert set(READERS) == set(BOX_READERS) == set(WHOLE_READERS) == set(FORMATS)
+
+
+@formats
+def test_captions_of_whole_pictures_come_back(name: str, tmp_path: Path) -> None:
+    records = [
+        result(0, [region(1, [8, 6, 16.5, 12], "a red box")], image_caption=HOSTILE),
+        result(1, [], image_caption="an empty street"),
+        result(2, [region(1, [1, 2, 3, 4], None)], image_caption="nobody knows what"),
+    ]
+
+    found = WHOLE_READERS[name](write(name, records, tmp_path / "out"))
+
+    assert found == {record["index"]: record["image_caption"] for record in records}
 
 
 @formats

@@ -14,11 +14,12 @@ from PIL import Image
 
 from producer.checks import run_checks
 from regioncap import keys
-from regioncap.errors import StoreError
+from regioncap.errors import StoreError, StoreLateError
 from regioncap.job import Job
 from regioncap.jobs.garbage import Search
 from regioncap.jobs.results import read
 from regioncap.jobs.submit import submit
+from regioncap.jobs.turn import Turn
 from regioncap.records import InputRecord
 from regioncap.services.store import Store
 from regioncap.settings import Settings, load_settings
@@ -58,14 +59,19 @@ def run(stages: Stages, job: Job) -> list[dict[str, Any]]:
 
 
 def run_with_source(stages: Stages, folder: Path, name: str) -> list[dict[str, Any]]:
-    """Results of a job of two records: a picture of this machine, and an object of the store."""
+    """Results of a job as `job_with_source` makes it."""
+    return run(stages, job_with_source(stages, folder, name))
+
+
+def job_with_source(stages: Stages, folder: Path, name: str) -> Job:
+    """A job of two records: a picture of this machine, and an object of the store."""
     Image.new("RGB", (64, 64)).save(folder / "own.png")
     records = [
         InputRecord(index=n, line=n + 1, image=image, bbox=[[4, 4, 20, 20]])
         for n, image in enumerate(["own.png", stages.store.uri(f"sources/{name}")])
     ]
     job, _ = submit(records, store=stages.store, settings=stages.settings, root=folder)
-    return run(stages, job)
+    return job
 
 
 def codes(lines: list[dict[str, Any]]) -> list[str | None]:
@@ -99,8 +105,13 @@ def test_a_source_that_is_seen_a_little_later(stages: Stages, proxy: Proxy, tmp_
         Rule(404, "NoSuchKey", "GET", "/input/part-", times=1),
     ]
 
-    assert codes(run_with_source(stages, tmp_path, "late.png")) == [None, None]
-    assert [rule.met for rule in proxy.rules] == [1, 1]
+    job = job_with_source(stages, tmp_path, "late.png")
+    for rule in reversed(proxy.rules):  # the shard waits, and is tried again
+        with pytest.raises(StoreLateError):
+            stages.render.run(job.job, 0, Turn(waited=lambda _: 0))
+        assert rule.met == 1
+
+    assert codes(run(stages, job)) == [None, None]
 
 
 @pytest.mark.parametrize("code", ["ConditionalRequestConflict", "OperationAborted"])

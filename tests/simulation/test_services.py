@@ -204,6 +204,18 @@ def test_redis__a_lost_answer_has_the_command_done_twice(
     assert gate.requests == ["redis hincrby attempts"] * 2
 
 
+def test_redis__a_start_whose_answer_is_lost_counts_once(
+    client: redis.Redis, gate: Trouble
+) -> None:
+    attempts = Attempts(client, "J", "render", 0)
+    gate.after = [valkey.lost(), valkey.lost()]
+
+    assert attempts.start() == 0
+    assert attempts.deaths() == 1
+    attempts.forgive()
+    assert attempts.deaths() == 0
+
+
 def test_redis__away(client: redis.Redis, gate: Trouble) -> None:
     gate.before = [valkey.lost()] * 4
     with pytest.raises(redis.ConnectionError):

@@ -7,7 +7,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from regioncap.outputs.exports.base import BOX_CONVENTION, BOX_FORMAT, About, Item, compact_json
+from regioncap.outputs.exports.base import (
+    BOX_CONVENTION,
+    BOX_FORMAT,
+    About,
+    Item,
+    Pictures,
+    compact_json,
+)
 from regioncap.outputs.exports.rows import COLUMNS, region_rows
 
 #: Rows of a row group: a few megabytes, large enough to compress well and to skip by.
@@ -15,7 +22,7 @@ _GROUP_ROWS = 10_000
 #: Rows that are Python's own objects at a time: those take ten times the memory of columns.
 _BATCH_ROWS = 1_000
 
-_INTEGERS = {"index", "width", "height", "region"}
+_INTEGERS = {"index", "width", "height", "region", "verified_as"}
 
 
 class Parquet:
@@ -23,7 +30,7 @@ class Parquet:
 
     name = "parquet"
     makes_folder = False
-    takes_pictures = False
+    pictures: Pictures = "none"
     packages: tuple[str, ...] = ("pyarrow",)
 
     def write(self, items: Iterable[Item], path: Path, about: About) -> None:
@@ -61,7 +68,9 @@ def _table(rows: list[dict[str, Any]], schema: Any) -> Any:
 def _schema(about: About) -> Any:
     import pyarrow as pa
 
-    types = {"bbox": pa.list_(pa.float64())} | dict.fromkeys(_INTEGERS, pa.int64())
+    types = {"bbox": pa.list_(pa.float64()), "verified": pa.bool_()} | dict.fromkeys(
+        _INTEGERS, pa.int64()
+    )
     fields = [
         pa.field(
             name,

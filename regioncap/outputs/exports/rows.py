@@ -5,13 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from regioncap.outputs.exports.base import Item, compact_json, record_id
+from regioncap.outputs.exports.base import (
+    Item,
+    Own,
+    attributes_json,
+    compact_json,
+    own_of,
+    record_id,
+)
 
 #: Columns in order; `bbox` is left to the format, which may have no lists.
 COLUMNS = (
     "index", "id", "image", "source", "type", "width", "height", "region", "bbox", "status",
-    "caption", "why", "error_code", "error_message", "engine", "model", "prompt_version",
-    "mark_style", "meta",
+    "caption", "why", "verified", "verified_as", "attributes", "image_caption", "error_code",
+    "error_message", "engine", "model", "prompt_version", "mark_style", "meta", "label",
+    "annotation_id",
 )  # fmt: skip
 
 
@@ -20,12 +28,18 @@ def region_rows(items: Iterable[Item]) -> Iterator[dict[str, Any]]:
     for item in items:
         shared = _shared(item)
         for region in item.record["regions"] or [{}]:
+            own = own_of(item.record, region) if region else Own()
             yield shared | {
+                "label": own.label,
+                "annotation_id": own.id_text,
                 "region": region.get("region"),
                 "bbox": region.get("bbox"),
                 "status": region.get("status"),
                 "caption": region.get("caption"),
                 "why": region.get("why"),
+                "verified": region.get("verified"),
+                "verified_as": region.get("verified_as"),
+                "attributes": attributes_json(region),
             }
 
 
@@ -40,6 +54,7 @@ def _shared(item: Item) -> dict[str, Any]:
         "type": record["type"],
         "width": record["width"],
         "height": record["height"],
+        "image_caption": record.get("image_caption"),
         "error_code": error.get("code"),
         "error_message": error.get("message"),
         "engine": record["engine"],
