@@ -190,6 +190,8 @@ def broker_errors() -> Iterator[None]:
     try:
         yield
     except OperationalError as error:
+        # kombu wraps what redis-py raised; that says more, and what is behind it most.
+        cause = error.__cause__ or OSError(str(error))
+        behind = cause.__cause__ or cause.__context__
         with queue_errors():
-            # kombu wraps what redis-py raised; that says more.
-            raise error.__cause__ or OSError(str(error)) from None
+            raise cause from behind
