@@ -4,6 +4,7 @@ coco, labelme, voc, cvat, yolo, via  what tools for annotation write
 label_studio, createml, kitti, open_images, visual_genome  and more of them
 json_file, table  lists and tables of records
 imagefolder, saved, parquet, webdataset  data sets with their pictures
+parquet_pages  how large rows become
 
 base         what a form is; which picture an annotation file means
 per_picture  forms with a file a picture

@@ -84,12 +84,28 @@ def read(source: Input) -> Iterator[InputRecord]:
         if file
         else (source.root / name for name in pictures_of(source.root))
     )
+    if file:
+        where = _labelled(file, where)
     seen: set[Path] = set()
     for path in where:
         if path in seen:
             continue
         seen.add(path)
         yield _record(path, known, len(seen) - 1, source)
+
+
+def _labelled(file: Path, where: Iterator[Path]) -> Iterator[Path]:
+    """The same pictures; raises UsageError if none of them has a text."""
+    begin: list[Path] = []
+    for path in where:
+        begin.append(path)
+        if Path(_label_of(str(path))).is_file():
+            yield from begin
+            yield from where
+            return
+    if begin:
+        what = f"none of its {len(begin):,} pictures has a text, as {_label_of(str(begin[0]))}"
+        raise bad_dataset(file, what, "boxes that are turned (labelTxt) are not read")
 
 
 def _record(path: Path, known: _Set, index: int, source: Input) -> InputRecord:

@@ -61,6 +61,9 @@ def settled(fields: dict[str, Any], **settings: Any) -> InputRecord:
         ({"faces": [BOX]}, [BOX], None),
         ({"xyxy": BOX}, [BOX], "xyxy"),
         ({"objects": {}}, [], None),
+        ({"text": "(1, 2or 3)", "more": "[0x] a \\d"}, None, None),
+        ({**dict.fromkeys(CORNERS), "width": 640, "height": 480}, None, None),
+        ({"left": None, "top": None, "width": 640, "height": 480}, None, None),
         ({"regions": ["head"], "position": {"x": 1, "y": 2}, "vector": BOX}, None, None),
     ],
 )
@@ -78,9 +81,13 @@ def test_boxes_of_other_names_are_read(
     [
         {"boxes": [BOX], "objects": {"bbox": [BOX]}},
         {"boxes": "10 20 30 40"},
+        {"boxes": "(" + "1, " * 100_000 + ")"},
+        {"boxes": "(" * 5_000 + "1"},
         {"normalized_bboxes": [[0.1, 0.2, 0.3, 0.4]]},
         {"bounding_boxes": {"a": 1}},
         {"xmin": [1, 2], "ymin": [1], "xmax": [1], "ymax": [2]},
+        {**CORNERS, "xmax": None},
+        {**CORNERS, "xmin": ""},
         {"box_2d": BOX},  # Gemini's: y, x, y, x
         {"coords": [BOX]},
         {"shapes": [{"points": [[1, 2], [3, 4]]}]},
