@@ -18,6 +18,7 @@ from regioncap.inputs.fields import (
     too_large,
 )
 from regioncap.inputs.forms.base import Form, Input, Sample
+from regioncap.inputs.forms.hf_features import ClassNames
 from regioncap.inputs.forms.parquet_pages import rows_at_a_time
 from regioncap.inputs.reading import Reading
 from regioncap.packages import require
@@ -73,11 +74,13 @@ def read_rows(files: list[Path]) -> Iterator[dict[str, Any] | None]:
     for path in files:
         try:
             with path.open("rb") as raw, pq.ParquetFile(path) as file:
+                classes = ClassNames(file.schema_arrow.metadata)
                 for number in range(file.num_row_groups):
                     group = file.metadata.row_group(number)
                     count = rows_at_a_time(raw, group)
                     if count:
-                        yield from _rows_of(file.iter_batches(count, row_groups=[number]))
+                        rows = _rows_of(file.iter_batches(count, row_groups=[number]))
+                        yield from (row and classes.add_to(row) for row in rows)
                     else:
                         yield from repeat(None, group.num_rows)
         except (pa.ArrowException, OSError) as error:
