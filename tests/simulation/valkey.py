@@ -116,6 +116,14 @@ class Server:
             self._wrote(key)
         return len(there)
 
+    def do_type(self, key: str) -> str:
+        if not self._there(key):
+            return "none"
+        value = self._values[key]
+        if isinstance(value, dict):  # a score is a number, and a field's value is text
+            return "zset" if all(isinstance(each, float) for each in value.values()) else "hash"
+        return "list" if isinstance(value, list) else "string"
+
     def do_exists(self, *keys: str) -> int:
         return sum(self._there(key) for key in keys)
 

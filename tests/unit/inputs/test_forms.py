@@ -174,6 +174,14 @@ def test_voc_s_pictures_by_the_name_of_the_file(name: str, tmp_path: Path) -> No
     )
 
 
+def test_a_mask_is_not_taken_for_a_picture_that_is_missing(tmp_path: Path) -> None:
+    picture(tmp_path / "SegmentationClass" / "a.png")
+    written(tmp_path / "Annotations" / "a.xml", VOC.format(name="a.jpg"))
+    records, reading = read_form(tmp_path)
+    assert [(record.image, record.picture) for record in records] == [("a.jpg", None)]
+    assert any("masks" in line for line in reading.lines())
+
+
 def test_an_annotation_file_by_itself(tmp_path: Path) -> None:
     picture(tmp_path / "set" / "JPEGImages" / "a.jpg")
     path = written(tmp_path / "set" / "Annotations" / "a.xml", VOC.format(name="a.jpg"))
@@ -211,6 +219,7 @@ def test_coco_s_splits_in_one_folder(tmp_path: Path) -> None:
         written(tmp_path / "annotations" / f"captions_{split}.json", captions)
     records = read(tmp_path)
     assert [record.image for record in records] == ["train2017/a.jpg", "val2017/b.jpg"]
+    assert [record.bbox for record in records] == [[[1, 2, 3, 4]]] * 2
 
     written(tmp_path / "annotations" / "person_keypoints_val2017.json", coco_of("b.jpg", 1))
     records, reading = read_form(tmp_path)
@@ -334,3 +343,26 @@ def test_save_to_disk(tmp_path: Path) -> None:
     expected = [[[1, 2, 3, 4]], [], [[5, 6, 7, 8]]]
     assert [record.bbox for record in read(tmp_path / "one")] == expected
     assert [record.bbox for record in read(tmp_path / "two")] == [*expected, [[1, 2, 3, 4]]]
+
+
+def test_names_of_classes_that_the_schema_says(tmp_path: Path) -> None:
+    from datasets import ClassLabel, Dataset, Features, List, Value
+
+    names = ["cat", "dog"]
+    boxes = List(List(Value("float64")))
+    forms: list[tuple[Any, Any]] = [
+        ({"objects": {"bbox": boxes, "category": List(ClassLabel(names=names))}},
+         {"objects": [{"bbox": [[1, 2, 3, 4]] * 2, "category": [1, 0]}]}),
+        ({"annotations": List({"bbox": List(Value("float64")), "c": ClassLabel(names=names)})},
+         {"annotations": [[{"bbox": [1, 2, 3, 4], "c": 1}, {"bbox": [1, 2, 3, 4], "c": 0}]]}),
+        ({"bbox": boxes, "labels": List(ClassLabel(names=names))},
+         {"bbox": [[[1, 2, 3, 4]] * 2], "labels": [[1, 0]]}),
+    ]  # fmt: skip
+    for number, (features, rows) in enumerate(forms):
+        picture(tmp_path / str(number) / "a.jpg")
+        given = Features({"image": Value("string"), **features})
+        data = Dataset.from_dict({"image": ["a.jpg"], **rows}, features=given)
+        data.to_parquet(str(tmp_path / str(number) / "in.parquet"))
+        [record] = read(tmp_path / str(number) / "in.parquet")
+        assert record.bbox == [[1, 2, 3, 4]] * 2
+        assert record.meta["categories"] == ["dog", "cat"]
