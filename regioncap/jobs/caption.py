@@ -56,8 +56,8 @@ from regioncap.views.view import Limits, Shown, ViewSettings, crop_regions
 
 #: An engine may be silent about a shard for so many times what it takes over a request at most.
 _AFTER = 1.5
-#: Longest time that the engine may take to say that it serves, and to caption our own pictures, unless
-#: it takes longer over any request.
+#: Longest time that the engine may take to say that it serves, and to caption our own pictures,
+#: unless it takes longer over any request.
 _CHECK_S, _TRIAL_S = 10.0, 120.0
 #: A shard all of whose records got the same words is tried so often elsewhere.
 _SAME_WORDS_TRIES = 2
