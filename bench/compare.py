@@ -27,10 +27,11 @@ from pathlib import Path
 from typing import Any
 
 from bench import report
-from bench.engine import SHIM, TINY_ARGS, TINY_ENVIRONMENT
+from bench.engine import TINY_ARGS, TINY_ENVIRONMENT
 from bench.pipeline import time_system, write_input
 from producer.commands.stack import start_workers
 from regioncap.client import Client
+from regioncap.engines.cpu import SHIM
 from regioncap.local import LocalStack
 from regioncap.settings import load_settings
 

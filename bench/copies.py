@@ -68,7 +68,13 @@ def caption(client: Client, job: Job) -> bytes:
     engine = EngineThread(BaselineEngine())
     engine.start()
     progress = Progress(client.redis, job.job)
-    stage = CaptionStage(client.store, engine, lambda _: progress, client.settings)
+    stage = CaptionStage(
+        client.store,
+        engine,
+        lambda _: progress,
+        client.settings,
+        NoSender(),  # type: ignore[arg-type]
+    )
     stage.run(job.job, 0)
     engine.close()
     return client.store.get(keys.part_key(job.job, "results", 0))

@@ -34,6 +34,7 @@ from producer.commands.stack import start_workers
 from producer.commands.submit import submit_file
 from regioncap import keys
 from regioncap.client import Client
+from regioncap.engines.cpu import SHIM
 from regioncap.job import Job
 from regioncap.jobs import catalogue, results
 from regioncap.local import LocalStack
@@ -47,7 +48,6 @@ TINY_ARGS: dict[str, Any] = {
     "dtype": "bfloat16", "max_model_len": 4096, "enforce_eager": True, "block_size": 32,
 }  # fmt: skip
 TINY_ENVIRONMENT = {"HF_HUB_OFFLINE": "1", "VLLM_CPU_KVCACHE_SPACE": "1"}
-SHIM = Path(__file__).parents[1] / "tests" / "support" / "vllm_cpu"
 WARM_UP = 8
 _POLL_S = 0.01
 QUEUE, HELD = "caption", "held"
@@ -225,7 +225,8 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
             _prepare_tiny(options, folder / "tiny")
         os.environ["REGIONCAP_ENGINE_ARGS"] = json.dumps(options.engine_args)
         os.environ["REGIONCAP_MAX_PIXELS"] = str(options.max_pixels)
-        os.environ["REGIONCAP_CONCURRENCY"] = str(options.in_hand)
+        if options.in_hand:
+            os.environ["REGIONCAP_CONCURRENCY"] = str(options.in_hand)
         system = run_system(options, folder)
         plain = _plain_in_a_process(options, folder)
     return {
@@ -262,7 +263,8 @@ def _prepare_tiny(options: argparse.Namespace, folder: Path) -> None:
 
 def _print(options: argparse.Namespace, figures: dict[str, Any]) -> None:
     system, plain = figures["system"], figures["plain"]
-    print(f"{options.records} pictures, {options.in_hand} shards of {options.shard_size} in hand")
+    hand = f"{options.in_hand} shards in hand" if options.in_hand else "as many in hand as it takes"
+    print(f"{options.records} pictures in shards of {options.shard_size}, {hand}")
     for name in ("system", "plain"):
         per_s = figures[name]["captions_per_s"], figures[name]["tokens_per_s"]
         print(f"{name:8}{per_s[0]:8.2f} captions/s {per_s[1]:8.0f} tokens/s")
@@ -281,7 +283,7 @@ def _print(options: argparse.Namespace, figures: dict[str, Any]) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs both sides and prints the comparison."""
     parser = report.parser(
-        __doc__, records=256, max_tokens=256, max_pixels=1_003_520, shard_size=32, in_hand=4
+        __doc__, records=256, max_tokens=256, max_pixels=1_003_520, shard_size=32, in_hand=0
     )
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("--model", help="folder of a Qwen2.5-VL")

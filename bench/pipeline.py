@@ -135,7 +135,7 @@ def breakdown(client: Client, file: Path) -> tuple[dict[str, float], dict[str, A
         submitted = submit_file(client, file, settings={"queue": "caption.nobody"})
     client.redis.delete("render")
     drawing = render.RenderStage(store, client.settings, NoSender(), progress, threads=1)  # type: ignore[arg-type]
-    captioning = CaptionStage(store, engine, progress, client.settings, threads=1)
+    captioning = CaptionStage(store, engine, progress, client.settings, NoSender(), threads=1)  # type: ignore[arg-type]
     with (
         timed(spent, "store get", store, "get"),
         timed(spent, "store put", store, "put"),

@@ -24,6 +24,7 @@ class WaitingEngine:
     name = "waiting"
     model = "waiting-1"
     model_revision = ""
+    grid = None
 
     def __init__(self, images_per_s: float, latency_s: float) -> None:
         self._each_s = 1 / images_per_s if images_per_s else 0.0

@@ -3,6 +3,7 @@
 # What is there stays as it is, so that running it again changes nothing.
 #
 #   S3_BUCKET   the bucket, if it is not regioncap
+#   S3_PREFIX   the folder of a shared bucket, such as team/captions: the users get no further
 set -eu
 umask 077
 rights=$(cd "$(dirname "$0")/security" && pwd)
@@ -31,8 +32,14 @@ random | keep grafana_admin_password
 random | keep page_token
 
 password() { sed 's|^redis://[^:]*:\([^@]*\)@.*|\1|' "$1_broker_url"; }
+bucket=${S3_BUCKET:-regioncap}
+below=${S3_PREFIX:+$S3_PREFIX/}
+# Who may list a bucket sees all names in it, unless a condition says which.
+condition=${S3_PREFIX:+'"Condition": {"StringLike": {"s3:prefix": ["'$below'*"]}},'}
 for role in worker producer reader; do
-  sed "s|:::regioncap|:::${S3_BUCKET:-regioncap}|g" "$rights/s3/$role.json" | keep "store_policy_$role"
+  sed -e "s|:::regioncap/|:::$bucket/$below|" -e "s|:::regioncap\"|:::$bucket\"|" \
+    -e "s|\(\"Sid\": \"Look\",\)|\1 $condition|" -e 's| *$||' "$rights/s3/$role.json" |
+    keep "store_policy_$role"
 done
 # A policy as a JSON string.
 policy() { tr -d '\n' < "store_policy_$1" | sed 's/"/\\"/g'; }

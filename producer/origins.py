@@ -18,15 +18,16 @@ class Origin(NamedTuple):
     """One setting, its value and where that was found."""
 
     name: str
-    #: In the form of JSON; secrets masked.
+    #: In the form of JSON; secrets masked, unless they are asked for.
     value: Any
     origin: str
 
 
-def origins(**flags: Any) -> list[Origin]:
+def origins(*, secrets: bool = False, **flags: Any) -> list[Origin]:
     """All settings in the order in which they are documented.
 
     Args:
+        secrets: Whether secrets are shown as they are.
         flags: Settings given on the command line; None counts as not given.
 
     Raises:
@@ -41,7 +42,7 @@ def origins(**flags: Any) -> list[Origin]:
     return [
         Origin(
             name,
-            _shown(getattr(settings, name)),
+            _shown(getattr(settings, name), secrets=secrets),
             next((source for source, values in sources if name in values), DEFAULT),
         )
         for name in Settings.model_fields
@@ -53,9 +54,10 @@ def origin_of(setting: str, **flags: Any) -> str:
     return next(found.origin for found in origins(**flags) if found.name == setting)
 
 
-def _shown(value: Any) -> Any:
+def _shown(value: Any, *, secrets: bool) -> Any:
     if isinstance(value, SecretStr):
-        return _masked(value.get_secret_value())
+        text = value.get_secret_value()
+        return text if secrets else _masked(text)
     return value if isinstance(value, str | int | float | list | dict | None) else str(value)
 
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from rich.filesize import decimal
+
+if TYPE_CHECKING:
+    from regioncap.jobs.status import Waiting
 
 _STEPS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
@@ -40,6 +45,11 @@ def ago(moment: datetime) -> str:
     """How long something is past: `5 min ago`."""
     passed_s = (datetime.now(UTC) - moment).total_seconds()
     return " ".join(span(passed_s).split(" ")[:2]) + " ago" if passed_s >= 1 else "just now"
+
+
+def waits(found: Iterable[Waiting]) -> list[str]:
+    """Why a job waits: `render waits: the S3 store refused ..., for 40 s`."""
+    return [f"{each.stage} waits: {each.reason}, for {span(each.waited_s)}" for each in found]
 
 
 def speed(per_s: float, what: str) -> str:

@@ -32,7 +32,7 @@ from regioncap.job import Job
 from regioncap.jobs import catalogue, results
 from regioncap.jobs.status import JobStatus, job_status, pause_s
 from regioncap.records import InputRecord
-from regioncap.services.broker import connect
+from regioncap.services.broker import await_loaded, connect
 from regioncap.services.progress import Progress
 from regioncap.services.store import Store
 from regioncap.settings import Settings, load_settings
@@ -75,15 +75,21 @@ class Client:
 
     Args:
         settings: How to reach the services; by default as the command finds it.
+        folder: Where to look for a stack and its settings; by default the working folder.
         patient: Whether a service that is away is tried again for a while; people at a terminal
             are rather told within seconds.
         flags: Settings by name, stronger than the environment.
     """
 
     def __init__(
-        self, settings: Settings | None = None, *, patient: bool = True, **flags: Any
+        self,
+        settings: Settings | None = None,
+        *,
+        folder: Path | str | None = None,
+        patient: bool = True,
+        **flags: Any,
     ) -> None:
-        self.settings = settings or load_settings(**flags)
+        self.settings = settings or load_settings(folder, **flags)
         self._patient = patient
 
     @cached_property
@@ -146,6 +152,7 @@ class Client:
         )
         for line in sent.report.notes:
             warnings.warn(line, stacklevel=2)
+        await_loaded(self.redis)
         self.sender.render(sent.job, range(sent.job.shards))
         return sent.job.job
 
@@ -170,16 +177,18 @@ class Client:
         """
         from regioncap.inputs.judgement import judged
         from regioncap.inputs.report import Report
-        from regioncap.jobs.submit import submit, template_text
+        from regioncap.jobs import grids
+        from regioncap.jobs.submit import submit, words_of
         from regioncap.views import marks
 
-        settings = self.settings.for_job(submission.settings)
+        words = words_of(self.settings.for_job(submission.settings))
+        settings = words.settings
         marks.get(settings.mark_style)
-        template = template_text(settings.prompt)
         with _opened(submission.records, submission.image_root, settings) as source:
             taken = source.records if submission.force else judged(source, settings)
             self.store.ensure_bucket()
             on_ready()
+            choice = grids.choose(self.store, settings)
             job, tally = submit(
                 taken,
                 store=self.store,
@@ -189,10 +198,15 @@ class Client:
                 source=source.name,
                 name=submission.name,
                 labels=dict(submission.labels),
-                prompt_template=template,
+                prompt_template=words.template,
+                region_schema=words.schema,
+                grid=choice.grid,
                 on_progress=lambda tally: on_progress(tally, source.fraction()),
             )
-        return Submitted(job, tally, Report.of(tally.totals, source.reading, settings))
+        report = Report.of(tally.totals, source.reading, settings).also(
+            choice.lines(), is_unexpected=choice.grid.resizes
+        )
+        return Submitted(job, tally, report)
 
     def load(self, job_id: str) -> Job:
         """The job of an id; raises NotFoundError if there is none."""
@@ -254,11 +268,14 @@ class AsyncClient:
 
     Args:
         settings: How to reach the services; by default as the command finds it.
+        folder: Where to look for a stack and its settings; by default the working folder.
         flags: Settings by name, stronger than the environment.
     """
 
-    def __init__(self, settings: Settings | None = None, **flags: Any) -> None:
-        self._client = Client(settings, **flags)
+    def __init__(
+        self, settings: Settings | None = None, *, folder: Path | str | None = None, **flags: Any
+    ) -> None:
+        self._client = Client(settings, folder=folder, **flags)
 
     async def submit(self, records: Records, **options: Any) -> str:
         """As `Client.submit`."""

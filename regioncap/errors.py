@@ -5,7 +5,8 @@
     ├── RecordError               one record cannot be captioned: its error record  exit 3
     ├── ServiceError              Redis or the store cannot be reached: try again   exit 4
     │   ├── StoreError
-    │   │   └── StoreDeniedError  it does not let us have an object
+    │   │   ├── StoreDeniedError  it does not let us have an object
+    │   │   └── StoreLateError    it does not show an object yet: the shard is tried once more
     │   ├── QueueError
     │   └── EngineAwayError       an engine elsewhere does not serve: the shard goes back
     ├── StoppedError              the worker is told to stop: the shard goes back
@@ -14,6 +15,7 @@
     └── EngineError               the engine refused or failed a request
         ├── RequestError          this request only; its neighbours go on
         ├── EngineStartError      the engine cannot start: the worker ends
+        ├── EngineUnwellError     the engine answers nonsense: the worker ends, shards go back
         └── EngineDeadError       the engine is gone: the worker ends, shards go back
 
 An error carries a stable `code`, a `message` that names the value, and a `hint` that names the
@@ -92,6 +94,12 @@ class StoreDeniedError(StoreError):
     code = "store-refused"
 
 
+class StoreLateError(StoreError):
+    """The object store does not have what should be there; some show it a little later."""
+
+    code = "object-late"
+
+
 class QueueError(ServiceError):
     """Redis cannot be reached or refuses to serve."""
 
@@ -149,3 +157,9 @@ class EngineDeadError(EngineError):
     """The engine is gone and must be started again in a new process."""
 
     code = "engine-dead"
+
+
+class EngineUnwellError(EngineError):
+    """The engine serves and does not caption even our own pictures; no record is to blame."""
+
+    code = "engine-unwell"

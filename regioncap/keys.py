@@ -2,6 +2,7 @@
 
     images/<sha256>.<ext>                    sources, content-addressed, shared by jobs
     captions/<2 digits>/<fingerprint>.json   captions of a record, for `submit --reuse`
+    queues/<queue>.json                      what serves a queue, and how it takes pictures
     open/<job>                               empty; there while the job is unfinished
     open/<job>.<token>                       as this, of a finished job that is being changed
     jobs/<job>/job.json                      options, counts, number of shards
@@ -9,9 +10,11 @@
     jobs/<job>/marked/00000000.jpg           by record number; further pictures of the same
                                              record as 00000000-r2.jpg
     jobs/<job>/rendered/part-00000.jsonl
+    jobs/<job>/grid.json                     what pictures are made for, if not what job.json says
     jobs/<job>/results/part-00000.jsonl      what users poll
     jobs/<job>/retry/part-00000.<token>.json records of the part that are to be done again
     jobs/<job>/_SUCCESS                      written last
+    jobs/<job>/audit.json                    what `regioncap audit` said of these results
     jobs/<job>/_CANCELLED
     jobs/<job>/versions/0001/                what the first change replaced: part-*.jsonl, _SUCCESS
 
@@ -37,6 +40,7 @@ FRESH = timedelta(days=3)
 JOBS = "jobs/"
 OPEN = "open/"
 IMAGES = "images/"
+QUEUES = "queues/"
 CAPTIONS = "captions/"
 
 #: What a job has a part of for each shard; the names of the folders that they lie in.
@@ -97,6 +101,16 @@ def captions_key(fingerprint: str) -> str:
     return f"{CAPTIONS}{fingerprint[:2]}/{fingerprint}.json"
 
 
+def queue_key(queue: str) -> str:
+    """What the caption workers of a queue tell about themselves."""
+    return f"{QUEUES}{queue}.json"
+
+
+def grid_key(job: str) -> str:
+    """What a job's pictures are made for since a caption worker found that they do not fit."""
+    return f"{JOBS}{job}/grid.json"
+
+
 def new_token() -> str:
     """Random token: tells apart objects of one purpose, since one may be removed late."""
     return secrets.token_hex(6)
@@ -154,6 +168,11 @@ def marked_key(job: str, index: int, suffix: str = "") -> str:
 def success_key(job: str) -> str:
     """Marker of complete results."""
     return f"{JOBS}{job}/_SUCCESS"
+
+
+def audit_key(job: str) -> str:
+    """What an audit said of a job's results."""
+    return f"{JOBS}{job}/audit.json"
 
 
 def cancelled_key(job: str) -> str:

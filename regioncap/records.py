@@ -40,7 +40,9 @@ from regioncap.settings import BoxFormat
 #:     1   the first
 #:     2   `bbox: []` is a picture without regions (before: proposals); a record may have a box
 #:         format of its own, and the size that the input declares
-SCHEMA_VERSION = 2
+#:     3   a job says how its model takes pictures (before: as Qwen2.5-VL does); a record may ask
+#:         for a caption of the whole picture, and a job for attributes of regions
+SCHEMA_VERSION = 3
 
 
 def check_version(version: int) -> int:
@@ -151,6 +153,13 @@ class Region(BaseModel):
     caption: str | None = None
     #: Why there is no caption; None with status ok.
     why: str | None = None
+    #: Further fields, where a schema of regions asked for them and there is a caption.
+    attributes: dict[str, Any] | None = None
+    #: Whether the engine, asked back, finds the caption true of this region; None if it was not
+    #: asked, or did not say.
+    verified: bool | None = None
+    #: The region that it finds it true of; None for none.
+    verified_as: int | None = None
 
     @property
     def box_xyxy(self) -> tuple[float, float, float, float]:
@@ -274,11 +283,20 @@ class RenderedRecord(InputRecord):
     normalized_bbox: list[list[float]] | None = None
     regions: list[Region] = Field(default_factory=list)
     views: list[View] = Field(default_factory=list)
+    #: The picture without marks, where it is to be captioned as a whole.
+    whole: View | None = None
+    #: The caption of the picture as a whole.
+    image_caption: str | None = None
 
     @classmethod
     def of(cls, record: InputRecord) -> RenderedRecord:
         """The same record, with nothing rendered yet."""
         return cls(**record.model_dump())
+
+    @property
+    def all_views(self) -> list[View]:
+        """All pictures that the engine sees."""
+        return [*self.views, self.whole] if self.whole else self.views
 
     def region(self, number: int) -> Region:
         """The region of a number, from 1."""

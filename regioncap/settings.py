@@ -2,21 +2,31 @@
 
 A value is looked for in this order: command-line flags, the environment (`REGIONCAP_` and the name
 in capitals), secret files (a folder named by `REGIONCAP_SECRETS_DIR`), `regioncap.toml` in the
-working folder, the embedded stack that `regioncap up` runs in this folder, and last the defaults
-here.
+working folder or else in that of the embedded stack, the embedded stack that `regioncap up` runs in
+the working folder or the nearest above it, and last the defaults here.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
+from contextvars import ContextVar
 from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -29,7 +39,7 @@ from pydantic_settings import (
 )
 
 from regioncap.errors import UsageError
-from regioncap.running_stack import find_stack
+from regioncap.running_stack import find_stack, folder_above, running_folders
 
 DEFAULT_MODEL = "Qwen/Qwen2.5-VL-3B-Instruct"
 #: The model that comes with RegionCap, a test instrument; regioncap/engines/small_model/README.md.
@@ -54,7 +64,11 @@ Overflow = Literal["rounds", "cut"]
 #: Each is a module of `regioncap.engines`.
 EngineName = Literal["baseline", "vllm", "openai"]
 RegionMode = Literal["marks", "crop", "marks+crop"]
+Verify = Literal["no", "mark", "retry"]
 
+
+#: A folder in a bucket. Characters that patterns of policies read otherwise do not fit.
+_FOLDER = re.compile(r"(?!.{500})(?!(.*/)?\.{1,2}(/|$))[A-Za-z0-9._=+@-]+(/[A-Za-z0-9._=+@-]+)*")
 
 #: Names of the caption workers' queues, as a pattern. Those of remote control, which hold workers'
 #: names, do not fit.
@@ -91,6 +105,16 @@ class JobSettings(BaseModel):
     crop_below: float = Field(
         0.02, ge=0, le=1, description="With marks+crop: regions of a smaller share get a crop."
     )
+    image_caption: bool = Field(False, description="Caption each picture as a whole, too.")
+    verify: Verify = Field(
+        "no",
+        description="Ask captions back: mark (tell which are wrong), retry (ask for these again).",
+    )
+    region_schema: str = Field(
+        "",
+        description="Fields to write beside captions: referring, or a file with a JSON Schema of"
+        " a region.",
+    )
     prompt: str = Field("default", description="Name of a prompt template, or a file with one.")
     temperature: float = Field(0.7, ge=0, le=2, description="Sampling temperature; 0 is greedy.")
     top_p: float = Field(0.9, gt=0, le=1, description="Nucleus sampling threshold.")
@@ -114,6 +138,29 @@ def _lower(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
 
 
+def _redis_url(url: SecretStr) -> SecretStr:
+    """The address of one server; `rediss` is with TLS."""
+    scheme = url.get_secret_value().partition("://")[0]
+    if "sentinel" in scheme:
+        raise ValueError("Redis Sentinel is not served; name the primary, as redis://HOST:PORT/0")
+    if "cluster" in scheme:
+        raise ValueError("a cluster of Redis cannot carry the queue; name one server")
+    if scheme not in {"redis", "rediss"}:
+        raise ValueError("must begin with redis:// or rediss://")
+    return url
+
+
+def _folder_name(name: str) -> str:
+    """The name of a folder in a bucket, without slashes around it."""
+    name = name.strip("/")
+    if name and not _FOLDER.fullmatch(name):
+        raise ValueError(
+            "must be names of letters, digits and ._=+@- with slashes between them, such as"
+            " team/captions"
+        )
+    return name
+
+
 class Settings(BaseSettings, JobSettings):
     """All settings, resolved."""
 
@@ -125,13 +172,19 @@ class Settings(BaseSettings, JobSettings):
         env_nested_max_split=1,
     )
 
-    broker_url: SecretStr = Field(
+    broker_url: Annotated[SecretStr, AfterValidator(_redis_url)] = Field(
         SecretStr("redis://127.0.0.1:6379/0"), description="Redis or Valkey, as a URL."
     )
     s3_endpoint: str = Field("127.0.0.1:9000", description="Host and port of the S3 store.")
     s3_access_key: str = Field("", description="Access key of the S3 store.")
     s3_secret_key: SecretStr = Field(SecretStr(""), description="Secret key of the S3 store.")
+    s3_session_token: SecretStr = Field(
+        SecretStr(""), description="Session token that belongs to the keys, if they have one."
+    )
     s3_bucket: str = Field("regioncap", description="Bucket that holds everything.")
+    s3_prefix: Annotated[str, AfterValidator(_folder_name)] = Field(
+        "", description="Folder of the bucket below which everything lies; all of it by default."
+    )
     s3_secure: bool = Field(False, description="Whether the S3 store is spoken to over TLS.")
     s3_region: str = Field("us-east-1", description="Region of the bucket.")
     s3_source_buckets: list[str] = Field(
@@ -178,7 +231,10 @@ class Settings(BaseSettings, JobSettings):
         120.0, ge=5, description="A shard whose worker is silent for this long is given to another."
     )
     shard_timeout_s: float = Field(
-        600.0, gt=0, description="A shard that takes longer to render is ended and tried again."
+        600.0,
+        gt=0,
+        description="A shard that takes longer to render, or gets no caption for so long, is tried"
+        " again.",
     )
     memory_limit_mb: int = Field(
         6_000, ge=500, description="Address space of a render process, megabytes."
@@ -247,7 +303,11 @@ def named_sources(
     settings_cls: type[BaseSettings], flags: PydanticBaseSettingsSource
 ) -> list[tuple[str, PydanticBaseSettingsSource]]:
     """The sources of settings with the names that users know them by, strongest first."""
-    stack = find_stack(STACK_FOLDER)
+    here = _folder.get()
+    stacks = folder_above(here, STACK_FOLDER)
+    stack = None if stacks is None else find_stack(stacks / STACK_FOLDER)
+    file = toml_file(here, stacks)
+    up = "regioncap up" if stacks in {None, here.absolute()} else f"regioncap up in {stacks}"
     return [
         ("flag", flags),
         ("environment", EnvSettingsSource(settings_cls)),
@@ -255,18 +315,65 @@ def named_sources(
             "secret file",
             SecretsSettingsSource(settings_cls, os.environ.get("REGIONCAP_SECRETS_DIR") or None),
         ),
-        (str(TOML_FILE), TomlConfigSettingsSource(settings_cls)),
-        ("regioncap up", InitSettingsSource(settings_cls, dict(stack.settings) if stack else {})),
+        (str(file), TomlConfigSettingsSource(settings_cls, file)),
+        (up, InitSettingsSource(settings_cls, dict(stack.settings) if stack else {})),
     ]
 
 
-def load_settings(**flags: Any) -> Settings:
+def toml_file(here: Path, stacks: Path | None) -> Path:
+    """The file of settings for a folder, which need not be there.
+
+    Args:
+        here: The folder.
+        stacks: That of the embedded stack, if one is up there or above.
+    """
+    own = here / TOML_FILE
+    return stacks / TOML_FILE if stacks is not None and not own.exists() else own
+
+
+def load_settings(folder: Path | str | None = None, /, **flags: Any) -> Settings:
     """Resolves the settings; flags that are None count as not given.
+
+    Args:
+        folder: Where to look for `regioncap.toml` and an embedded stack; by default the working
+            folder.
+        flags: Settings by name, stronger than all others.
 
     Raises:
         UsageError: A value is out of range, a name is unknown or a file cannot be read; the
-            message names each.
+            message names each. Or there is nothing to be found in the folder that was named
+            (`no-stack`).
     """
+    if folder is None:
+        return _load(flags)
+    token = _folder.set(_with_something(Path(folder)))
+    try:
+        return _load(flags)
+    finally:
+        _folder.reset(token)
+
+
+def _with_something(folder: Path) -> Path:
+    """Returns a folder in which a stack is up, there or above, or which has a file of settings."""
+    if folder_above(folder, STACK_FOLDER) is None and not (folder / TOML_FILE).is_file():
+        raise UsageError(
+            f"no stack is up in {folder} or above it, and there is no {folder / TOML_FILE}",
+            code="no-stack",
+            hint=where_one_runs() or "start one there: regioncap up",
+        )
+    return folder
+
+
+def where_one_runs() -> str:
+    """In which folders this user's stacks run, as a hint; empty if none does."""
+    found = running_folders(STACK_FOLDER)
+    if not found:
+        return ""
+    places = " and in ".join(map(str, found))
+    return f"a stack is up in {places}: work there, or in a folder below it"
+
+
+def _load(flags: dict[str, Any]) -> Settings:
     given = {name: value for name, value in flags.items() if value is not None}
     try:
         return Settings(**given)
@@ -277,6 +384,9 @@ def load_settings(**flags: Any) -> Settings:
     except (OSError, ValueError) as error:
         raise UsageError(f"{TOML_FILE}: {error}", code="bad-settings", hint=_HINT) from None
 
+
+#: Where settings are looked for.
+_folder = ContextVar("folder", default=Path())
 
 _HINT = "environment names are REGIONCAP_ and the name in capitals; see `regioncap config show`"
 
@@ -293,7 +403,8 @@ def _describe_one(problem: dict[str, Any]) -> str:
         alike = get_close_matches(name, Settings.model_fields, 1)
         return f"there is no setting {name}" + (f", but {alike[0]}" if alike else "")
     given = "" if field is None or field.annotation is SecretStr else f" (not {problem['input']!r})"
-    return f"{name}: {problem['msg']}{given}"
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"{name}: {message}{given}"
 
 
 def as_environment(values: Mapping[str, Any]) -> dict[str, str]:

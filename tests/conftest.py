@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
 from collections.abc import Iterator
 
 import pytest
@@ -28,6 +29,10 @@ SERVERS = {"stack", "system", "fault_stack", "services"}
 # from when it is drawn to when a server listens there, and while a killed one is started again.
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "gw9").removeprefix("gw")
 files.PORT_RANGE = files.PORT_RANGE[int(WORKER) % 10 :: 10]
+
+
+# Where stacks run is noted for the user, who is not to be told of the tests'.
+os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="regioncap-tests-")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

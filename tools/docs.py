@@ -121,6 +121,7 @@ value at hand.
 | 5 | timed out; the job is still running |
 | 6 | no such job |
 | 7 | the job was cancelled |
+| 8 | `eval --fail-on-regression`: fewer captions are right than before |
 | 130 | ended by Ctrl-C |
 | 141 | the reader of stdout has gone, as in `\\| head` |
 
@@ -207,6 +208,10 @@ def _text(node: ast.expr | None, names: dict[str, ast.expr]) -> str:
             said = " / ".join(filter(None, (_text(body, names), _text(orelse, names))))
         case ast.Name(id=name) if name in names:
             said = _text(names[name], {})
+        case ast.FormattedValue(value=ast.Call() as call) | (ast.Call() as call) if (
+            getattr(call.func, "id", "") == "install_line"
+        ):  # as it is in a checkout
+            said = f"pip install -e '.[{_text(call.args[0], names)}]'"
         case _:
             said = "" if node is None else "…"
     return said

@@ -5,6 +5,7 @@
 
     task              Celery's message as the delivery of a shard
     shards            what both do around a shard;  turnstile  lets a suspect one run alone
+    recall            brings back the shards that wait
     intake            how many shards a caption worker takes, so that its engine is kept full
     drain             the end of a worker;  process  its process, as the drain sees it
     monitor           what a worker tells of itself;  exporter  serves it,  health  judges it

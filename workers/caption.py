@@ -10,6 +10,7 @@ import threading
 from functools import cached_property
 from typing import Any
 
+import redis
 import structlog
 from celery import Celery, Task, signals
 from celery.worker import WorkController
@@ -17,6 +18,7 @@ from celery.worker import WorkController
 from regioncap import engines, keys
 from regioncap.engines.thread import EngineThread
 from regioncap.errors import RegionCapError, StoreError
+from regioncap.jobs import grids
 from regioncap.jobs.caption import CaptionStage
 from regioncap.jobs.janitor import Janitor
 from regioncap.jobs.load import Load
@@ -24,6 +26,7 @@ from regioncap.parallel import sleep, start_thread
 from regioncap.services.broker import connect
 from regioncap.services.channel import take_while
 from regioncap.services.leases import Leases
+from regioncap.services.progress import Progress
 from regioncap.services.queue import CAPTION_TASK, Sender, make_app
 from regioncap.services.store import Store
 from regioncap.settings import Settings, worker_settings
@@ -32,6 +35,7 @@ from workers.drain import Drain
 from workers.intake import Intake
 from workers.monitor import Monitor
 from workers.process import CeleryProcess
+from workers.recall import Recall
 from workers.shards import Shards
 from workers.task import run_shard
 
@@ -39,6 +43,7 @@ from workers.task import run_shard
 _SHARDS_IN_HAND = 4
 #: How often cancelled jobs are looked for among those in hand.
 _CANCEL_POLL_S = 1.0
+_TELL_AGAIN_S = 15.0
 
 _log = structlog.get_logger("regioncap")
 
@@ -62,7 +67,7 @@ class CaptionWorker:
             on_stop=self._stopping.set,
             on_grace_over=self._stop_work,
         )
-        self._monitor = Monitor(settings, "caption", lambda: self.engine)
+        self._monitor = Monitor(settings, "caption", lambda: self.engine, self.leases.silent_s)
         self._load = Load()
 
     def connect(self) -> None:
@@ -86,17 +91,34 @@ class CaptionWorker:
         return EngineThread(engines.make(self._settings))
 
     @cached_property
+    def _redis(self) -> redis.Redis:
+        return connect(self._settings)
+
+    @cached_property
+    def leases(self) -> Leases:
+        """Keep the shards in hand from others, for as long as they make progress."""
+        return Leases(
+            connect(self._settings),
+            self._settings.visibility_timeout_s,
+            stalled_s=self._settings.shard_timeout_s,
+        )
+
+    @cached_property
     def shards(self) -> Shards:
         """Runs the shards in hand."""
-        client = connect(self._settings)
         return Shards(
             "caption",
-            client,
-            Leases(client, self._settings.visibility_timeout_s),
-            check=self.engine.check,
+            self._redis,
+            self.leases,
+            check=self.stage.check,
+            try_out=self.stage.try_out,
             on_engine_death=self._drain.die,
             stopping=self._stopping,
         )
+
+    def progress(self, job_id: str) -> Progress:
+        """The progress of a job."""
+        return Progress(self._redis, job_id)
 
     @cached_property
     def stage(self) -> CaptionStage:
@@ -104,8 +126,9 @@ class CaptionWorker:
         return CaptionStage(
             self.store,
             self.engine,
-            self.shards.progress,
+            self.progress,
             self._settings,
+            Sender(self._app),
             gpus=engines.gpus(self._settings),
             keep_captions=self._settings.keep_captions,
             load=self._load,
@@ -143,8 +166,21 @@ class CaptionWorker:
 
     def _ready(self, **_: Any) -> None:
         start_thread("cancelled", self._watch_for_cancelled)
+        start_thread("grid", self._tell_grid)
         patience_s = self._settings.visibility_timeout_s
+        Recall(connect(self._settings), self._settings.queue).start()
         Janitor(self.store, connect(self._settings), Sender(self._app), patience_s).start()
+
+    def _tell_grid(self) -> None:
+        """Tells submissions how the model takes pictures."""
+        while True:
+            try:
+                grids.tell(self.store, self._settings.queue, self.engine.engine)
+            except StoreError as error:
+                _log.warning("cannot tell how the model takes pictures", error=str(error))
+                sleep(_TELL_AGAIN_S)
+            else:
+                return
 
     def _watch_for_cancelled(self) -> None:
         """Takes cancelled jobs' requests out of the engine."""

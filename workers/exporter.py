@@ -113,13 +113,17 @@ class Gauges(Collector):
 
     @staticmethod
     def _of_queues(depths: dict[str, Depth]) -> Iterator[Metric]:
-        text = "Shards that wait (queued) or are with a worker (unacked), of all workers."
+        text = (
+            "Shards in the queue (queued), with a worker (unacked), or held back for a time "
+            "(waiting), of all workers."
+        )
         backlog = _gauge("backlog_shards", text, labels=["queue", "state"])
         text = "Age of the job that the next shard belongs to; 0 if none waits."
         oldest = _gauge("backlog_oldest_seconds", text, labels=["queue"])
         for queue, depth in depths.items():
             backlog.add_metric([queue, "queued"], depth.queued)
             backlog.add_metric([queue, "unacked"], depth.unacked)
+            backlog.add_metric([queue, "waiting"], depth.waiting)
             oldest.add_metric([queue], depth.oldest_s)
         yield backlog
         yield oldest

@@ -15,7 +15,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 #: Returns what is wrong; empty if nothing is.
 HealthCheck = Callable[[], str]
@@ -59,39 +59,40 @@ class Health:
 
 @dataclass
 class Liveness:
-    """Finds a worker that has work and brings nothing to an end.
+    """Finds a worker that has work and gets nothing done of it.
 
     Args:
-        in_hand: How many shards the worker has.
+        silent_s: For how long the shard in hand that is silent longest has been so; None if the
+            worker has none. That others come to an end beside it says nothing of that one.
         queued: How many wait in its queue; None if that cannot be told.
-        stalled_s: Longest time that shards may be in hand with none ending.
+        stalled_s: Longest time that a shard may be in hand without progress.
         idle_s: Longest time that shards may wait while the worker has none.
     """
 
-    in_hand: Callable[[], int]
+    silent_s: Callable[[], float | None]
     queued: Callable[[], int | None]
     stalled_s: float
     idle_s: float
     clock: Callable[[], float] = time.monotonic
-    _busy: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
-        self.ended()
+        self.took()
 
-    def ended(self) -> None:
-        """Notes that a shard came to an end."""
+    def took(self) -> None:
+        """Notes that the worker takes shards."""
         self._since = self.clock()
 
     def check(self) -> str:
         """What is wrong; empty if nothing is."""
-        busy = self.in_hand() > 0
-        if busy != self._busy or (not busy and not self.queued()):
-            self._busy = busy
-            self.ended()
+        silent_s = self.silent_s()
+        if silent_s is not None:
+            self.took()
+            stalled = silent_s > self.stalled_s
+            return f"a shard has made no progress for {silent_s:.0f} s" if stalled else ""
+        if not self.queued():
+            self.took()
         waited_s = self.clock() - self._since
-        if busy and waited_s > self.stalled_s:
-            return f"no shard has come to an end for {waited_s:.0f} s"
-        if not busy and waited_s > self.idle_s:
+        if waited_s > self.idle_s:
             return f"takes no shard, though some have been waiting for {waited_s:.0f} s"
         return ""
 

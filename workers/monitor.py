@@ -17,14 +17,15 @@ from regioncap.errors import EngineDeadError, QueueError, ServiceError, UsageErr
 from regioncap.jobs.rate import Rate
 from regioncap.records import Stage
 from regioncap.services.backlog import Depth, shared_depths
-from regioncap.services.broker import connect, memory_ratio
+from regioncap.services.broker import check_server, connect, memory_ratio
 from regioncap.services.presence import Presence, check_timeout
 from regioncap.services.queue import RENDER
 from regioncap.settings import Settings
 from workers.exporter import Exporter, Foreign, Gauges
 from workers.health import Health, Liveness
 
-#: A worker with shards in hand and none ended for this many times the limit of a shard is stuck.
+#: A worker with a shard in hand that is silent for this many times its limit is stuck: the shard
+#: should have been given up by then.
 _STALLED = 1.5
 #: A worker with free hands takes a shard at once; this long only if it takes none at all.
 _IDLE_S = 120.0
@@ -42,10 +43,16 @@ class Monitor:
         settings: Where Redis is, and where to serve metrics.
         stage: What the worker does.
         engine: Gives the engine, once it is started; None for a worker whose pool forks.
+        silent_s: For how long the shard in hand that is silent longest has been so; by default
+            since when it is in hand.
     """
 
     def __init__(
-        self, settings: Settings, stage: Stage, engine: Callable[[], EngineThread] | None = None
+        self,
+        settings: Settings,
+        stage: Stage,
+        engine: Callable[[], EngineThread] | None = None,
+        silent_s: Callable[[], float | None] | None = None,
     ) -> None:
         self._settings = settings
         self._stage = stage
@@ -59,7 +66,7 @@ class Monitor:
         self.exporter = Exporter(stage)
         self.health = Health()
         self._liveness = Liveness(
-            lambda: len(state.active_requests),
+            silent_s or _in_hand_s,
             self._queued,
             stalled_s=_STALLED * settings.shard_timeout_s,
             idle_s=_IDLE_S,
@@ -72,7 +79,7 @@ class Monitor:
         signals.worker_ready.connect(self._ready, weak=False)
 
     def _begin(self, sender: WorkController, **_: Any) -> None:
-        self._check_timeout()
+        self._check_redis()
         self.room = lambda: sender.concurrency
         self.exporter.registry.register(
             Gauges(self._in_hand, self._depths, self._memory, self._requests)
@@ -86,12 +93,13 @@ class Monitor:
         if settings.metrics_port is not None:
             self.exporter.serve(settings.metrics_host, settings.metrics_port, self.health)
 
-    def _check_timeout(self) -> None:
+    def _check_redis(self) -> None:
         try:
+            check_server(self._redis)
             check_timeout(self._redis, self._settings.visibility_timeout_s)
-        except QueueError:
-            return  # the worker waits for Redis, as others do that are up
-        except UsageError as error:
+        except (QueueError, UsageError) as error:
+            if isinstance(error, QueueError) and error.code != "queue-cluster":
+                return  # the worker waits for Redis, as others do that are up
             _log.error("the worker does not start", code=error.code, error=str(error))
             raise SystemExit(error.exit_code) from error
 
@@ -118,14 +126,14 @@ class Monitor:
         signals.worker_shutting_down.connect(stop, weak=False)
         self.health.require("heartbeat", presence.check)
         self.health.require("progress", self._liveness.check)
-        self._liveness.ended()
+        self._liveness.took()
         presence.start()
         self.health.ready()
 
     def _count(self, name: str, value: float, labels: dict[str, str]) -> None:
         self.exporter.add(name, value, labels)
         if name == "shards":
-            self._liveness.ended()
+            self._liveness.took()
 
     def _doing(self) -> dict[str, Any]:
         """What the worker is at, for whoever looks at the fleet."""
@@ -178,3 +186,10 @@ class Monitor:
         except TimeoutError:
             return f"the engine has not answered for {_ENGINE_TIMEOUT_S:.0f} s"
         return ""
+
+
+def _in_hand_s() -> float | None:
+    """For how long the worker has had the oldest shard in hand; None if it has none."""
+    now = time.time()
+    starts = [request.time_start or now for request in list(state.active_requests)]
+    return now - min(starts) if starts else None

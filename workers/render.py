@@ -13,16 +13,17 @@ from typing import Any
 from celery import Celery, Task, signals
 
 from regioncap.jobs.render import RenderStage
-from regioncap.services.attempts import Quarantine
+from regioncap.jobs.turn import Turn
 from regioncap.services.broker import connect
 from regioncap.services.leases import Leases
-from regioncap.services.queue import RENDER_TASK, Sender, make_app
+from regioncap.services.queue import RENDER, RENDER_TASK, Sender, make_app
 from regioncap.services.store import Store
 from regioncap.settings import Settings, worker_settings
 from workers import logs
 from workers.drain import Drain
 from workers.monitor import Monitor
 from workers.process import CeleryProcess
+from workers.recall import Recall
 from workers.shards import Shards
 from workers.task import run_shard
 
@@ -51,21 +52,26 @@ class RenderWorker:
         self._monitor.connect()
         signals.worker_shutting_down.connect(self._drain.stop, weak=False)
         signals.worker_process_init.connect(self._limit_memory, weak=False)
+        signals.worker_ready.connect(self._ready, weak=False)
 
     @cached_property
     def shards(self) -> Shards:
         """Runs a child's shards."""
-        client = connect(self._settings)
-        return Shards("render", client, Leases(client, self._settings.visibility_timeout_s))
+        client, settings = connect(self._settings), self._settings
+        leases = Leases(client, settings.visibility_timeout_s, stalled_s=settings.shard_timeout_s)
+        return Shards("render", client, leases, try_out=lambda _: self._stage.check())
 
     @cached_property
     def _stage(self) -> RenderStage:
         store, sender = Store(self._settings), Sender(self._app)
         return RenderStage(store, self._settings, sender, self.shards.progress)
 
-    def work(self, job: str, shard: int, quarantine: Quarantine | None) -> str:
+    def work(self, job: str, shard: int, turn: Turn) -> str:
         """Does a shard's work; the stage is made in here, where what goes wrong is caught."""
-        return self._stage.run(job, shard, quarantine)
+        return self._stage.run(job, shard, turn)
+
+    def _ready(self, **_: Any) -> None:
+        Recall(connect(self._settings), RENDER).start()
 
     def _limit_memory(self, **_: Any) -> None:
         # What the pool's own limit does not see: a single picture that takes all there is.

@@ -1,4 +1,7 @@
-"""What both kinds of workers do around a shard: lease, attempts, log, and back to the queue.
+"""What both kinds of workers do around a shard: lease, attempts, log, and waits.
+
+No shard waits in a worker's hands: one that has to goes beside the queue, see
+`regioncap.services.waits`, and its message is dealt with by that.
 
 Knows nothing of Celery: a shard comes as a `Delivery`, and goes back by `GoesBack`.
 """
@@ -10,7 +13,6 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import NoReturn
 
 import redis
 import structlog
@@ -18,33 +20,43 @@ import structlog
 from regioncap import metrics
 from regioncap.errors import (
     EngineDeadError,
+    EngineError,
+    EngineUnwellError,
     NewerFormatError,
     QueueError,
+    RegionCapError,
     ServiceError,
     StoppedError,
+    StoreDeniedError,
+    StoreLateError,
     UsageError,
 )
+from regioncap.jobs.turn import Turn
 from regioncap.parallel import REAL, Runtime
 from regioncap.records import Stage
 from regioncap.services.attempts import SHARD_DEATHS, Attempts, Quarantine
-from regioncap.services.leases import Leases
+from regioncap.services.leases import Leases, Pulse
 from regioncap.services.progress import Progress
-from workers.turnstile import Turnstile
+from regioncap.services.waits import Waits, back_off_s
+from workers.turnstile import OccupiedError, Turnstile
 
 _log = structlog.get_logger("regioncap")
 
-#: Longest pause before a shard goes back to the queue because a service is away.
-_MAX_PAUSE_S = 15.0
-
-#: Pause of a worker that has left a shard to a newer one: meanwhile it does not take it again.
+#: Pause of a shard that only a newer worker can do, before this one may take it again.
 _NEWER_PAUSE_S = 4.0
+#: Pause of a shard that found a suspect one alone in the worker.
+_OCCUPIED_PAUSE_S = 2.0
+#: Pause of a worker whose Redis does not even take note of a wait.
+_REDIS_PAUSE_S = 0.5
 
 #: Errors that come again whoever tries, as a UsageError does: there is no such shard, or its job
 #: cannot be done as it was submitted.
 _DROPPED = {"no-such-job", "no-such-shard", "bad-job"}
 
-#: Does a shard, its records one by one if a quarantine is given; returns what became of it.
-Work = Callable[[str, int, Quarantine | None], str]
+#: Does a shard; returns what became of it.
+Work = Callable[[str, int, Turn], str]
+#: Ends of a turn at which the shard is not done, but waits.
+_WAITS = {"waits", "held", "left"}
 
 
 class GoesBack(Exception):  # noqa: N818 - no error: the shard is done later, or by another worker
@@ -61,8 +73,8 @@ class Delivery:
     tag: str
     #: Whether a worker has had the message before.
     is_redelivered: bool
-    #: Puts the same message into the queue anew; raises QueueError.
-    send_anew: Callable[[], None]
+    #: The queue that it came from.
+    queue: str
 
 
 class Shards:
@@ -73,7 +85,9 @@ class Shards:
         client: The Redis that carries the queue.
         leases: Keep what is in hand from other workers.
         check: Called before a shard begins; what it raises is not charged to the shard.
-        on_engine_death: Called when an engine died: this process can do nothing more.
+        try_out: Called where a shard has failed, with what failed: raises EngineUnwellError or
+            ServiceError if this worker is to blame, and not what it was given.
+        on_engine_death: Called when the engine died or is unwell: this process can do nothing more.
         stopping: Set when the worker is told to stop: nothing begins then, and nothing waits.
         runtime: The clock and the threads.
     """
@@ -85,6 +99,7 @@ class Shards:
         leases: Leases,
         *,
         check: Callable[[], None] = lambda: None,
+        try_out: Callable[[str], None] = lambda _: None,
         on_engine_death: Callable[[], None] = lambda: None,
         stopping: threading.Event | None = None,
         runtime: Runtime = REAL,
@@ -93,13 +108,12 @@ class Shards:
         self._redis = client
         self._leases = leases
         self._check = check
+        self._try_out = try_out
         self._on_engine_death = on_engine_death
         self._stopping = stopping or runtime.event()
         self._clock = runtime.monotonic
         self._turnstile = Turnstile(self._check_stopping, runtime)
         self._engine_died = False
-        #: Shards in a row that a service's absence sent back.
-        self._failures = 0
         #: Starts to be taken back as soon as Redis can be reached again.
         self._owed: deque[Attempts] = deque()
         self._paying = runtime.lock()
@@ -124,59 +138,113 @@ class Shards:
         if delivery.is_redelivered:
             metrics.add("shards_redelivered", stage=self._stage)
         try:
-            with self._leases.hold(delivery.tag):
-                outcome = self._caught(delivery, work)
+            with self._leases.hold(delivery.tag) as pulse:
+                outcome = self._caught(delivery, work, pulse)
         except GoesBack:
             metrics.add("shards", stage=self._stage, outcome="returned")
             raise
-        seconds = self._clock() - started
-        self._failures = 0
-        metrics.add("shards", stage=self._stage, outcome=outcome.replace(" ", "-"))
-        metrics.add("shard_seconds", seconds, stage=self._stage)
-        _log.info("shard", outcome=outcome, seconds=round(seconds, 3))
+        if outcome == "waits":
+            metrics.add("shards", stage=self._stage, outcome="returned")
+        else:
+            metrics.add("shards", stage=self._stage, outcome=outcome.replace(" ", "-"))
+        if outcome not in _WAITS:
+            seconds = self._clock() - started
+            metrics.add("shard_seconds", seconds, stage=self._stage)
+            _log.info("shard", outcome=outcome, seconds=round(seconds, 3))
         return outcome
 
-    def _caught(self, delivery: Delivery, work: Work) -> str:
+    def _caught(self, delivery: Delivery, work: Work, pulse: Pulse) -> str:
         attempts = Attempts(self._redis, delivery.job, self._stage, delivery.shard)
+        waits = Waits(self._redis, delivery.job, self._stage, delivery.queue)
         try:
-            return self._counted(attempts, delivery, work)
-        except StoppedError as error:
-            _log.info("back to the queue", reason=str(error))
-            raise GoesBack(str(error)) from None
-        except EngineDeadError as error:
-            _log.error("the engine died", error=str(error))
-            self._stopping.set()
-            self._on_engine_death()
-            raise GoesBack(str(error)) from None
+            return self._counted(attempts, waits, delivery, work, pulse)
+        except (StoppedError, EngineDeadError) as error:
+            raise self._back(error) from None
+        except EngineUnwellError as error:
+            return self._leave(waits, delivery.shard, error)
+        except OccupiedError as error:
+            with self._noted(error):
+                waits.pause(delivery.shard, _OCCUPIED_PAUSE_S)
+            return "held"
         except ServiceError as error:
-            self._failures += 1
-            self._wait_and_go_back(error, _pause_s(self._failures))
+            return self._wait_for(waits, delivery.shard, error)
         except NewerFormatError as error:
-            return self._leave(error, delivery)
+            self._wait(waits, delivery.shard, error, pause_s=_NEWER_PAUSE_S)
+            return "left"
         except Exception as error:
-            if isinstance(error, UsageError) or getattr(error, "code", None) in _DROPPED:
-                _log.warning("dropped", error=str(error))
-                with self._debts(attempts):
-                    attempts.clear()  # nobody else would, as there is no such shard
-                return "dropped"
-            # Not the records' fault, as those end as error records: ours, or the machine's.
-            _log.exception("shard failed")
-            self._wait_and_go_back(error, _pause_s(self._deaths(attempts)))
+            return self._failed(attempts, waits, delivery.shard, error)
 
-    def _counted(self, attempts: Attempts, delivery: Delivery, work: Work) -> str:
+    def _back(self, error: StoppedError | EngineDeadError) -> GoesBack:
+        """Says that the shard is to be given back at once, since this worker ends."""
+        if isinstance(error, StoppedError):
+            _log.info("back to the queue", reason=str(error))
+        else:
+            self._end(error)
+        return GoesBack(str(error))
+
+    def _end(self, error: EngineError) -> None:
+        _log.error("the engine died", code=error.code, error=str(error))
+        self._stopping.set()
+        self._on_engine_death()
+
+    def _leave(self, waits: Waits, shard: int, error: EngineUnwellError) -> str:
+        """Ends this worker, which is to blame; the shard is for another."""
+        try:
+            return self._wait(waits, shard, error)
+        finally:
+            self._end(error)
+
+    def _failed(self, attempts: Attempts, waits: Waits, shard: int, error: Exception) -> str:
+        """What becomes of a shard that failed; no record's error, as those end as error records."""
+        if isinstance(error, UsageError) or getattr(error, "code", None) in _DROPPED:
+            _log.warning("dropped", error=str(error))
+            with self._debts(attempts):
+                attempts.clear()  # nobody else would, as there is no such shard
+            return "dropped"
+        _log.exception("shard failed")
+        try:
+            with self._forgiving(attempts):
+                self._try_out(f"{type(error).__name__}: {error}")
+        except ServiceError as ours:
+            return self._wait_for(waits, shard, ours)
+        except EngineDeadError as ours:
+            raise self._back(ours) from None
+        except EngineUnwellError as ours:
+            return self._leave(waits, shard, ours)
+        return self._wait(waits, shard, error, pause_s=back_off_s(self._deaths(attempts)))
+
+    def _wait_for(self, waits: Waits, shard: int, error: ServiceError) -> str:
+        """Has a shard wait for a service."""
+        # What the store has not, or refuses, is the business of the shard that names it.
+        of_shard = isinstance(error, StoreDeniedError | StoreLateError)
+        return self._wait(waits, shard, error, of_job=not of_shard)
+
+    def _counted(
+        self, attempts: Attempts, waits: Waits, delivery: Delivery, work: Work, pulse: Pulse
+    ) -> str:
         """Does a shard, in quarantine if it is suspect; counts starts that come to no end."""
         self._pay()
+        look = waits.look(delivery.shard)
+        if look.held_until:
+            waits.hold(delivery.shard, look.held_until)
+            return "held"
         suspect = attempts.deaths() >= SHARD_DEATHS
         with self._turnstile.alone() if suspect else self._turnstile.shared():
+            pulse.beat()
             self._check_stopping()
             self._check()
             attempts.start()
             metrics.add("attempts", stage=self._stage)
             with self._forgiving(attempts):
-                quarantine = Quarantine(attempts) if suspect else None
-                outcome = work(delivery.job, delivery.shard, quarantine)
+                turn = Turn(
+                    Quarantine(attempts, self._check_own) if suspect else None,
+                    look.tries_of,
+                    pulse,
+                )
+                outcome = work(delivery.job, delivery.shard, turn)
         with self._debts(attempts):
             attempts.clear()
+            waits.forget(delivery.shard)
         return outcome
 
     @staticmethod
@@ -194,11 +262,11 @@ class Shards:
         except EngineDeadError:
             self._engine_died = True
             raise
-        except (ServiceError, StoppedError, NewerFormatError):
+        except (ServiceError, StoppedError, NewerFormatError, EngineUnwellError):
             # Whatever was in an engine that died may be to blame, also what was taken out then.
             if not self._engine_died:
                 with self._debts(attempts):
-                    attempts.forgive()
+                    attempts.forgive_all()
             raise
 
     @contextmanager
@@ -212,33 +280,40 @@ class Shards:
     def _pay(self) -> None:
         with self._paying:
             while self._owed:
-                self._owed[0].forgive()
+                self._owed[0].forgive_all()
                 self._owed.popleft()
+
+    def _check_own(self) -> None:
+        self._try_out("a record is to be given up")
 
     def _check_stopping(self) -> None:
         if self._stopping.is_set():
             raise StoppedError("the worker is told to stop")
 
-    def _leave(self, error: Exception, delivery: Delivery) -> str:
-        """Puts a shard that only a newer worker can do into the queue anew, and then waits.
-
-        Were it given back, this worker would ask for it as soon as any other, and could have it
-        again and again.
-        """
-        try:
-            delivery.send_anew()
-        except QueueError:
-            self._wait_and_go_back(error, _NEWER_PAUSE_S)
-        _log.warning("left to a newer worker", error=str(error), pause_s=_NEWER_PAUSE_S)
-        self._stopping.wait(_NEWER_PAUSE_S)
-        return "left"
-
-    def _wait_and_go_back(self, error: Exception, pause_s: float) -> NoReturn:
-        """Gives the shard back a little later: what was missing may be there again then."""
+    def _wait(
+        self,
+        waits: Waits,
+        shard: int,
+        error: Exception,
+        *,
+        pause_s: float = 0.0,
+        of_job: bool = False,
+    ) -> str:
+        """Has the shard wait: what was missing may be there again then."""
+        code, reason = "failed", f"{type(error).__name__}: {error}"
+        if isinstance(error, RegionCapError):
+            code, reason = error.code, error.message
+        with self._noted(error):
+            pause_s = waits.put(shard, code, reason, pause_s=pause_s, of_job=of_job)
         _log.warning("back to the queue", error=str(error), pause_s=pause_s)
-        self._stopping.wait(pause_s)
-        raise GoesBack(str(error))
+        return "waits"
 
-
-def _pause_s(failures: int) -> float:
-    return min(_MAX_PAUSE_S, 0.5 * 2.0 ** min(failures, 10))
+    @contextmanager
+    def _noted(self, error: Exception) -> Iterator[None]:
+        """Gives the shard back where Redis cannot be told that it waits."""
+        try:
+            yield
+        except QueueError:
+            _log.warning("back to the queue", error=str(error), pause_s=_REDIS_PAUSE_S)
+            self._stopping.wait(_REDIS_PAUSE_S)
+            raise GoesBack(str(error)) from None

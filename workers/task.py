@@ -5,7 +5,6 @@ from __future__ import annotations
 from celery import Task
 from celery.exceptions import Reject
 
-from regioncap.services.broker import broker_errors
 from workers.shards import Delivery, GoesBack, Shards, Work
 
 
@@ -28,15 +27,10 @@ def run_shard(shards: Shards, task: Task, job: str, shard: int, work: Work) -> N
 def delivery_of(task: Task, job: str, shard: int) -> Delivery:
     """What Celery tells of the message behind a task."""
     told = task.request.delivery_info
-
-    def send_anew() -> None:
-        with broker_errors():
-            task.apply_async(kwargs={"job": job, "shard": shard}, queue=told["routing_key"])
-
     return Delivery(
         job=job,
         shard=shard,
         tag=task.request.properties["delivery_tag"],
         is_redelivered=bool(told.get("redelivered")),
-        send_anew=send_anew,
+        queue=told["routing_key"],
     )

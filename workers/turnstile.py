@@ -1,4 +1,8 @@
-"""A turnstile: many shards at a time, or one alone."""
+"""A turnstile: many shards at a time, or one alone.
+
+The one that is to run alone waits for the others to leave, or it would never come to run; it is the
+only shard that waits in a worker's hands.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from regioncap.parallel import REAL, Runtime
+
+#: How long a shard that may run beside others waits for one that runs alone to leave.
+_PATIENCE_S = 0.5
+
+
+class OccupiedError(Exception):
+    """A shard runs alone, or waits to do so; others had better be done elsewhere."""
 
 
 class Turnstile:
@@ -15,11 +26,12 @@ class Turnstile:
 
     Args:
         check: Raises if waiting has become pointless; called while waiting.
-        runtime: The threads.
+        runtime: The clock and the threads.
     """
 
     def __init__(self, check: Callable[[], None], runtime: Runtime = REAL) -> None:
         self._check = check
+        self._clock = runtime.monotonic
         self._changed = runtime.condition()
         self._inside = 0
         self._alone = False
@@ -27,9 +39,18 @@ class Turnstile:
 
     @contextmanager
     def shared(self) -> Iterator[None]:
-        """Runs the block beside others."""
+        """Runs the block beside others.
+
+        Raises:
+            OccupiedError: One runs alone.
+        """
         with self._changed:
-            self._wait(lambda: not self._alone and not self._alone_waiting)
+            until_s = self._clock() + _PATIENCE_S
+            while self._alone or self._alone_waiting:
+                self._check()
+                if self._clock() >= until_s:
+                    raise OccupiedError
+                self._changed.wait(_PATIENCE_S)
             self._inside += 1
         try:
             yield
@@ -40,11 +61,19 @@ class Turnstile:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Runs the block while no other runs."""
+        """Runs the block while no other runs.
+
+        Raises:
+            OccupiedError: Another one runs alone, or waits to.
+        """
         with self._changed:
+            if self._alone or self._alone_waiting:
+                raise OccupiedError
             self._alone_waiting += 1
             try:
-                self._wait(lambda: not self._alone and not self._inside)
+                while self._inside:
+                    self._check()
+                    self._changed.wait(0.5)
                 self._alone = True
             finally:
                 self._alone_waiting -= 1
@@ -55,8 +84,3 @@ class Turnstile:
             with self._changed:
                 self._alone = False
                 self._changed.notify_all()
-
-    def _wait(self, may_go: Callable[[], bool]) -> None:
-        while not may_go():
-            self._check()
-            self._changed.wait(0.5)

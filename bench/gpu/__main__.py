@@ -33,11 +33,12 @@ from pathlib import Path
 from typing import Any
 
 from bench import report
-from bench.engine import SHIM, TINY_ARGS, TINY_ENVIRONMENT
+from bench.engine import TINY_ARGS, TINY_ENVIRONMENT
 from bench.gpu.budget import Budget
 from bench.gpu.cases import cases
 from bench.gpu.ledger import SIDES, Ledger
 from bench.gpu.session import Session
+from regioncap.engines.cpu import SHIM
 from regioncap.engines.gpu import Gpu, visible_gpus
 from regioncap.engines.vllm_start import DEFAULT_MAX_PIXELS, MODEL_MIN_PIXELS
 from regioncap.local import LocalStack

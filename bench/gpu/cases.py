@@ -20,7 +20,7 @@ from regioncap.job import Job
 from regioncap.jobs.submit import submit
 from regioncap.parallel import map_ahead
 from regioncap.records import InputRecord, RenderedRecord, load_lines
-from regioncap.views.sizes import PATCH, fit_size
+from regioncap.views.sizes import CELL_PX, fit_size
 
 #: Different pictures of a case. Their boxes differ from record to record, so that no two marked
 #: pictures are alike and no cache of pictures answers.
@@ -45,7 +45,7 @@ class Case:
     def grid_wh(self) -> tuple[int, int]:
         """Of the picture that the model sees, tokens."""
         width, height = fit_size(self.size_wh, 10**7)
-        return width // PATCH, height // PATCH
+        return width // CELL_PX, height // CELL_PX
 
     @property
     def picture_tokens(self) -> int:

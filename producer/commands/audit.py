@@ -10,7 +10,9 @@ from producer.context import client_of, emit, emit_model, say
 from producer.options import JobArgument
 
 if TYPE_CHECKING:
-    from regioncap.outputs.audit import JobAudit
+    from regioncap.client import Client
+    from regioncap.job import Summary
+    from regioncap.jobs.audits import JobAudit
 
 _SHOWN_CHARS = 100
 
@@ -24,23 +26,40 @@ def audit_command(
     ] = False,
 ) -> None:
     """Look for captions that are cut off, repeated, refused or about the mark."""
-    from regioncap.jobs import results
+    from regioncap.jobs import catalogue, results
     from regioncap.outputs.audit import Auditor
 
     client = client_of(context)
     job = client.load(job_id)
+    before = catalogue.find_success(client.store, job_id)
     auditor = Auditor(job)
     for record in results.read(client.store, job):
         for finding in auditor.look(record):
             if findings:
                 emit_model(finding)
     report = auditor.report()
+    _keep(client, report, before)
     if json and not findings:
         emit_model(report)
     elif not findings:
         _print(report)
     if report.records < job.records:
         say(f"the job is not finished: {report.records:,} of {job.records:,} records so far")
+
+
+def _keep(client: Client, report: JobAudit, before: Summary | None) -> None:
+    """Keeps what was found of a finished job, unless its results changed meanwhile."""
+    from regioncap.errors import StoreError
+    from regioncap.jobs import audits, catalogue
+
+    after = catalogue.find_success(client.store, report.job)
+    if before is None or after is None or before.finished != after.finished:
+        return
+    report.finished = after.finished
+    try:
+        audits.keep(client.store, report)
+    except StoreError as error:
+        say(f"not kept for status and gallery: {error.message}")
 
 
 def _print(report: JobAudit) -> None:

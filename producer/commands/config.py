@@ -24,12 +24,15 @@ def show_command(
     origin: Annotated[
         bool, typer.Option("--origin", help="Show also where each value comes from.")
     ] = False,
+    secrets: Annotated[
+        bool, typer.Option("--secrets", help="Show secrets too, for other tools that need them.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="JSON, one object a setting.")] = False,
 ) -> None:
-    """Show every setting as it is in force here; secrets are masked."""
+    """Show every setting as it is in force here; secrets are masked unless asked for."""
     from producer.origins import origins
 
-    found = origins(**context.obj)
+    found = origins(secrets=secrets, **context.obj)
     if json:
         for each in found:
             emit_json(each._asdict())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json as json_module
 import re
 from contextlib import closing
+from functools import partial
 from itertools import cycle, product
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
@@ -22,11 +23,16 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from regioncap.client import Client
+    from regioncap.evaluation.baseline import Comparison
     from regioncap.evaluation.in_process import Variant
     from regioncap.evaluation.scenes import Scene
     from regioncap.evaluation.scores import Result
     from regioncap.settings import RegionMode
     from regioncap.views.boxes import Size
+
+
+#: Exit code where fewer captions are right than in the baseline.
+_REGRESSION = 8
 
 
 @setting_options("engine", "model")
@@ -58,6 +64,23 @@ def eval_command(
         Path | None, typer.Option("--report", "-o", help="HTML page to write.")
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="JSON, one object a way.")] = False,
+    verify: Annotated[
+        bool,
+        typer.Option("--verify", help="Measure what asking captions back catches, too."),
+    ] = False,
+    baseline: Annotated[
+        Path | None,
+        typer.Option(help="An earlier evaluation to compare with, as --json wrote it."),
+    ] = None,
+    fail_on_regression: Annotated[
+        bool,
+        typer.Option(
+            "--fail-on-regression", help="Exit code 8 where fewer captions are right than before."
+        ),
+    ] = False,
+    tolerance: Annotated[
+        float, typer.Option(min=0, max=1, help="By how much the share of right ones may fall.")
+    ] = 0.0,
     **flags: Any,
 ) -> None:
     """Measure which way of showing regions works, on an engine in this process or as jobs.
@@ -69,6 +92,16 @@ def eval_command(
             "the workers of the running system have an engine (leave out --engine and --model)",
             param_hint="--as-jobs",
         )
+    if as_jobs and verify:
+        raise typer.BadParameter(
+            "what is planted is asked of an engine in this process (leave out --as-jobs)",
+            param_hint="--verify",
+        )
+    if fail_on_regression and baseline is None:
+        raise typer.BadParameter("give --baseline, too", param_hint="--fail-on-regression")
+    from regioncap.evaluation.baseline import compare, read_baseline, scenes_digest
+
+    before = read_baseline(baseline) if baseline else []
     client = client_of(context, seed=seed, temperature=temperature, **flags)
     variants = _variants(modes, styles, prompts, per_call)
     turns = list(product(_numbers(regions, "--regions", most=50), _sizes(sizes)))
@@ -76,7 +109,7 @@ def eval_command(
     count = sum(len(scene.truths) for scene in chosen)
     ways = words.count(len(variants), "way")
     say(f"{words.count(len(chosen), 'picture')} with {count} regions, {ways} to show them")
-    run = _run_as_jobs if as_jobs else _run
+    run = _run_as_jobs if as_jobs else partial(_run, verify=verify)
     results, facts = run(client, variants, chosen)
     if report is not None:
         from regioncap.evaluation.report import html
@@ -84,11 +117,20 @@ def eval_command(
         page = html(results, {scene.name: scene for scene in chosen}, facts | {"seed": str(seed)})
         report.write_text(page, "utf-8")
         say(f"report: {report}")
+    rows = [facts | {"scenes": scenes_digest(chosen)} | result.row() for result in results]
     if json:
-        for result in results:
-            emit(json_module.dumps(facts | result.row()))
+        for row in rows:
+            emit(json_module.dumps(row))
     else:
         _print(results)
+    if baseline is None:
+        return
+    compared = compare(rows, before, tolerance)
+    _console(stderr=json).print(_compared(compared))
+    for variant in {row["variant"] for row in before} - {row["variant"] for row in rows}:
+        say(f"{variant}: in the baseline, and not tried now")
+    if fail_on_regression and any(each.is_worse for each in compared):
+        raise typer.Exit(_REGRESSION)
 
 
 def _variants(modes: str, styles: str, prompts: str, per_call: str) -> list[Variant]:
@@ -159,21 +201,23 @@ def _scenes(
 
 
 def _run(
-    client: Client, variants: Sequence[Variant], scenes: Sequence[Scene]
+    client: Client, variants: Sequence[Variant], scenes: Sequence[Scene], *, verify: bool
 ) -> tuple[list[Result], dict[str, str]]:
     from regioncap import engines
     from regioncap.engines.thread import EngineThread
     from regioncap.evaluation.in_process import run
+    from regioncap.job import Grid
     from regioncap.views.view import Limits
 
     settings = client.settings
-    job, limits = settings.job_settings(), Limits.of(settings)
+    job = settings.job_settings()
     thread = EngineThread(engines.make(settings))
     with talk.status("starting the engine"):
         thread.start()
+    limits = Limits.of(settings).on(thread.engine.grid or Grid())
     with closing(thread), progress() as bar:
         results = [
-            thread.run(run(variant, scenes, thread.engine, job, limits)).result()
+            thread.run(run(variant, scenes, thread.engine, job, limits, verify=verify)).result()
             for variant in bar.track(variants, description="captioning")
         ]
     return results, {"engine": thread.engine.name, "model": thread.engine.model}
@@ -199,11 +243,43 @@ def _run_as_jobs(
     return results, facts
 
 
+def _console(*, stderr: bool = False) -> SafeConsole:
+    return SafeConsole(width=None if talk.is_terminal else 160, stderr=stderr)
+
+
 def _print(results: Sequence[Result]) -> None:
-    console = SafeConsole(width=None if talk.is_terminal else 160)
+    console = _console()
     console.print(_sums(results))
     console.print("\nright, by kind of scene and number of the way")
     console.print(_by_kind(results))
+    if any(result.trust for result in results):
+        console.print("\nverification: captions asked back, by number of the way")
+        console.print(_trust(results))
+
+
+def _trust(results: Sequence[Result]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    headings = ("#", "swaps caught", "mistakes caught", "right ones flagged", "fit two", "unsaid")
+    for heading in (*headings, "tokens", "seconds"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for number, result in enumerate(results, start=1):
+        if result.trust is None:
+            continue
+        row = result.trust.row()
+        pairs = (("planted_caught", "planted"), ("mistakes_caught", "mistakes"))
+        shares = [
+            "none" if row[share] is None else f"{row[share]:.1%} of {row[whole]:,}"
+            for share, whole in (*pairs, ("right_flagged", "right"))
+        ]
+        tokens = row["prompt_tokens"] + row["completion_tokens"]
+        table.add_row(
+            str(number),
+            *shares,
+            *(f"{row[name]:,}" for name in ("ambiguous", "unsaid")),
+            f"{tokens:,}",
+            f"{row['seconds']:.1f}",
+        )
+    return table
 
 
 def _sums(results: Sequence[Result]) -> Table:
@@ -220,6 +296,21 @@ def _sums(results: Sequence[Result]) -> Table:
             row["variant"],
             *(f"{row[name]:.1%}" for name in names),
             *(f"{row['requests']:,}", f"{tokens:,}", f"{row['valid_regions_per_s']:.1f}"),
+        )
+    return table
+
+
+def _compared(compared: Sequence[Comparison]) -> Table:
+    table = Table(box=None, pad_edge=False, title="against the baseline", title_justify="left")
+    table.add_column("way", no_wrap=True)
+    for heading in (*compared[0].shares, "tokens a region", ""):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for each in compared:
+        table.add_row(
+            each.variant,
+            *(f"{was:.1%} > {now:.1%}" for was, now in each.shares.values()),
+            f"{each.tokens[0]:,.0f} > {each.tokens[1]:,.0f}",
+            "worse" if each.is_worse else "",
         )
     return table
 

@@ -29,12 +29,16 @@ def export_command(
             help="jsonl, csv, coco, parquet, webdataset, hf or labelstudio.",
         ),
     ] = "jsonl",
+    verified: Annotated[
+        bool,
+        typer.Option("--verified", help="Only captions that verification found true."),
+    ] = False,
 ) -> None:
     """Write the results in a form that other tools read."""
     from regioncap.inputs.originals import Originals
     from regioncap.outputs import exports
     from regioncap.outputs.exports.base import About
-    from regioncap.outputs.exports.items import read_items
+    from regioncap.outputs.exports.items import only_verified, read_items
 
     client = client_of(context)
     chosen = exports.get(format_)
@@ -44,6 +48,8 @@ def export_command(
     found: Counter[str] = Counter()
     with progress() as bar:
         items = read_items(client.store, job, original if chosen.takes_pictures else None)
+        if verified:
+            items = only_verified(items)
         shown = bar.track(items, total=job.records, description="records")
         exports.export(chosen, _counted(shown, found), output, about)
     say(f"{found.total():,} of {job.records:,} records, {found['failed']:,} failed")

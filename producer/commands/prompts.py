@@ -67,7 +67,7 @@ def _examples(template: Template, count: int) -> list[str]:
     asks: tuple[Ask, ...] = get_args(Ask)
     lines, seen = [], set()
     for ask in asks:
-        shown = labels if ask == "regions" else labels[-1:]
+        shown = {"regions": labels, "image": []}.get(ask, labels[-1:])
         prompt = build(template, shown, ask=ask, size_wh=size_wh)
         lines += ["", f"[{ask}]"]
         for part, text in _parts(prompt.system, prompt.before, prompt.after):

@@ -1,4 +1,4 @@
-"""`regioncap cancel`, `retry` and `reconcile`."""
+"""`regioncap cancel`, `retry`, `verify` and `reconcile`."""
 
 from __future__ import annotations
 
@@ -54,6 +54,29 @@ def retry_command(
         say("there is nothing to run again")
         return
     say(f"{words.count(records, 'record')} run again; watch it: regioncap watch {job.job}")
+
+
+def verify_command(
+    context: typer.Context,
+    job_id: JobArgument,
+    again: Annotated[
+        bool, typer.Option("--retry", help="Ask for captions again that are found wrong.")
+    ] = False,
+) -> None:
+    """Ask the captions of a finished job back, and note which are found true of their region."""
+    from regioncap.jobs import retry
+
+    client = client_of(context)
+    job = client.load(job_id)
+    wishes = retry.begin(
+        client.store, client.progress(job.job), job, verify="retry" if again else "mark"
+    )
+    client.sender.render(job, sorted(wishes))
+    records = sum(len(shard.verify) for shard in wishes.values())
+    if not records:
+        say("there are no captions to verify")
+        return
+    say(f"{words.count(records, 'record')} asked back; watch it: regioncap watch {job.job}")
 
 
 def reconcile_command(

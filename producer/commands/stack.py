@@ -33,12 +33,13 @@ def up_command(
 ) -> None:
     """Run Redis, the S3 store and workers here, until Ctrl-C."""
     from regioncap.local.workers import complain_of_ended
+    from regioncap.running_stack import noted
     from regioncap.settings import STACK_FOLDER
 
-    with _stack(STACK_FOLDER) as stack:
+    with _stack(STACK_FOLDER) as stack, noted(Path.cwd()):
         settings = settings_of(context, **flags, **stack.settings())
         start_workers(stack, settings, render_workers, caption_workers)
-        say(f"up; data and logs in {STACK_FOLDER}/; in another terminal of this folder:")
+        say(f"up; data and logs in {STACK_FOLDER}/; in another terminal, here or below:")
         say("  regioncap submit my.jsonl")
         told: dict[str, int] = {}
         with suppress(KeyboardInterrupt):
@@ -50,18 +51,20 @@ def up_command(
 
 
 def down_command() -> None:
-    """Stop what `regioncap up` runs in this folder."""
-    from regioncap.running_stack import find_stack
-    from regioncap.settings import STACK_FOLDER
+    """Stop what `regioncap up` runs in this folder, or the nearest above it."""
+    from regioncap.running_stack import find_stack, folder_above
+    from regioncap.settings import STACK_FOLDER, where_one_runs
 
-    stack = find_stack(STACK_FOLDER)
+    folder = (folder_above(Path(), STACK_FOLDER) or Path.cwd()) / STACK_FOLDER
+    stack = find_stack(folder)
     if stack is None:
-        say(f"nothing is up in {STACK_FOLDER.absolute()}")
+        elsewhere = where_one_runs()
+        say(f"nothing is up in {folder}" + (f"; {elsewhere}" if elsewhere else ""))
         return
     with suppress(ProcessLookupError):  # killed, and its servers are about to end
         os.kill(stack.pid, signal.SIGTERM)
     with talk.status("stopping"):
-        while find_stack(STACK_FOLDER) is not None:
+        while find_stack(folder) is not None:
             time.sleep(0.2)
     say("down")
 

@@ -71,10 +71,12 @@ def _facts(status: JobStatus, job: Job) -> dict[str, str]:
         "name": status.name,
         "labels": ", ".join(f"{key}={value}" for key, value in status.labels.items()),
         "state": status.state,
+        "waits": "; ".join(words.waits(status.waits)),
         "records": done,
         "regions": f"{status.regions_ok:,} of {status.regions:,} captioned",
         "tokens": tokens if status.prompt_tokens else "",
         **_sums(status),
+        "audit": status.audit.line() if status.audit else "",
         "source": job.source,
         "queue": job.settings.queue,
         "created": f"{status.created:%Y-%m-%d %H:%M:%S} UTC, {words.ago(status.created)}",
@@ -89,8 +91,14 @@ def _sums(status: JobStatus) -> dict[str, str]:
     sums = status.sums
     if sums is None:
         return {}
-    price = sums.price_per_1000_regions
+    price, quality = sums.price_per_1000_regions, sums.quality
+    lengths = ", ".join(f"{name} {count:,}" for name, count in quality.caption_words.items())
     return {
+        "words": f"of a caption: {lengths}" if lengths else "",
+        "verified": f"{quality.verified:,} captions, {quality.refuted:,} found wrong"
+        if quality.verified or quality.refuted
+        else "",
+        "repeated": f"{words.count(quality.repeated, 'caption')}" if quality.repeated else "",
         "reused": f"{words.count(sums.reused, 'record')}" if sums.reused else "",
         "GPU time": f"{sums.gpu_seconds:,.1f} s" if sums.gpu_seconds else "",
         "speed": words.speed(sums.valid_regions_per_s, "regions") if status.regions_ok else "",
@@ -114,4 +122,5 @@ def summary_line(status: JobStatus) -> str:
         parts.append(f"{sums.price_per_1000_regions:.3g} per 1,000 regions")
     if status.name:
         parts.append(status.name)
+    parts += words.waits(status.waits[:1])
     return "  ".join(parts)

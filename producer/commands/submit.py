@@ -21,14 +21,16 @@ if TYPE_CHECKING:
     from regioncap.settings import Settings
 
 
-@setting_options(*JOB_SETTINGS)
+@setting_options(
+    *(name for name in JOB_SETTINGS if name != "region_schema"), "model", region_schema="--schema"
+)
 def submit_command(
     context: typer.Context,
     file: Annotated[
         str | None,
         typer.Argument(
             metavar="FILE",
-            help="JSON Lines with `image` and `bbox`, a picture, a folder of them, or -.",
+            help="JSON Lines with `image` and `bbox`, a picture, a folder of them, or -; also s3://.",
         ),
     ] = None,
     image_root: ImageRoot = None,
@@ -105,11 +107,11 @@ def submit_file(client: Client, file: str | Path, **options: Any) -> Job:
 
 def _tell_of_queue(client: Client) -> None:
     from regioncap.errors import QueueError
-    from regioncap.services.broker import queue_errors
+    from regioncap.services.broker import await_loaded, check_server
 
+    await_loaded(client.redis, lambda: say("Redis is reading its data back; waiting for it"))
     try:
-        with queue_errors():
-            client.redis.ping()
+        check_server(client.redis)
     except QueueError as error:
         say(f"{error.message}: the job is stored all the same, and queued later")
 
@@ -150,11 +152,11 @@ def _resume(client: Client, job_id: str) -> Job:
 def _dry_run(settings: Settings, file: str, root: Path | None) -> int:
     """Checks an input and says what submitting it would do; returns the exit code."""
     from producer.commands.validate import check_file
-    from regioncap.jobs.submit import template_text
+    from regioncap.jobs.submit import words_of
     from regioncap.views import marks
 
     marks.get(settings.mark_style)
-    template_text(settings.prompt)
+    words_of(settings)
     totals = check_file(file, settings, root=root)
     say(f"{words.count(-(-totals.records // settings.shard_size), 'shard')} would be queued")
     if totals.boxes:

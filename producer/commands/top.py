@@ -109,13 +109,15 @@ def _table(title: str, *columns: str, wraps: str = "") -> Table:
 
 
 def _queues(fleet: Fleet) -> Table:
-    table = _table("Queues", "queue", ">waiting", ">in hand", ">oldest", ">workers")
+    columns = (">waiting", ">in hand", ">held back", ">oldest", ">workers")
+    table = _table("Queues", "queue", *columns)
     for queue in fleet.queues:
         missing = queue.queued > 0 and queue.workers == 0
         table.add_row(
             queue.name,
             f"{queue.queued:,}",
             f"{queue.unacked:,}",
+            f"{queue.waiting:,}",
             span(queue.oldest_s) if queue.queued else "-",
             str(queue.workers),
             style="red" if missing else None,

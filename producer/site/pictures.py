@@ -14,7 +14,6 @@ from regioncap.inputs.originals import Originals
 from regioncap.job import Job
 from regioncap.jobs import parts
 from regioncap.outputs.gallery import shown_jpeg
-from regioncap.parallel import Runtime
 
 Kind = Literal["clean", "marked", "small"]
 
@@ -23,13 +22,6 @@ _SMALL_SIDE = 288
 #: Pictures decoded at a time: a large one takes hundreds of megabytes.
 _DECODED = 2
 _JPEG = b"\xff\xd8\xff"
-
-
-class _Hurried(Runtime):
-    """Does not pause before a picture is asked for again: somebody looks at the page."""
-
-    def sleep(self, seconds: float) -> None:
-        """Returns at once."""
 
 
 class Pictures:
@@ -43,7 +35,7 @@ class Pictures:
     def __init__(self, client: Client, job: Callable[[str], Job]) -> None:
         self._job = job
         self._store = client.store
-        self._originals = Originals(client.store, client.settings, _Hurried())
+        self._originals = Originals(client.store, client.settings)
         self._decoding = threading.BoundedSemaphore(_DECODED)
         # An input part never changes; a page asks for pictures of the same few.
         self._sources: Kept[tuple[str, int], list[str | None]]

@@ -23,7 +23,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 from regioncap.captions.json_answers import Found, json_captions
 from regioncap.captions.markdown import BULLET, without_markdown
@@ -52,6 +52,8 @@ class RegionAnswer:
     caption: str | None = None
     #: Why there is no caption.
     why: str | None = None
+    #: What else a schema of regions asked for.
+    attributes: dict[str, Any] | None = None
 
 
 _JSON_START = re.compile(r"(?:```\w*+\s?)?(?:\{|\[\s?[\[{\"])")
@@ -97,7 +99,7 @@ def parse(
     wanted = list(dict.fromkeys(numbers))
     text = squeeze(text)
     cut = finish_reason != "stop" or len(text) > MAX_CHARS
-    body = squeeze(_without_thoughts(printable(text[:MAX_CHARS])))
+    body = squeeze(without_thoughts(printable(text[:MAX_CHARS])))
     readers = [_from_text, _from_json]
     if json or _JSON_START.match(body):
         readers.reverse()
@@ -108,7 +110,7 @@ def parse(
             break
     refused = is_refusal(body)
     # Regions may share a text; it is read once.
-    verdicts = {text: _verdict(text) for text in set(found.texts.values())}
+    verdicts = {text: verdict(text) for text in set(found.texts.values())}
     return {
         number: verdicts[found.texts[number]]
         if number in found.texts
@@ -117,7 +119,7 @@ def parse(
     }
 
 
-def _without_thoughts(text: str) -> str:
+def without_thoughts(text: str) -> str:
     """Without what stands between think tags, also where the first or the last one is missing."""
     before, closing, after = text.partition("</think>")
     if closing and "<think>" not in before:
@@ -126,7 +128,8 @@ def _without_thoughts(text: str) -> str:
     return said + "".join(thought.partition("</think>")[2] for thought in thoughts)
 
 
-def _verdict(text: str) -> RegionAnswer:
+def verdict(text: str) -> RegionAnswer:
+    """What a region's own text comes to."""
     caption = _caption(text)
     if is_refusal(text):
         return RegionAnswer("refused", why=REFUSED)

@@ -52,12 +52,13 @@ def json_captions(text: str) -> Found:
             found.texts.setdefault(int(key), _unescaped(json_text or python_text))
         elif int(key) not in found.texts:
             found.cut.add(int(key))
-    for value in _values(text):
+    for value in json_values(text):
         _take(value, found)
     return found
 
 
-def _values(text: str) -> Iterator[Any]:
+def json_values(text: str) -> Iterator[Any]:
+    """The JSON objects and lists anywhere in a text, outermost ones."""
     decoder = json.JSONDecoder(strict=False)
     position = failures = 0
     while failures < _MAX_FAILURES and (start := _START.search(text, position)):
@@ -91,20 +92,20 @@ def _take(value: object, found: Found) -> None:
 
 def _take_named(value: dict[str, Any], found: Found) -> list[Any]:
     """Takes the captions of regions that an object names; returns what else may hold captions."""
-    number = next((n for k in _ID_KEYS if (n := _number(value.get(k))) is not None), None)
+    number = next((n for k in _ID_KEYS if (n := region_number(value.get(k))) is not None), None)
     if number is not None:
         found.texts.setdefault(number, _text({k: v for k, v in value.items() if k not in _ID_KEYS}))
         return []
     others = []
     for name, item in value.items():
-        if (number := _number(name)) is not None:
+        if (number := region_number(name)) is not None:
             found.texts.setdefault(number, _text(item))
         elif isinstance(item, dict | list) or name.lower() in _TEXT_KEYS:
             others.append(item)
     return others
 
 
-def _number(value: object) -> int | None:
+def region_number(value: object) -> int | None:
     """The region that a key or an id names: "region1", "<region 1>", "1", 1."""
     if isinstance(value, str):
         match = _NUMBER_KEY.fullmatch(fold(value))

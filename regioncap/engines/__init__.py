@@ -5,7 +5,8 @@ baseline     measures colours, without a model;  looks  has the words for them
 openai       any server that speaks OpenAI's protocol
 vllm         vLLM in this process;  vllm_start  its options, and what is checked before it starts
 model        where the weights are;  model_files  whether they are whole;  small_model  our own
-gpu, cuda_libraries  what is there to start on
+model_grid   how a model takes pictures
+gpu, cuda_libraries  what is there to start on;  cpu  what it takes without a GPU
 thread       an engine on an event loop of its own, for callers in many threads
 
 Adding one: a module here with a class of the `Engine` protocol and a function `from_settings`, and

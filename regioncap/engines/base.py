@@ -16,8 +16,10 @@ from typing import Any, Protocol, runtime_checkable
 from PIL import Image
 
 from regioncap.errors import EngineAwayError, EngineDeadError, RequestError
+from regioncap.job import Grid
 from regioncap.records import Prompt, RegionInView
-from regioncap.views.sizes import PATCH
+from regioncap.views.boxes import Size
+from regioncap.views.sizes import CELL_PX
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,10 @@ class CaptionRequest:
     regions: tuple[RegionInView, ...] = ()
     #: Name of the mark style that drew the picture; empty for a picture without marks.
     mark_style: str = ""
+    #: The answers of which one is wanted; empty for a free one. Engines with a grammar hold to it.
+    choices: tuple[str, ...] = ()
+    #: With choices: the caption that is asked about.
+    claim: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +87,13 @@ class Engine(Protocol):
     #: Which version of it; empty where that cannot be known, or there is but one.
     model_revision: str
 
+    @property
+    def grid(self) -> Grid | None:
+        """How it takes pictures, known once it has started.
+
+        None where that cannot be known, or does not matter.
+        """
+
     async def start(self) -> None:
         """Loads the model and answers one request to warm up.
 
@@ -114,10 +127,12 @@ class Engine(Protocol):
         """What a started engine is doing; None for one without a batch. For any thread."""
 
 
-def first_request(sampling: Sampling) -> CaptionRequest:
-    """A request to warm up with; its picture is as small as any that we send."""
+def first_request(
+    sampling: Sampling, size_wh: Size = (16 * CELL_PX, 16 * CELL_PX)
+) -> CaptionRequest:
+    """A request to warm up with; its picture is by default as small as any that we send."""
     picture = io.BytesIO()
-    Image.new("RGB", (16 * PATCH, 16 * PATCH), "grey").save(picture, "JPEG")
+    Image.new("RGB", size_wh, "grey").save(picture, "JPEG")
     return CaptionRequest(
         "warm-up", picture.getvalue(), Prompt(before="Describe the image."), sampling
     )

@@ -35,6 +35,7 @@ class BaselineEngine:
     name = "baseline"
     model = "baseline-1"
     model_revision = ""
+    grid = None
 
     async def start(self) -> None:
         """Has nothing to load; computes the table of colour names before the first request."""
@@ -71,6 +72,8 @@ def _answer(request: CaptionRequest) -> Answer | RequestError:
 
 def _text(request: CaptionRequest) -> str:
     picture = _picture(request)
+    if request.choices:
+        return _choice(picture, request)
     if request.prompt.answer_schema is not None:
         return _json_text(picture, request, request.prompt.answer_schema)
     if not request.regions:
@@ -81,8 +84,23 @@ def _text(request: CaptionRequest) -> str:
     )
 
 
+def _choice(picture: Measured, request: CaptionRequest) -> str:
+    """The region of which it would say what is claimed; the last choice if of none."""
+    claim = _plain(request.claim)
+    boxes = _boxes(request, picture.size_wh)
+    for region, box in zip(request.regions, boxes, strict=True):
+        # A short field may hold the beginning alone.
+        if claim and _plain(describe(picture, box)).startswith(claim):
+            return str(region.number) if request.mark_style else request.choices[0]
+    return request.choices[-1]
+
+
+def _plain(text: str) -> str:
+    return text.strip(" .").casefold()
+
+
 def _json_text(picture: Measured, request: CaptionRequest, schema: dict[str, Any]) -> str:
-    """One sentence a key; keys and regions are matched by order."""
+    """One sentence a key, or what else is asked for; keys and regions are matched by order."""
     keys: list[str] = schema.get("required", [])
     boxes: Sequence[Rect | None] = _boxes(request, picture.size_wh) or [None]
     if len(keys) != len(boxes):
@@ -92,7 +110,29 @@ def _json_text(picture: Measured, request: CaptionRequest, schema: dict[str, Any
             hint="require one key for each region, in the order of the regions",
         )
     texts = [_sentence(describe(picture, box)) for box in boxes]
-    return json.dumps(dict(zip(keys, texts, strict=True)), ensure_ascii=False)
+    parts, text_part = schema.get("properties", {}), {"type": "string"}
+    values = [
+        _fitting(text, parts.get(key, text_part)) for key, text in zip(keys, texts, strict=True)
+    ]
+    return json.dumps(dict(zip(keys, values, strict=True)), ensure_ascii=False)
+
+
+def _fitting(text: str, schema: dict[str, Any]) -> Any:
+    """A value as a schema wants it, made of a sentence as far as it can be.
+
+    Of choices it takes one that the sentence names, else the last, which is often "other".
+    """
+    if choices := schema.get("enum"):
+        named = [each for each in choices if str(each).casefold() in text.casefold()]
+        return (named or choices)[0 if named else -1]
+    if (kind := schema["type"]) == "object":
+        return {name: _fitting(text, part) for name, part in schema["properties"].items()}
+    if kind == "array":
+        return [_fitting(text, schema["items"])] * max(1, schema.get("minItems", 1))
+    if kind == "string":
+        least, most = schema.get("minLength", 0), schema.get("maxLength", len(text))
+        return text[:most].ljust(least, ".")
+    return {"boolean": False, "null": None}.get(kind, schema.get("minimum", 0))
 
 
 def _sentence(words: str) -> str:

@@ -10,7 +10,9 @@ libnvJitLink under the wheel's libcusparse, and the import ends with
 from __future__ import annotations
 
 import ctypes
+import importlib.util
 import os
+import re
 import site
 import sysconfig
 from collections.abc import MutableMapping, Sequence
@@ -23,6 +25,16 @@ def wheel_library_dirs(roots: Sequence[Path] | None = None) -> list[Path]:
     if roots is None:
         roots = [Path(p) for p in {sysconfig.get_path("purelib"), *site.getsitepackages()}]
     return sorted({path for root in roots for path in root.glob("nvidia/*/lib") if path.is_dir()})
+
+
+def torch_cuda() -> str | None:
+    """The CUDA that PyTorch was built for, read from its files: importing it takes seconds."""
+    spec = importlib.util.find_spec("torch")
+    if spec is None or spec.origin is None:
+        return None
+    text = (Path(spec.origin).parent / "version.py").read_text("utf-8")
+    match = re.search(r"^cuda\b.*= *'([\d.]+)'", text, re.MULTILINE)
+    return match.group(1) if match else None
 
 
 def clashes(ld_library_path: str, wheel_dirs: Sequence[Path]) -> list[Path]:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from regioncap.engines.model_files import check_checkpoint, revision_of
 from regioncap.errors import EngineStartError
+from regioncap.packages import install_line
 from regioncap.settings import DEFAULT_MODEL, SMALL
 
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 #: What an engine reads; the Hub may hold other forms of the same weights besides.
-_WANTED = ["*.json", "*.safetensors", "*.txt", "*.jinja", "*.model"]
+_WANTED = ("*.json", "*.safetensors", "*.txt", "*.jinja", "*.model")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +53,54 @@ def resolve_model(
         EngineStartError: The code says what is wrong: `model-folder-missing`, `hub-unreachable`,
             `hub-model-missing`, `hub-client-missing`, or one of `check_checkpoint`.
     """
+    folder = _folder_of(model, hf_cache_dir, download_dir, _WANTED, local_only or is_offline())
+    check_checkpoint(folder)
+    return ResolvedModel(name=model, folder=folder, revision=revision_of(folder))
+
+
+def find_settings(
+    model: str,
+    names: Sequence[str],
+    *,
+    hf_cache_dir: str | Path | None = None,
+    download_dir: str | Path | None = None,
+) -> Path:
+    """The folder of a model of which some small files alone are needed; from the Hub if need be.
+
+    Args:
+        model: As for `resolve_model`.
+        names: The files.
+        hf_cache_dir: Likewise.
+        download_dir: Likewise; nothing is laid there.
+
+    Raises:
+        EngineStartError: As `resolve_model`, but for what `check_checkpoint` finds.
+    """
+    if download_dir and (folder := _in_downloads(model, download_dir)).is_dir():
+        return folder
+    return _folder_of(model, hf_cache_dir, None, names, is_offline())
+
+
+def _folder_of(
+    model: str,
+    hf_cache_dir: str | Path | None,
+    download_dir: str | Path | None,
+    wanted: Sequence[str],
+    local_only: bool,
+) -> Path:
     folder = Path(model).expanduser()
     if model == SMALL and not folder.is_dir():
         folder = Path(__file__).parent / "small_model"
     elif not folder.is_dir():
         if folder.exists() or not _HUB_NAME.fullmatch(model):
             raise _no_folder(model, folder)
-        folder = _fetch(model, hf_cache_dir, download_dir, local_only=local_only or is_offline())
-    folder = folder.absolute()
-    check_checkpoint(folder)
-    return ResolvedModel(name=model, folder=folder, revision=revision_of(folder))
+        folder = _fetch(model, hf_cache_dir, download_dir, wanted, local_only=local_only)
+    return folder.absolute()
+
+
+def _in_downloads(name: str, download_dir: str | Path) -> Path:
+    # A folder of its own for each model: two models in one folder would overwrite each other.
+    return Path(download_dir).expanduser() / name.rsplit("/", 1)[-1]
 
 
 def is_offline() -> bool:
@@ -79,7 +119,12 @@ def _no_folder(model: str, folder: Path) -> EngineStartError:
 
 
 def _fetch(
-    name: str, hf_cache_dir: str | Path | None, download_dir: str | Path | None, *, local_only: bool
+    name: str,
+    hf_cache_dir: str | Path | None,
+    download_dir: str | Path | None,
+    wanted: Sequence[str],
+    *,
+    local_only: bool,
 ) -> Path:
     try:
         from huggingface_hub import snapshot_download
@@ -88,10 +133,9 @@ def _fetch(
         raise EngineStartError(
             f"the model {name!r} is on the Hub, and the Hub's client is not installed",
             code="hub-client-missing",
-            hint="pip install 'regioncap[vllm]', or give a local folder",
+            hint=f"{install_line('vllm')}, or give a local folder",
         ) from error
-    # A folder of its own for each model: two models in one folder would overwrite each other.
-    local_dir = Path(download_dir).expanduser() / name.split("/")[1] if download_dir else None
+    local_dir = _in_downloads(name, download_dir) if download_dir else None
     try:
         return Path(
             snapshot_download(
@@ -99,7 +143,7 @@ def _fetch(
                 cache_dir=Path(hf_cache_dir).expanduser() if hf_cache_dir else None,
                 local_dir=local_dir,
                 local_files_only=local_only,
-                allow_patterns=_WANTED,
+                allow_patterns=list(wanted),
                 endpoint=os.environ.get("HF_ENDPOINT"),
             )
         )

@@ -16,8 +16,6 @@ from typing import Any
 
 from regioncap.errors import EngineStartError
 
-MODEL_TYPE = "qwen2_5_vl"
-ARCHITECTURE = "Qwen2_5_VLForConditionalGeneration"
 WEIGHTS_INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 
 _FETCH_AGAIN = "fetch the model again: hf download ORGANISATION/NAME --local-dir FOLDER"
@@ -34,7 +32,7 @@ _SMALL_FILES = (
 
 
 def check_checkpoint(folder: Path) -> None:
-    """Checks that a folder holds a whole Qwen2.5-VL.
+    """Checks that a folder holds a whole model that sees.
 
     Raises:
         EngineStartError: `model-unsupported`, `model-files-missing` or `model-files-damaged`.
@@ -116,15 +114,24 @@ def _check_architecture(folder: Path) -> None:
     if not path.is_file():
         raise _missing(folder, "the configuration", "config.json")
     config = _read_json(path)
-    model_type, architectures = config.get("model_type"), config.get("architectures") or []
-    if model_type != MODEL_TYPE and ARCHITECTURE not in architectures:
-        found = model_type or ", ".join(map(str, architectures)) or "nothing"
+    if not _sees(config):
+        architectures = config.get("architectures") or []
+        found = config.get("model_type") or ", ".join(map(str, architectures)) or "nothing"
         raise EngineStartError(
-            f"{folder} is not a Qwen2.5-VL: its config.json says {found}",
+            f"{folder} holds no model that sees pictures: its config.json says {found}",
             code="model-unsupported",
-            hint="give a Qwen2.5-VL model, such as Qwen/Qwen2.5-VL-3B-Instruct, or serve this one "
-            "elsewhere and use --engine openai",
+            hint="give a vision model that vLLM serves, such as Qwen/Qwen2.5-VL-3B-Instruct; "
+            "docs/models.md names those that are tried",
         )
+
+
+def _sees(config: dict[str, Any]) -> bool:
+    """Whether a configuration is of a vision model; old ones have no part for vision."""
+    names = [config.get("model_type"), *(config.get("architectures") or [])]
+    parts = ("vision_config", "vision_cfg", "visual", "vit_config", "vision_tower_config")
+    return any(isinstance(config.get(part), dict) for part in parts) or any(
+        re.search(r"vl|vision|llava|image|visual", str(name), re.IGNORECASE) for name in names
+    )
 
 
 def _require_any(folder: Path, what: str, *choices: tuple[str, ...]) -> None:

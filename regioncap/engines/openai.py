@@ -27,6 +27,7 @@ from regioncap.engines.base import (
 )
 from regioncap.engines.pressure import Pressure
 from regioncap.errors import EngineAwayError, EngineDeadError, EngineStartError, RequestError
+from regioncap.packages import install_line
 from regioncap.settings import Settings
 
 try:
@@ -36,7 +37,7 @@ except ImportError as missing:
     raise EngineStartError(
         "the client library openai is not installed",
         code="openai-missing",
-        hint="pip install 'regioncap[openai]'",
+        hint=install_line("openai"),
     ) from missing
 
 #: The server refuses what it is asked, and would refuse it again.
@@ -66,6 +67,9 @@ class OpenAIEngine:
 
     name = "openai"
     model_revision = ""
+    grid = None
+    #: A new process would find the same server.
+    is_remote = True
 
     model: str
     _: KW_ONLY

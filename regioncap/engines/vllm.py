@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import io
+import logging
+import math
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -28,12 +30,16 @@ from regioncap.engines.base import (
     chat_messages,
     first_request,
 )
+from regioncap.engines.cpu import fit_small, is_built_for_cpu
 from regioncap.engines.deadline import Deadline
 from regioncap.engines.model import resolve_model
+from regioncap.engines.model_grid import read_grid
 from regioncap.engines.vllm_start import check_machine, engine_arguments, load, prepare_environment
 from regioncap.errors import EngineDeadError, EngineStartError, RequestError
+from regioncap.job import Grid
 from regioncap.records import Prompt
-from regioncap.settings import Settings
+from regioncap.settings import SMALL, Settings
+from regioncap.views.boxes import Size
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -42,12 +48,25 @@ if TYPE_CHECKING:
     from vllm.v1.engine.async_llm import AsyncLLM
 
 
+#: Before a request that a full engine did not let in is made again.
+_FULL_PAUSE_S = 0.1
+#: An engine that is empty and lets nothing in for this long lets nothing in ever.
+_FULL_S = 30.0
 #: The core ends by itself well within this; then it is killed.
 _CLOSE_TIMEOUT_S = 30.0
+#: Cells of a small picture's sides, and tokens left for words beside the largest.
+_TRIAL_CELLS = 16
+_TRIAL_ROOM = 256
+
+_log = logging.getLogger(__name__)
+
+
+class _FullError(Exception):
+    """The engine has as many requests as it may have."""
 
 
 class VllmEngine:
-    """Captions with a Qwen2.5-VL that this process holds in vLLM.
+    """Captions with a vision model that this process holds in vLLM.
 
     Args:
         settings: The model and where it lies, vLLM's engine arguments, which come before the
@@ -61,6 +80,8 @@ class VllmEngine:
         self.model = settings.model
         #: Version of the model's files; empty before the start.
         self.model_revision = ""
+        #: How it takes pictures; None before the start.
+        self.grid: Grid | None = None
         self._settings = settings
         self._llm: AsyncLLM | None = None
         self._deadline = Deadline()
@@ -83,13 +104,24 @@ class VllmEngine:
             download_dir=settings.download_dir,
         )
         prepare_environment()
-        arguments = engine_arguments(resolved.folder, settings.engine_args, settings.max_pixels)
+        for_small = settings.model == SMALL and is_built_for_cpu()
+        if for_small:
+            fit_small()
+        grid = read_grid(resolved.folder, settings.model)
+        arguments = engine_arguments(
+            resolved.folder,
+            settings.engine_args,
+            settings.max_pixels,
+            grid,
+            for_small=for_small,
+        )
         check_machine(resolved.folder, arguments)
         self.model_revision = resolved.revision
+        self.grid = grid.model_copy(update={"max_pixels": settings.max_pixels})
         self._decoders = ThreadPoolExecutor(thread_name_prefix="decode")
         try:
             self._llm = load(arguments)
-            await self._warm_up()
+            await self._warm_up(self.grid)
         except EngineDeadError as error:
             await self.close()
             raise EngineStartError(
@@ -104,7 +136,7 @@ class VllmEngine:
     async def caption(self, requests: Sequence[CaptionRequest]) -> list[Answer | RequestError]:
         """Answers every request, in the order given; see `Engine.caption`."""
         self._require_llm()
-        return await answer_all(requests, lambda asked: self._deadline.answer(asked, self._answer))
+        return await answer_all(requests, self._let_in)
 
     async def health(self) -> None:
         """Returns if the engine serves; see `Engine.health`."""
@@ -143,23 +175,69 @@ class VllmEngine:
             batch=self._require_llm().vllm_config.scheduler_config.max_num_seqs,
         )
 
-    async def _warm_up(self) -> None:
-        request = first_request(Sampling(temperature=0.0, max_tokens=4))
-        (answer,) = await self.caption([request])
+    async def _warm_up(self, grid: Grid) -> None:
+        """Asks of a small picture, and of one as large as there is room for.
+
+        What the two cost tells whether the model sees pictures at the size that they were made for:
+        one that is resized once more has marks that nobody can read.
+        """
+        sampling = Sampling(temperature=0.0, max_tokens=4)
+        small, *larger = _trial_sizes(grid, self._require_llm().model_config.max_model_len)
+        (answer,) = await self.caption([first_request(sampling, small)])
         if isinstance(answer, RequestError):
             raise EngineStartError(
                 f"the model loaded and cannot answer a first request: {answer.message}",
                 code="engine-warm-up",
                 hint=answer.hint or "check engine_args, above all max_model_len",
             )
+        if grid.resizes:
+            _log.warning(
+                "%s takes pictures of fixed size or in tiles: it resizes what it gets, and the"
+                " marks with it; `regioncap eval` measures what that costs",
+                self.model,
+            )
+            return
+        _check_cost(answer, small, grid)
+        for size_wh in larger:
+            (answer,) = await self.caption([first_request(sampling, size_wh)])
+            if isinstance(answer, Answer):  # else records will tell, if ever one is so large
+                _check_cost(answer, size_wh, grid)
+
+    async def _let_in(self, request: CaptionRequest) -> Answer | RequestError:
+        """Answers a request as soon as the engine has room for it.
+
+        Users may limit what is in it (`engine_args.max_num_queued_reqs`).
+        """
+        clock = asyncio.get_running_loop().time
+        empty_since_s = clock()
+        while True:
+            try:
+                return await self._deadline.answer(request, self._answer)
+            except _FullError as error:
+                if self._require_llm().get_num_unfinished_requests():
+                    empty_since_s = clock()
+                if clock() - empty_since_s > _FULL_S:
+                    return RequestError(
+                        f"vLLM is empty and lets nothing in: {error}",
+                        hint="raise or leave out engine_args.max_num_queued_reqs and -_tokens",
+                    )
+                await asyncio.sleep(_FULL_PAUSE_S)
 
     async def _answer(self, request: CaptionRequest) -> Answer | RequestError:
+        from vllm import exceptions
         from vllm.exceptions import VLLMValidationError
         from vllm.v1.engine.exceptions import EngineDeadError as VllmDeadError
         from vllm.v1.engine.exceptions import EngineGenerateError
 
+        # Older versions let everything in.
+        full = [
+            getattr(exceptions, name, None)
+            for name in ("QueueOverflowError", "MaxQueuedTokensError")
+        ]
         try:
             return await self._generate(request)
+        except tuple(filter(None, full)) as error:
+            raise _FullError(str(error)) from error
         except RequestError as error:
             return error
         except VllmDeadError as error:
@@ -183,7 +261,7 @@ class VllmEngine:
         sampling = _sampling_params(request, llm.vllm_config.device_config.device_type)
         # Asked for the final output only, vLLM yields once.
         outputs = [out async for out in llm.generate(prompt, sampling, request.request_id)]
-        return _answer_from(outputs[-1], llm.model_config.hf_config.image_token_id)
+        return _answer_from(outputs[-1], _image_token(llm.model_config.hf_config))
 
     def _require_llm(self) -> AsyncLLM:
         if self._llm is None:
@@ -224,17 +302,61 @@ def _sampling_params(request: CaptionRequest, device_type: str) -> SamplingParam
             code="seed-unsupported",
             hint="leave the seed out, or set temperature to 0, which always gives the same text",
         )
+    structured = None
+    if request.choices:
+        structured = StructuredOutputsParams(choice=list(request.choices))
+    elif schema is not None:
+        structured = StructuredOutputsParams(json=schema)
     return SamplingParams(
         temperature=sampling.temperature,
         top_p=1.0 if greedy else sampling.top_p,
         max_tokens=sampling.max_tokens,
         seed=None if greedy else sampling.seed,
         output_kind=RequestOutputKind.FINAL_ONLY,
-        structured_outputs=None if schema is None else StructuredOutputsParams(json=schema),
+        structured_outputs=structured,
     )
 
 
-def _answer_from(output: RequestOutput, image_token_id: int) -> Answer:
+def _image_token(config: object) -> int | None:
+    """The token that stands for a part of a picture; None if the configuration names none."""
+    names = ("image_token_id", "image_token_index", "media_placeholder_token_id")
+    return next((token for n in names if (token := getattr(config, n, None)) is not None), None)
+
+
+def _trial_sizes(grid: Grid, max_model_len: int) -> list[Size]:
+    """Sizes of pictures to try an engine with: as small as any, and as large as there is room for.
+
+    The larger one is wider than high, so that sides that changed places would show.
+    """
+    most = _TRIAL_CELLS**2 if grid.max_pixels is None else grid.max_pixels // grid.cell_px**2
+    side = max(1, min(_TRIAL_CELLS, math.isqrt(most)))
+    shapes = [(side, side)]
+    if (cells := min(most, max_model_len - _TRIAL_ROOM)) > side**2:
+        high = math.isqrt(cells // 2)
+        shapes.append((cells // high, high))
+    return [(wide * grid.cell_px, high * grid.cell_px) for wide, high in shapes]
+
+
+def _check_cost(answer: Answer, size_wh: Size, grid: Grid) -> None:
+    """Checks that a picture took the tokens that its size says.
+
+    Raises:
+        EngineStartError: `engine-grid`.
+    """
+    width, height = size_wh
+    wanted = width * height // grid.cell_px**2
+    if (found := answer.details["image_tokens"]) == wanted:
+        return
+    raise EngineStartError(
+        f"a picture of {width}x{height} took {found} tokens in place of {wanted}: the model does"
+        f" not see it at its own size, in cells of {grid.cell_px} pixels",
+        code="engine-grid",
+        hint="marks would be resized with it; leave mm_processor_kwargs out of engine_args, or try"
+        " another version of vLLM or transformers",
+    )
+
+
+def _answer_from(output: RequestOutput, image_token_id: int | None) -> Answer:
     prompt_ids = output.prompt_token_ids or []
     completion = output.outputs[0]
     reason = completion.finish_reason or "stop"
@@ -248,7 +370,7 @@ def _answer_from(output: RequestOutput, image_token_id: int) -> Answer:
         prompt_tokens=len(prompt_ids),
         completion_tokens=len(completion.token_ids),
         details={
-            "image_tokens": prompt_ids.count(image_token_id),
+            "image_tokens": 0 if image_token_id is None else prompt_ids.count(image_token_id),
             "cached_tokens": output.num_cached_tokens or 0,
             "token_ids": list(completion.token_ids),
         },

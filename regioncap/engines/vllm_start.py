@@ -8,30 +8,44 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from regioncap.engines.cpu import SMALL_ARGUMENTS, mend_torchvision
 from regioncap.engines.cuda_libraries import prefer_wheel_libraries
 from regioncap.engines.gpu import check_memory, visible_gpus
 from regioncap.engines.model_files import weights_bytes
 from regioncap.errors import EngineStartError
-from regioncap.views.sizes import PATCH
+from regioncap.job import Grid
+from regioncap.packages import install_line
+from regioncap.views.sizes import CELL_PX
 
 if TYPE_CHECKING:
     from vllm.v1.engine.async_llm import AsyncLLM
 
-#: The least that the model's own image processor leaves as it is.
-MODEL_MIN_PIXELS = 4 * PATCH**2
-DEFAULT_MAX_PIXELS = 1280 * PATCH**2
+#: The least that the model's own image processor leaves as it is, in tokens.
+MIN_TOKENS = 4
+MODEL_MIN_PIXELS = MIN_TOKENS * CELL_PX**2
+DEFAULT_MAX_PIXELS = 1280 * CELL_PX**2
 #: Room for the prompt's words and the answer beside the picture, in tokens.
 TEXT_TOKENS = 4096
 _GIB = 1 << 30
+_QWEN = Grid()
 
 
-def engine_arguments(folder: Path, given: dict[str, Any], max_pixels: int) -> dict[str, Any]:
+def engine_arguments(
+    folder: Path,
+    given: dict[str, Any],
+    max_pixels: int,
+    grid: Grid = _QWEN,
+    *,
+    for_small: bool = False,
+) -> dict[str, Any]:
     """The user's engine arguments over our defaults, all of them known to vLLM.
 
     Args:
         folder: The model's files.
         given: vLLM's engine arguments by name; dashes count as underscores.
         max_pixels: The pixel budget that pictures were made for.
+        grid: How the model takes pictures.
+        for_small: Whether the defaults are those for the small model on a CPU.
 
     Raises:
         EngineStartError: `engine-args-unknown`.
@@ -47,14 +61,24 @@ def engine_arguments(folder: Path, given: dict[str, Any], max_pixels: int) -> di
         "model": str(folder),
         "tensor_parallel_size": 1,
         "limit_mm_per_prompt": {"image": 1, "video": 0},
-        "mm_processor_kwargs": {
-            "size": {"shortest_edge": MODEL_MIN_PIXELS, "longest_edge": max_pixels}
-        },
-        "max_model_len": max_pixels // PATCH**2 + TEXT_TOKENS,
+        **_picture_arguments(grid, max_pixels),
         # Left free, a model may fill its answer with white space. vLLM takes this setting for the
         # whole engine only; the one by request has no effect (0.26 to 0.33).
         "structured_outputs_config": {"backend": "xgrammar", "disable_any_whitespace": True},
+        **(SMALL_ARGUMENTS if for_small else {}),
         **given,
+    }
+
+
+def _picture_arguments(grid: Grid, max_pixels: int) -> dict[str, Any]:
+    if grid.resizes:
+        # What a picture takes is not known: as much room as the memory holds, or the model can use.
+        return {"max_model_len": -1}
+    cell = grid.cell_px**2
+    size = {"shortest_edge": MIN_TOKENS * cell, "longest_edge": max_pixels}
+    return {
+        "mm_processor_kwargs": {"size": size},
+        "max_model_len": max_pixels // cell + TEXT_TOKENS,
     }
 
 
@@ -66,15 +90,26 @@ def prepare_environment() -> None:
     os.environ.setdefault("VLLM_LOGGING_STREAM", "ext://sys.stderr")
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
     prefer_wheel_libraries()
+    mend_torchvision()
     try:
         import vllm  # noqa: F401
     except ImportError as error:
         raise EngineStartError(
             f"vLLM cannot be imported: {error}",
             code="vllm-missing",
-            hint="pip install 'regioncap[vllm]' in a fresh virtual environment; `regioncap doctor` "
+            hint=f"{install_line('vllm')}, in a fresh virtual environment; `regioncap doctor` "
             "checks what is there",
         ) from error
+
+
+def import_all() -> None:
+    """Imports what a start imports: vLLM's engine, and the image processor of the model."""
+    prepare_environment()
+    import torchvision  # noqa: F401 - the image processor's resize is its
+    from transformers.models.qwen2_vl.image_processing_qwen2_vl import (  # noqa: F401
+        Qwen2VLImageProcessor,
+    )
+    from vllm.v1.engine.async_llm import AsyncLLM  # noqa: F401
 
 
 def check_machine(folder: Path, arguments: dict[str, Any]) -> None:

@@ -7,4 +7,6 @@ in_process ways of showing regions, run on an engine in this process
 as_job     the same scenes as jobs, through queue, workers and store
 scores     how right the captions are
 report     a page to look at
+trust      what verification catches, and what it flags by mistake
+baseline   what became better or worse since an earlier evaluation
 """

@@ -14,6 +14,7 @@ from regioncap.captions.conversation import caption_records
 from regioncap.engines.base import Engine
 from regioncap.evaluation.scenes import Scene
 from regioncap.evaluation.scores import Result, judge_scene
+from regioncap.evaluation.trust import Trust
 from regioncap.records import InputRecord, Region, RenderedRecord
 from regioncap.settings import JobSettings, RegionMode
 from regioncap.views.prompts import template_of
@@ -83,6 +84,8 @@ async def run(
     engine: Engine,
     settings: JobSettings,
     limits: Limits,
+    *,
+    verify: bool = False,
 ) -> Result:
     """Captions scenes with one variant and scores the captions.
 
@@ -94,6 +97,7 @@ async def run(
         engine: A started engine, on this event loop.
         settings: Sampling; the variant's own settings replace those here.
         limits: How large the model sees pictures.
+        verify: Whether captions, and swapped ones, are asked back; that time does not count.
 
     Raises:
         EngineDeadError: The engine is gone.
@@ -111,6 +115,9 @@ async def run(
         started = time.monotonic()
         done = await caption_records(rendered, pictures, engine, how, partial(_crop, batch, how))
         result.seconds += time.monotonic() - started
+        if verify:
+            result.trust = result.trust or Trust()
+            await result.trust.add(batch, done, pictures, engine, how)
         for scene, captioned in zip(batch, done, strict=True):
             result.requests += captioned.requests
             result.prompt_tokens += captioned.prompt_tokens

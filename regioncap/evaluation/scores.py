@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from regioncap.evaluation.scenes import Scene
+from regioncap.evaluation.trust import Trust
 from regioncap.evaluation.truth import OUTCOMES, Outcome, Truth, judge
 from regioncap.records import Region
 
@@ -83,6 +84,8 @@ class Result:
     requests: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    #: What verification found, if captions were asked back.
+    trust: Trust | None = None
 
     @property
     def total(self) -> Score:
@@ -115,4 +118,5 @@ class Result:
             "right_by_kind": {
                 kind: round(score.share("right"), 4) for kind, score in self.by_kind().items()
             },
+            **({"verification": self.trust.row()} if self.trust else {}),
         }

@@ -1,6 +1,7 @@
 """Inputs: reads what users submit, as a stream of records.
 
 source       opens what the user named: stdin, a file of lines, pictures, or a data set
+in_store     brings here what lies in a store
 lines        JSON Lines
 pictures     folders and the pictures in them
 datasets     data sets of other tools: which form a file or folder has

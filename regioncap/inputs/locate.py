@@ -168,17 +168,26 @@ def checked_uri(uri: str, settings: Settings) -> str:
     """Returns the s3:// name of a picture that may be read.
 
     Raises:
-        RecordError: It is none, or names a bucket that is not listed.
+        RecordError: It is none, or names a bucket that is not listed, or of our own what lies
+            beside our folder.
     """
     try:
-        bucket, _ = parse_s3_uri(uri)
+        bucket, name = parse_s3_uri(uri)
     except ValueError as error:
         raise RecordError(f"image is {error}", code="bad-image-uri") from None
-    if bucket not in {settings.s3_bucket, *settings.s3_source_buckets}:
+    if bucket in settings.s3_source_buckets:
+        return uri
+    if bucket != settings.s3_bucket:
         raise RecordError(
             f"bucket {bucket!r} may not be read from",
             code="bucket-not-allowed",
             hint="list it in REGIONCAP_S3_SOURCE_BUCKETS, for submit and workers",
+        )
+    if settings.s3_prefix and not name.startswith(f"{settings.s3_prefix}/"):
+        raise RecordError(
+            f"{uri} lies beside {settings.s3_prefix}/ and may not be read",
+            code="bucket-not-allowed",
+            hint="list our own bucket, too, in REGIONCAP_S3_SOURCE_BUCKETS, for submit and workers",
         )
     return uri
 

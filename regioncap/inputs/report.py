@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from regioncap.inputs.reading import Reading
 from regioncap.inputs.totals import Totals
@@ -28,6 +28,11 @@ class Report:
         is_mixed = bool(totals.boxes or totals.regionless or findings)
         said = remarks(totals, reading) if is_mixed else reading.lines()
         return cls(describe(totals, reading, settings), findings, said + findings)
+
+    def also(self, lines: list[str], *, is_unexpected: bool) -> Report:
+        """The same with further lines, which are notes too if a program is to be warned of them."""
+        notes = self.notes + lines if is_unexpected else self.notes
+        return replace(self, description=self.description + lines, notes=notes)
 
 
 def describe(totals: Totals, reading: Reading, settings: Settings) -> list[str]:

@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,11 +15,12 @@ from regioncap.files import open_input
 from regioncap.inputs.boxes import settle
 from regioncap.inputs.datasets import find_dataset
 from regioncap.inputs.fields import bad_dataset
+from regioncap.inputs.in_store import brought, is_in_store
 from regioncap.inputs.lines import read_lines
 from regioncap.inputs.pictures import is_picture, look_into, pictures_of, tell_left_out
 from regioncap.inputs.reading import Reading
 from regioncap.records import InputRecord
-from regioncap.settings import JobSettings
+from regioncap.settings import JobSettings, Settings, load_settings
 
 #: Stands for stdin on the command line.
 STDIN = "-"
@@ -51,14 +52,53 @@ def open_source(
     """Opens what the user named.
 
     Args:
-        target: A file with records, a picture, a folder, or `-`.
+        target: A file with records, a picture, a folder, or `-`; or the s3:// name of an object or
+            a folder.
         stdin: What `-` reads.
         root: Folder that pictures are looked for in, besides the file's own and the working folder.
-        settings: How boxes are meant; by default as by default.
+        settings: How boxes are meant; by default as by default. Of what lies in a store, where that
+            is, too.
 
     Raises:
         UsageError: It cannot be read (`no-input-file`).
+        StoreError: The store in which it lies is away.
     """
+    base = _in_store(root)
+    if not is_in_store(target):
+        if base:
+            raise UsageError(
+                f"{base} is in a store, and {target} is not", code="no-image-root",
+                hint="put s3:// names into the records",
+            )  # fmt: skip
+        with _open_here(target, stdin, root, settings) as source:
+            yield source
+        return
+    if root is not None and not base:
+        raise UsageError(
+            f"{target} is in a store, and {root} is not", code="no-image-root",
+            hint="name a folder of the store, as s3://bucket/folder",
+        )  # fmt: skip
+    where = settings if isinstance(settings, Settings) else load_settings()
+    with (
+        brought(target, where, base) as found,
+        _open_here(str(found.path), stdin, None, settings) as source,
+    ):
+        for name in found.left_out:
+            source.reading.leave_out("objects whose names cannot be used here", name)
+        records = (found.placed(record) for record in source.records)
+        yield replace(source, name=target, records=records)
+
+
+def _in_store(root: Path | None) -> str | None:
+    """The s3:// name that a path was made of."""
+    text = "" if root is None else str(root)
+    return f"s3://{text.removeprefix('s3:/')}/" if text.startswith("s3:/") else None
+
+
+@contextmanager
+def _open_here(
+    target: str, stdin: BinaryIO, root: Path | None, settings: JobSettings | None
+) -> Iterator[Source]:
     path = Path(target)
     settings = settings or JobSettings()
     if root is not None and not root.is_dir():

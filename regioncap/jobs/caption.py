@@ -5,31 +5,60 @@ The stage runs in many threads, a shard each; the engine behind it sees all thei
 
 from __future__ import annotations
 
+import math
 import threading
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Coroutine, Sequence, Set
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
 from typing import Any
 
+import structlog
+
 from regioncap import keys, metrics
-from regioncap.captions.conversation import Captioned, CropMaker, caption_records
+from regioncap.captions import degenerate
+from regioncap.captions.conversation import (
+    Captioned,
+    CropMaker,
+    caption_records,
+    verify_records,
+)
 from regioncap.engines.thread import EngineThread
-from regioncap.errors import NotFoundError, StoppedError, StoreError
+from regioncap.errors import (
+    EngineAwayError,
+    EngineDeadError,
+    EngineError,
+    EngineUnwellError,
+    NotFoundError,
+    RegionCapError,
+    ServiceError,
+    StoppedError,
+    StoreError,
+)
 from regioncap.inputs.originals import Originals
-from regioncap.job import Job
-from regioncap.jobs import catalogue, finish, markers, results, retry
+from regioncap.job import Grid, Job
+from regioncap.jobs import catalogue, finish, grids, markers, own_pictures, results, retry
 from regioncap.jobs.gpu_time import BusyClock
 from regioncap.jobs.load import Load, ShardLoad
-from regioncap.jobs.output import output_record
+from regioncap.jobs.output import output_record, with_verdicts
 from regioncap.jobs.retry import Again
 from regioncap.jobs.reuse import KeptCaptions, fingerprint
+from regioncap.jobs.turn import Turn
 from regioncap.parallel import REAL, Runtime
 from regioncap.records import Problem, Region, RenderedRecord, dump_lines, load_lines
 from regioncap.services.attempts import Quarantine
+from regioncap.services.leases import Pulse
 from regioncap.services.progress import Progress
+from regioncap.services.queue import Sender
 from regioncap.services.store import Found, Store
 from regioncap.settings import Settings
 from regioncap.views.view import Limits, Shown, ViewSettings, crop_regions
+
+#: Longest time that the engine may take to say that it serves, and to caption our own pictures.
+_CHECK_S, _TRIAL_S = 10.0, 120.0
+#: A shard all of whose records got the same words is tried so often elsewhere.
+_SAME_WORDS_TRIES = 2
+
+_log = structlog.get_logger("regioncap")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +67,8 @@ class _Task:
 
     job: Job
     shard: int
-    #: Runs the records one at a time, if given.
-    quarantine: Quarantine | None
+    #: What the worker says of this go at it.
+    turn: Turn
     #: Counts what the engine is still to answer.
     load: ShardLoad
 
@@ -56,6 +85,7 @@ class CaptionStage:
         engine: A started engine.
         progress: Gives the progress of a job.
         settings: Limits, and the buckets that may be read.
+        sender: Asks for pictures that the engine's model can see as they are.
         gpus: How many GPUs the engine keeps busy.
         keep_captions: Whether captions are kept for later jobs that reuse them.
         threads: Requests to the store at a time, over all shards in hand.
@@ -69,6 +99,7 @@ class CaptionStage:
         engine: EngineThread,
         progress: Callable[[str], Progress],
         settings: Settings,
+        sender: Sender,
         *,
         gpus: int = 0,
         keep_captions: bool = True,
@@ -79,8 +110,9 @@ class CaptionStage:
         self._store = store
         self._engine = engine
         self._progress = progress
+        self._sender = sender
         self._limits = Limits.of(settings)
-        self._originals = Originals(store, settings, runtime)
+        self._originals = Originals(store, settings)
         self._pool = runtime.pool(threads, "caption-io")
         self._kept = KeptCaptions(store, self._pool)
         self._keeps = keep_captions
@@ -89,30 +121,83 @@ class CaptionStage:
         self._load = load or Load()
         self._runtime = runtime
         self._lock = threading.Lock()
+        #: Whether the engine did not caption our own pictures when it was asked last.
+        self._is_unwell = False
+        #: What the engine says of pictures that differ, and may.
+        self._usual_words: set[str] = set()
         #: Requests in the engine, with their jobs.
         self._asked: list[tuple[str, Future[list[Captioned]]]] = []
 
-    def run(self, job_id: str, shard: int, quarantine: Quarantine | None = None) -> str:
+    def run(self, job_id: str, shard: int, turn: Turn | None = None) -> str:
         """Does one shard, and the job's end if it is the last; says what became of it.
 
         Args:
             job_id: The job.
             shard: The shard.
-            quarantine: Runs the records one at a time, if given.
+            turn: What the worker says of this go at it.
 
         Raises:
             StoppedError: `stop` was called for all jobs.
+            ServiceError: The store, Redis or the engine is away.
         """
+        turn = turn or Turn()
         job = catalogue.load_shard(self._store, job_id, shard)
         if self._store.exists(keys.cancelled_key(job_id)):
             return "cancelled"
         try:
             with self._load.shard() as load:
-                return self._do(_Task(job, shard, quarantine, load))
+                return self._do(_Task(job, shard, turn, load))
+        except _OtherGridError as error:
+            return self._have_rendered(job, shard, error.grid)
         except CancelledError:
             if self._store.exists(keys.cancelled_key(job_id)):
                 return "cancelled"
             raise StoppedError("the worker is told to stop") from None
+
+    def check(self) -> None:
+        """Returns if the engine serves; where it was unwell, it is tried on our own pictures.
+
+        Raises:
+            EngineDeadError, EngineAwayError, EngineUnwellError: It does not.
+        """
+        try:
+            self._engine.check(_CHECK_S)
+        except TimeoutError:
+            raise EngineAwayError(f"the engine has not answered for {_CHECK_S:.0f} s") from None
+        if self._is_unwell:
+            self.try_out("it was unwell")
+
+    def try_out(self, why: str, *, differently: bool = False) -> None:
+        """Returns if the engine captions our own pictures, so that the records are to blame.
+
+        Args:
+            why: What lets one doubt it.
+            differently: Whether it is to say different things about them.
+
+        Raises:
+            EngineUnwellError: It does not, and a new process is the cure.
+            EngineDeadError: It is gone.
+            EngineAwayError: It is elsewhere, and does not (`engine-unwell`) or cannot be asked.
+        """
+        engine = self._engine.engine
+        _log.warning("trying the engine on our own pictures", reason=why)
+        trial = self._engine.run(
+            own_pictures.caption(
+                engine, self._limits.on(engine.grid or Grid()), differently=differently
+            )
+        )
+        try:
+            trial.result(_TRIAL_S)
+        except (ServiceError, EngineDeadError):
+            raise
+        except Exception as error:
+            trial.cancel()
+            self._is_unwell = True
+            message = f"the engine is unwell: {why}, and {_in_words(error)}"
+            if getattr(engine, "is_remote", False):
+                raise EngineAwayError(message, code=EngineUnwellError.code) from error
+            raise EngineUnwellError(message) from error
+        self._is_unwell = False
 
     def jobs_in_hand(self) -> set[str]:
         """Jobs that have requests in the engine."""
@@ -134,7 +219,10 @@ class CaptionStage:
         if part is None:
             summary = self._first(task)
         elif again is not None:
-            summary = _summary(self._again(task, part, again))
+            standing = self._again(task, part, again)
+            if again.verify:
+                standing = self._verify(task, standing, again)
+            summary = _summary(standing)
             retry.end(self._store, again)
         else:
             summary, outcome = _summary(part), "already done"
@@ -178,6 +266,59 @@ class CaptionStage:
             if not any(map(self._store.exists, again.keys)):
                 return part  # another worker has done it, or it was cancelled
 
+    def _verify(self, task: _Task, part: Found, again: Again) -> Found:
+        """Has captions asked back and puts the verdicts into the part as it then is."""
+        key = task.key("results")
+        rendered = {record.index: record for record in self._rendered(task)}
+        before = {
+            line["index"]: line
+            for line in results.parse_part(part.data)
+            if line["index"] in again.verify
+            and line["error"] is None
+            and rendered[line["index"]].views
+        }
+        records = [_with_captions(rendered[index], line) for index, line in before.items()]
+        # What a person wrote is never replaced.
+        ours = {index for index, line in before.items() if not line.get("edited")}
+        done = self._ask_back(records, task, ours if again.verify_as == "retry" else set())
+        made = {each.record.index: with_verdicts(before[each.record.index], each) for each in done}
+        while True:
+            new, placed = retry.with_verdicts(part.data, made, before)
+            if not placed:
+                return part
+            with markers.changing(self._store, task.job.job):
+                etag = self._store.put_matching(key, new, part.etag, "application/x-ndjson")
+            if etag is not None:
+                return Found(new, etag)
+            part = self._standing(key)
+
+    def _ask_back(
+        self, records: Sequence[RenderedRecord], task: _Task, retries: Set[int]
+    ) -> list[Captioned]:
+        how, pictures = self._how(task.job), self._fetch(records)
+        crop, engine, pulse = self._crop_maker(how), self._engine.engine, task.turn.pulse
+        task.load.know(sum(len(record.regions) for record in records))
+
+        def ask(some: Sequence[RenderedRecord]) -> list[Captioned]:
+            work = verify_records(
+                some, pictures, engine, how, crop, retries=retries, on_answer=pulse.beat
+            )
+            return self._in_engine(how.name, work, pulse)
+
+        def alone(record: RenderedRecord, quarantine: Quarantine) -> Captioned:
+            # One that cannot be asked back stays as it is.
+            return quarantine.alone(
+                record.index, lambda: ask([record])[0], lambda _: Captioned(record)
+            )
+
+        if (quarantine := task.turn.quarantine) is None:
+            return ask(records)
+        return [alone(record, quarantine) for record in records]
+
+    def _how(self, job: Job) -> ViewSettings:
+        """How a job's regions are shown, to this engine's model."""
+        return ViewSettings.of(job, self._limits, self._engine.engine.grid)
+
     def _standing(self, key: str) -> Found:
         part = self._store.find_tagged(key)
         if part is None:
@@ -192,7 +333,24 @@ class CaptionStage:
             raise StoreError(
                 f"shard {task.shard} of {task.job.job} is not rendered", code="not-rendered"
             ) from None
-        return load_lines(RenderedRecord, part)
+        records = load_lines(RenderedRecord, part)
+        grid = self._engine.engine.grid
+        if grid is not None and not grids.fit(records, grid):
+            raise _OtherGridError(grid)
+        return records
+
+    def _have_rendered(self, job: Job, shard: int, grid: Grid) -> str:
+        """Has pictures made anew that the model would have resized, and their marks with them."""
+        _log.warning(
+            "the pictures are not made for this model; they are made anew",
+            model=self._engine.engine.model,
+            made_for=job.grid.cell_px,
+            cell_px=grid.cell_px,
+            max_pixels=grid.max_pixels,
+        )
+        grids.change(self._store, job, grid)
+        self._sender.render(job, [shard])
+        return "rendered anew"
 
     def _caption_all(
         self,
@@ -211,10 +369,11 @@ class CaptionStage:
         known = self._kept.find(old, names) if job.settings.reuse else {}
         rest = [record for record in records if record.index not in known]
         task.load.know(sum(map(_requests, rest)))
-        if task.quarantine is None:
+        if (quarantine := task.turn.quarantine) is None:
             done = self._ask_engine(rest, task)
         else:
-            done = [self._ask_alone(record, task, task.quarantine) for record in rest]
+            done = [self._ask_alone(record, task, quarantine) for record in rest]
+        self._examine(done, task.turn)
 
         def keep(placed: Set[int]) -> None:
             if self._keeps:
@@ -223,6 +382,18 @@ class CaptionStage:
         whole = known | {captioned.record.index: captioned for captioned in done}
         return [self._line(whole[record.index], task) for record in records], keep
 
+    def _examine(self, done: Sequence[Captioned], turn: Turn) -> None:
+        """Returns if the answers may be as they are; else raises as `try_out`."""
+        if silence := degenerate.silence(done):
+            self.try_out(silence)
+        words = degenerate.same_words(done)
+        if not words or words in self._usual_words:
+            return
+        if turn.waited(EngineUnwellError.code) < _SAME_WORDS_TRIES:
+            self.try_out(f"it says {words[:30]!r} of several pictures", differently=True)
+        else:  # other processes have found the same
+            self._usual_words.add(words)
+
     def _fingerprints(self, records: Sequence[RenderedRecord], job: Job) -> dict[int, str]:
         if not (self._keeps or job.settings.reuse):
             return {}
@@ -230,24 +401,30 @@ class CaptionStage:
         return {index: name for index, name in named if name is not None}
 
     def _ask_engine(self, records: Sequence[RenderedRecord], task: _Task) -> list[Captioned]:
-        how = ViewSettings.of(task.job, self._limits)
-        pictures = self._fetch(records)
-        future = self._engine.run(
-            caption_records(
-                records,
-                pictures,
-                self._engine.engine,
-                how,
-                self._crop_maker(how),
-                on_record=lambda record: task.load.answered(_requests(record)),
-            )
+        how, pictures = self._how(task.job), self._fetch(records)
+        work = caption_records(
+            records,
+            pictures,
+            self._engine.engine,
+            how,
+            self._crop_maker(how),
+            on_answer=task.turn.pulse.beat,
+            on_record=lambda record: task.load.answered(_requests(record)),
         )
-        entry = (how.name, future)
+        return self._in_engine(how.name, work, task.turn.pulse)
+
+    def _in_engine(
+        self, job_id: str, work: Coroutine[Any, Any, list[Captioned]], pulse: Pulse
+    ) -> list[Captioned]:
+        """Runs something on the engine's loop, and shares its time among the records."""
+        pulse.beat()
+        future = self._engine.run(work)
+        entry = (job_id, future)
         with self._lock:
             self._asked.append(entry)
         try:
             with self._clock.working() as share:
-                done = future.result()
+                done = _answered(future, pulse)
         finally:
             with self._lock:
                 self._asked.remove(entry)
@@ -266,7 +443,7 @@ class CaptionStage:
         return quarantine.alone(record.index, work, give_up)
 
     def _fetch(self, records: Sequence[RenderedRecord]) -> dict[str, bytes]:
-        view_keys = [view.key for record in records for view in record.views]
+        view_keys = [view.key for record in records for view in record.all_views]
         return dict(zip(view_keys, self._pool.map(self._store.get, view_keys), strict=True))
 
     def _crop_maker(self, how: ViewSettings) -> CropMaker:
@@ -290,8 +467,49 @@ class CaptionStage:
 
 def _requests(record: RenderedRecord) -> int:
     """How many requests a record begins with."""
-    return 0 if record.error is not None else len(record.views)
+    return 0 if record.error is not None else len(record.all_views)
+
+
+class _OtherGridError(Exception):
+    """Pictures were made for another model."""
+
+    def __init__(self, grid: Grid) -> None:
+        super().__init__("pictures were made for another model")
+        self.grid = grid
+
+
+def _with_captions(record: RenderedRecord, line: dict[str, Any]) -> RenderedRecord:
+    """A rendered record with the regions of its result."""
+    regions = [Region.model_validate(region) for region in line["regions"]]
+    return record.model_copy(update={"regions": regions})
 
 
 def _summary(part: Found) -> dict[str, Any]:
     return results.summarize(part.data) | {"etag": part.etag}
+
+
+def _answered(future: Future[list[Captioned]], pulse: Pulse) -> list[Captioned]:
+    """What came of a request to the engine; it is taken out where nothing comes any more.
+
+    Raises:
+        EngineError: Nothing was answered for as long as a shard may be silent (`engine-silent`).
+    """
+    while True:
+        left_s = pulse.left_s
+        if not left_s:
+            future.cancel()
+            raise EngineError(
+                f"the engine has answered nothing about the shard for {pulse.silent_s:.0f} s",
+                code="engine-silent",
+            )
+        try:
+            return future.result(None if left_s == math.inf else left_s)
+        except TimeoutError:
+            if future.done():  # it is the engine's own
+                raise
+
+
+def _in_words(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return f"it has not captioned our own picture within {_TRIAL_S:.0f} s"
+    return error.message if isinstance(error, RegionCapError) else repr(error)

@@ -20,8 +20,9 @@ from regioncap.services.backlog import Backlog, read_backlog
 from regioncap.services.broker import queue_errors
 from regioncap.services.leases import server_time
 from regioncap.services.progress import Progress
-from regioncap.services.queue import Sender
+from regioncap.services.queue import RENDER, Sender
 from regioncap.services.store import Store
+from regioncap.services.waits import put_back
 
 _LOCK = "regioncap:janitor"
 _SEEN = "regioncap:janitor:seen"
@@ -94,8 +95,14 @@ class Janitor:
     def round(self) -> None:
         """Looks at all unfinished jobs once."""
         ids = catalogue.open_ids(self._store)
-        jobs = catalogue.load_each(self._store, ids, self._leave_out)
-        stalled = [job for job in jobs if self._is_stalled(job)]
+        queues, stalled = {RENDER}, []
+        for job in catalogue.load_each(self._store, ids, self._leave_out):
+            queues.add(job.settings.queue)
+            if self._is_stalled(job):
+                stalled.append(job)
+        # Workers do this too, where there are some.
+        for queue in queues:
+            put_back(self._redis, queue)
         if not stalled:
             return
         backlog = read_backlog(self._redis, {job.settings.queue for job in stalled})

@@ -19,23 +19,49 @@ from regioncap.services.store import Store
 
 #: A change that was begun longer ago was broken off.
 BROKEN_OFF = timedelta(days=7)
+#: Where changes have to wait for each other, one whose process died is waited for so long.
+_LONGEST = timedelta(hours=1)
+_UNDER_WAY = b"a change is being made"
 
 
 @contextmanager
-def changing(store: Store, job_id: str) -> Iterator[None]:
+def changing(store: Store, job_id: str, *, alone: Runtime | None = None) -> Iterator[None]:
     """Says that a finished job is changed for as long as the block runs.
 
     A process that dies in it leaves the marker as it is.
+
+    Args:
+        store: Where the job lies.
+        job_id: The job.
+        alone: The clock of a change that a store which replaces whatever stands (without If-Match)
+            could not keep apart from another; there it is refused while another is under way.
+
+    Raises:
+        StoreError: Another change is under way, and the store could not keep them apart.
     """
     key = keys.open_key(job_id, keys.new_token())
-    store.put(key, b"a change is being made")
+    store.put(key, _UNDER_WAY)
     try:
+        if alone is not None and not store.conditions(key, _UNDER_WAY).matching:
+            # Each of two looks after it has put its marker: one of them sees the other's at least.
+            _check_alone(store, job_id, key, alone)
         yield
     except Exception:
         with suppress(StoreError):
             store.put(key, b"")
         raise
     store.put(key, b"")
+
+
+def _check_alone(store: Store, job_id: str, own: str, runtime: Runtime) -> None:
+    begun = runtime.now() - _LONGEST
+    for marker in store.list_stored(keys.open_key(job_id)):
+        if marker.size_bytes and marker.key != own and marker.modified > begun:
+            raise StoreError(
+                f"job {job_id} is being changed by others",
+                hint="try again when that is done: the store cannot keep two changes apart, see"
+                " docs/stores.md",
+            )
 
 
 def remove(store: Store, found: list[str]) -> None:

@@ -9,21 +9,34 @@ from __future__ import annotations
 from pydantic import ValidationError
 
 from regioncap import keys
+from regioncap.errors import StoreLateError
+from regioncap.inputs.originals import LATE, Asked, for_the_last_time
 from regioncap.job import Job
 from regioncap.records import MAX_REGIONS, InputRecord, Problem
 from regioncap.services.store import Store
 
 
-def submitted(store: Store, job: Job, shard: int) -> list[InputRecord]:
+def submitted(
+    store: Store, job: Job, shard: int, asked: Asked = for_the_last_time
+) -> list[InputRecord]:
     """The records of a shard, as submitted.
 
+    Args:
+        store: Where they lie.
+        job: The job.
+        shard: The shard.
+        asked: As in `Originals.read`.
+
     Raises:
+        StoreLateError: They are not there, and are to be asked for again.
         NewerFormatError: A newer version wrote them.
         StoreError: The store is away.
     """
     key = keys.part_key(job.job, "input", shard)
     part = store.find(key)
     if part is None:
+        if asked(StoreLateError.code) < LATE:
+            raise StoreLateError(f"the store does not show {key}")
         return _lost(job, shard, _problem("input-lost", f"{key} is gone from the store"))
     return read_submitted(part, job, shard)
 

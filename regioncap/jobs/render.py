@@ -7,16 +7,16 @@ stage raises means that the shard could not be done at all and is to be tried ag
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from regioncap import keys
-from regioncap.errors import RecordError
+from regioncap.errors import RecordError, ServiceError
 from regioncap.inputs.originals import Originals
-from regioncap.job import Job
-from regioncap.jobs import catalogue, parts, retry
+from regioncap.jobs import catalogue, grids, own_pictures, parts, retry
 from regioncap.jobs.retry import Again
+from regioncap.jobs.turn import Turn
 from regioncap.parallel import REAL, Runtime
 from regioncap.records import InputRecord, Problem, RenderedRecord, dump_lines, load_lines
-from regioncap.services.attempts import Quarantine
 from regioncap.services.progress import Progress
 from regioncap.services.queue import Sender
 from regioncap.services.store import Store
@@ -51,48 +51,76 @@ class RenderStage:
         self._sender = sender
         self._progress = progress
         self._limits = Limits.of(settings)
-        self._originals = Originals(store, settings, runtime)
+        self._originals = Originals(store, settings)
         self._pool = runtime.pool(threads, "render-io")
 
-    def run(self, job_id: str, shard: int, quarantine: Quarantine | None = None) -> str:
+    def run(self, job_id: str, shard: int, turn: Turn | None = None) -> str:
         """Does one shard and asks for its captions; returns what became of it, for the log.
 
         Args:
             job_id: The job.
             shard: The shard.
-            quarantine: Runs the records one at a time, if given.
+            turn: What the worker says of this go at it.
+
+        Raises:
+            ServiceError: The store or Redis is away, or a source is refused for the first times.
         """
+        turn = turn or Turn()
         job = catalogue.load_shard(self._store, job_id, shard)
         if self._store.exists(keys.cancelled_key(job_id)):
             return "cancelled"
         key = keys.part_key(job_id, "rendered", shard)
-        how, outcome = ViewSettings.of(job, self._limits), "already done"
-        if not self._store.exists(key):
-            part = self._render_all(parts.submitted(self._store, job, shard), how, quarantine)
+        grid, outcome = grids.of_job(self._store, job), "already done"
+        how = ViewSettings.of(job, self._limits, grid)
+        standing = self._store.find_tagged(key)
+        submitted = partial(parts.submitted, self._store, job, shard, turn.waited)
+        if standing is None:
+            part = self._render_all(submitted(), how, turn)
             self._store.put_new(key, dump_lines(part), "application/x-ndjson")
             outcome = "done"
+        elif not grids.fit(load_lines(RenderedRecord, standing.data), grid):
+            part = self._render_all(submitted(), how, turn)
+            # Where another worker was quicker, what it made fits as well.
+            self._store.put_matching(key, dump_lines(part), standing.etag, "application/x-ndjson")
+            outcome = "done anew"
         elif again := retry.find(self._store, job_id, shard):
-            self._render_again(key, job, shard, again, quarantine)
+            self._render_again(key, submitted, again, how, turn)
             outcome = "done"
         self._progress(job_id).note_rendered(shard)
         self._sender.caption(job, [shard])
         return outcome
 
+    def check(self) -> None:
+        """Returns if our own pictures can be drawn.
+
+        Raises:
+            ServiceError: They cannot (`worker-unwell`): no record is to blame for what failed.
+        """
+        try:
+            own_pictures.render(self._limits)
+        except Exception as error:
+            raise ServiceError(
+                f"this render worker cannot draw our own picture: {error}",
+                code="worker-unwell",
+                hint="see its log; stop it if others are well",
+            ) from error
+
     def _render_again(
-        self, key: str, job: Job, shard: int, again: Again, quarantine: Quarantine | None
+        self,
+        key: str,
+        submitted: Callable[[], Sequence[InputRecord]],
+        again: Again,
+        how: ViewSettings,
+        turn: Turn,
     ) -> None:
         """Renders records of a retry that failed in this stage, into the part as it then is."""
-        how, done = ViewSettings.of(job, self._limits), dict[int, RenderedRecord]()
+        done = dict[int, RenderedRecord]()
         while (part := self._store.find_tagged(key)) is not None:
             before = load_lines(RenderedRecord, part.data)
             failed = {r.index for r in before if r.error is not None and r.error.stage == "render"}
             wanted = failed & again.indices
-            rest = [
-                r
-                for r in parts.submitted(self._store, job, shard)
-                if r.index in wanted - done.keys()
-            ]
-            done |= {record.index: record for record in self._render_all(rest, how, quarantine)}
+            rest = [r for r in submitted() if r.index in wanted - done.keys()]
+            done |= {record.index: record for record in self._render_all(rest, how, turn)}
             if not wanted:
                 return
             new = dump_lines(done[r.index] if r.index in wanted else r for r in before)
@@ -100,19 +128,20 @@ class RenderStage:
                 return
 
     def _render_all(
-        self, records: Sequence[InputRecord], how: ViewSettings, quarantine: Quarantine | None
+        self, records: Sequence[InputRecord], how: ViewSettings, turn: Turn
     ) -> list[RenderedRecord]:
-        if quarantine is None:
-            return self._render_together(records, how)
-        return [self._render_in_quarantine(record, how, quarantine) for record in records]
+        if turn.quarantine is None:
+            return self._render_together(records, how, turn)
+        return [self._render_in_quarantine(record, how, turn) for record in records]
 
     def _render_together(
-        self, records: Sequence[InputRecord], how: ViewSettings
+        self, records: Sequence[InputRecord], how: ViewSettings, turn: Turn
     ) -> list[RenderedRecord]:
-        sources = [self._pool.submit(self._fetch, record) for record in records]
+        sources = [self._pool.submit(self._fetch, record, turn) for record in records]
         done, uploads = [], []
         for record, source in zip(records, sources, strict=True):
             rendered, pictures = self._render_one(record, source.result(), how)
+            turn.pulse.beat()
             done.append(rendered)
             uploads += [
                 self._pool.submit(self._store.put, key, jpeg, "image/jpeg")
@@ -120,18 +149,21 @@ class RenderStage:
             ]
         for upload in uploads:
             upload.result()
+            turn.pulse.beat()
         return done
 
     def _render_in_quarantine(
-        self, record: InputRecord, how: ViewSettings, quarantine: Quarantine
+        self, record: InputRecord, how: ViewSettings, turn: Turn
     ) -> RenderedRecord:
+        assert turn.quarantine is not None  # noqa: S101 - for the type
+
         def work() -> RenderedRecord:
-            return self._render_together([record], how)[0]
+            return self._render_together([record], how, turn)[0]
 
         def give_up(problem: Problem) -> RenderedRecord:
             return _failed(record, problem)
 
-        return quarantine.alone(record.index, work, give_up)
+        return turn.quarantine.alone(record.index, work, give_up)
 
     def _render_one(
         self, record: InputRecord, source: bytes | RecordError, how: ViewSettings
@@ -142,12 +174,12 @@ class RenderStage:
             return _failed(record, Problem.of(source, "render")), []
         return render_record(record, source, how)
 
-    def _fetch(self, record: InputRecord) -> bytes | RecordError:
+    def _fetch(self, record: InputRecord, turn: Turn) -> bytes | RecordError:
         """The source's bytes, or why this record has none."""
         if record.error is not None:
             return b""
         try:
-            return self._originals.read(record)
+            return self._originals.read(record, turn.waited)
         except RecordError as error:
             return error
 

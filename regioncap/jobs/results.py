@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from bisect import bisect
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from regioncap import keys
-from regioncap.job import STATUSES, Job
+from regioncap.captions.texts import words
+from regioncap.job import STATUSES, WORD_BINS, Job
 from regioncap.jobs import parts
 from regioncap.parallel import REAL, Runtime, map_ahead
 from regioncap.records import InputRecord, check_fields
@@ -38,7 +40,30 @@ def summary_of(part: bytes, lines: Iterable[dict[str, Any]]) -> dict[str, Any]:
             counts[f"regions_{region['status']}"] += 1
         for name in _USAGE:
             counts[name] += record["usage"].get(name, 0)
+        _count_quality(record, counts)
     return {"sha256": hashlib.sha256(part).hexdigest(), "counts": counts}
+
+
+def _count_quality(record: dict[str, Any], counts: dict[str, int]) -> None:
+    """Adds what the captions of a result are like; what is none of is not counted."""
+    seen: set[tuple[str, ...]] = set()
+    for region in record["regions"]:
+        if region["caption"] is None:
+            continue
+        said = tuple(words(region["caption"]))
+        at = max(0, bisect(WORD_BINS, len(said)) - 1)
+        _add(counts, f"captions_from_{WORD_BINS[at]}_words")
+        if (verified := region.get("verified")) is not None:
+            _add(counts, "captions_verified" if verified else "captions_refuted")
+        if said in seen:
+            _add(counts, "captions_repeated")
+        seen.add(said)
+    if record.get("image_caption"):
+        _add(counts, "image_captions")
+
+
+def _add(counts: dict[str, int], name: str) -> None:
+    counts[name] = counts.get(name, 0) + 1
 
 
 def parse_part(part: bytes) -> list[dict[str, Any]]:

@@ -28,6 +28,7 @@ from regioncap.records import dump_lines
 from regioncap.services.attempts import Attempts
 from regioncap.services.progress import Progress
 from regioncap.services.store import Found, Store
+from regioncap.settings import Verify
 
 #: Looks at a job that others change meanwhile.
 _LOOKS = 20
@@ -40,10 +41,18 @@ class Again(BaseModel):
     indices: set[int]
     #: Places of those that did not, but are to be captioned again.
     flagged: set[int] = set()
+    #: Places of those whose captions are to be asked back, and how.
+    verify: set[int] = set()
+    verify_as: Verify = "mark"
     #: When a person wrote what may be replaced all the same, by the record's place.
     edited: dict[int, str] = {}
     #: The objects that say so.
     keys: list[str] = Field(default=[], exclude=True)
+
+    @property
+    def is_for_something(self) -> bool:
+        """Whether there is anything to do."""
+        return bool(self.indices or self.flagged or self.verify)
 
     def wants(self, record: Mapping[str, Any]) -> bool:
         """Whether a record of the results is to be replaced as it is now."""
@@ -63,6 +72,9 @@ def find(store: Store, job_id: str, shard: int) -> Again | None:
             found = found or Again(indices=set())
             found.indices |= wish.indices
             found.flagged |= wish.flagged
+            if wish.verify:
+                found.verify |= wish.verify
+                found.verify_as = wish.verify_as
             found.edited |= wish.edited
             found.keys.append(key)
     return found
@@ -100,6 +112,29 @@ def merged(part: bytes, made: Mapping[int, dict[str, Any]], again: Again) -> tup
     return b"\n".join(lines), placed
 
 
+def with_verdicts(
+    part: bytes, made: Mapping[int, dict[str, Any]], before: Mapping[int, dict[str, Any]]
+) -> tuple[bytes, set[int]]:
+    """A results part with records that were asked back in their places; the others byte for byte.
+
+    Args:
+        part: The part as it stands.
+        made: The records with their verdicts, by index.
+        before: The same as they were read: one that is another now stays.
+
+    Returns:
+        The part, and which records are new in it.
+    """
+    lines, placed = [], set()
+    for line in part.split(b"\n"):
+        record = json.loads(line) if line else None
+        if record and record["index"] in made and record == before[record["index"]]:
+            placed.add(record["index"])
+            line = dump_lines([made[record["index"]]]).rstrip(b"\n")  # noqa: PLW2901
+        lines.append(line)
+    return b"\n".join(lines), placed
+
+
 def begin(
     store: Store,
     progress: Progress,
@@ -107,9 +142,12 @@ def begin(
     flagged: Set[int] = frozenset(),
     *,
     edited: bool = False,
+    verify: Verify = "no",
     runtime: Runtime = REAL,
 ) -> dict[int, Again]:
     """Opens a finished job again for its failed and flagged records; queues nothing.
+
+    Or, to have captions asked back, for all records that have any, and for no others.
 
     Records that failed at submission stay as they are: workers have nothing to work on.
 
@@ -119,6 +157,7 @@ def begin(
         job: The job.
         flagged: Further records, by index, that are to be captioned again.
         edited: Whether what a person wrote may be replaced.
+        verify: Whether and how captions are to be asked back, instead of all else.
         runtime: The clock and the threads.
 
     Returns:
@@ -137,14 +176,17 @@ def begin(
         is_as_read = True
         for shard, part in _parts(store, job, runtime):
             progress.note_part(shard, summarize(part.data) | {"etag": part.etag})
-            wish = _wish(part.data, flagged, edited=edited)
-            if wish.indices or wish.flagged:
+            if verify == "no":
+                wish = _wish(part.data, flagged, edited=edited)
+            else:
+                wish = _verify_wish(part.data, verify)
+            if wish.is_for_something:
                 is_kept = version is None or version.keep(shard, part.data)
                 is_as_read = is_as_read and (is_kept or bool(begun))
                 chosen[shard] = wish
         if is_as_read:
             if chosen:
-                _open(store, progress, job, chosen)
+                _open(store, progress, job, chosen, runtime)
             return chosen
     raise StoreError(f"job {job.job} is being changed by others", hint="try again")
 
@@ -176,10 +218,12 @@ def _parts(store: Store, job: Job, runtime: Runtime) -> Iterable[tuple[int, Foun
     return ((shard, part) for shard, part in enumerate(parts) if part is not None)
 
 
-def _open(store: Store, progress: Progress, job: Job, chosen: Mapping[int, Again]) -> None:
-    with markers.changing(store, job.job):
+def _open(
+    store: Store, progress: Progress, job: Job, chosen: Mapping[int, Again], runtime: Runtime
+) -> None:
+    with markers.changing(store, job.job, alone=runtime):
         for shard, wish in chosen.items():
-            if wish.indices or wish.flagged:
+            if wish.is_for_something:
                 key = keys.retry_key(job.job, shard, keys.new_token())
                 store.put(key, wish.model_dump_json().encode(), "application/json")
         # All parts are there: a cancellation came too late.
@@ -195,6 +239,16 @@ def reopen(store: Store, progress: Progress, job: Job, shards: Set[int]) -> None
         progress.forget_part(shard)
         for stage in ("render", "caption"):
             Attempts(progress.redis, job.job, stage, shard).clear()
+
+
+def _verify_wish(part: bytes, verify: Verify) -> Again:
+    """The records of a part that have captions to ask back."""
+    captioned = {
+        record["index"]
+        for record in parse_part(part)
+        if any(region["caption"] is not None for region in record["regions"])
+    }
+    return Again(indices=set(), verify=captioned, verify_as=verify)
 
 
 def _wish(part: bytes, flagged: Set[int], *, edited: bool) -> Again:

@@ -31,6 +31,8 @@ from regioncap.records import EngineAnswer, Region, RenderedRecord, dump_json
 from regioncap.services.store import Store
 from regioncap.views import prompts
 
+#: Fields of a region that engines write, and versions before knew nothing of.
+_UNKNOWN = {"attributes", "verified", "verified_as"}
 #: Part of each fingerprint; a new one makes all earlier captions unknown.
 _VERSION = 1
 
@@ -46,6 +48,7 @@ class _Kept(BaseModel):
     texts: list[str] = Field(default_factory=list)
     finish_reason: str | None
     regions: list[Region]
+    image_caption: str | None = None
 
 
 def fingerprint(record: RenderedRecord, job: Job, engine: Engine) -> str | None:
@@ -59,13 +62,14 @@ def fingerprint(record: RenderedRecord, job: Job, engine: Engine) -> str | None:
     Returns:
         None if there is nothing to caption, or the picture's hash is not known.
     """
-    if record.error is not None or record.source_sha256 is None or not record.views:
+    if record.error is not None or record.source_sha256 is None or not record.all_views:
         return None
     sampled = {"temperature", "top_p", "max_tokens", "seed"}
     parts = {
         "version": _VERSION,
         "image": record.source_sha256,
-        "regions": [region.model_dump() for region in record.regions],
+        # What engines write of a region is not known yet.
+        "regions": [region.model_dump(exclude=_UNKNOWN) for region in record.regions],
         # The key of the marked picture differs from job to job; the picture does not.
         "views": [view.model_dump(exclude={"key"}) for view in record.views],
         # Regions left out are asked for again in words of the template's own.
@@ -76,6 +80,12 @@ def fingerprint(record: RenderedRecord, job: Job, engine: Engine) -> str | None:
         "sampling": job.settings.model_dump(include=sampled),
         "engine": [engine.name, engine.model, engine.model_revision],
     }
+    if job.settings.verify != "no":
+        parts["verify"] = job.settings.verify
+    if job.region_schema is not None:
+        parts["schema"] = job.region_schema
+    if record.whole is not None:
+        parts["whole"] = record.whole.model_dump(exclude={"key"})
     text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
 
@@ -128,6 +138,7 @@ class KeptCaptions:
             answers=captioned.answers,
             finish_reason=captioned.finish_reason,
             regions=captioned.record.regions,
+            image_caption=captioned.record.image_caption,
         )
         key = keys.captions_key(names[index])
         self._store.put(key, dump_json(kept), "application/json")
@@ -138,7 +149,7 @@ def _take_over(record: RenderedRecord, text: bytes) -> Captioned | None:
         kept = _Kept.model_validate_json(text)
     except ValidationError:
         return None  # of another version: captioned anew, and overwritten
-    same = record.model_copy(update={"regions": kept.regions})
+    same = record.model_copy(update={"regions": kept.regions, "image_caption": kept.image_caption})
     return Captioned(
         same,
         answers=kept.answers or [EngineAnswer(text=text) for text in kept.texts],
@@ -150,6 +161,8 @@ def _take_over(record: RenderedRecord, text: bytes) -> Captioned | None:
 def _is_whole(captioned: Captioned) -> bool:
     """Whether the engine said something of every region, so that asking again is no use."""
     record = captioned.record
+    if record.whole is not None and record.image_caption is None:
+        return False
     return record.error is None and all(
         region.status in {"ok", "refused"} or not region.is_asked_for for region in record.regions
     )

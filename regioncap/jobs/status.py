@@ -15,16 +15,32 @@ from regioncap import keys
 from regioncap.errors import QueueError
 from regioncap.job import Job, Sums, now
 from regioncap.job import sums as job_sums
-from regioncap.jobs import catalogue
-from regioncap.records import SCHEMA_VERSION
+from regioncap.jobs import audits, catalogue
+from regioncap.jobs.audits import JobAudit
+from regioncap.records import SCHEMA_VERSION, Stage
+from regioncap.services.broker import queue_errors
+from regioncap.services.leases import server_time
 from regioncap.services.progress import Progress
 from regioncap.services.store import Store
+from regioncap.services.waits import waiting
 
 #: Who watches looks again after this share of the time that has passed, within these limits: a
 #: job of seconds is seen to end at once, and one of hours costs two looks a second.
 _LOOK_SHARE, _SOONEST_S, _LATEST_S = 0.1, 0.05, 0.5
 
 State = Literal["waiting", "running", "done", "cancelled"]
+
+
+class Waiting(BaseModel):
+    """Why shards of a job wait, and are tried again by themselves."""
+
+    stage: Stage
+    #: The cause, as an error's code, and in words.
+    code: str
+    reason: str
+    #: For how long it has lasted, seconds, and in how many it is tried again.
+    waited_s: float
+    again_in_s: float
 
 
 class JobStatus(BaseModel):
@@ -49,6 +65,10 @@ class JobStatus(BaseModel):
     prompt_tokens: int = 0
     completion_tokens: int = 0
     sums: Sums | None = None
+    #: What the last audit said of the results, if they are still the same.
+    audit: JobAudit | None = None
+    #: What keeps it from going on, the oldest cause first.
+    waits: list[Waiting] = Field(default_factory=list)
     #: Where the results are, to read without this program.
     results: str = ""
 
@@ -90,6 +110,7 @@ def job_status(store: Store, client: redis.Redis | None, job: Job) -> JobStatus:
         status.shards_done = status.shards_rendered = job.shards
         _take_counts(status, success.counts)
         status.sums = job_sums(job, success.counts, success.finished)
+        status.audit = audits.kept(store, job.job, success)
         return status
     _take_progress(status, store, client, job)
     if store.exists(keys.cancelled_key(job.job)):
@@ -109,9 +130,25 @@ def _take_progress(status: JobStatus, store: Store, client: redis.Redis | None, 
         status.shards_done = counts.pop("shards")
         _take_counts(status, counts)
         status.sums = job_sums(job, counts, now())
+        status.waits = _waits(client, job)
     except QueueError:
         status.shards_done = len(catalogue.parts(store, job.job, "results"))
         status.done = min(job.records, status.shards_done * job.settings.shard_size)
+
+
+def _waits(client: redis.Redis, job: Job) -> list[Waiting]:
+    with queue_errors():
+        now_s = server_time(client)
+    return [
+        Waiting(
+            stage=wait.stage,
+            code=wait.code,
+            reason=wait.reason,
+            waited_s=round(max(0.0, now_s - wait.since), 1),
+            again_in_s=round(max(0.0, wait.until - now_s), 1),
+        )
+        for wait in waiting(client, job.job, now=now_s)
+    ]
 
 
 def _take_counts(status: JobStatus, counts: dict[str, int]) -> None:

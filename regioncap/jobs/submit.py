@@ -18,7 +18,7 @@ from regioncap.errors import NotFoundError, RecordError, UsageError
 from regioncap.inputs.source import no_records
 from regioncap.inputs.totals import Totals
 from regioncap.inputs.validate import Checked, Checker, header_of
-from regioncap.job import Job
+from regioncap.job import Grid, Job
 from regioncap.jobs import catalogue
 from regioncap.keys import FRESH
 from regioncap.parallel import REAL, Runtime, map_ahead
@@ -26,11 +26,23 @@ from regioncap.records import InputRecord, Problem, dump_lines
 from regioncap.services.store import Store
 from regioncap.settings import Settings
 from regioncap.views.pixels import image_extension
-from regioncap.views.prompts import built_in, parse_template
+from regioncap.views.prompts import FOR_FIELDS, built_in, parse_template, template_of
+from regioncap.views.region_schema import RegionSchema, load_schema
 
 #: Input parts that are being written, and those taken and not yet written.
 _PARTS_AT_A_TIME = 4
 _PARTS_AHEAD = 8
+_DEFAULT_GRID = Grid()
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What a job asks, checked."""
+
+    settings: Settings
+    #: Text of the user's own prompt template; empty for one that is built in.
+    template: str
+    schema: RegionSchema | None
 
 
 @dataclass(slots=True)
@@ -153,6 +165,27 @@ def template_text(prompt: str) -> str:
     return text
 
 
+def words_of(settings: Settings) -> Words:
+    """What a job of these settings asks.
+
+    Raises:
+        UsageError: As `template_text`; `bad-schema`; or the two do not fit.
+    """
+    if not settings.region_schema:
+        return Words(settings, template_text(settings.prompt), None)
+    schema = load_schema(settings.region_schema)
+    if settings.prompt == "default":
+        settings = settings.for_job({"prompt": FOR_FIELDS})
+    text = template_text(settings.prompt)
+    if template_of(settings.prompt, text).answer != "json":
+        raise UsageError(
+            f"the prompt template {settings.prompt} asks for text, and a schema needs JSON",
+            code="bad-prompt-template",
+            hint=f"leave --prompt out, or take {FOR_FIELDS} or a template with answer = 'json'",
+        )
+    return Words(settings, text, schema)
+
+
 def submit(
     records: Iterable[InputRecord],
     *,
@@ -164,6 +197,8 @@ def submit(
     name: str = "",
     labels: dict[str, str] | None = None,
     prompt_template: str = "",
+    region_schema: RegionSchema | None = None,
+    grid: Grid = _DEFAULT_GRID,
     on_progress: Callable[[Tally], None] = lambda _: None,
     threads: int = 8,
     runtime: Runtime = REAL,
@@ -180,6 +215,8 @@ def submit(
         name: The user's name for the job.
         labels: The user's labels.
         prompt_template: Text of the prompt template, if it is the user's own.
+        region_schema: Which fields are asked for beside captions.
+        grid: How the model takes pictures.
         on_progress: Called from the caller's thread after each record.
         threads: Uploads at a time.
         runtime: The clock and the threads.
@@ -233,6 +270,8 @@ def submit(
         rejected=tally.rejected,
         settings=settings.job_settings(),
         prompt_template=prompt_template,
+        region_schema=region_schema,
+        grid=grid,
     )
     catalogue.save(store, job)
     return job, tally

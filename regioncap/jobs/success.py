@@ -7,7 +7,7 @@ import json
 from collections import Counter
 from typing import Any
 
-from regioncap.job import Summary
+from regioncap.job import QUALITY_COUNTS, Summary
 
 
 class SuccessWriter:
@@ -19,9 +19,13 @@ class SuccessWriter:
         self._parts = io.StringIO()
 
     def add(self, key: str, summary: dict[str, Any]) -> None:
-        """Takes the next part, as `results.summarize` sums it up."""
+        """Takes the next part, as `results.summarize` sums it up.
+
+        Its line says nothing of what captions are like: the sums tell that.
+        """
         self.counts.update(summary["counts"])
-        part = json.dumps({"key": key, "sha256": summary["sha256"], **summary["counts"]})
+        counts = {n: count for n, count in summary["counts"].items() if n not in QUALITY_COUNTS}
+        part = json.dumps({"key": key, "sha256": summary["sha256"], **counts})
         between = ",\n" if self._parts.tell() else "\n"
         self._parts.write(f"{between}    {part}")
 

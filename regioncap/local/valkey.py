@@ -9,6 +9,7 @@ import redis
 from regioncap.errors import UsageError
 from regioncap.local.files import write_private
 from regioncap.local.process import Command
+from regioncap.packages import install_line
 
 #: The password stands in this file and not on the command line, where every user could read it.
 _CONFIG = """\
@@ -42,7 +43,7 @@ def missing_extra(package: str, cause: BaseException) -> UsageError:
     return UsageError(
         f"the embedded stack needs the package {package}: {cause}",
         code="missing-extra",
-        hint="pip install 'regioncap[local]'",
+        hint=install_line("local"),
     )
 
 

@@ -43,8 +43,12 @@ def features() -> Features:
                     "status": text,
                     "caption": text,
                     "why": text,
+                    "attributes": Json(),
+                    "verified": Value("bool"),
+                    "verified_as": number,
                 }
             ),
+            "image_caption": text,
             "pictures": List(text),
             "engine": text,
             "model": text,

@@ -59,7 +59,7 @@ def apply_edits(
     # First look, then touch: edits that cannot be applied change nothing.
     todo = work.look()
     if todo:
-        with markers.changing(store, job.job):
+        with markers.changing(store, job.job, alone=runtime):
             for _ in range(_LOOKS):
                 todo = work.replace(todo)
                 if not todo:
@@ -147,6 +147,8 @@ def _edit(record: dict[str, Any], edit: Edit | None, at: str) -> int:
         region = record["regions"][number - 1]
         if (region["caption"] or "").strip() != caption:
             region.update(status="ok", caption=check_caption(caption), why=None)
+            if region.get("verified") is not None:  # the verdict was on other words
+                region.update(verified=None, verified_as=None)
             changed.append(number)
     if edit and changed:
         earlier = (record.get("edited") or {}).get("regions", [])

@@ -75,6 +75,12 @@ class Attempts:
             with queue_errors():
                 self._redis.hdel(self._key, self._started[what])
 
+    def forgive_all(self) -> None:
+        """Takes back the starts of the shard and of its records: this worker was to blame."""
+        if self._started:
+            with queue_errors():
+                self._redis.hdel(self._key, *self._started.values())
+
     def clear(self) -> None:
         """Forgets all starts: the shard is done."""
         with queue_errors():
@@ -92,10 +98,13 @@ class Quarantine:
 
     Args:
         attempts: Counts the starts of the shard's records.
+        check: Called before a record is given up; raises if this worker may not do that, since it
+            is to blame itself.
     """
 
-    def __init__(self, attempts: Attempts) -> None:
+    def __init__(self, attempts: Attempts, check: Callable[[], None] = lambda: None) -> None:
         self._attempts = attempts
+        self._check = check
 
     def alone(self, index: int, work: Callable[[], T], give_up: Callable[[Problem], T]) -> T:
         """Runs one record while nothing else runs in the process.
@@ -108,6 +117,7 @@ class Quarantine:
         """
         deaths = self._attempts.start(str(index))
         if deaths >= RECORD_DEATHS:
+            self._check()
             _log.warning("record given up", record=index, deaths=deaths)
             self._attempts.forgive(str(index))
             return give_up(self._problem(deaths))

@@ -1,4 +1,4 @@
-"""The backlog: the messages that wait in the queue or are in a worker's hands.
+"""The backlog: shards that are in the queue, in a worker's hands, or wait beside the queue.
 
 Reads kombu's lists and its hash of unacknowledged messages; a contract test pins their form.
 """
@@ -15,6 +15,7 @@ from typing import NamedTuple
 import redis
 
 from regioncap.keys import submitted_at
+from regioncap.services import waits
 from regioncap.services.broker import queue_errors
 from regioncap.services.messages import (
     CAPTION_TASK,
@@ -36,7 +37,7 @@ _FRESH_S = 5
 
 
 class Backlog(NamedTuple):
-    """Shards with a message, as (job, shard)."""
+    """Shards that are with a worker, or come to one by themselves, as (job, shard)."""
 
     render: set[tuple[str, int]]
     caption: set[tuple[str, int]]
@@ -51,10 +52,12 @@ class Depth(NamedTuple):
     unacked: int
     #: Age of the job of the shard that is next, seconds; 0 if there is none.
     oldest_s: float
+    #: Shards that wait for a time before they are queued again.
+    waiting: int = 0
 
 
 def read_backlog(client: redis.Redis, caption_queues: set[str]) -> Backlog:
-    """Reads all messages.
+    """Reads all messages, and what waits to become one.
 
     Args:
         client: The Redis that carries the queue.
@@ -66,6 +69,10 @@ def read_backlog(client: redis.Redis, caption_queues: set[str]) -> Backlog:
         for message in _messages(client, [RENDER, *sorted(caption_queues)]):
             if message.task in stages:
                 stages[message.task].add((message.job, message.shard))
+        # Last: what a worker has in hand may go there meanwhile.
+        found.render.update(waits.delayed(client, RENDER))
+        for queue in sorted(caption_queues):
+            found.caption.update(waits.delayed(client, queue))
     return found
 
 
@@ -98,13 +105,20 @@ def _depths(client: redis.Redis, names: list[str]) -> dict[str, Depth]:
         for name in names:
             pipe.llen(name)
             pipe.lindex(name, -1)  # messages go in at the head and out at the tail
+            waits.count_delayed(pipe, [name])
         answers = pipe.execute(raise_on_error=False)
     now = time.time()
     return {
-        # The answer for what is no list is an error; the workers remove it.
-        name: Depth(length if isinstance(length, int) else 0, held[name], _age_s(name, oldest, now))
-        for name, length, oldest in zip(names, answers[::2], answers[1::2], strict=True)
+        name: Depth(_count(length), held[name], _age_s(name, oldest, now), _count(waiting))
+        for name, length, oldest, waiting in zip(
+            names, answers[::3], answers[1::3], answers[2::3], strict=True
+        )
     }
+
+
+def _count(answer: object) -> int:
+    """An answer as a number; the one for a key of another kind is an error."""
+    return answer if isinstance(answer, int) else 0
 
 
 def _age_s(queue: str, text: object, now: float) -> float:

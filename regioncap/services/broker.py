@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,7 +13,20 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from regioncap.errors import QueueError
+from regioncap.parallel import REAL
+from regioncap.services.reasons import is_certificate, is_tls, reason
 from regioncap.settings import Settings
+
+#: Longest wait for a Redis that reads its data back.
+LOADING_S = 120.0
+_LOOK_S = 1.0
+#: What servers of a cluster say to who takes them for one server.
+_CLUSTER = (
+    redis.exceptions.ClusterError,
+    redis.exceptions.AskError,
+    redis.exceptions.ClusterCrossSlotError,
+    redis.exceptions.RedisClusterException,
+)
 
 
 def connect(settings: Settings, *, patient: bool = True) -> redis.Redis:
@@ -41,6 +55,50 @@ def memory_ratio(client: redis.Redis) -> float | None:
     return int(info["used_memory"]) / limit if limit else None
 
 
+def check_server(client: redis.Redis) -> None:
+    """Returns if the server is of a kind that can carry the queue.
+
+    Raises:
+        QueueError: It is one of a cluster (`queue-cluster`) or a replica (`queue-read-only`); or
+            Redis is away.
+    """
+    with queue_errors():
+        try:
+            told: Any = client.info("cluster") | client.info("replication")
+        except redis.exceptions.NoPermissionError:
+            return  # then what comes next tells
+    if told.get("cluster_enabled"):
+        raise _no_cluster()
+    if told.get("role") in {"slave", "replica"}:
+        raise _read_only()
+
+
+def await_loaded(
+    client: redis.Redis, on_wait: Callable[[], None] = lambda: None, *, limit_s: float = LOADING_S
+) -> None:
+    """Waits while Redis reads its data back; whatever else is wrong with it, others tell.
+
+    Args:
+        client: The Redis that carries the queue.
+        on_wait: Called once, if it is to be waited for.
+        limit_s: The longest wait.
+    """
+    deadline = time.monotonic() + limit_s
+    told = False
+    while time.monotonic() < deadline:
+        try:
+            client.ping()
+        except redis.exceptions.BusyLoadingError:
+            if not told:
+                on_wait()
+            told = True
+            REAL.sleep(_LOOK_S)
+        except (redis.exceptions.RedisError, OSError):
+            return
+        else:
+            return
+
+
 @contextmanager
 def queue_errors() -> Iterator[None]:
     """Says in our words that Redis cannot be reached or refuses."""
@@ -54,13 +112,64 @@ def queue_errors() -> Iterator[None]:
         ) from error
     except redis.exceptions.AuthenticationError as error:
         raise QueueError(
-            "Redis refuses the password", code="queue-refused", hint="check REGIONCAP_BROKER_URL"
+            "Redis refuses the user or the password",
+            code="queue-refused",
+            hint="check REGIONCAP_BROKER_URL: redis://USER:PASSWORD@HOST:PORT/0",
         ) from error
+    except redis.exceptions.NoPermissionError as error:
+        raise QueueError(
+            f"Redis does not let this user do what is needed: {_first_line(error)}",
+            code="queue-refused",
+            hint="give the user the rights of its role, as in deploy/security/redis",
+        ) from error
+    except redis.exceptions.ReadOnlyError as error:
+        raise _read_only() from error
+    except redis.exceptions.BusyLoadingError as error:
+        raise QueueError(
+            "Redis is reading its data back and does not answer yet",
+            hint="wait: workers do, and nothing is lost",
+        ) from error
+    except _CLUSTER as error:
+        raise _no_cluster() from error
     except (redis.exceptions.RedisError, OSError) as error:
         raise QueueError(
-            f"Redis cannot be reached ({type(error).__name__})",
-            hint="is it up? `regioncap doctor` checks; REGIONCAP_BROKER_URL names it",
+            f"Redis cannot be reached ({reason(error)})", hint=_hint_of(error)
         ) from error
+
+
+def _no_cluster() -> QueueError:
+    return QueueError(
+        "Redis is in cluster mode, which cannot carry the queue: its commands touch several keys"
+        " at once, which a cluster keeps on different servers",
+        code="queue-cluster",
+        hint="use one with cluster mode off (it may have replicas), of 6.2 or newer",
+    )
+
+
+def _read_only() -> QueueError:
+    return QueueError(
+        "Redis is a replica, which takes no writes",
+        code="queue-read-only",
+        hint="name the primary in REGIONCAP_BROKER_URL; during a failover, try again in a moment",
+    )
+
+
+def _hint_of(error: BaseException) -> str:
+    if is_certificate(error):
+        return (
+            "name the authority's certificate in REGIONCAP_BROKER_URL: "
+            "rediss://...?ssl_ca_certs=/path/ca.pem"
+        )
+    if is_tls(error):
+        return "does it speak TLS there? redis:// is without, rediss:// with"
+    return (
+        "is it up, and is TLS as it wants it (rediss://)? `regioncap doctor` checks;"
+        " REGIONCAP_BROKER_URL names it"
+    )
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [""])[0][:200]
 
 
 @contextmanager

@@ -2,7 +2,8 @@
 
 kombu gives a message that is not acknowledged within the visibility timeout to another worker. That
 timeout is short, so that a killed worker's shards run elsewhere soon; a worker that lives renews
-its messages here. The renewal touches a private key of kombu, and a contract test pins it.
+its messages here, each for as long as its shard makes progress: that this thread runs says little
+of the one that works. The renewal touches a private key of kombu, and a contract test pins it.
 
 All times are those of Redis: kombu takes each worker's own clock, and a worker whose clock is two
 minutes ahead would take all others' shards from them.
@@ -11,9 +12,10 @@ minutes ahead would take all others' shards from them.
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -101,41 +103,86 @@ class ServerTimeQoS(kombu_redis.QoS):  # type: ignore[misc]  # kombu carries no 
         return float(self.channel.visibility_timeout) + self._ahead_s
 
 
+class Pulse:
+    """Tells whether a shard in hand makes progress.
+
+    Args:
+        limit_s: One that gets nothing done for this long makes none.
+        clock: Seconds, never going back.
+    """
+
+    def __init__(
+        self, limit_s: float = math.inf, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._limit_s = limit_s
+        self._clock = clock
+        self._beat_s = clock()
+
+    def beat(self) -> None:
+        """Notes that something of the shard is done: a record, or an answer about one."""
+        self._beat_s = self._clock()
+
+    @property
+    def silent_s(self) -> float:
+        """For how long nothing has been done, seconds."""
+        return self._clock() - self._beat_s
+
+    @property
+    def left_s(self) -> float:
+        """For how long nothing need be done yet, seconds; 0 if it makes no progress."""
+        return max(0.0, self._limit_s - self.silent_s)
+
+
 class Leases:
     """Renews the messages in hand, beside the work, three times per timeout.
 
     Args:
         client: The Redis that carries the queue.
         timeout_s: The visibility timeout.
+        stalled_s: A shard that makes no progress for this long is not renewed any more.
         runtime: The clock and the thread by which it renews.
     """
 
-    def __init__(self, client: redis.Redis, timeout_s: float, *, runtime: Runtime = REAL) -> None:
+    def __init__(
+        self,
+        client: redis.Redis,
+        timeout_s: float,
+        *,
+        stalled_s: float = math.inf,
+        runtime: Runtime = REAL,
+    ) -> None:
         self._redis = client
         self._period_s = timeout_s / 3
+        self._stalled_s = stalled_s
         self._runtime = runtime
-        self._tags: set[str] = set()
+        self._pulses: dict[str, Pulse] = {}
         self._lock = threading.Lock()
         self._is_started = False
 
     @contextmanager
-    def hold(self, tag: str) -> Iterator[None]:
-        """Keeps one message for as long as the block runs."""
+    def hold(self, tag: str) -> Iterator[Pulse]:
+        """Keeps one message for as long as the block runs, and its shard makes progress."""
+        pulse = Pulse(self._stalled_s, self._runtime.monotonic)
         with self._lock:
-            self._tags.add(tag)
+            self._pulses[tag] = pulse
             if not self._is_started:
                 self._is_started = True
                 self._runtime.start("leases", self._run)
         try:
-            yield
+            yield pulse
         finally:
             with self._lock:
-                self._tags.discard(tag)
+                self._pulses.pop(tag, None)
+
+    def silent_s(self) -> float | None:
+        """For how long the shard in hand that is silent longest has been so; None if none is."""
+        with self._lock:
+            return max((pulse.silent_s for pulse in self._pulses.values()), default=None)
 
     def renew(self) -> None:
-        """Renews all messages in hand once."""
+        """Renews all messages in hand whose shards make progress, once."""
         with self._lock:
-            tags = sorted(self._tags)
+            tags = sorted(tag for tag, pulse in self._pulses.items() if pulse.left_s)
         if tags:
             now = server_time(self._redis)
             # XX: a message that was acknowledged meanwhile must not come back.

@@ -9,5 +9,6 @@ rounds       which boxes share a picture, where they are too many for one
 marks        the numbered boxes, in several styles;  colour  tells colours apart as people do
 crops        a region cut out with what lies around it
 prompts      templates and the words made from them;  chat_tokens  makes foreign ones harmless
+region_schema  which fields are written of a region beside its caption
 pixels       from bytes to pixels and back;  sizes  how large the model sees a picture
 """

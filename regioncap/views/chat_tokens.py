@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 _PIPES_AFTER_BRACKET = re.compile(r"<[|｜]+")
 #: Entered at the first pipe of a run only: from each of them, a run would take its length squared.
@@ -13,6 +14,7 @@ _TAG_TOKEN = re.compile(
     r"<(/?(?:s|bos|eos|pad|img|image|video|audio|IMG_CONTEXT|__media__|__image__|image_soft_token"
     r"|(?:start|end)_of_(?:turn|image)))>"
 )
+_ROUND = str.maketrans("<>[]{}", "()()()")
 _BRACKET_TOKEN = re.compile(r"\[(/?(?:INST|IMG|IMG_BREAK|IMG_END|SYSTEM_PROMPT))\]")
 
 
@@ -28,3 +30,10 @@ def neutralize(text: str) -> str:
     text = _PIPES_BEFORE_BRACKET.sub(">", text)
     text = _TAG_TOKEN.sub(r"(\1)", text)
     return _BRACKET_TOKEN.sub(r"(\1)", text)
+
+
+def without(text: str, tokens: Iterable[str]) -> str:
+    """Makes further tokens harmless, which a model says that it has, as `neutralize` does."""
+    for token in tokens:
+        text = text.replace(token, neutralize(token).translate(_ROUND))
+    return text

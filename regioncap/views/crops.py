@@ -13,7 +13,7 @@ from PIL import Image
 
 from regioncap.views.boxes import Box, Rect, Size, pixel_rect, rect_around, scale_xyxy
 from regioncap.views.pixels import size_of
-from regioncap.views.sizes import fit_size
+from regioncap.views.sizes import CELL_PX, fit_size
 
 #: The crop is this many times as wide and high as the region.
 CONTEXT = 1.5
@@ -50,13 +50,16 @@ def _span(low: int, high: int, wanted: float, length: int) -> tuple[int, int]:
     return start, start + span
 
 
-def cut(source: NDArray[np.uint8], box_xyxy: Box, max_pixels: int) -> tuple[Image.Image, Rect]:
+def cut(
+    source: NDArray[np.uint8], box_xyxy: Box, max_pixels: int, cell_px: int = CELL_PX
+) -> tuple[Image.Image, Rect]:
     """Cuts a region out and enlarges it to a size that the model sees as it is.
 
     Args:
         source: The whole picture without marks, (height, width, 3), RGB, as large as there is.
         box_xyxy: The region, pixels of that picture.
         max_pixels: What the model sees of a picture at most.
+        cell_px: Side of the square behind one of the model's tokens, pixels.
 
     Returns:
         The crop, and where the region lies in it.
@@ -64,9 +67,8 @@ def cut(source: NDArray[np.uint8], box_xyxy: Box, max_pixels: int) -> tuple[Imag
     left, top, right, bottom = window(box_xyxy, size_of(source))
     part = Image.fromarray(source[top:bottom, left:right])
     # By Pillow: caption workers cut crops too, and may have no OpenCV.
-    crop = part.resize(
-        fit_size(part.size, min(max_pixels, MAX_PIXELS)), Image.Resampling.BICUBIC, reducing_gap=2.0
-    )
+    size_wh = fit_size(part.size, min(max_pixels, MAX_PIXELS), cell_px)
+    crop = part.resize(size_wh, Image.Resampling.BICUBIC, reducing_gap=2.0)
     x1, y1, x2, y2 = box_xyxy
     inside = (x1 - left, y1 - top, x2 - left, y2 - top)
     return crop, pixel_rect(scale_xyxy(inside, part.size, crop.size), crop.size)

@@ -23,7 +23,7 @@ from PIL import Image, ImageCms, UnidentifiedImageError
 from regioncap.errors import RecordError
 from regioncap.views import formats
 from regioncap.views.boxes import Size
-from regioncap.views.sizes import fit_size
+from regioncap.views.sizes import CELL_PX, fit_size
 
 #: Most pixels of a picture, where nothing else is set.
 MAX_PIXELS = 100_000_000
@@ -68,6 +68,7 @@ def decode(
     max_bytes: int = 50_000_000,
     max_pixels: int = MAX_PIXELS,
     budget_pixels: int | None = None,
+    cell_px: int = CELL_PX,
 ) -> Picture:
     """Decodes a picture and sets it the right way up.
 
@@ -77,6 +78,7 @@ def decode(
         max_pixels: Largest width times height accepted.
         budget_pixels: Size that the picture will be fitted to; a JPEG much larger than that is
             decoded at a half, a quarter or an eighth, which is several times faster.
+        cell_px: As `fit_size` takes it, for that size.
 
     Raises:
         RecordError: It is too large, of no allowed format, or broken.
@@ -93,7 +95,7 @@ def decode(
     size_wh = (image.height, image.width) if sideways else image.size
     least_wh = image.size
     if budget_pixels is not None:
-        target = fit_size(size_wh, budget_pixels)
+        target = fit_size(size_wh, budget_pixels, cell_px)
         least_wh = target[::-1] if sideways else target
     try:
         rgb = _plain_jpeg(image, data, least_wh)

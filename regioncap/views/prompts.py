@@ -1,7 +1,8 @@
 """Prompts: what the engine is asked about the regions of a picture.
 
-A template is a TOML text with a name, and up to three wordings: `[regions]` for a marked picture,
-`[again]` for the regions that an answer left out, `[crop]` for one region cut out of its picture.
+A template is a TOML text with a name, and up to four wordings: `[regions]` for a marked picture,
+`[again]` for the regions that an answer left out, `[crop]` for one region cut out of its picture,
+`[image]` for a whole picture without marks, whose variables are $width and $height alone.
 A wording has `system`, `before` and `after`; the picture stands between the last two. What
 `[again]` leaves out is as in `[regions]`. In the words these variables may stand:
 
@@ -12,9 +13,10 @@ A wording has `system`, `before` and `after`; the picture stands between the las
     $first $last  <region1>, <region3>
     $tags         tag 1, red box, is <region1>; tag 2, blue box, is <region2>; ...
     $keys         "region1", "region2": the keys of an answer in JSON
-    $boxes        <region1>: [x1, y1, x2, y2]; ... in Qwen2.5-VL's convention: absolute pixels of
-                  the picture as the model gets it
+    $boxes        <region1>: [x1, y1, x2, y2]; ... in the model's own coordinates: pixels of the
+                  picture as it gets it, as Qwen2.5-VL learned them, or thousandths of its sides
     $width $height    of that picture, pixels
+    $fields       the fields of a region, where the job has a schema of them
     $$            a dollar sign
 
 What stands in `system` and `before` is best the same for every record, without variables: an
@@ -26,31 +28,44 @@ from __future__ import annotations
 import hashlib
 import tomllib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache, lru_cache
 from importlib import resources
 from string import Template as Substitution
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from regioncap.errors import UsageError
-from regioncap.records import Prompt, RegionInView
+from regioncap.job import BoxUnit
+from regioncap.records import Prompt, RegionInView, View
+from regioncap.views import chat_tokens
+from regioncap.views.boxes import Rect, scale_xyxy
 from regioncap.views.chat_tokens import neutralize
+from regioncap.views.region_schema import (
+    CAPTION,
+    MAX_CAPTION_CHARS,
+    RegionSchema,
+    answer_part,
+    described,
+)
 
-#: What is asked: all regions of a marked picture, some of them once more, or one cut-out region.
-Ask = Literal["regions", "again", "crop"]
+#: What is asked: all regions of a marked picture, some of them once more, one cut-out region, or
+#: the picture as a whole.
+Ask = Literal["regions", "again", "crop", "image"]
 
-BUILT_IN = ("regions-1", "tied-1", "json-1", "reference")
+BUILT_IN = ("regions-1", "tied-1", "boxes-1", "json-1", "fields-1", "reference")
 DEFAULT = "regions-1"
 
-#: Characters of one caption in JSON; a grammar ends the string there, so it leaves ample room.
-MAX_CAPTION_CHARS = 800
+#: The template for jobs with a schema of regions, where no other is named.
+FOR_FIELDS = "fields-1"
+_FIELDS = "fields"
 
 
 def _usable_text(text: str) -> str:
     for name in Substitution(text).get_identifiers():
-        if name not in _VALUES:
-            known = ", ".join(f"${v}" for v in _VALUES)
+        if name not in _VALUES and name != _FIELDS:
+            known = ", ".join(f"${v}" for v in (*_VALUES, _FIELDS))
             raise ValueError(f"unknown variable ${name}; known are {known}")
     if not Substitution(text).is_valid():
         raise ValueError("a lone $; write $$ for a dollar sign")
@@ -78,13 +93,33 @@ _CROP = Wording(
 )
 
 
+#: For templates that say nothing on whole pictures.
+_IMAGE = Wording(
+    system=_CROP.system,
+    before="Describe this picture in one to three sentences: what it shows, and how its parts"
+    " belong together.",
+)
+
+
 def _some_words(wording: Wording) -> Wording:
     if not wording.before and not wording.after:
         raise ValueError("the words are missing: give before, after or both")
     return wording
 
 
+def _without_regions(wording: Wording) -> Wording:
+    named = {
+        name
+        for part in (wording.system, wording.before, wording.after)
+        for name in Substitution(part).get_identifiers()
+    }
+    if others := sorted(named - {"width", "height"}):
+        raise ValueError(f"${others[0]} says something of regions, and a whole picture has none")
+    return wording
+
+
 Words = Annotated[Wording, AfterValidator(_some_words)]
+WholeWords = Annotated[Words, AfterValidator(_without_regions)]
 
 
 class Template(BaseModel):
@@ -101,6 +136,7 @@ class Template(BaseModel):
     regions: Words
     again: Words
     crop: Words = _CROP
+    image: WholeWords = _IMAGE
 
     @model_validator(mode="before")
     @classmethod
@@ -115,11 +151,14 @@ class Template(BaseModel):
         """What results record: the name of a built-in, else the name and a digest of the words."""
         if self.name in BUILT_IN and self == built_in(self.name):
             return self.name
-        return f"{self.name}+{hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:8]}"
+        # Words that it does not say itself do not tell it apart.
+        said = self.model_dump_json(exclude={"image"} if self.image == _IMAGE else None)
+        return f"{self.name}+{hashlib.sha256(said.encode()).hexdigest()[:8]}"
 
     def wording(self, ask: Ask) -> Wording:
         """The words for what is asked."""
-        return {"regions": self.regions, "again": self.again, "crop": self.crop}[ask]
+        wording: Wording = getattr(self, ask)
+        return wording
 
 
 def parse_template(text: str, source_name: str) -> Template:
@@ -151,7 +190,7 @@ def _bad_template(source_name: str, problem: str) -> UsageError:
         f"{source_name}: {problem}",
         code="bad-prompt-template",
         hint="a template has name, description, answer ('text' or 'json'), language, and the"
-        " tables [regions], [again], [crop] with system, before, after",
+        " tables [regions], [again], [crop], [image] with system, before, after",
     )
 
 
@@ -180,33 +219,99 @@ def build(
     *,
     ask: Ask = "regions",
     size_wh: tuple[int, int] = (0, 0),
+    schema: RegionSchema | None = None,
+    box_unit: BoxUnit = "pixels",
 ) -> Prompt:
     """Makes the prompt for one picture.
 
     Args:
         template: The words.
-        regions: The regions asked for, in the order of the answer; one for a crop.
+        regions: The regions asked for, in the order of the answer; one for a crop, none for a
+            picture as a whole.
         ask: Which wording of the template.
         size_wh: Size of the picture that the model gets, pixels; for `$width` and `$height`.
+        schema: Which fields are asked for of each region; for `$fields` and the answer's form.
+        box_unit: How the model speaks of places; for `$boxes`.
 
     Raises:
-        ValueError: No region, a number twice, or several regions of one crop.
+        ValueError: No region, a number twice, several regions of one crop, or some of a picture as
+            a whole.
     """
     numbers = [region.number for region in regions]
-    if not numbers or len(set(numbers)) < len(numbers) or (ask == "crop" and len(numbers) > 1):
+    wanted = {"crop": (1, 1), "image": (0, 0)}.get(ask, (1, len(numbers)))
+    if not wanted[0] <= len(numbers) <= wanted[1] or len(set(numbers)) < len(numbers):
         raise ValueError(f"cannot ask for regions {numbers} by {ask!r}")
     wording = template.wording(ask)
+    if box_unit == "thousandths" and regions:
+        regions = [
+            replace(region, box_xyxy=_in_thousandths(region.box_xyxy, size_wh))
+            for region in regions
+        ]
+    is_json = bool(numbers) and template.answer == "json"
     return Prompt(
-        system=_fill(wording.system, regions, size_wh),
-        before=_fill(wording.before, regions, size_wh),
-        after=_fill(wording.after, regions, size_wh),
-        answer_schema=answer_schema(numbers) if template.answer == "json" else None,
+        system=_fill(wording.system, regions, size_wh, schema),
+        before=_fill(wording.before, regions, size_wh, schema),
+        after=_fill(wording.after, regions, size_wh, schema),
+        answer_schema=answer_schema(numbers, schema) if is_json else None,
     )
 
 
-def _fill(text: str, regions: Sequence[RegionInView], size_wh: tuple[int, int]) -> str:
+def _in_thousandths(box_xyxy: Rect, size_wh: tuple[int, int]) -> Rect:
+    x1, y1, x2, y2 = scale_xyxy(box_xyxy, size_wh, (1000, 1000))
+    return round(x1), round(y1), round(x2), round(y2)
+
+
+#: Answers to a question about a crop.
+YES, NO, NONE = "yes", "no", "none"
+_CHECK = (
+    'A caption reads: "{caption}" Of which one of the marked regions is it true: {choices}? Answer'
+    " with the number on its tag, or with none, and with nothing else."
+)
+_CHECK_CROP = (
+    'A caption reads: "{caption}" Is it true of the main thing in this picture? Answer with yes or'
+    " no, and with nothing else."
+)
+
+
+def build_check(
+    template: Template, view: View, caption: str, *, schema: RegionSchema | None = None
+) -> tuple[Prompt, tuple[str, ...]]:
+    """Makes the question whether a caption is true, about the picture that it was made from.
+
+    What stands before the picture is as in the first question, so that a prefix cache holds it.
+
+    Args:
+        template: The words of the first question.
+        view: The picture.
+        caption: The caption; a very long one is cut.
+        schema: Which fields the first question asked for.
+
+    Returns:
+        The prompt, and the answers that it leaves.
+    """
+    wording = template.wording("regions" if view.way == "marks" else "crop")
+    claim = neutralize(" ".join(caption.split())[:MAX_CAPTION_CHARS])
+    numbers = tuple(str(region.number) for region in view.regions)
+    choices = (*numbers, NONE) if view.way == "marks" else (YES, NO)
+    words = _CHECK if view.way == "marks" else _CHECK_CROP
+    prompt = Prompt(
+        system=_fill(wording.system, view.regions, view.size_wh, schema),
+        before=_fill(wording.before, view.regions, view.size_wh, schema),
+        after=words.replace("{choices}", ", ".join(choices)).replace("{caption}", claim),
+    )
+    return prompt, choices
+
+
+def _fill(
+    text: str,
+    regions: Sequence[RegionInView],
+    size_wh: tuple[int, int],
+    schema: RegionSchema | None,
+) -> str:
     words = Substitution(text)
-    return words.substitute({n: _VALUES[n](regions, size_wh) for n in words.get_identifiers()})
+    names = [name for name in words.get_identifiers() if name != _FIELDS]
+    fields = {_FIELDS: described(schema) if schema else f'"{CAPTION}" (text)'}
+    return words.substitute(fields | {n: _VALUES[n](regions, size_wh) for n in names})
 
 
 #: The variables, and what each says of some regions in a picture of a size.
@@ -245,16 +350,35 @@ def key(number: int) -> str:
     return f"region{number}"
 
 
-def answer_schema(numbers: Sequence[int]) -> dict[str, Any]:
-    """JSON schema of an answer: an object with one caption for each region, in the order asked."""
+def answer_schema(numbers: Sequence[int], schema: RegionSchema | None = None) -> dict[str, Any]:
+    """JSON schema of an answer: an object with one key for each region, in the order asked.
+
+    A region's value is its caption, or an object with the fields of a schema.
+    """
     caption = {"type": "string", "minLength": 1, "maxLength": MAX_CAPTION_CHARS}
+    value = answer_part(schema) if schema else caption
     keys = [key(number) for number in numbers]
     return {
         "type": "object",
-        "properties": {name: dict(caption) for name in keys},
+        "properties": {name: dict(value) for name in keys},
         "required": keys,
         "additionalProperties": False,
     }
+
+
+@lru_cache(maxsize=64)
+def without(template: Template, tokens: tuple[str, ...]) -> Template:
+    """The template with tokens of a model made harmless in its words."""
+    wordings = {
+        ask: Wording(
+            **{
+                part: chat_tokens.without(words, tokens)
+                for part, words in template.wording(ask).model_dump().items()
+            }
+        )
+        for ask in get_args(Ask)
+    }
+    return template.model_copy(update=wordings)
 
 
 @lru_cache(maxsize=64)

@@ -15,7 +15,7 @@ from regioncap.views import declared, proposals, regions
 from regioncap.views.boxes import Box, xywh_from_xyxy
 from regioncap.views.pixels import Picture, decode, fit
 from regioncap.views.sizes import fit_size
-from regioncap.views.view import Shown, ViewSettings, crop_view, marked_view, plan
+from regioncap.views.view import Shown, ViewSettings, crop_view, marked_view, plan, whole_view
 
 #: A record for the caption stage, and the key and JPEG of each of its pictures.
 Rendered = tuple[RenderedRecord, list[tuple[str, bytes]]]
@@ -36,16 +36,21 @@ def render_record(record: InputRecord, data: bytes, how: ViewSettings) -> Render
     rendered.type = "without_bbox" if record.bbox is None else "with_bbox"
     rendered.source_sha256 = hashlib.sha256(data).hexdigest()
     try:
-        shown = _show(rendered, data, how)
+        shown, whole = _show(rendered, data, how)
     except RecordError as error:
         rendered.error = Problem.of(error, "render")
         return rendered, []
     rendered.views = [view for view, _ in shown]
+    if whole is not None:
+        rendered.whole = whole[0]
+        shown.append(whole)
     return rendered, [(view.key, jpeg) for view, jpeg in shown]
 
 
-def _show(rendered: RenderedRecord, data: bytes, how: ViewSettings) -> list[Shown]:
-    """The views of a record, whose size and regions are set on the way."""
+def _show(
+    rendered: RenderedRecord, data: bytes, how: ViewSettings
+) -> tuple[list[Shown], Shown | None]:
+    """The views of a record and of its whole picture; its size and regions are set on the way."""
     settings, limits = how.settings, how.limits
     picture = decode(
         data,
@@ -53,14 +58,17 @@ def _show(rendered: RenderedRecord, data: bytes, how: ViewSettings) -> list[Show
         max_pixels=limits.max_image_pixels,
         # Crops are cut from all the pixels that there are.
         budget_pixels=limits.max_pixels if settings.region_mode == "marks" else None,
+        cell_px=limits.cell_px,
     )
     rendered.width, rendered.height = picture.size_wh
-    canvas = fit(picture.pixels, fit_size(picture.size_wh, limits.max_pixels))
+    view_wh = fit_size(picture.size_wh, limits.max_pixels, limits.cell_px)
+    canvas = fit(picture.pixels, view_wh)
     _find_regions(rendered, canvas, settings, picture)
+    whole = whole_view(rendered, canvas, how) if settings.image_caption else None
     usable = [region for region in rendered.regions if region.is_asked_for]
     rendered.normalized_bbox = regions.normalized_rows(usable, picture.size_wh, settings.max_boxes)
     if all(region.status == "skipped" for region in rendered.regions):
-        return []  # none was given, or none is wanted: that is no error
+        return [], whole  # none was given, or none is wanted: that is no error
     if not usable:
         raise RecordError(
             f"no box of the record can be used: {rendered.regions[0].why}", code="no-usable-box"
@@ -69,7 +77,8 @@ def _show(rendered: RenderedRecord, data: bytes, how: ViewSettings) -> list[Show
     marked = [
         marked_view(rendered, chosen, canvas, how, round_) for round_, chosen in enumerate(rounds)
     ]
-    return marked + [crop_view(rendered, region, picture.pixels, how) for region in cropped]
+    crops = [crop_view(rendered, region, picture.pixels, how) for region in cropped]
+    return marked + crops, whole
 
 
 def _find_regions(

@@ -1,4 +1,4 @@
-"""The size at which the model sees a picture: the rule of Qwen2.5-VL's image processor."""
+"""The size at which a model sees a picture: the rule of the image processors of Qwen's models."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from regioncap.errors import RecordError
 from regioncap.views.boxes import Size
 
 #: Side of the square of pixels behind one token of Qwen2.5-VL: 2x2 patches of 14.
-PATCH = 28
+CELL_PX = 28
 #: Smaller pictures are enlarged to about this many pixels, so that tags stay legible.
 MIN_PIXELS = 448 * 448
 
@@ -26,33 +26,38 @@ def check_shape(size_wh: Size) -> None:
         )
 
 
-def fit_size(size_wh: Size, max_pixels: int) -> Size:
-    """The size at which the model sees a picture: sides multiples of 28 inside the budget.
+def fit_size(size_wh: Size, max_pixels: int, cell_px: int = CELL_PX) -> Size:
+    """The size at which the model sees a picture: sides multiples of a cell inside the budget.
 
-    The same rounding as `smart_resize` of Qwen2.5-VL's image processor, so that a picture of this
-    size is not resized again.
+    The same rounding as `smart_resize` of the image processor of Qwen2-VL and those after it, so
+    that a picture of this size is not resized again.
+
+    Args:
+        size_wh: Size of the picture, pixels.
+        max_pixels: Most pixels that the model sees.
+        cell_px: Side of the square behind one token, pixels.
 
     Raises:
         RecordError: It is more than 200 times as long as wide.
     """
     check_shape(size_wh)
     width, height = size_wh
-    fitted_w, fitted_h = (max(PATCH, round(side / PATCH) * PATCH) for side in size_wh)
+    fitted_w, fitted_h = (max(cell_px, round(side / cell_px) * cell_px) for side in size_wh)
     min_pixels = min(MIN_PIXELS, max_pixels)
     if fitted_w * fitted_h > max_pixels:
         shrink = math.sqrt(width * height / max_pixels)
-        return _floor_patch(width / shrink), _floor_patch(height / shrink)
+        return _floor(width / shrink, cell_px), _floor(height / shrink, cell_px)
     if fitted_w * fitted_h < min_pixels:
         grow = math.sqrt(min_pixels / (width * height))
-        fitted_w, fitted_h = _ceil_patch(width * grow), _ceil_patch(height * grow)
+        fitted_w, fitted_h = _ceil(width * grow, cell_px), _ceil(height * grow, cell_px)
         if fitted_w * fitted_h > max_pixels:  # where the budget is hardly more than the least
-            return _floor_patch(width * grow), _floor_patch(height * grow)
+            return _floor(width * grow, cell_px), _floor(height * grow, cell_px)
     return fitted_w, fitted_h
 
 
-def _floor_patch(side: float) -> int:
-    return max(PATCH, math.floor(side / PATCH) * PATCH)
+def _floor(side: float, cell_px: int) -> int:
+    return max(cell_px, math.floor(side / cell_px) * cell_px)
 
 
-def _ceil_patch(side: float) -> int:
-    return math.ceil(side / PATCH) * PATCH
+def _ceil(side: float, cell_px: int) -> int:
+    return math.ceil(side / cell_px) * cell_px

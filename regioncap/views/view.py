@@ -6,19 +6,21 @@ A view shows several regions by marks on the whole picture, or one region by a c
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from regioncap import keys
-from regioncap.job import Job
-from regioncap.records import Region, RegionInView, RenderedRecord, View
+from regioncap.job import BoxUnit, Grid, Job
+from regioncap.records import Prompt, Region, RegionInView, RenderedRecord, View
 from regioncap.settings import JobSettings, Settings
 from regioncap.views import crops, marks, prompts
 from regioncap.views.boxes import Size, area_xyxy, pixel_rect, scale_xyxy
 from regioncap.views.pixels import decode, encode_jpeg, size_of
+from regioncap.views.region_schema import RegionSchema
 from regioncap.views.rounds import split
+from regioncap.views.sizes import CELL_PX
 
 #: A view and its picture, encoded.
 Shown = tuple[View, bytes]
@@ -31,11 +33,24 @@ class Limits:
     max_pixels: int
     max_image_bytes: int
     max_image_pixels: int
+    #: Side of the square of pixels behind one of the model's tokens.
+    cell_px: int = CELL_PX
+    #: How the model speaks of places.
+    box_unit: BoxUnit = "pixels"
 
     @classmethod
     def of(cls, settings: Settings) -> Limits:
         """The limits of a worker."""
         return cls(settings.max_pixels, settings.max_image_bytes, settings.max_image_pixels)
+
+    def on(self, grid: Grid) -> Limits:
+        """The same for a model that takes pictures so."""
+        return replace(
+            self,
+            max_pixels=grid.max_pixels or self.max_pixels,
+            cell_px=grid.cell_px,
+            box_unit=grid.box_unit,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +62,35 @@ class ViewSettings:
     settings: JobSettings
     template: prompts.Template
     limits: Limits
+    #: Which fields are asked for of each region beside its caption; None for none.
+    schema: RegionSchema | None = None
+
+    def prompt(
+        self, regions: Sequence[RegionInView], *, size_wh: Size, ask: prompts.Ask = "regions"
+    ) -> Prompt:
+        """What is asked about some regions of a picture; see `prompts.build`."""
+        return prompts.build(
+            self.template,
+            regions,
+            ask=ask,
+            size_wh=size_wh,
+            schema=self.schema,
+            box_unit=self.limits.box_unit,
+        )
 
     @classmethod
-    def of(cls, job: Job, limits: Limits) -> ViewSettings:
-        """Those of a job."""
+    def of(cls, job: Job, limits: Limits, grid: Grid | None = None) -> ViewSettings:
+        """Those of a job.
+
+        Args:
+            job: The job.
+            limits: The worker's.
+            grid: What pictures are made for, if not what the job says.
+        """
+        grid = grid or job.grid
         template = prompts.template_of(job.settings.prompt, job.prompt_template)
-        return cls(job.job, job.settings, template, limits)
+        template = prompts.without(template, grid.placeholders)
+        return cls(job.job, job.settings, template, limits.on(grid), job.region_schema)
 
 
 def plan(
@@ -111,7 +149,7 @@ def marked_view(
         key=keys.marked_key(how.name, record.index, f"-r{round_ + 1}" if round_ else ""),
         size_wh=view_wh,
         regions=shown,
-        prompt=prompts.build(how.template, shown, size_wh=view_wh),
+        prompt=how.prompt(shown, size_wh=view_wh),
         mark_style=style.name,
     )
     return view, encode_jpeg(style.draw(canvas, drawn))
@@ -129,15 +167,33 @@ def crop_view(
         how: How regions are shown.
     """
     box = scale_xyxy(region.box_xyxy, source_wh(record), size_of(source))
-    crop, box_in_crop = crops.cut(source, box, how.limits.max_pixels)
+    crop, box_in_crop = crops.cut(source, box, how.limits.max_pixels, how.limits.cell_px)
     shown = [RegionInView(region.region, box_in_crop)]
     view = View(
         key=keys.marked_key(how.name, record.index, f"-c{region.region}"),
         size_wh=crop.size,
         regions=shown,
-        prompt=prompts.build(how.template, shown, ask="crop", size_wh=crop.size),
+        prompt=how.prompt(shown, ask="crop", size_wh=crop.size),
     )
     return view, encode_jpeg(crop)
+
+
+def whole_view(record: RenderedRecord, canvas: NDArray[np.uint8], how: ViewSettings) -> Shown:
+    """The picture as a whole, without marks.
+
+    Args:
+        record: The record.
+        canvas: The picture, (height, width, 3), RGB, at the size that the model sees.
+        how: How pictures are shown.
+    """
+    size_wh = size_of(canvas)
+    view = View(
+        key=keys.marked_key(how.name, record.index, "-w"),
+        size_wh=size_wh,
+        regions=[],
+        prompt=how.prompt([], ask="image", size_wh=size_wh),
+    )
+    return view, encode_jpeg(canvas)
 
 
 def crop_regions(

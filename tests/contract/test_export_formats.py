@@ -21,6 +21,7 @@ from tests.support.exported import (
     ABOUT,
     BOX_READERS,
     READERS,
+    WHOLE_READERS,
     Caption,
     failed,
     item,
@@ -59,7 +60,20 @@ def captions(records: list[dict[str, Any]]) -> list[Caption]:
 
 
 def test_every_format_has_a_reader_here() -> None:
-    assert set(READERS) == set(BOX_READERS) == set(FORMATS)
+    assert set(READERS) == set(BOX_READERS) == set(WHOLE_READERS) == set(FORMATS)
+
+
+@formats
+def test_captions_of_whole_pictures_come_back(name: str, tmp_path: Path) -> None:
+    records = [
+        result(0, [region(1, [8, 6, 16.5, 12], "a red box")], image_caption=HOSTILE),
+        result(1, [], image_caption="an empty street"),
+        result(2, [region(1, [1, 2, 3, 4], None)], image_caption="nobody knows what"),
+    ]
+
+    found = WHOLE_READERS[name](write(name, records, tmp_path / "out"))
+
+    assert found == {record["index"]: record["image_caption"] for record in records}
 
 
 @formats
@@ -213,7 +227,7 @@ def test_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> Non
         get("absent")
 
     assert caught.value.code == "missing-extra"
-    assert "regioncap[export]" in caught.value.hint
+    assert "[export]'" in caught.value.hint
 
 
 def test_parquet_leaves_pandas_alone(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What is relied on of an object store: the embedded one, and the one in memory of simulations."""
+"""What is relied on of an object store: the embedded one, moto's, and the one of simulations."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 import os
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
@@ -20,6 +20,7 @@ from regioncap.services.store import Store
 from regioncap.settings import Settings, load_settings
 from tests.simulation.gate import Gate
 from tests.simulation.s3 import S3Server, store_of
+from tests.support.moto_store import moto_store
 
 Make = Callable[..., Store]
 
@@ -31,15 +32,28 @@ class _RealTime(Gate):
         return time.time()
 
 
-@pytest.fixture(scope="module", params=["seaweedfs", "memory"])
-def make(request: pytest.FixtureRequest) -> Make:
+SERVERS = [
+    "seaweedfs", "a folder of seaweedfs", "memory", pytest.param("moto", marks=pytest.mark.more),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module", params=SERVERS)
+def make(request: pytest.FixtureRequest) -> Iterator[Make]:
     """Makes a store on one server, with other settings if wanted."""
+    if request.param == "moto":
+        with moto_store() as found:
+            Store(load_settings(**found)).ensure_bucket()
+            yield lambda **changed: Store(load_settings(**found | changed))
+        return
     if request.param == "memory":
         server = S3Server()
         server.buckets["regioncap"] = {}
-        return lambda **changed: store_of(server, Settings(**changed), _RealTime())
+        yield lambda **changed: store_of(server, Settings(**changed), _RealTime())
+        return
     settings = load_settings(**request.getfixturevalue("stack_settings"))
-    return lambda **changed: Store(settings.model_copy(update=changed))
+    if request.param != "seaweedfs":
+        settings = settings.model_copy(update={"s3_prefix": "a-team/of+ours"})
+    yield lambda **changed: Store(settings.model_copy(update=changed))
 
 
 @pytest.fixture(scope="module")

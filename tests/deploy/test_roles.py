@@ -6,7 +6,8 @@ import io
 import json
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,11 +15,13 @@ import redis
 from minio import Minio
 from minio.error import S3Error
 
+from producer.checks import run_checks
 from regioncap.errors import StoreError
 from regioncap.local import seaweed
+from regioncap.local.files import free_ports
 from regioncap.services.store import Store
 from regioncap.settings import load_settings
-from tests.support.compose import ROOT, read_compose
+from tests.support.compose import ROOT, make_secrets, read_compose
 from tests.support.rig import wait_until
 
 JOB = "20260101-000000-eeeeee"
@@ -63,6 +66,53 @@ def test_roles_of_the_store(secrets: Path, services: dict[str, int], key: str) -
         )
     admin.remove_object("regioncap", key)
     assert found == RIGHTS[key]
+
+
+@pytest.fixture
+def shared(tmp_path: Path) -> Iterator[tuple[Path, dict[str, int]]]:
+    """A store whose users were made for a folder of its bucket."""
+    secrets = make_secrets(tmp_path / "secrets", S3_PREFIX="team/captions")
+    ports = dict(zip(seaweed.PORT_NAMES, free_ports(len(seaweed.PORT_NAMES)), strict=True))
+    command = seaweed.command(
+        tmp_path / "weed", ports=ports, access_key="-", secret_key="-", keep_fds=()
+    )
+    (tmp_path / "weed" / "s3.json").write_bytes((secrets / "store_identities").read_bytes())
+    process = subprocess.Popen(
+        command.argv, cwd=command.cwd, env=command.env, stderr=subprocess.DEVNULL
+    )
+    try:
+        yield secrets, {"store": ports["s3.port"]}
+    finally:
+        process.kill()
+        process.wait()
+        seaweed.remove_sockets(ports)
+
+
+def test_roles_of_a_folder_of_a_shared_bucket(shared: tuple[Path, dict[str, int]]) -> None:
+    secrets, services = shared
+    admin = _client(secrets, services, "admin")
+    wait_until(lambda: seaweed.is_ready(admin, "regioncap"))
+    admin.put_object("regioncap", "other/private.png", io.BytesIO(b"1"), 1)
+    (ours, others), rights = (f"team/captions/jobs/{JOB}/", "other/"), {}
+    for role in ("producer", "worker", "reader"):
+        one = _client(secrets, services, role)
+        rights[role] = [_may_list(one, prefix) for prefix in (ours, others, "")]
+        assert not _allowed(partial(one.get_object, "regioncap", "other/private.png"))
+        put = partial(one.put_object, "regioncap", "images/0.jpg", io.BytesIO(b"2"), 1)
+        assert not _allowed(put)
+        settings = load_settings(
+            s3_endpoint=f"127.0.0.1:{services['store']}",
+            s3_access_key=(secrets / f"{role}_s3_access_key").read_text(),
+            s3_secret_key=(secrets / f"{role}_s3_secret_key").read_text(),
+            s3_prefix="team/captions",
+        )
+        checks = {check.name: check.status for check in run_checks(settings)}
+        assert checks["store"] == ("fail" if role == "reader" else "ok")
+    assert rights == {role: [True, False, False] for role in rights}
+
+
+def _may_list(client: Minio, prefix: str) -> bool:
+    return _allowed(lambda: list(client.list_objects("regioncap", prefix)))
 
 
 def _client(secrets: Path, services: dict[str, int], role: str) -> Minio:

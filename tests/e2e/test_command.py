@@ -418,7 +418,7 @@ def test_doctor_looks_at_everything(system: System) -> None:
 
     assert found.returncode == 0
     assert {check["status"] for check in checks.values()} == {"ok"}
-    assert "conditional put holds" in checks["store"]["what"]
+    assert "conditions of writes hold" in checks["store conditions"]["what"]
     assert {"redis", "redis persistence", "clock", "caption workers", "queues"} <= set(checks)
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
 import tarfile
+import tomllib
 import zipfile
 from email.parser import Parser
 from pathlib import Path
@@ -68,9 +70,12 @@ def test_every_extra_that_is_spoken_of_is_there(built: Path) -> None:
     pages = [path.read_text() for path in (ROOT / "docs").glob("*.md")]
     source = [path.read_text() for path in (ROOT / "regioncap").rglob("*.py")]
 
-    spoken = set(re.findall(r"regioncap\[([a-z]+)\]", "\n".join([text, *pages, *source])))
+    words = "\n".join([text, *pages, *source])
+    lists = re.findall(r"(?:regioncap|'\.)\[([a-z,]+)\]", words)
+    lists += re.findall(r"install_line\(['\"]([a-z]+)", words)
+    spoken = {extra for extras in lists for extra in extras.split(",")}
 
-    assert {"vllm", "openai", "export"} <= spoken
+    assert {"vllm", "openai", "export", "local"} <= spoken
     assert spoken <= extras
     for extra in extras:
         assert re.search(rf"extra == ['\"]{extra}['\"]", required)
@@ -103,3 +108,54 @@ def test_works_where_nothing_else_is(built: Path, tmp_path: Path) -> None:
 
     assert (tmp_path / "demo-out" / "gallery.html").exists()
     run(binaries / "python", "-c", "import pyarrow.parquet, webdataset, openai", cwd=tmp_path)
+
+
+def test_no_page_names_a_distribution_that_no_index_has() -> None:
+    paths = [ROOT / name for name in in_checkout() if name.endswith((".md", ".py", ".toml"))]
+    lines = [
+        line
+        for path in paths
+        if "tests" not in path.relative_to(ROOT).parts
+        for line in path.read_text().splitlines()
+        if re.search(r"pip3? install[^|]*['\" ]regioncap\b", line)
+    ]
+
+    assert lines
+    for line in lines:
+        assert re.search(rf"regioncap\[[a-z,]+\] @ git\+{re.escape(_repository())}'", line) or (
+            "@ {url" in line
+        ), line
+
+
+def _repository() -> str:
+    return str(
+        tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]["Repository"]
+    )
+
+
+@pytest.mark.more
+@pytest.mark.timeout(1200)
+def test_each_line_of_the_pages_installs(tmp_path: Path) -> None:
+    """From a copy of the checkout and from its repository, small extras for real, vLLM's dry."""
+    checkout = tmp_path / "checkout"
+    run("git", "clone", "--quiet", ROOT, checkout)
+    pages = [(ROOT / name).read_text() for name in in_checkout("README.md", "docs")]
+    lines = set(re.findall(r"pip install (?:-e )?'[^'\n]+'", "\n".join(pages)))
+    lines = {line for line in lines if "[" in line}
+
+    assert {"[local]", "[vllm]", "[export]"} <= set(re.findall(r"\[[a-z]+\]", str(lines)))
+    assert any("git+" in line for line in lines)
+    for number, line in enumerate(sorted(lines)):
+        run(sys.executable, "-m", "venv", tmp_path / str(number))
+        binaries = tmp_path / str(number) / "bin"
+        arguments = shlex.split(line.replace(_repository(), f"file://{ROOT}"))[1:]
+        dry = ["--dry-run"] if "vllm" in line else []
+        run(binaries / "python", "-m", "pip", *arguments, "--quiet", *dry, cwd=checkout)
+        if not dry:
+            run(binaries / "regioncap", "--version", cwd=tmp_path)
+            said = run(
+                binaries / "python", "-c",
+                "from regioncap.packages import install_line; print(install_line('openai'))",
+                cwd=tmp_path,
+            )  # fmt: skip
+            run(binaries / "python", "-m", "pip", *shlex.split(said)[1:], "--quiet", "--dry-run")

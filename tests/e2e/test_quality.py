@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,10 @@ from regioncap.errors import UsageError
 from regioncap.evaluation.as_job import run_job
 from regioncap.evaluation.in_process import Variant
 from regioncap.evaluation.scenes import make_scene
-from regioncap.jobs import catalogue
+from regioncap.jobs import audits, catalogue
 from regioncap.jobs.cancel import cancel
 from regioncap.jobs.status import JobStatus
-from regioncap.keys import part_key
+from regioncap.keys import audit_key, part_key
 from regioncap.records import dump_lines
 from regioncap.services.progress import Progress
 from regioncap.services.store import parse_s3_uri
@@ -53,6 +54,86 @@ def test_region_mode(
     assert "blue" in record["regions"][1]["caption"]
     assert record["usage"]["requests"] == len(record["pictures"]) == requests
     assert (record["image_with_bbox"] is None) == (mode == "crop")
+
+
+def test_whole_pictures_and_fields_beside_captions(
+    system: System, input_file: Path, tmp_path: Path
+) -> None:
+    schema = tmp_path / "mine.json"
+    fields = {"colour": {"enum": ["red", "blue", "other"]}, "note": {"type": "string"}}
+    schema.write_text(json.dumps({"type": "object", "properties": fields}))
+
+    [record] = system.captioned(input_file, "--image-caption", "--schema", schema)
+
+    assert record["image_caption"].endswith(".")
+    assert [region["attributes"]["colour"] for region in record["regions"]] == ["red", "blue"]
+    assert record["prompt_version"] == "fields-1"
+    assert record["usage"]["requests"] == len(record["pictures"]) == 2
+    assert [each["regions"] for each in record["answers"]] == [[1, 2], []]
+    assert record["image_caption"] not in record["answer"]
+    job = record["result_file"].split("/")[4]
+    page = tmp_path / "view.html"
+    system.command("view", job, "-o", page)
+    assert record["image_caption"] in page.read_text("utf-8")
+
+
+def test_captions_are_asked_back(system: System, input_file: Path) -> None:
+    [record] = system.captioned(input_file, "--verify")
+    assert [(r["verified"], r["verified_as"]) for r in record["regions"]] == [(True, 1), (True, 2)]
+    assert record["usage"]["requests"] == 3
+    job = record["result_file"].split("/")[4]
+    status = json.loads(system.command("status", job, "--json").stdout)
+    assert status["sums"]["quality"]["verified"] == 2
+
+
+def test_captions_of_a_finished_job_are_asked_back(
+    system: System, input_file: Path, tmp_path: Path
+) -> None:
+    [record] = system.captioned(input_file)
+    assert {region["verified"] for region in record["regions"]} == {None}
+    job, store = record["result_file"].split("/")[4], system.services.store
+    first, second = record["regions"]
+    first["caption"], second["caption"] = second["caption"], "A unicorn."
+    store.put(part_key(job, "results", 0), dump_lines([record]))
+
+    asked = system.command("verify", job)
+    assert b"1 record asked back" in asked.stderr
+    assert system.command("watch", job, "--timeout", "90").returncode == 0
+
+    [found] = system.services.results(job)
+    regions = [(r["caption"], r["verified"], r["verified_as"]) for r in found["regions"]]
+    assert regions == [(first["caption"], False, 2), ("A unicorn.", False, None)]
+    assert found["usage"]["requests"] == record["usage"]["requests"] + 2
+    assert found["answer"] == record["answer"]
+    status = json.loads(system.command("status", job, "--json").stdout)
+    assert (status["state"], status["sums"]["quality"]["refuted"]) == ("done", 2)
+    report = json.loads(system.command("audit", job, "--json").stdout)
+    assert report["flags"]["refuted"] == 2
+    out = tmp_path / "verified.jsonl"
+    system.command("export", job, "--verified", "-o", out)
+    exported = json.loads(out.read_text("utf-8"))["regions"]
+    assert [(r["caption"], r["why"]) for r in exported] == [
+        (None, "verified as 2"),
+        (None, "verified as none"),
+    ]
+
+    # Asked again for those alone, by a crop; the baseline sees the same there.
+    assert b"1 record asked back" in system.command("verify", job, "--retry").stderr
+    assert system.command("watch", job, "--timeout", "90").returncode == 0
+    [better] = system.services.results(job)
+    assert better["usage"]["requests"] > found["usage"]["requests"]
+    assert all(r["status"] == "ok" for r in better["regions"])
+
+
+def test_a_schema_that_no_grammar_holds_is_refused_at_submit(
+    system: System, input_file: Path, tmp_path: Path
+) -> None:
+    schema = tmp_path / "mine.json"
+    schema.write_text('{"type": "object", "properties": {"f": {"type": "string", "pattern": "a"}}}')
+    with pytest.raises(UsageError, match=r"properties\.f: pattern"):
+        system.services.submit(input_file, region_schema=str(schema))
+    with pytest.raises(UsageError, match="asks for text, and a schema needs JSON"):
+        system.services.submit(input_file, region_schema="referring", prompt="tied-1")
 
 
 def test_pictures_that_the_engine_saw_can_be_brought(
@@ -117,7 +198,23 @@ def test_audit_reports_and_the_gallery_shows_flags(
         (1, 2, "0/2"),
     ]
     assert viewed.returncode == 0
-    assert "near-duplicate" in (tmp_path / "page.html").read_text()
+    page = (tmp_path / "page.html").read_text()
+    assert "near-duplicate" in page
+    # One number everywhere, as long as the results are the same.
+    status = json.loads(system.command("status", job, "--json").stdout)
+    assert status["audit"] == report
+    assert status["sums"]["quality"]["repeated"] == 0
+    assert sum(status["sums"]["quality"]["caption_words"].values()) == 4
+    assert "0 of 4 regions flagged, 2 near duplicates" in page
+    assert b"0 of 4 regions flagged, 2 near duplicates" in system.command("status", job).stdout
+    store = system.services.store
+    success = catalogue.find_success(store, job)
+    assert success is not None
+    assert audits.kept(store, job, success) is not None
+    later = success.model_copy(update={"finished": success.finished + timedelta(seconds=1)})
+    assert audits.kept(store, job, later) is None
+    store.put(audit_key(job), b"{")
+    assert audits.kept(store, job, success) is None
 
 
 def test_flagged_records_are_captioned_again(system: System, input_file: Path) -> None:

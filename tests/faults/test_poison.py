@@ -57,3 +57,11 @@ def test_caption(rig: Rig, tmp_path: Path, way: str) -> None:
     _check_neighbours(rig.check(job), "caption")
     # Twice with its shard, three times alone; each life of the process ends with the first.
     assert rig.exit_codes == [70 if way == "HURT_DEAD" else -11] * (SHARD_DEATHS + RECORD_DEATHS)
+
+
+def test_caption__a_record_that_is_never_answered(rig: Rig, tmp_path: Path) -> None:
+    rig.start("render")
+    hurt = {"HURT_STARTS": str(rig.folder / "starts"), "HURT_HANG": "4", "HURT_SLEEP_S": "0.05"}
+    worker = rig.start("caption", "tests.support.hurt_caption", shard_timeout_s="2", **hurt)
+    _check_neighbours(rig.check(rig.submit(write_input(tmp_path / "in", 12))), "caption")
+    assert worker.process.poll() is None

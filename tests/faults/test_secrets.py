@@ -18,6 +18,7 @@ from regioncap.local.files import free_ports
 from regioncap.services.broker import connect
 from regioncap.services.store import Store
 from regioncap.settings import Settings
+from tests.support.certificates import certify
 from tests.support.rig import Rig, wait_until
 
 _MAIN = "from producer.cli import main; main()"
@@ -96,21 +97,6 @@ def _redis_with_tls(folder: Path) -> Iterator[tuple[str, Path]]:
     finally:
         process.kill()
         process.wait()
-
-
-def certify(folder: Path) -> tuple[Path, Path]:
-    """A key and a certificate for localhost that signs itself."""
-    key, certificate = folder / "tls.key", folder / "tls.crt"
-    subprocess.run(
-        [
-            "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
-            "-nodes", "-keyout", key, "-out", certificate, "-days", "2", "-subj", "/CN=localhost",
-            "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1",
-        ],
-        check=True,
-        capture_output=True,
-    )  # fmt: skip
-    return key, certificate
 
 
 def _answers(rig: Rig) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -11,13 +12,17 @@ from pathlib import Path
 
 import pytest
 
+from regioncap import keys
 from regioncap.errors import StoreError
+from regioncap.jobs.status import job_status
 from regioncap.local import LocalStack
+from regioncap.services.backlog import read_backlog
 from regioncap.services.store import Store
 from regioncap.settings import Settings
-from tests.support.proxy import proxied
-from tests.support.rig import Rig, wait_until
+from tests.support.proxy import Rule, proxied
+from tests.support.rig import Rig, wait_until, write_input
 from tests.support.small_disk import fill, mounted
+from tests.support.system import run_command
 
 
 def test_crash_and_restart(
@@ -70,13 +75,58 @@ def test_store_refuses_everything_for_a_while(rig: Rig, input_file: Path, expect
         rig.check(job, expected)
 
 
+def test_what_the_store_refuses_one_job_is_no_other_one_s_trouble(
+    rig: Rig, input_file: Path, expected: bytes, tmp_path: Path
+) -> None:
+    with proxied(rig.store.endpoint) as proxy:
+        rig.extra = {"s3_endpoint": proxy.endpoint}
+        rig.start("render")
+        rig.start("caption")
+        refused = rig.submit(input_file, queue=False)
+        parts = keys.prefix(refused.job, "input")
+        proxy.rules.append(Rule(403, "AccessDenied", path=f"^/{rig.store.bucket}/{parts}"))
+        rig.queue(refused)
+        wait_until(lambda: bool(job_status(rig.store, rig.redis, refused).waits))
+
+        rig.check(rig.submit(input_file), expected)
+
+        status = job_status(rig.store, rig.redis, refused)
+        assert (status.state, status.done) == ("waiting", 0)
+        (why,) = status.waits
+        assert (why.stage, why.code) == ("render", "store-refused")
+        assert f"refused '{parts}" in why.reason
+        assert why.reason.endswith("AccessDenied")
+        shown = run_command("status", refused.job, env=rig.environment())
+        assert f"{why.reason}, for " in " ".join(shown.stdout.decode().split())
+        proxy.rules.clear()
+        rig.check(refused, expected)
+
+
+def test_a_source_that_stays_refused_is_the_error_of_its_records(rig: Rig, tmp_path: Path) -> None:
+    file = write_input(tmp_path / "in", 4)
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    for name, line in zip(("locked", "open"), lines, strict=False):
+        rig.store.put(f"{name}/a.png", (file.parent / line["image"]).read_bytes())
+        line["image"] = rig.store.uri(f"{name}/a.png")
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    with proxied(rig.store.endpoint) as proxy:
+        proxy.rules.append(Rule(403, "AccessDenied", path=f"^/{rig.store.bucket}/locked/"))
+        rig.extra = {"s3_endpoint": proxy.endpoint}
+        rig.start("render")
+        rig.start("caption")
+        records = rig.check(rig.submit(file))
+    codes = [record["error"] and record["error"]["code"] for record in records]
+    assert codes == ["source-refused", None, None, None]
+
+
 def test_connection_refused(rig: Rig, input_file: Path, expected: bytes) -> None:
     with proxied(rig.store.endpoint) as gone:
         nobody = gone.endpoint
     waiting = rig.start("render", s3_endpoint=nobody)
     job = rig.submit(input_file)
     wait_until(lambda: b"cannot be reached" in waiting.log.read_bytes(), worker=waiting)
-    assert rig.redis.llen("render") + rig.redis.hlen("unacked") == job.shards
+    found = read_backlog(rig.redis, {"caption"}).render
+    assert found == {(job.job, shard) for shard in range(job.shards)}
     waiting.terminate()
     waiting.process.wait(30)
     rig.start("render")

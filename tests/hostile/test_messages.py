@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from kombu import Connection, Consumer
 
 from regioncap.services import messages
-from regioncap.services.backlog import UNACKED, Backlog, read_backlog, read_depths
+from regioncap.services.backlog import UNACKED, Backlog, Depth, read_backlog, read_depths
 from regioncap.services.broker import connect
 from regioncap.services.messages import Message, NoMessageError
 from regioncap.services.queue import RENDER, RENDER_TASK, make_app
@@ -169,5 +169,5 @@ def test_the_backlog_reads_over_them(client: redis.Redis) -> None:
     assert read_depths(client, [RENDER])[RENDER].queued == len(HOSTILE) + 1
     client.delete(RENDER)
     client.set(RENDER, "x")
-    assert read_depths(client, [RENDER])[RENDER] == (0, 0, 0.0)
+    assert read_depths(client, [RENDER])[RENDER] == Depth(0, 0, 0.0)
     assert read_backlog(client, {"caption"}) == Backlog(set(), set())

@@ -12,6 +12,7 @@ from PIL import Image
 from regioncap.inputs.validate import Checker
 from regioncap.jobs.render import RenderStage
 from regioncap.jobs.submit import Tally, Uploader
+from regioncap.jobs.turn import Turn
 from regioncap.records import InputRecord
 from regioncap.services.store import Store
 from regioncap.settings import Settings
@@ -96,6 +97,6 @@ def test_worker(stack: Any, settings: Settings, source: str) -> None:
     unused: Any = None
     stage = RenderStage(Store(settings), settings, unused, unused)
     record = InputRecord(index=0, line=1, image="a.png", source=source)
-    found = stage._fetch(record)
+    found = stage._fetch(record, Turn())
     assert not isinstance(found, bytes)
     assert found.code == SOURCES[source]

@@ -16,7 +16,7 @@ from regioncap.jobs.caption import CaptionStage
 from regioncap.jobs.results import parse_part
 from regioncap.settings import load_settings
 from tests.support.engines import ScriptedEngine
-from tests.support.stages import Stages
+from tests.support.stages import Silent, Stages
 
 
 @pytest.fixture(scope="module")
@@ -42,12 +42,17 @@ def test_of_two_workers_the_first_ones_part_stays(stages: Stages, tmp_path: Path
     slower = EngineThread(ScriptedEngine(overtaken))
     slower.start()
     try:
-        CaptionStage(stages.store, slower, stages.progress, stages.settings).run(job.job, 0)
+        CaptionStage(stages.store, slower, stages.progress, stages.settings, Silent()).run(  # type: ignore[arg-type]
+            job.job, 0
+        )
     finally:
         slower.close()
 
     assert first == [stages.store.get(key)]
     assert b"slower" not in first[0]
+    kept = [stages.store.get(key) for key in stages.store.list_keys(keys.CAPTIONS)]
+    assert kept
+    assert not any(b"slower" in each for each in kept)  # nobody's results hold these words
     success = catalogue.find_success(stages.store, job.job)
     assert success is not None
     assert success.counts["records"] == 2

@@ -88,6 +88,16 @@ def found(store: Store, *, marked_only: bool = False) -> list[tuple[str, str, in
     return [(r.kind, r.name, r.objects) for r in search(store, marked_only=marked_only)]
 
 
+def test_a_marker_of_a_submission_that_broke_off_before_its_first_part_goes(store: Store) -> None:
+    job = keys.new_job_id()
+    store.put(keys.open_key(job), b"")
+
+    assert [list(search(store, later=timedelta(days=days))) for days in (0, 6)] == [[], []]
+    assert found(store) == [("broken-off", job, 1)]
+    assert [rubbish.remove() for rubbish in search(store)] == [1]
+    assert not list(store.list_keys(keys.OPEN))
+
+
 def test_a_job_that_ended_goes_with_the_pictures_that_only_it_had(
     store: Store, settings: Settings, make: Jobs
 ) -> None:

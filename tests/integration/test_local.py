@@ -23,6 +23,7 @@ from minio.error import S3Error
 
 from regioncap.errors import UsageError
 from regioncap.local import LocalStack, seaweed, valkey
+from regioncap.packages import install_line
 from regioncap.running_stack import find_stack
 
 BUCKET = "regioncap"
@@ -279,7 +280,7 @@ def test_names_the_extra_that_is_missing(tmp_path: Path, monkeypatch: pytest.Mon
         LocalStack(tmp_path).start()
 
     assert refused.value.code == "missing-extra"
-    assert refused.value.hint == "pip install 'regioncap[local]'"
+    assert refused.value.hint == install_line("local")
     assert find_stack(tmp_path) is None
 
 

@@ -15,22 +15,32 @@ from celery import Celery, Task
 from celery.exceptions import Reject
 from redis.client import Pipeline
 
-from regioncap.errors import EngineDeadError, NewerFormatError, StoppedError
-from regioncap.services.attempts import Attempts
+from regioncap.errors import (
+    EngineAwayError,
+    EngineDeadError,
+    EngineUnwellError,
+    NewerFormatError,
+    StoppedError,
+    StoreError,
+)
+from regioncap.jobs.turn import Turn
+from regioncap.services.attempts import RECORD_DEATHS, SHARD_DEATHS, Attempts
 from regioncap.services.broker import connect
 from regioncap.services.leases import Leases
+from regioncap.services.waits import delayed
 from regioncap.settings import load_settings
 from workers.shards import Delivery, GoesBack, Shards, Work
 from workers.task import delivery_of, run_shard
 
 JOB = "20260101-000000-dddddd"
+QUEUE = "caption.shards"
 
 
 @pytest.fixture
 def client(stack_settings: dict[str, str]) -> Iterator[redis.Redis]:
     client = connect(load_settings(**stack_settings))
     yield client
-    client.delete(*client.keys(f"regioncap:{JOB}:*") or ["none"])
+    client.delete(*client.keys(f"regioncap:{JOB}:*"), f"regioncap:later:{QUEUE}")
     client.close()
 
 
@@ -39,8 +49,8 @@ def make(client: redis.Redis) -> Callable[..., Shards]:
     return partial(Shards, "caption", client, Leases(client, 60))
 
 
-def delivery(shard: int, send_anew: Callable[[], None] = lambda: None) -> Delivery:
-    return Delivery(JOB, shard, f"tag-{shard}", is_redelivered=False, send_anew=send_anew)
+def delivery(shard: int) -> Delivery:
+    return Delivery(JOB, shard, f"tag-{shard}", is_redelivered=False, queue=QUEUE)
 
 
 def go_back(shards: Shards, shard: int, work: Work) -> None:
@@ -142,20 +152,119 @@ def test_a_debt_is_paid_once(client: redis.Redis) -> None:
     assert deaths(client, 0) == 1
 
 
-def test_a_newer_worker_s_shard_is_sent_anew_and_not_charged(
+def test_a_newer_worker_s_shard_waits_beside_the_queue_and_is_not_charged(
     make: Callable[..., Shards], client: redis.Redis
 ) -> None:
-    sent = threading.Event()
-    stopping = threading.Event()
-    shards = make(stopping=stopping)
-
     def work(*_: object) -> str:
-        stopping.set()  # so that it does not wait for the newer worker
         raise NewerFormatError("written by a newer version")
 
-    assert shards.run(delivery(0, sent.set), work) == "left"
-    assert sent.is_set()
+    assert make().run(delivery(0), work) == "left"
+    assert set(delayed(client, QUEUE)) == {(JOB, 0)}
     assert deaths(client, 0) == 0
+
+
+def test_a_shard_that_must_wait_frees_its_hand_at_once(
+    make: Callable[..., Shards], client: redis.Redis
+) -> None:
+    shards = make(stopping=NeverWaited())
+
+    def refused(*_: object) -> str:
+        raise StoreError("the S3 store refused 'x.png': SlowDown")
+
+    assert shards.run(delivery(0), refused) == "waits"
+    assert shards.run(delivery(1), lambda *_: "done") == "done"
+    assert set(delayed(client, QUEUE)) == {(JOB, 0)}
+    assert deaths(client, 0) == 0
+
+
+class NeverWaited(threading.Event):
+    def wait(self, timeout: float | None = None) -> bool:
+        raise AssertionError("a worker's hand slept")
+
+
+def test_a_shard_that_finds_a_suspect_alone_waits_elsewhere(
+    make: Callable[..., Shards], client: redis.Redis
+) -> None:
+    shards, begun, go_on = make(), threading.Event(), threading.Event()
+    for _ in range(SHARD_DEATHS):
+        Attempts(client, JOB, "caption", 0).start()
+
+    def suspect(*_: object) -> str:
+        begun.set()
+        go_on.wait(30)
+        return "done"
+
+    with ThreadPoolExecutor() as pool:
+        alone = pool.submit(shards.run, delivery(0), suspect)
+        begun.wait(30)
+        assert shards.run(delivery(1), lambda *_: "done") == "held"
+        go_on.set()
+        assert alone.result(30) == "done"
+    assert set(delayed(client, QUEUE)) == {(JOB, 1)}
+
+
+def fail(*_: object) -> str:
+    raise ValueError("something is wrong")
+
+
+def unwell(why: str) -> None:
+    raise EngineUnwellError(f"it says '!!!!' of our own picture, and {why}")
+
+
+def away(_: str) -> None:
+    raise EngineAwayError("the server does not serve")
+
+
+def test_a_worker_that_is_to_blame_charges_nobody_and_ends(
+    make: Callable[..., Shards], client: redis.Redis
+) -> None:
+    ended = threading.Event()
+    shards = make(try_out=unwell, on_engine_death=ended.set)
+
+    assert shards.run(delivery(0), fail) == "waits"
+    assert ended.is_set()
+    assert deaths(client, 0) == 0
+    go_back(shards, 1, lambda *_: "done")  # it takes no more
+
+
+def test_a_worker_whose_engine_is_elsewhere_waits_and_charges_nobody(
+    make: Callable[..., Shards], client: redis.Redis
+) -> None:
+    shards = make(try_out=away, on_engine_death=lambda: pytest.fail("it ended"))
+
+    assert shards.run(delivery(0), fail) == "waits"
+    assert deaths(client, 0) == 0
+
+
+def test_a_worker_that_is_well_charges_the_shard(
+    make: Callable[..., Shards], client: redis.Redis
+) -> None:
+    tried: list[str] = []
+    shards = make(try_out=tried.append, on_engine_death=lambda: pytest.fail("it ended"))
+
+    assert shards.run(delivery(0), fail) == "waits"
+    assert tried == ["ValueError: something is wrong"]
+    assert deaths(client, 0) == 1
+
+
+@pytest.mark.parametrize("is_well", [True, False])
+def test_a_record_is_given_up_by_a_worker_that_is_well(
+    make: Callable[..., Shards], client: redis.Redis, is_well: bool
+) -> None:
+    for _ in range(SHARD_DEATHS):
+        Attempts(client, JOB, "caption", 0).start()
+    for _ in range(RECORD_DEATHS):
+        Attempts(client, JOB, "caption", 0).start("5")
+    shards = make(try_out=(lambda _: None) if is_well else unwell)
+
+    def alone(_: str, __: int, turn: Turn) -> str:
+        assert turn.quarantine is not None
+        return turn.quarantine.alone(5, lambda: "done", lambda problem: problem.code)
+
+    assert shards.run(delivery(0), alone) == ("poison" if is_well else "waits")
+    if not is_well:
+        assert deaths(client, 0) == SHARD_DEATHS
+        assert Attempts(client, JOB, "caption", 0).start("5") == RECORD_DEATHS
 
 
 def test_what_goes_back_is_rejected_and_queued_again(make: Callable[..., Shards]) -> None:

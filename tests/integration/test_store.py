@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
+from regioncap import keys
 from regioncap.errors import StoreError, UsageError
+from regioncap.jobs.results import read
 from regioncap.services.store import Store, parse_s3_uri
 from regioncap.settings import Settings, load_settings
+from tests.support.moto_store import moto_store
+from tests.support.stages import Stages
 
 
-@pytest.fixture(scope="module")
-def settings(stack_settings: dict[str, str]) -> Settings:
-    return load_settings(**stack_settings)
+@pytest.fixture(scope="module", params=["seaweedfs", pytest.param("moto", marks=pytest.mark.more)])
+def settings(request: pytest.FixtureRequest) -> Iterator[Settings]:
+    if request.param == "moto":
+        with moto_store() as found:
+            yield load_settings(**found)
+        return
+    yield load_settings(**request.getfixturevalue("stack_settings"))
 
 
 def test_check__names_a_missing_bucket(settings: Settings) -> None:
@@ -28,7 +39,23 @@ def test_unreachable__says_where_and_what_to_do(settings: Settings) -> None:
         store.get("x")
 
 
-def test_refused__names_the_settings_and_no_secret(settings: Settings) -> None:
+def test_a_job(settings: Settings, stack_settings: dict[str, str], tmp_path: Path) -> None:
+    broker = load_settings(**stack_settings).broker_url
+    Store(settings).ensure_bucket()
+    stages = Stages(settings.model_copy(update={"broker_url": broker}))
+    job = stages.job(tmp_path)
+    stages.render.run(job.job, 0)
+    stages.caption.run(job.job, 0)
+    stages.engine.close()
+
+    assert [line["error"] for line in read(stages.store, job)] == [None, None]
+    assert stages.store.exists(keys.success_key(job.job))
+    assert stages.store.delete_all(stages.store.list_keys(keys.prefix(job.job))) > 5
+
+
+# moto's looks at no signature.
+def test_refused__names_the_settings_and_no_secret(stack_settings: dict[str, str]) -> None:
+    settings = load_settings(**stack_settings)
     store = Store(settings.model_copy(update={"s3_access_key": "nobody"}))
 
     with pytest.raises(StoreError, match="REGIONCAP_S3_ACCESS_KEY") as caught:

@@ -103,13 +103,6 @@ class Sender:
         """Asks for the caption stage of shards."""
         self._send(CAPTION_TASK, job.settings.queue, job, shards)
 
-    def again(self, delivery: Delivery) -> None:
-        """Sends a message that is in hand once more."""
-        message = make_message(
-            delivery.task, delivery.queue, delivery.job, delivery.shard, self._new_tag()
-        )
-        self._client.lpush(delivery.queue, json.dumps(message))
-
     def _send(self, task: str, queue: str, job: Job, shards: Iterable[int]) -> None:
         for shard in shards:
             message = make_message(task, queue, job.job, shard, self._new_tag())

@@ -1,5 +1,7 @@
 """Lives many seeds: `python -m tests.simulation.run 0:2000`, in two processes.
 
+A second argument, `ignored` or `unknown`, has the store not hold to conditions of writes.
+
 Prints which fault met which request how often. A seed that breaks a promise is told in words, from
 its first step to its last; living it again gives the same.
 """
@@ -12,7 +14,10 @@ import time
 from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from typing import Any
 
+from tests.simulation.s3 import Conditions
 from tests.simulation.scenario import Scenario
 
 _PROCESSES = 2
@@ -20,9 +25,9 @@ _PROCESSES = 2
 _AT_A_TIME = 25
 
 
-def live(seed: int) -> tuple[str, Scenario]:
+def live(seed: int, conditions: Conditions = "kept") -> tuple[str, Scenario]:
     """Lives one seed; returns what promise is broken, or nothing."""
-    scenario = Scenario(seed)
+    scenario = Scenario(seed, conditions=conditions)
     try:
         scenario.run()
     except Exception as error:
@@ -30,10 +35,10 @@ def live(seed: int) -> tuple[str, Scenario]:
     return "", scenario
 
 
-def tell(seed: int) -> Iterable[str]:
+def tell(seed: int, conditions: Conditions = "kept") -> Iterable[str]:
     """What happens in a life, in words."""
     lines: list[str] = []
-    scenario = Scenario(seed, lines.append)
+    scenario = Scenario(seed, lines.append, conditions)
     try:
         scenario.run()
     except Exception as error:
@@ -41,12 +46,14 @@ def tell(seed: int) -> Iterable[str]:
     return lines
 
 
-def live_some(seeds: range) -> tuple[list[tuple[int, str]], Counter[tuple[str, str]], Counter[str]]:
+def live_some(
+    seeds: range, conditions: Conditions = "kept"
+) -> tuple[list[tuple[int, str]], Counter[tuple[str, str]], Counter[str]]:
     """Seeds that break a promise, and the meetings and sums of all."""
     logging.disable(logging.WARNING)
     broken, met, sums = [], Counter[tuple[str, str]](), Counter[str]()
     for seed in seeds:
-        what, scenario = live(seed)
+        what, scenario = live(seed, conditions)
         if what:
             broken.append((seed, what))
         met.update(scenario.world.faults.met)
@@ -68,18 +75,21 @@ def table(met: Counter[tuple[str, str]]) -> Iterable[str]:
 def main() -> None:
     """Lives the seeds that are named."""
     first, last = map(int, sys.argv[1].split(":"))
+    conditions: Any = (sys.argv[2:] or ["kept"])[0]
     started = time.monotonic()
     starts = range(first, last, _AT_A_TIME)
     lots = [range(start, min(start + _AT_A_TIME, last)) for start in starts]
     broken, met, sums = [], Counter[tuple[str, str]](), Counter[str]()
     with ProcessPoolExecutor(_PROCESSES) as pool:
-        for some_broken, some_met, some_sums in pool.map(live_some, lots):
+        for some_broken, some_met, some_sums in pool.map(
+            partial(live_some, conditions=conditions), lots
+        ):
             broken += some_broken
             met += some_met
             sums += some_sums
     print(*table(met), sep="\n")
     for seed, what in broken[:1]:
-        print(f"\nseed {seed}:", *tell(seed), what, sep="\n")
+        print(f"\nseed {seed}:", *tell(seed, conditions), what, sep="\n")
     told = ", ".join(f"{count:,} {name}" for name, count in sums.items())
     print(f"\n{last - first:,} lives in {time.monotonic() - started:.0f} s: {told}")
     if broken:

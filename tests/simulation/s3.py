@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from functools import partial
 from types import SimpleNamespace
-from typing import Any, BinaryIO, NamedTuple, TypeVar
+from typing import Any, BinaryIO, Literal, NamedTuple, TypeVar
 
 import urllib3
 from minio.commonconfig import CopySource
@@ -20,6 +20,7 @@ from regioncap.settings import Settings
 from tests.simulation.gate import Gate, ask
 
 T = TypeVar("T")
+Conditions = Literal["kept", "ignored", "unknown"]
 
 #: What a server says, by the status that it says it with.
 CODES = {
@@ -50,10 +51,15 @@ class Body(NamedTuple):
 
 
 class S3Server:
-    """All buckets."""
+    """All buckets.
 
-    def __init__(self) -> None:
+    Args:
+        conditions: What it does with conditions of writes.
+    """
+
+    def __init__(self, conditions: Conditions = "kept") -> None:
         self.buckets: dict[str, dict[str, Body]] = {}
+        self.conditions = conditions
         #: Beginnings of `bucket/key` that may not be touched.
         self.denied: set[str] = set()
 
@@ -81,6 +87,7 @@ def store_of(server: S3Server, settings: Settings, gate: Gate | None = None) -> 
     store = Store(settings)
     client: Any = Client(server, gate or Gate())
     store._client = client
+    store._sleep = client._gate.sleep
     return store
 
 
@@ -127,13 +134,17 @@ class Client:
         return self._put_object(bucket, key, whole, {})
 
     def _put_object(self, bucket: str, key: str, data: bytes, headers: dict[str, str]) -> Object:
+        conditions = {"If-Match": "replace", "If-None-Match": "create"}
+
         def put() -> Object:
             objects = self._objects(bucket, key)
-            _check(headers, objects.get(key), bucket, key)
+            if self._server.conditions == "kept":
+                _check(headers, objects.get(key), bucket, key)
+            elif self._server.conditions == "unknown" and conditions.keys() & headers.keys():
+                raise error(501, bucket, key)
             objects[key] = Body(data, self._now())
             return self._object(bucket, key, objects[key])
 
-        conditions = {"If-Match": "replace", "If-None-Match": "create"}
         verb = next((verb for name, verb in conditions.items() if name in headers), "put")
         return self._ask(verb, kind_of(key), put)
 

@@ -31,8 +31,10 @@ from tests.simulation import s3, valkey
 from tests.simulation.faults import Fault
 from tests.simulation.gate import Gate
 from tests.simulation.schedule import Process
-from tests.simulation.world import T_S, Keeper, World, records
+from tests.simulation.world import T_S, EngineThread, Keeper, World, records
 
+#: Sources that are refused for no longer than this are nobody's error.
+REFUSED_S = 2.0
 #: Until then the last fault is ready to meet a request.
 TROUBLE_S = T_S
 #: Longest time in which people get done what they want.
@@ -66,6 +68,8 @@ class Person:
     #: Records of all edits, also of those whose process died, perhaps in the middle.
     tried: list[int] = field(default_factory=list)
     cancelled: bool = False
+    #: Whether there is a record that no engine gets over.
+    has_poison: bool = False
 
     def live(self) -> None:
         """All commands, one after the other."""
@@ -128,6 +132,8 @@ class Person:
                 runtime=world.runtime,
             )
             self.job = job
+            if self.has_poison:
+                world.poison.add(f"{job.job}-{self.count // 2}")
         world.sender(world.redis_client()).render(self.job, range(self.job.shards))
         return self.job.job
 
@@ -183,8 +189,13 @@ class Person:
 class Scenario:
     """A seed's life."""
 
-    def __init__(self, seed: int, tell: Callable[[str], None] = lambda _: None) -> None:
-        self.world = World(seed, tell)
+    def __init__(
+        self,
+        seed: int,
+        tell: Callable[[str], None] = lambda _: None,
+        conditions: s3.Conditions = "kept",
+    ) -> None:
+        self.world = World(seed, tell, conditions)
         self.random = self.world.random
         self.gone = 0
         self.still_since_s = self.next_look_s = 0.0
@@ -200,6 +211,7 @@ class Scenario:
                 Person(self, nth * 3, self.random.randint(6, 8), self._commands())
                 for nth in range(2)
             ]
+            self.people[0].has_poison = self.random.random() < 0.2
             if self.random.random() < 0.4:
                 self.people.append(Person(self, 0, 0, self._commands(), self.people[0]))
             for nth, person in enumerate(self.people):
@@ -250,6 +262,27 @@ class Scenario:
 
             return strike
 
+        def hang() -> None:
+            thread = schedule.current
+            while thread not in EngineThread.cancelled:
+                schedule.wait(5.0)
+
+        def break_engine(way: str) -> Callable[[], None]:
+            return lambda: world.broken.update({victim(): way})
+
+        def engine_away() -> None:
+            world.engine_away_until_s = schedule.now_s + 60.0
+
+        def refuse_sources() -> None:
+            sources = f"{world.settings.s3_bucket}/images/"
+
+            def allow() -> None:
+                schedule.wait(REFUSED_S)
+                world.s3.denied.discard(sources)
+
+            world.s3.denied.add(sources)
+            schedule.start(schedule.process("policy"), allow)
+
         def lose_a_second() -> None:
             then = server.snapshot()
 
@@ -281,6 +314,8 @@ class Scenario:
             ("killed", "after", kill, "s3 create"),
             ("answer lost", "after", fail(s3.lost), "s3"),
             ("busy", "before", fail(lambda: s3.error(503)), "s3"),
+            ("others write", "before", fail(lambda: s3.error(409)), "s3 create"),
+            ("others write", "before", fail(lambda: s3.error(409)), "s3 replace"),
             ("answer lost", "after", fail(valkey.lost), "redis"),
             ("connection lost", "before", fail(valkey.lost), "redis"),
             ("Redis flushed", "before", server.do_flushdb, ""),
@@ -290,7 +325,18 @@ class Scenario:
             ("last second lost", "before", lose_a_second, "redis"),
             ("messages doubled", "before", double, "redis"),
             ("engine died", "before", fail(lambda: EngineDeadError("gone")), "engine"),
+            ("engine hung", "before", hang, "engine"),
+            *(
+                ("engine broken", "before", break_engine(way), "engine")
+                for way in ("raises", "refuses", "says !!!!")
+            ),
+            ("engine away", "before", engine_away, "engine"),
+            ("sources refused", "before", refuse_sources, "s3 get images"),
         ]
+        if world.s3.conditions != "kept":
+            # Who sleeps between a look and the write that rests on it does harm there, as
+            # docs/stores.md says.
+            kinds = [kind for kind in kinds if kind[0] != "paused" or kind[3] == "redis"]
         name, when, strike, prefix = draw.choice(kinds)
         return Fault(
             name, when, strike, prefix,  # type: ignore[arg-type]
@@ -315,7 +361,9 @@ class Scenario:
             if self._is_open(job) or not any(map(store.exists, ends)):
                 return False
         server = self.world.redis_server
-        return not any(server.do_exists(key) for key in ("render", "caption", "unacked"))
+        queues = "render", "caption"
+        busy = (*queues, "unacked", *(f"regioncap:later:{queue}" for queue in queues))
+        return not any(server.do_exists(key) for key in busy)
 
     def _is_retried(self, job: Job) -> bool:
         return any(True for _ in self.plain.list_keys(keys.prefix(job.job, "retry")))
@@ -350,6 +398,8 @@ class Scenario:
             f"{job.job}: lines {[line['index'] for line in lines]}",
         )
         for line in lines:
+            if self._is_poison(job, line):
+                continue
             self._promise(line["error"] is None, f"{job.job}: {line['index']} {line['error']}")
             text = line["regions"][0]["caption"]
             self._promise(
@@ -363,6 +413,10 @@ class Scenario:
             self._promise(
                 stands or tried.count(index) > 1, f"{job.job}: {index} {words!r} was replaced"
             )
+
+    def _is_poison(self, job: Job, line: dict[str, Any]) -> bool:
+        code = line["error"] and line["error"]["code"]
+        return code == "poison" and f"{job.job}-{line['index']}" in self.world.poison
 
     def _is_kept(self, job: Job, words: str) -> bool:
         prefix = keys.prefix(job.job)

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from regioncap.inputs.originals import REFUSALS
 from regioncap.jobs import finish, retry
+from regioncap.jobs.caption import CaptionStage
 from regioncap.jobs.kept import Version
+from regioncap.services.leases import Pulse
 from regioncap.services.store import Store
+from regioncap.services.waits import Look
 from tests.simulation.run import live, live_some, tell
+from tests.simulation.s3 import Conditions
 
 #: More are lived by `make simulate`.
 LIVES = 100
@@ -25,6 +31,13 @@ def test_every_promise_holds(nth: int) -> None:
     assert not broken
     assert met.total() > LIVES // 4
     assert sums["answers of the engine"] >= sums["records"] / 2  # cancelled jobs have none
+
+
+@pytest.mark.parametrize("conditions", ["ignored", "unknown"])
+def test_every_promise_holds_in_a_store_without_conditions(conditions: Conditions) -> None:
+    broken, _, _ = live_some(range(LIVES // 4), conditions)
+
+    assert not broken
 
 
 def test_a_life_is_the_same_each_time() -> None:
@@ -77,8 +90,21 @@ def nothing_kept(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Version, "prefix", "")
 
 
+def nobody_in_doubt(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(CaptionStage, "try_out", lambda *_, **__: None)
+
+
+def leases_for_ever(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Pulse, "left_s", math.inf)
+
+
+def refused_at_once(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Look, "tries_of", lambda *_: REFUSALS)
+
+
 CURES = (
     unconditional_replacing, unconditional_making, trust_in_redis, words_not_spared, nothing_kept,
+    nobody_in_doubt, leases_for_ever, refused_at_once,
 )  # fmt: skip
 
 

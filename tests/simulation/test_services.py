@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -67,7 +68,9 @@ def test_put_new__lost_answer(store: Store, gate: Trouble) -> None:
     gate.after = [s3.lost()]
 
     assert store.put_new("jobs/j/results/part-00000.jsonl", b"mine")
-    assert gate.requests == ["s3 create results"] * 2 + ["s3 get results"]
+    assert gate.requests == [
+        "s3 head results", *["s3 create results"] * 2, "s3 get results",
+    ]  # fmt: skip
 
 
 def test_put_new__another_came_while_the_answer_was_lost(store: Store, gate: Trouble) -> None:
@@ -89,29 +92,67 @@ def test_put_matching__lost_answer(store: Store, gate: Trouble) -> None:
     assert store.get("key") == b"new"
 
 
-@pytest.mark.parametrize("there", [b"", b"other"])
-def test_put_new__another_write_is_under_way(store: Store, gate: Trouble, there: bytes) -> None:
-    if there:
-        store.put("key", there)
-    gate.before = [s3.error(409)]
-    if there:
-        assert not store.put_new("key", b"mine")
-    else:
-        with pytest.raises(StoreError, match="ConditionalRequestConflict"):
-            store.put_new("key", b"mine")
+@pytest.mark.parametrize("times", [1, 6])
+def test_put_new__another_write_is_under_way(store: Store, gate: Trouble, times: int) -> None:
+    gate.before = [None, *[s3.error(409), None, None] * times]
 
-
-@pytest.mark.parametrize("put", [
-    lambda store: store.put_new("key", b"mine"),
-    lambda store: store.put_matching("key", b"mine", "0" * 32),
-])  # fmt: skip
-def test_a_store_without_conditions(
-    store: Store, gate: Trouble, put: Callable[[Store], bool]
-) -> None:
-    gate.before = [s3.error(501)]
-
-    assert put(store)
+    assert store.put_new("key", b"mine")
     assert store.get("key") == b"mine"
+
+
+def test_put_new__another_write_is_under_way_and_wins(store: Store, gate: Trouble) -> None:
+    other = s3.store_of(store._client._server, Settings())  # type: ignore[attr-defined]
+    gate.before = [None, s3.error(409)]
+    gate.meanwhile = lambda: other.put("key", b"other")
+
+    assert not store.put_new("key", b"mine")
+
+
+def test_put_new__others_write_all_the_time(store: Store, gate: Trouble) -> None:
+    gate.before = [None, *[s3.error(409), None, None] * 7]
+
+    with pytest.raises(StoreError, match="ConditionalRequestConflict"):
+        store.put_new("key", b"mine")
+
+
+def test_put_matching__another_write_is_under_way(store: Store, gate: Trouble) -> None:
+    store.put("key", b"old")
+    etag = hashlib.md5(b"old").hexdigest()
+    gate.before = [None, s3.error(409)]
+
+    assert store.put_matching("key", b"new", etag)
+    assert store.get("key") == b"new"
+
+
+@pytest.mark.parametrize("conditions", ["ignored", "unknown"])
+def test_a_store_without_conditions__looks_and_then_writes(
+    gate: Trouble, conditions: s3.Conditions
+) -> None:
+    server = s3.S3Server(conditions)
+    server.buckets["regioncap"] = {}
+    store = s3.store_of(server, Settings(), gate)
+
+    for key in "first", "second":  # it is not known to be so, and then it is
+        assert store.put_new(key, b"mine")
+        assert not store.put_new(key, b"other")
+        assert store.get(key) == b"mine"
+        etag = hashlib.md5(b"mine").hexdigest()
+        assert store.put_matching(key, b"newer", etag)
+        assert not store.put_matching(key, b"other", etag)
+        assert store.get(key) == b"newer"
+    assert store.conditions("first", b"newer") == (False, False)
+    assert store.get("first") == b"newer"
+
+
+def test_conditions__are_learned_from_the_first_write_of_a_kind(
+    store: Store, gate: Trouble
+) -> None:
+    for key in "one", "two":
+        store.put_new(key, b"x")
+    assert gate.requests == [
+        "s3 head one", "s3 create one", "s3 create one", "s3 create two",
+    ]  # fmt: skip
+    assert store.conditions("one", b"x") == (True, True)
 
 
 def test_busy__passes_or_does_not(store: Store, gate: Trouble) -> None:
@@ -140,6 +181,18 @@ def test_redis__a_lost_answer_has_the_command_done_twice(
 
     assert client.hincrby("regioncap:J:attempts:render:0", "shard", 1) == 2
     assert gate.requests == ["redis hincrby attempts"] * 2
+
+
+def test_redis__a_start_whose_answer_is_lost_counts_once(
+    client: redis.Redis, gate: Trouble
+) -> None:
+    attempts = Attempts(client, "J", "render", 0)
+    gate.after = [valkey.lost(), valkey.lost()]
+
+    assert attempts.start() == 0
+    assert attempts.deaths() == 1
+    attempts.forgive()
+    assert attempts.deaths() == 0
 
 
 def test_redis__away(client: redis.Redis, gate: Trouble) -> None:

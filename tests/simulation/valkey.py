@@ -263,6 +263,10 @@ class Server:
             return [word for member in ranked for word in (member, repr(scores[member]))]
         return ranked
 
+    def do_zscan(self, key: str, _cursor: str, *_words: str) -> list[Any]:
+        scores: dict[str, float] = self._peek(key, dict) or {}
+        return ["0", [word for member in scores for word in (member, repr(scores[member]))]]
+
     # The rest
 
     def do_time(self) -> list[str]:

@@ -27,13 +27,13 @@ import regioncap.jobs.render
 import regioncap.services.leases
 from regioncap import keys
 from regioncap.engines.base import Answer, CaptionRequest
-from regioncap.errors import RequestError
+from regioncap.errors import EngineAwayError, RequestError
 from regioncap.jobs.caption import CaptionStage
 from regioncap.jobs.janitor import Janitor
 from regioncap.jobs.render import RenderStage
 from regioncap.records import InputRecord
-from regioncap.services.broker import queue_errors
 from regioncap.services.leases import Leases
+from regioncap.services.progress import Progress
 from regioncap.services.queue import RENDER
 from regioncap.services.store import Store
 from regioncap.settings import Settings
@@ -44,13 +44,18 @@ from tests.simulation import s3, valkey
 from tests.simulation.broker import Channel, Sender
 from tests.simulation.faults import Faults
 from tests.simulation.gate import Gate
-from tests.simulation.schedule import Schedule
+from tests.simulation.schedule import Process, Schedule
 from tests.simulation.threads import EPOCH_S, Event, InlineExecutor, SimulatedRuntime
+from workers.recall import Recall
 from workers.shards import Delivery, GoesBack, Shards
 
 #: Silent for this long, a worker loses its shards.
 T_S = 30.0
 RECORDS_A_SHARD = 2
+#: A shard that gets nothing done for this long makes no progress.
+STALLED_S = 4 * T_S
+#: From an engine's death to the end of its process.
+DRAIN_S = 3.0
 #: Longest that a client waits for an answer, seconds.
 PATIENCE_S = 10.0
 HANDS = 2
@@ -95,9 +100,15 @@ class World:
     Args:
         seed: Chooses what happens.
         tell: Is given what happens, in words.
+        conditions: What the store does with conditions of writes.
     """
 
-    def __init__(self, seed: int, tell: Callable[[str], None] = lambda _: None) -> None:
+    def __init__(
+        self,
+        seed: int,
+        tell: Callable[[str], None] = lambda _: None,
+        conditions: s3.Conditions = "kept",
+    ) -> None:
         self.schedule = Schedule(seed)
         self.runtime = SimulatedRuntime(self.schedule)
         self.random = random.Random(f"{seed} world")
@@ -106,7 +117,7 @@ class World:
         self.settings = Settings(
             visibility_timeout_s=T_S, shard_size=RECORDS_A_SHARD, grace_s=5, keep_captions=True
         )
-        self.s3 = s3.S3Server()
+        self.s3 = s3.S3Server(conditions)
         self.s3.buckets[self.settings.s3_bucket] = {}
         self.redis_server = valkey.Server(self.gate.now_s)
         self.redis_server.on_push = self._on_push
@@ -114,6 +125,12 @@ class World:
         self._names = 0
         self._tell = tell
         self.faults.tell = self.tell
+        #: Until when the server that the engine asks does not serve.
+        self.engine_away_until_s = 0.0
+        #: Workers whose engines are broken until they end, and how.
+        self.broken: dict[Process, str] = {}
+        #: Records, as `JOB-INDEX`, that no engine gets over.
+        self.poison: set[str] = set()
         #: Answers of the engine.
         self.calls = 0
         #: Coroutines given to the engine; those of processes that were killed never end.
@@ -134,6 +151,7 @@ class World:
         """A client of the store."""
         store = _store(self.settings)
         store._client = s3.Client(self.s3, self.gate)  # type: ignore[assignment]
+        store._sleep = self.gate.sleep
         return store
 
     def redis_client(self) -> valkey.Client:
@@ -242,9 +260,11 @@ class Engine:
     name = "simulated"
     model = "simulated"
     model_revision = ""
+    grid = None
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, process: Process) -> None:
         self._world = world
+        self._process = process
 
     async def start(self) -> None: ...
 
@@ -257,18 +277,30 @@ class Engine:
     async def caption(self, requests: Sequence[CaptionRequest]) -> list[Answer | RequestError]:
         return [await self._answer(request) for request in requests]
 
-    async def _answer(self, request: CaptionRequest) -> Answer:
+    async def _answer(self, request: CaptionRequest) -> Answer | RequestError:
         world = self._world
         world.gate.enter("engine caption")
+        if world.schedule.now_s < world.engine_away_until_s:
+            raise EngineAwayError("the server does not serve")
         if world.schedule.current in EngineThread.cancelled:
             raise asyncio.CancelledError
         world.calls += 1
+        if self._process in world.broken:
+            return self._broken(world.broken[self._process])
+        if request.request_id.rpartition("-")[0] in world.poison:
+            raise RuntimeError("something is wrong with this picture")
         text = "\n".join(
             f"In <region{region.number}>, answer {world.calls} about {request.request_id}."
             for region in request.regions
         )
         world.gate.leave("engine caption")
         return Answer(text)
+
+    @staticmethod
+    def _broken(way: str) -> Answer | RequestError:
+        if way == "raises":
+            raise RuntimeError("something is wrong with this worker")
+        return RequestError("refused") if way == "refuses" else Answer("!!!!!!!!", "length")
 
 
 class EngineThread:
@@ -317,6 +349,9 @@ class Pending:
     def cancel(self) -> None:
         EngineThread.cancelled.add(self._thread)
 
+    def done(self) -> bool:
+        return self._done.is_set()
+
     def result(self, timeout: float | None = None) -> Any:
         if not self._done.wait(timeout):
             raise TimeoutError
@@ -337,6 +372,7 @@ class Worker:
         self.world = world
         self.stage = stage
         self.work: Any = None
+        self.stop: Callable[[], None] = lambda: None
         self.process = world.schedule.process(world.name(f"{stage}-"))
         self._start(self._main, "main")
 
@@ -349,26 +385,35 @@ class Worker:
         self.channel = Channel(self.redis, world.settings)
         self.queue = RENDER if self.stage == "render" else world.settings.queue
         self.stopping = world.runtime.event()
-        shards = Shards(
+        store, sender = world.store(), world.sender(self.redis)
+        progress = partial(Progress, self.redis)
+        stage: Any
+        if self.stage == "render":
+            stage = RenderStage(store, world.settings, sender, progress, runtime=world.runtime)  # type: ignore[arg-type]
+            own: dict[str, Any] = {"try_out": lambda _: stage.check()}
+        else:
+            engine: Any = EngineThread(world, Engine(world, self.process))
+            stage = CaptionStage(
+                store,
+                engine,
+                progress,
+                world.settings,
+                sender,  # type: ignore[arg-type]
+                runtime=world.runtime,
+            )
+            self.stop = stage.stop
+            own = {"check": stage.check, "try_out": stage.try_out}
+        self.work = stage.run
+        self.shards = Shards(
             self.stage,
             self.redis,
-            Leases(self.redis, T_S, runtime=world.runtime),
+            Leases(self.redis, T_S, stalled_s=STALLED_S, runtime=world.runtime),
             on_engine_death=self._die,
             stopping=self.stopping,
             runtime=world.runtime,
+            **own,
         )
-        self.shards = shards
-        store, sender = world.store(), world.sender(self.redis)
-        if self.stage == "render":
-            self.work = RenderStage(
-                store, world.settings, sender, shards.progress,  # type: ignore[arg-type]
-                runtime=world.runtime,
-            ).run  # fmt: skip
-        else:
-            engine: Any = EngineThread(world, Engine(world))
-            self.work = CaptionStage(
-                store, engine, shards.progress, world.settings, runtime=world.runtime
-            ).run
+        if self.stage == "caption":
             janitor = Janitor(
                 store, self.redis, sender, T_S, runtime=world.runtime  # type: ignore[arg-type]
             )  # fmt: skip
@@ -376,6 +421,7 @@ class Worker:
         for hand in range(HANDS):
             self._start(self._hand, f"hand-{hand}")
         self._start(self._sweep, "sweep")
+        self._start(Recall(self.redis, self.queue, runtime=world.runtime).run, "recall")
 
     def _hand(self) -> None:
         while not self.stopping.is_set():
@@ -394,7 +440,7 @@ class Worker:
             message.shard,
             message.tag,
             message.redelivered,
-            partial(self._send_anew, message),
+            message.queue,
         )
         try:
             self.shards.run(delivery, self.work)
@@ -402,10 +448,6 @@ class Worker:
             message.give_back()
         else:
             message.ack()
-
-    def _send_anew(self, message: queue.Delivery) -> None:
-        with queue_errors():
-            self.world.sender(self.redis).again(message)
 
     def _sweep(self) -> None:
         while True:
@@ -416,6 +458,12 @@ class Worker:
                 continue
 
     def _die(self) -> None:
+        """As `workers.drain` does: what is in hand goes back, and the process ends."""
+        self._start(self._drain, "drain")
+
+    def _drain(self) -> None:
+        self.stop()
+        self.world.schedule.wait(DRAIN_S)
         self.world.schedule.kill(self.process)
 
 

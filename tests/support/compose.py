@@ -29,9 +29,11 @@ def tool(name: str) -> str:
     return path
 
 
-def make_secrets(folder: Path) -> Path:
+def make_secrets(folder: Path, **variables: str) -> Path:
     """Runs deploy/secrets.sh."""
-    subprocess.run([ROOT / "deploy/secrets.sh", folder], check=True)
+    subprocess.run(
+        [ROOT / "deploy/secrets.sh", folder], check=True, env={**os.environ, **variables}
+    )
     return folder
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from regioncap.engines.base import Answer, CaptionRequest
 from regioncap.errors import RequestError
+from regioncap.job import Grid
 
 Reply = str | Answer | RequestError
 
@@ -19,6 +20,8 @@ class ScriptedEngine:
 
     def __init__(self, reply: Callable[[CaptionRequest], Reply]) -> None:
         self._reply = reply
+        #: How its model takes pictures; it looks at none.
+        self.grid: Grid | None = None
         self.requests: list[CaptionRequest] = []
 
     async def start(self) -> None:

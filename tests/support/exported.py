@@ -159,7 +159,7 @@ def _hf(path: Path) -> Iterator[Caption]:
 def _labelstudio(path: Path) -> Iterator[Caption]:
     for task in json.loads((path / "tasks.json").read_text("utf-8")):
         for each in task["predictions"][0]["result"]:
-            if each["type"] == "textarea":
+            if each["type"] == "textarea" and "original_width" in each:
                 box = tuple(
                     round(each["value"][side] / 100 * each[f"original_{along}"], 9)
                     for side, along in zip(
@@ -180,6 +180,58 @@ READERS: dict[str, Callable[[Path], Iterator[Caption]]] = {
     "webdataset": _webdataset,
     "hf": _hf,
     "labelstudio": _labelstudio,
+}
+
+
+def _whole_coco(path: Path) -> dict[int, str]:
+    images = json.loads(path.read_text("utf-8"))["images"]
+    return {each["id"] - 1: each["caption"] for each in images if "caption" in each}
+
+
+def _whole_webdataset(path: Path) -> dict[int, str]:
+    found = {}
+    for shard in path.glob("*.tar"):
+        with tarfile.open(shard) as tar:
+            for member in tar.getmembers():
+                if member.name.endswith(".json"):
+                    record = json.load(tar.extractfile(member))  # type: ignore[arg-type]
+                    found[record["index"]] = record["image_caption"]
+    return found
+
+
+def _whole_rows(rows: list[dict[str, Any]]) -> dict[int, str]:
+    return {int(row["index"]): row["image_caption"] for row in rows}
+
+
+def _whole_csv(path: Path) -> dict[int, str]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return _whole_rows(list(csv.DictReader(file)))
+
+
+def _whole_parquet(path: Path) -> dict[int, str]:
+    import pyarrow.parquet as pq
+
+    return _whole_rows(pq.read_table(path).to_pylist())
+
+
+def _whole_labelstudio(path: Path) -> dict[int, str]:
+    return {
+        task["data"]["regioncap_index"]: each["value"]["text"][0]
+        for task in json.loads((path / "tasks.json").read_text("utf-8"))
+        for each in task["predictions"][0]["result"]
+        if each["from_name"] == "image_caption"
+    }
+
+
+#: Reads the captions of whole pictures, by record.
+WHOLE_READERS: dict[str, Callable[[Path], dict[int, str]]] = {
+    "jsonl": lambda path: _whole_rows(list(map(json.loads, path.read_bytes().splitlines()))),
+    "csv": _whole_csv,
+    "coco": _whole_coco,
+    "parquet": _whole_parquet,
+    "webdataset": _whole_webdataset,
+    "hf": lambda path: _whole_parquet(path / "train" / "metadata.parquet"),
+    "labelstudio": _whole_labelstudio,
 }
 
 

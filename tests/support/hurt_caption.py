@@ -1,6 +1,7 @@
 """The caption worker with an engine that is slow (HURT_SLEEP_S) and dies of a record.
 
-Of HURT_DEAD the engine dies, with all that is in it, and stays dead; of HURT_CRASH the process.
+Of HURT_DEAD the engine dies, with all that is in it, and stays dead; of HURT_CRASH the process;
+HURT_HANG is never answered.
 
 Every start of a record is written to the file named by HURT_STARTS, its end with a minus before it
 if it was taken out of the engine.
@@ -38,6 +39,8 @@ async def _hurt(
     except asyncio.CancelledError:
         _note(f"-{index}")
         raise
+    if index == os.environ.get("HURT_HANG"):
+        await asyncio.Event().wait()
     if index == os.environ.get("HURT_DEAD"):
         _dead.set()
     if _dead.is_set():

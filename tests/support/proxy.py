@@ -1,16 +1,50 @@
-"""An object store on its bad days: a proxy that is slow, or refuses every n-th request."""
+"""An object store on its bad days: a proxy that is slow, refuses, or answers as other stores do."""
 
 from __future__ import annotations
 
 import http.client
+import re
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import urlsplit
 
-_BUSY = b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
+from minio.credentials.credentials import Credentials
+from minio.signer import sign_v4_s3
+
+_XML = [("Content-Type", "application/xml")]
+#: What says how two neighbours speak, and is not passed on.
+_OWN = {"connection", "transfer-encoding", "content-length"}
+
+
+@dataclass
+class Rule:
+    """Requests that are answered by the proxy itself, as some store answers them.
+
+    Args:
+        status: The answer.
+        code: What its text says, but for HEAD, whose answer has none.
+        method: The request's method, as a pattern.
+        path: A pattern that is looked for in its path.
+        header: A header that it must have.
+        times: How many such requests; all by default.
+        region: What the answer says the region is.
+    """
+
+    status: int
+    code: str
+    method: str = ".*"
+    path: str = ""
+    header: str = ""
+    times: int | None = None
+    region: str = ""
+    #: How many it has answered.
+    met: int = 0
 
 
 class Proxy(ThreadingHTTPServer):
@@ -30,11 +64,21 @@ class Proxy(ThreadingHTTPServer):
         self.delay_s = 0.0
         self.requests = 0
         self.refused = 0
+        self.rules: list[Rule] = []
+        #: Headers that are taken away on the way, and the keys to sign the rest with.
+        self.ignored: set[str] = set()
+        self.keys: Credentials | None = None
+        #: The headers of each request.
+        self.seen: list[Any] = []
         self._lock = threading.Lock()
 
     @property
     def endpoint(self) -> str:
         return f"127.0.0.1:{self.server_address[1]}"
+
+    def values(self, header: str) -> list[str | None]:
+        """What each request had as a header."""
+        return [headers.get(header) for headers in self.seen]
 
     def refuses(self) -> bool:
         with self._lock:
@@ -44,6 +88,20 @@ class Proxy(ThreadingHTTPServer):
         time.sleep(self.delay_s)
         return refuse
 
+    def rule_for(self, method: str, path: str, headers: Any) -> Rule | None:
+        with self._lock:
+            self.seen.append(headers)
+            for rule in self.rules:
+                if (
+                    re.fullmatch(rule.method, method)
+                    and re.search(rule.path, path)
+                    and (not rule.header or rule.header in headers)
+                    and (rule.times is None or rule.met < rule.times)
+                ):
+                    rule.met += 1
+                    return rule
+        return None
+
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
@@ -52,19 +110,21 @@ class _Handler(BaseHTTPRequestHandler):
     def _pass_on(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         if self.server.refuses():
-            self._answer(503, [("Content-Type", "application/xml")], _BUSY)
+            self._answer(503, _XML, _error("SlowDown"))
+            return
+        if rule := self.server.rule_for(self.command, self.path, self.headers):
+            named = [("x-amz-bucket-region", rule.region)] if rule.region else []
+            self._answer(rule.status, _XML + named, _error(rule.code))
             return
         upstream = http.client.HTTPConnection(self.server.target, timeout=30)
         try:
             upstream.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
-            for name, value in self.headers.items():
+            for name, value in self._passed_headers():
                 upstream.putheader(name, value)
             upstream.endheaders(body)
             response = upstream.getresponse()
             headers = [
-                (name, value)
-                for name, value in response.getheaders()
-                if name.lower() not in {"connection", "transfer-encoding", "content-length"}
+                (name, value) for name, value in response.getheaders() if name.lower() not in _OWN
             ]
             length = response.getheader("Content-Length")
             self._answer(response.status, headers, response.read(), length)
@@ -74,6 +134,28 @@ class _Handler(BaseHTTPRequestHandler):
             upstream.close()
 
     do_GET = do_PUT = do_HEAD = do_DELETE = do_POST = _pass_on  # noqa: N815
+
+    def _passed_headers(self) -> list[tuple[str, str]]:
+        headers = list(self.headers.items())
+        ignored = {name.lower() for name, _ in headers} & self.server.ignored
+        if not ignored:
+            return headers
+        assert self.server.keys
+        left = {
+            name: value
+            for name, value in headers
+            if name.lower() not in {*ignored, "authorization"}
+        }
+        signed = sign_v4_s3(
+            method=self.command,
+            url=urlsplit(f"http://{self.headers['Host']}{self.path}"),
+            region="us-east-1",
+            headers=left,  # type: ignore[arg-type]
+            credentials=self.server.keys,
+            content_sha256=left["x-amz-content-sha256"],
+            date=datetime.strptime(left["x-amz-date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC),
+        )
+        return [(name, str(value)) for name, value in signed.items()]
 
     def _answer(
         self, status: int, headers: list[tuple[str, str]], body: bytes, length: str | None = None
@@ -92,10 +174,15 @@ class _Handler(BaseHTTPRequestHandler):
         """Says nothing."""
 
 
+def _error(code: str) -> bytes:
+    return f"<Error><Code>{code}</Code><Message>As some stores say.</Message></Error>".encode()
+
+
 @contextmanager
-def proxied(target: str) -> Iterator[Proxy]:
+def proxied(target: str, *rules: Rule) -> Iterator[Proxy]:
     """A proxy for as long as the block runs."""
     proxy = Proxy(target)
+    proxy.rules = list(rules)
     threading.Thread(target=proxy.serve_forever, daemon=True).start()
     try:
         yield proxy

@@ -36,7 +36,7 @@ class Stages:
         self.engine = EngineThread(BaselineEngine())
         self.engine.start()
         self.render = RenderStage(self.store, settings, Silent(), self.progress)  # type: ignore[arg-type]
-        self.caption = CaptionStage(self.store, self.engine, self.progress, settings)
+        self.caption = CaptionStage(self.store, self.engine, self.progress, settings, Silent())  # type: ignore[arg-type]
 
     def job(self, folder: Path, shard_size: int = 2) -> Job:
         """A job of two records that no message tells of: one shard, or two."""

@@ -6,60 +6,16 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel, Field
-
 from regioncap.job import Job
 from regioncap.jobs import results
+from regioncap.jobs.audits import DuplicateGroup, FlaggedRegion, JobAudit
 from regioncap.outputs.audit.flags import CaptionedRegion, Flag, flags
 from regioncap.outputs.audit.near_duplicates import NearDuplicates
-from regioncap.records import SCHEMA_VERSION
 from regioncap.services.store import Store
 from regioncap.views import prompts
 
 _EXAMPLES = 3
 _GROUPS = 10
-
-
-class FlaggedRegion(BaseModel):
-    """A flagged region."""
-
-    index: int
-    id: str | int | None = None
-    image: str | None = None
-    region: int
-    flag: str
-    detail: str = ""
-    caption: str | None = None
-
-
-class DuplicateGroup(BaseModel):
-    """Captions that are nearly the same."""
-
-    #: The first that has it, as record index and region: `12/3`.
-    first: str
-    count: int
-    caption: str
-
-
-class JobAudit(BaseModel):
-    """What the audit says of a job so far."""
-
-    schema_version: int = SCHEMA_VERSION
-    job: str
-    records: int = 0
-    #: Records without any caption; what their regions lack is not counted below.
-    failed: int = 0
-    records_flagged: int = 0
-    #: Regions that a caption was asked for.
-    regions: int = 0
-    regions_flagged: int = 0
-    #: Regions by flag, the most frequent first.
-    flags: dict[str, int] = Field(default_factory=dict)
-    #: Captions that nearly repeat an earlier one; a lower bound in very large jobs.
-    near_duplicates: int = 0
-    duplicate_groups: list[DuplicateGroup] = Field(default_factory=list)
-    #: The first few regions of each flag.
-    examples: list[FlaggedRegion] = Field(default_factory=list)
 
 
 def record_flags(record: Mapping[str, Any], language: str = "") -> list[Flag]:
@@ -84,6 +40,8 @@ def _asked(record: Mapping[str, Any]) -> list[CaptionedRegion]:
             caption=region["caption"],
             why=region["why"],
             colour=region.get("colour", ""),
+            verified=region.get("verified"),
+            verified_as=region.get("verified_as"),
         )
         for region in record["regions"]
         if region["view"] is not None

@@ -23,6 +23,7 @@ FlagName = Literal[
     "repeats-region",  # word for word the caption of another region of the record
     "speaks-of-mark",  # of the box, the tag or the number instead of the thing
     "other-language",  # another language than the one asked for
+    "refuted",  # asked back, the engine finds it true of another region, or of none
     "too-short",
     "too-long",
     "near-duplicate",  # nearly the caption of another record; found over a job only
@@ -66,6 +67,9 @@ class CaptionedRegion:
     caption: str | None = None
     #: Why there is no caption, as `answers` gives it.
     why: str | None = None
+    #: What verification found, and the region that it named.
+    verified: bool | None = None
+    verified_as: int | None = None
     #: Name of the colour of its mark; empty if not known: then any colour counts as the mark's.
     colour: str = ""
 
@@ -100,6 +104,8 @@ def flags(regions: Sequence[CaptionedRegion], *, language: str = "") -> list[Fla
             continue
         found += _wording_flags(region, caption, numbers)
         found += _length_flags(region.region, caption)
+        if region.verified is False:
+            found.append(Flag(region.region, "refuted", str(region.verified_as or "none")))
         if language and is_other_language(caption, language):
             found.append(Flag(region.region, "other-language", guess_language(caption)))
         same = first_with.setdefault(" ".join(words(caption)), region.region)

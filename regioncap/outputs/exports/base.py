@@ -83,6 +83,17 @@ def captioned_regions(record: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
             yield region
 
 
+def has_caption(record: Mapping[str, Any]) -> bool:
+    """Whether anything of a result is captioned, a region or the picture as a whole."""
+    return bool(record.get("image_caption")) or any(captioned_regions(record))
+
+
+def attributes_json(region: Mapping[str, Any]) -> str | None:
+    """A region's attributes as text: columns hold one type, and schemas differ."""
+    attributes = region.get("attributes")
+    return None if attributes is None else compact_json(attributes)
+
+
 def record_id(record: Mapping[str, Any]) -> str | None:
     """The user's own id as text: columns hold one type, ids may be numbers or text."""
     return None if record["id"] is None else str(record["id"])

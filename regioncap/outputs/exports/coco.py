@@ -20,6 +20,7 @@ from regioncap.outputs.exports.base import (
     Item,
     captioned_regions,
     compact_json,
+    has_caption,
 )
 
 _REGION = "region"
@@ -50,7 +51,8 @@ class Coco:
             file.write('{"images": [')
             for item in items:
                 regions = list(captioned_regions(item.record))
-                if not regions and (item.record["regions"] or item.record["error"]):
+                is_empty = not item.record["regions"] and not item.record["error"]
+                if not (is_empty or has_caption(item.record)):
                     left_out += 1
                     continue
                 image_id, is_new = ids.image(item.record)
@@ -143,6 +145,8 @@ def _image(record: Mapping[str, Any], image_id: int | str) -> dict[str, Any]:
         "width": record["width"],
         "height": record["height"],
         "record_id": record["id"],
+        # Of the first of the records that share the picture.
+        **({"caption": caption} if (caption := record.get("image_caption")) else {}),
     }
 
 
@@ -160,7 +164,15 @@ def _annotation(
         "caption": region["caption"],
         "record": record["index"],
         "region": region["region"],
+        **_verdict(region),
+        **({"attributes": given} if (given := region.get("attributes")) is not None else {}),
     }
+
+
+def _verdict(region: Mapping[str, Any]) -> dict[str, Any]:
+    if region.get("verified") is None:
+        return {}
+    return {"verified": region["verified"], "verified_as": region["verified_as"]}
 
 
 def _own(record: Mapping[str, Any], region: Mapping[str, Any]) -> list[Any]:

@@ -19,8 +19,10 @@ from regioncap.outputs.exports.base import (
     BOX_CONVENTION,
     About,
     Item,
+    attributes_json,
     captioned_regions,
     compact_json,
+    has_caption,
     record_id,
 )
 from regioncap.outputs.exports.parquet import batches
@@ -46,8 +48,11 @@ configs:
 
 Captions of image regions, made by RegionCap, job `{job}`.
 
-Each row has an `image` and `objects`: lists of equal length with `region` (its number), `bbox` and
-`caption`. A `bbox` is {convention}.
+Each row has an `image` and `objects`: lists of equal length with `region` (its number), `bbox`,
+`caption`, `verified` (whether the model, asked back, found the caption true of its region),
+`verified_as` (the region that it named) and `attributes` (as JSON); null where not asked for.
+A `bbox` is {convention}.
+`image_caption` describes the whole picture, where that was asked for.
 
     from datasets import load_dataset
     rows = load_dataset("path/of/this/folder", split="train")
@@ -86,7 +91,7 @@ def _rows(items: Iterable[Item], train: Path) -> Iterator[dict[str, Any]]:
     """Rows of the table; their pictures are written on the way."""
     for item in items:
         regions = list(captioned_regions(item.record))
-        if regions and item.picture is not None:
+        if has_caption(item.record) and item.picture is not None:
             name = _file_name(item.record["index"], item.picture.extension)
             (train / name).parent.mkdir(exist_ok=True)
             (train / name).write_bytes(item.picture.data)
@@ -100,6 +105,9 @@ def _schema() -> Any:
         "region": pa.list_(pa.int64()),
         "bbox": pa.list_(pa.list_(pa.float64())),
         "caption": pa.list_(pa.string()),
+        "verified": pa.list_(pa.bool_()),
+        "verified_as": pa.list_(pa.int64()),
+        "attributes": pa.list_(pa.string()),
     }
     return pa.schema(
         {
@@ -109,6 +117,7 @@ def _schema() -> Any:
             "source_image": pa.string(),
             "width": pa.int64(),
             "height": pa.int64(),
+            "image_caption": pa.string(),
             "objects": pa.struct(objects),
             "model": pa.string(),
             "meta": pa.string(),
@@ -130,10 +139,14 @@ def _row(
         "source_image": record["image"],
         "width": record["width"],
         "height": record["height"],
+        "image_caption": record.get("image_caption"),
         "objects": {
             "region": [region["region"] for region in regions],
             "bbox": [region["bbox"] for region in regions],
             "caption": [region["caption"] for region in regions],
+            "verified": [region.get("verified") for region in regions],
+            "verified_as": [region.get("verified_as") for region in regions],
+            "attributes": [attributes_json(region) for region in regions],
         },
         "model": record["model"],
         "meta": compact_json(record["meta"]),

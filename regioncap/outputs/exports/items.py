@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from regioncap.errors import RecordError
 from regioncap.job import Job
@@ -15,6 +17,21 @@ from regioncap.views.pixels import decode, encode_jpeg, image_extension, is_turn
 
 #: Pictures held at a time.
 _AHEAD = 32
+
+
+def only_verified(items: Iterable[Item]) -> Iterator[Item]:
+    """The same with captions that were not found true of their region left out, with the reason."""
+    for item in items:
+        regions = [_checked(region) for region in item.record["regions"]]
+        yield replace(item, record={**item.record, "regions": regions})
+
+
+def _checked(region: Mapping[str, Any]) -> Mapping[str, Any]:
+    if region["caption"] is None or region.get("verified"):
+        return region
+    named = region.get("verified_as") or "none"
+    why = "not verified" if region.get("verified") is None else f"verified as {named}"
+    return {**region, "status": "invalid", "caption": None, "attributes": None, "why": why}
 
 
 def read_items(

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from regioncap.outputs.exports.base import About, Item, compact_json
+from regioncap.outputs.exports.base import About, Item, attributes_json, compact_json
 
 #: The id under which Label Studio keeps a region's box and text.
 REGION_ID = "region-{}"
@@ -29,6 +29,8 @@ _CONFIG = """\
   </RectangleLabels>
   <TextArea name="caption" toName="image" perRegion="true" editable="true" required="true"
             maxSubmissions="1" rows="3" displayMode="region-list"/>
+  <!-- Of the whole picture; to read, as it does not come back with corrected captions. -->
+  <TextArea name="image_caption" toName="image" editable="false" maxSubmissions="1" rows="3"/>
 </View>
 """
 
@@ -58,6 +60,16 @@ def _task(item: Item, about: About) -> dict[str, Any]:
     result = [
         part for region in record["regions"] if region["bbox"] for part in _results(record, region)
     ]
+    if caption := record.get("image_caption"):
+        result.append(
+            {
+                "id": "image-caption",
+                "type": "textarea",
+                "from_name": "image_caption",
+                "to_name": "image",
+                "value": {"text": [caption]},
+            }
+        )
     return {
         "data": {
             "image": item.source,
@@ -100,4 +112,9 @@ def _results(record: Mapping[str, Any], region: Mapping[str, Any]) -> list[dict[
         "from_name": "caption",
         "value": {**place, "text": [region["caption"]]},
     }
+    notes = [said] if (said := attributes_json(region)) else []
+    if region.get("verified") is False:
+        notes.append(f"verified as {region['verified_as'] or 'none'}")
+    if notes:
+        box["meta"] = {"text": notes}
     return [box, text]

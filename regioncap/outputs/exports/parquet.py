@@ -15,7 +15,7 @@ _GROUP_ROWS = 10_000
 #: Rows that are Python's own objects at a time: those take ten times the memory of columns.
 _BATCH_ROWS = 1_000
 
-_INTEGERS = {"index", "width", "height", "region"}
+_INTEGERS = {"index", "width", "height", "region", "verified_as"}
 
 
 class Parquet:
@@ -61,7 +61,9 @@ def _table(rows: list[dict[str, Any]], schema: Any) -> Any:
 def _schema(about: About) -> Any:
     import pyarrow as pa
 
-    types = {"bbox": pa.list_(pa.float64())} | dict.fromkeys(_INTEGERS, pa.int64())
+    types = {"bbox": pa.list_(pa.float64()), "verified": pa.bool_()} | dict.fromkeys(
+        _INTEGERS, pa.int64()
+    )
     fields = [
         pa.field(
             name,

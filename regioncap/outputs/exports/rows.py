@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from regioncap.outputs.exports.base import Item, compact_json, record_id
+from regioncap.outputs.exports.base import Item, attributes_json, compact_json, record_id
 
 #: Columns in order; `bbox` is left to the format, which may have no lists.
 COLUMNS = (
     "index", "id", "image", "source", "type", "width", "height", "region", "bbox", "status",
-    "caption", "why", "error_code", "error_message", "engine", "model", "prompt_version",
-    "mark_style", "meta",
+    "caption", "why", "verified", "verified_as", "attributes", "image_caption", "error_code",
+    "error_message", "engine", "model", "prompt_version", "mark_style", "meta",
 )  # fmt: skip
 
 
@@ -26,6 +26,9 @@ def region_rows(items: Iterable[Item]) -> Iterator[dict[str, Any]]:
                 "status": region.get("status"),
                 "caption": region.get("caption"),
                 "why": region.get("why"),
+                "verified": region.get("verified"),
+                "verified_as": region.get("verified_as"),
+                "attributes": attributes_json(region),
             }
 
 
@@ -40,6 +43,7 @@ def _shared(item: Item) -> dict[str, Any]:
         "type": record["type"],
         "width": record["width"],
         "height": record["height"],
+        "image_caption": record.get("image_caption"),
         "error_code": error.get("code"),
         "error_message": error.get("message"),
         "engine": record["engine"],

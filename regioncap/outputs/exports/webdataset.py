@@ -13,8 +13,8 @@ from regioncap.outputs.exports.base import (
     BOX_FORMAT,
     About,
     Item,
-    captioned_regions,
     compact_json,
+    has_caption,
 )
 
 #: A shard is closed beyond this size or number of samples; about a gigabyte reads well.
@@ -45,7 +45,7 @@ class WebDataset:
             mtime=about.created.timestamp(),
         ) as writer:
             for item in items:
-                if item.picture is None or not any(captioned_regions(item.record)):
+                if item.picture is None or not has_caption(item.record):
                     continue
                 said = {"box_format": BOX_FORMAT, "box_convention": BOX_CONVENTION}
                 writer.write(

@@ -10,6 +10,7 @@ from typing import Any
 from regioncap.errors import NotFoundError, RecordError
 from regioncap.files import whole
 from regioncap.job import Job
+from regioncap.jobs import audits, catalogue
 from regioncap.jobs.results import read_with_inputs
 from regioncap.outputs.audit import Auditor
 from regioncap.outputs.gallery.page import (
@@ -62,6 +63,10 @@ def write_view(
         pictures.mkdir(exist_ok=True)
     place = _embedded if embed else partial(_saved, pictures, page.parent)
     facts = {"job": job.job, "submitted": f"{job.created:%Y-%m-%d %H:%M} UTC", "from": job.source}
+    success = catalogue.find_success(store, job.job)
+    audit = audits.kept(store, job.job, success) if success else None
+    if audit is not None:
+        facts["audit"] = audit.line()
     count = 0
 
     def counted() -> Iterator[GalleryRecord]:

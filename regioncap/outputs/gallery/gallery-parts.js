@@ -36,9 +36,14 @@ const parts = (() => {
     return Array.isArray(b) && b.length === 4 && b.every(Number.isFinite) && region.status !== "invalid" ? b : null;
   }
 
+  const inWords = (value) => (typeof value === "string" ? value : JSON.stringify(value));
+
   function haystack(record) {
-    const texts = [record.id, record.image, record.answer, JSON.stringify(record.meta ?? "")];
-    for (const r of record.regions || []) texts.push(r.caption, r.status, r.why, ...(r.flags || []));
+    const texts = [record.id, record.image, record.image_caption, record.answer, JSON.stringify(record.meta ?? "")];
+    for (const r of record.regions || []) {
+      texts.push(r.caption, r.status, r.why, ...(r.flags || []));
+      for (const [name, value] of Object.entries(r.attributes || {})) texts.push(`${name}:${inWords(value)}`);
+    }
     if (record.error) texts.push(record.error.code, record.error.message, record.error.stage);
     return texts.filter(Boolean).join("\n").toLowerCase();
   }
@@ -69,5 +74,5 @@ const parts = (() => {
     });
   }
 
-  return { FINE, box, coloured, count, el, haystack, svg, tags };
+  return { FINE, box, coloured, count, el, haystack, inWords, svg, tags };
 })();

@@ -1,7 +1,7 @@
 // The page's behaviour: which records are shown, and which region is lit, pinned and linked.
 (() => {
   const PAGE_RECORDS = 50;
-  const { FINE, box, coloured, count, el, haystack, svg, tags } = parts;
+  const { FINE, box, coloured, count, el, haystack, inWords, svg, tags } = parts;
   const byId = (id) => document.getElementById(id);
   const main = byId("records");
   // Served by `regioncap serve`, which chooses the records: this page has a window on them.
@@ -62,7 +62,7 @@
           act("Copy link", `Copy a link to record ${item.key}`, () => copy(addressOf(item, pinnedIn(item)), "Link copied")),
           act("Copy JSON", `Copy record ${item.key} as JSON`, () => copy(JSON.stringify(record, null, 2), "JSON copied")))),
       figure(item),
-      el("div", { class: "words" }, problem(record), captions(item), whole(item)));
+      el("div", { class: "words" }, problem(record), captions(item), picture(record), whole(item)));
     return node;
   }
 
@@ -89,6 +89,13 @@
       hint ? el("p", { class: "hint", text: hint }) : null);
   }
 
+  function picture(record) {
+    if (!record.image_caption) return null;
+    return el("p", { class: "picture" },
+      el("span", { class: "where", text: "Whole picture" }), " ",
+      el("span", { class: "said", text: record.image_caption }));
+  }
+
   function captions(item) {
     if (!item.regions.length) return null;
     const list = el("ol", { class: "captions", role: "list", "aria-label": "Captions" });
@@ -102,6 +109,12 @@
     const lines = el("span", { class: "caption", id: `${name}-caption` });
     if (region.caption) lines.append(el("span", { class: "said", text: region.caption }));
     if (status !== "ok") lines.append(el("span", { class: FINE.has(status) ? "mark" : "mark bad", text: status }));
+    for (const [name, value] of Object.entries(region.attributes || {})) {
+      lines.append(el("span", { class: "attribute", text: `${name}: ${inWords(value)}` }));
+    }
+    if (region.verified === false) {
+      lines.append(el("span", { class: "mark bad", text: `read as ${region.verified_as ?? "none"}` }));
+    }
     if (region.why) lines.append(el("span", { class: "why", text: region.why }));
     for (const flag of region.flags || []) lines.append(el("span", { class: "mark flag", text: flag }));
     const button = el("button", {

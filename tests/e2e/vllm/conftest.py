@@ -7,12 +7,10 @@ version, it must be that one.
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import inspect
 import json
 import os
 import shutil
-import sys
 from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
@@ -22,6 +20,7 @@ import pytest
 from psutil import NoSuchProcess, Process, wait_procs
 
 from regioncap.engines.base import Answer, CaptionRequest
+from regioncap.engines.cpu import SHIM, mend_torchvision
 from regioncap.engines.thread import EngineThread
 from regioncap.engines.vllm import VllmEngine
 from regioncap.errors import RequestError
@@ -33,7 +32,6 @@ from tests.support.rig import Rig, Worker
 from tools import qwen
 
 HERE = Path(__file__).parent
-SHIM = Path(tiny_qwen.__file__).parent / "vllm_cpu"
 INSTALLED = next(
     (
         package.version
@@ -100,7 +98,7 @@ def vllm_environment() -> Iterator[dict[str, str]]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in ENVIRONMENT.items():
             patch.setenv(name, value)
-        _run_shim()
+        mend_torchvision()
         yield ENVIRONMENT
 
 
@@ -207,16 +205,6 @@ def engine(engine_thread: EngineThread) -> VllmEngine:
 def ask(engine_thread: EngineThread) -> Ask:
     """Asks the shared engine, as a worker's thread does."""
     return lambda requests: engine_thread.run(engine_thread.engine.caption(requests)).result(120)
-
-
-def _run_shim() -> None:
-    # This interpreter started before PYTHONPATH said so.
-    spec = importlib.util.spec_from_file_location("vllm_cpu_shim", SHIM / "sitecustomize.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # what it declares lives as long as it does
-    spec.loader.exec_module(module)
 
 
 def _line(process: Process) -> str:

@@ -110,6 +110,37 @@ def test_a_long_answer_holds_nobody_up(
     long_one.cancel()
 
 
+@pytest.mark.parametrize("limit", ["max_num_queued_reqs", "max_num_queued_tokens"])
+def test_a_full_engine_is_waited_for(
+    engine: VllmEngine, ask: Ask, limit: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert engine._llm is not None
+    limits = engine._llm.vllm_config.scheduler_config
+    if not hasattr(limits, limit):
+        pytest.skip("this vLLM lets everything in")
+    monkeypatch.setattr(limits, limit, 2)
+
+    answers = ask([question(n) for n in range(12)])
+
+    assert all(isinstance(answer, Answer) for answer in answers)
+
+
+def test_an_engine_that_lets_nothing_in_says_so(
+    engine: VllmEngine, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert engine._llm is not None
+    limits = engine._llm.vllm_config.scheduler_config
+    if not hasattr(limits, "max_num_queued_reqs"):
+        pytest.skip("this vLLM lets everything in")
+    monkeypatch.setattr(limits, "max_num_queued_reqs", 0)
+    monkeypatch.setattr("regioncap.engines.vllm._FULL_S", 0.5)
+
+    (answer,) = ask([question(0)])
+
+    assert isinstance(answer, RequestError)
+    assert "max_num_queued_reqs" in answer.hint
+
+
 def test_is_healthy(engine_thread: EngineThread, engine: VllmEngine) -> None:
     engine_thread.run(engine.health()).result(10)
 

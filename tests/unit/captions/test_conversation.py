@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 import pytest
@@ -13,6 +15,7 @@ from regioncap.captions.conversation import Captioned, caption_records
 from regioncap.engines.base import Answer, CaptionRequest
 from regioncap.errors import EngineDeadError, RecordError, RequestError
 from regioncap.records import Problem, Region, RenderedRecord
+from regioncap.views.region_schema import normalized
 from regioncap.views.render import render_record
 from regioncap.views.view import Shown, ViewSettings, crop_regions
 from tests.support.engines import Reply, ScriptedEngine
@@ -281,3 +284,61 @@ def test_a_dead_engine_ends_the_shard() -> None:
 
     with pytest.raises(EngineDeadError):
         captioned_together(reply, FRESH, FRESH)
+
+
+def test_attributes_come_with_the_caption_by_one_request() -> None:
+    schema = normalized({"type": "object", "properties": {"count": {"type": "integer"}}}, "")
+    how = replace(view_settings(prompt="fields-1"), schema=schema)
+
+    def reply(request: CaptionRequest) -> str:
+        values = {
+            f"region{r.number}": {"caption": "A cup.", "count": r.number} for r in request.regions
+        }
+        if len(request.regions) > 1:
+            values["region2"]["count"] = "two"
+        return json.dumps(values)
+
+    done, engine = caption(reply, how)
+
+    assert asked(engine) == [([1, 2, 3], "v1"), ([2], "v1")]
+    assert '"count" (integer)' in engine.requests[0].prompt.system
+    wanted = engine.requests[0].prompt.answer_schema
+    assert wanted is not None
+    assert wanted["properties"]["region1"]["required"] == ["caption", "count"]
+    assert [region.attributes for region in done.record.regions] == [
+        {"count": n} for n in (1, 2, 3)
+    ]
+    assert {region.caption for region in done.record.regions} == {"A cup."}
+
+
+def whole(request: CaptionRequest) -> bool:
+    return not request.regions
+
+
+def test_the_whole_picture_is_captioned_beside_its_regions_without_marks() -> None:
+    how = view_settings(image_caption=True)
+    done, engine = caption(lambda r: "A room." if whole(r) else lines(r), how)
+
+    assert asked(engine) == [([1, 2, 3], "v1"), ([], "")]
+    assert engine.requests[1].image != engine.requests[0].image
+    assert done.record.image_caption == "A room."
+    assert [region.status for region in done.record.regions] == ["ok"] * 3
+
+
+def test_a_whole_picture_without_a_caption_is_asked_for_once_more() -> None:
+    how = view_settings(image_caption=True)
+    done, engine = caption(lambda r: "..." if whole(r) else lines(r), how)
+
+    assert [numbers for numbers, _ in asked(engine)] == [[1, 2, 3], [], []]
+    assert done.record.image_caption is None
+    assert done.record.error is None
+
+
+def test_a_picture_without_regions_may_have_a_caption() -> None:
+    how = view_settings(image_caption=True)
+    done, _ = caption(lambda _: "An empty street.", how, boxes=[])
+    assert (done.record.image_caption, done.record.error) == ("An empty street.", None)
+
+    done, _ = caption(lambda _: "", how, boxes=[])
+    assert done.record.error is not None
+    assert done.record.error.code == "no-caption"

@@ -31,16 +31,24 @@ def test_a_whole_checkpoint_passes(folder: Path) -> None:
     check_checkpoint(folder)
 
 
-def test_an_architecture_alone_is_enough(tmp_path: Path) -> None:
-    architectures = ["Qwen2_5_VLForConditionalGeneration"]
-    check_checkpoint(write_checkpoint(tmp_path, model_type="other", architectures=architectures))
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"model_type": "other", "architectures": ["Qwen2_5_VLForConditionalGeneration"]},
+        {"model_type": "qwen3_vl"},
+        {"model_type": "gemma3", "vision_config": {"hidden_size": 8}},
+        {"model_type": "llava"},
+    ],
+)
+def test_any_vision_model_passes(tmp_path: Path, settings: dict[str, object]) -> None:
+    check_checkpoint(write_checkpoint(tmp_path, **settings))
 
 
 @pytest.mark.parametrize(
     ("settings", "found"),
     [
         ({"model_type": "llama", "architectures": ["LlamaForCausalLM"]}, "llama"),
-        ({"model_type": "qwen2_vl"}, "qwen2_vl"),
+        ({"model_type": "qwen3"}, "qwen3"),
         ({"model_type": None, "architectures": ["A", "B"]}, "A, B"),
         ({"model_type": None}, "nothing"),
     ],

@@ -5,13 +5,11 @@ from __future__ import annotations
 import pytest
 
 from regioncap.errors import RecordError, StoreDeniedError
-from regioncap.inputs.originals import Originals
+from regioncap.inputs.originals import REFUSALS, Originals
 from regioncap.records import InputRecord
 from regioncap.settings import Settings
 from tests.simulation import s3
 from tests.simulation.gate import Gate
-from tests.simulation.schedule import Schedule
-from tests.simulation.threads import SimulatedRuntime
 
 
 class Counted(Gate):
@@ -37,8 +35,7 @@ def gate() -> Counted:
 @pytest.fixture
 def originals(server: s3.S3Server, gate: Counted) -> Originals:
     settings = Settings(s3_source_buckets=["partner"])
-    runtime = SimulatedRuntime(Schedule(0))
-    return Originals(s3.store_of(server, settings, gate), settings, runtime)
+    return Originals(s3.store_of(server, settings, gate), settings)
 
 
 def source(uri: str) -> InputRecord:
@@ -52,8 +49,11 @@ def test_refused__the_records_error_after_a_few_tries(
     server.denied.add(locked)
     uri = f"s3://{locked.split('/', maxsplit=1)[0]}/locked.png"
 
+    for times in range(REFUSALS):
+        with pytest.raises(StoreDeniedError):  # the shard waits, and is tried again
+            originals.read(source(uri), {"store-refused": times}.__getitem__)
     with pytest.raises(RecordError) as caught:
-        originals.read(source(uri))
+        originals.read(source(uri), {"store-refused": REFUSALS}.__getitem__)
 
     assert caught.value.code == "source-refused"
     assert uri in caught.value.message

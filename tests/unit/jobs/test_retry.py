@@ -149,3 +149,53 @@ def test_a_wish_of_an_earlier_version_is_seen(store: Store, progress: Progress, 
     assert again.indices == {0}
     retry.end(store, again)
     assert retry.pending(store, job.job) == set()
+
+
+def test_all_records_with_a_caption_are_asked_back_and_no_other(
+    store: Store, progress: Progress, job: Job
+) -> None:
+    finish(store, progress, job)
+
+    wishes = retry.begin(store, progress, job, verify="retry")
+
+    assert {shard: (wish.verify, wish.indices) for shard, wish in wishes.items()} == {
+        0: ({1}, set())
+    }
+    found = retry.find(store, job.job, 0)
+    assert found is not None
+    assert (found.verify, found.verify_as) == ({1}, "retry")
+    failed, fine = parse_part(store.get(keys.part_key(job.job, "results", 0)))
+    assert not found.wants(failed)
+    assert not found.wants(fine)
+
+
+def test_a_verdict_is_on_the_words_that_were_asked_back() -> None:
+    lines = [result(n, [region(1, BOX, f"caption {n}")]) for n in range(3)]
+    made = {
+        n: line | {"regions": [line["regions"][0] | {"verified": True}]}
+        for n, line in enumerate(lines)
+    }
+    before = dict(enumerate(lines))
+    # Somebody corrects one of them meanwhile.
+    lines[1] = lines[1] | {"regions": [region(1, BOX, "a person's")]}
+
+    part, placed = retry.with_verdicts(dump_lines(lines), made, before)
+
+    assert placed == {0, 2}
+    verdicts = [line["regions"][0].get("verified") for line in parse_part(part)]
+    assert verdicts == [True, None, True]
+    # Done twice, nothing is left to do.
+    assert retry.with_verdicts(part, made, before) == (part, set())
+
+
+def test_a_correction_takes_the_verdict_away(store: Store, progress: Progress, job: Job) -> None:
+    key = keys.part_key(job.job, "results", 0)
+    lines = parse_part(store.get(key))
+    lines[1]["regions"][0] |= {"verified": False, "verified_as": 2}
+    store.put(key, dump_lines(lines))
+    finish(store, progress, job)
+
+    apply_edits(store, progress, job, {1: Edit({1: "a person's"})})
+
+    corrected = parse_part(store.get(key))[1]["regions"][0]
+    assert (corrected["verified"], corrected["verified_as"]) == (None, None)

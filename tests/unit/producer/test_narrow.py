@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -11,7 +12,7 @@ from producer.board import Board
 from producer.commands import status, top
 from producer.fleet import Fleet, JobView, QueueView, WorkerView
 from regioncap.job import Job
-from regioncap.jobs.status import JobStatus
+from regioncap.jobs.status import JobStatus, Waiting
 from regioncap.settings import JobSettings
 
 JOB = "20261124-192418-6yylv2"
@@ -53,6 +54,19 @@ def test_status(
     name = "".join(line[head.index("NAME") :] for line in lines)
     assert "".join(name.split()) == NAME.replace(" ", "")  # wrapped, not cut
     assert max(map(len, lines)) <= 80
+
+
+def test_why_a_job_waits(large: JobStatus, capsys: pytest.CaptureFixture[str]) -> None:
+    why = "the S3 store at 10.0.0.1:9000 refused 'sources/locked.png': AccessDenied"
+    large.waits = [
+        Waiting(stage="render", code="store-refused", reason=why, waited_s=40.2, again_in_s=3.0)
+    ]
+
+    assert f"render waits: {why}, for 40 s" in status.summary_line(large)
+    board = Board(Job(job=JOB, created=NOW, records=9, shards=1, settings=JobSettings()))
+    board.see(0.0, large, None)
+    assert f"waits {why}, for 40 s" in " ".join(drawn(board.view(), 160).split())
+    assert json.loads(large.model_dump_json())["waits"][0]["reason"] == why
 
 
 @pytest.mark.parametrize("width", [80, 120])

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
 from regioncap.errors import RecordError
+from regioncap.job import Grid
 from regioncap.views.pixels import decode, encode_jpeg, probe
 from regioncap.views.sizes import fit_size
 
@@ -165,18 +166,27 @@ def test_decode__noise_is_always_a_record_error(data: bytes) -> None:
         decode(data)
 
 
-@given(st.integers(1, 20_000), st.integers(1, 20_000), st.integers(3136, 4_000_000))
-def test_fit_size__inside_the_budget_in_whole_patches(w: int, h: int, max_pixels: int) -> None:
+@given(
+    st.integers(1, 20_000),
+    st.integers(1, 20_000),
+    st.integers(4096, 4_000_000),
+    st.sampled_from([14, 28, 32, 48]),
+)
+def test_fit_size__inside_the_budget_in_whole_cells(
+    w: int, h: int, max_pixels: int, cell_px: int
+) -> None:
     if max(w, h) > 200 * min(w, h):
         with pytest.raises(RecordError, match="times as long"):
-            fit_size((w, h), max_pixels)
+            fit_size((w, h), max_pixels, cell_px)
         return
 
-    fitted = fit_size((w, h), max_pixels)
+    fitted = fit_size((w, h), max_pixels, cell_px)
 
-    assert all(side % 28 == 0 and side >= 28 for side in fitted)
-    # One patch is the least, so a very thin picture may exceed a tiny budget.
-    assert fitted[0] * fitted[1] <= max_pixels or min(fitted) == 28
+    assert all(side % cell_px == 0 and side >= cell_px for side in fitted)
+    # One cell is the least, so a very thin picture may exceed a tiny budget.
+    assert fitted[0] * fitted[1] <= max_pixels or min(fitted) == cell_px
+    # What a caption worker would have made anew, and again and again.
+    assert Grid(cell_px=cell_px, max_pixels=max_pixels).keeps(fitted)
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,16 @@ def test_tied_says_which_tag_and_colour_is_which_region() -> None:
     )
 
 
+def test_boxes_stand_in_the_model_s_own_coordinates() -> None:
+    shown = [RegionInView(1, (0, 42, 322, 420), "red")]
+    size_wh = (644, 420)
+    pixels = build(built_in("boxes-1"), shown, size_wh=size_wh)
+    thousandths = build(built_in("boxes-1"), shown, size_wh=size_wh, box_unit="thousandths")
+    assert pixels.after.endswith("The boxes are [x1, y1, x2, y2]: <region1>: [0, 42, 322, 420].")
+    assert thousandths.after.endswith("<region1>: [0, 100, 500, 1000].")
+    assert shown[0].box_xyxy == (0, 42, 322, 420)
+
+
 def test_json_asks_for_a_key_per_region_in_order() -> None:
     schema = build(built_in("json-1"), labels(2, 5)).answer_schema
     assert schema is not None
@@ -96,13 +106,41 @@ def test_asking_again_keeps_the_words_up_to_the_picture(name: str) -> None:
         ("regions-1", "f274d7c2c81a2c0b"),
         ("tied-1", "26cfbd7869cdf932"),
         ("json-1", "d9ac0cf1d4e29989"),
+        ("boxes-1", "5023e8ec597baf5a"),
+        ("fields-1", "cbcec42f705f9685"),
     ],
 )
 def test_built_in_words_change_only_with_their_name(name: str, digest: str) -> None:
     template = built_in(name)
     assert template.version == template.name == name
     assert template.description
-    assert hashlib.sha256(template.model_dump_json().encode()).hexdigest()[:16] == digest
+    words = template.model_dump_json(exclude={"image"})  # those have a test of their own
+    assert hashlib.sha256(words.encode()).hexdigest()[:16] == digest
+
+
+def test_a_whole_picture_is_asked_about_without_regions() -> None:
+    for name in prompts.BUILT_IN:
+        prompt = build(built_in(name), [], ask="image", size_wh=(640, 480))
+        assert prompt.before.startswith("Describe this picture")
+        assert prompt.answer_schema is None
+    with pytest.raises(ValueError, match="cannot ask"):
+        build(built_in("default"), labels(1), ask="image")
+
+
+def test_own_words_on_a_whole_picture_may_not_speak_of_regions() -> None:
+    text = 'name = "mine"\n[regions]\nbefore = "$regions"\n'
+    plain = parse_template(text, "mine.toml")
+    own = parse_template(text + '[image]\nbefore = "A $width by $height picture."\n', "mine.toml")
+    prompt = build(own, [], ask="image", size_wh=(640, 480))
+    assert prompt.before == "A 640 by 480 picture."
+    assert own.version != plain.version
+    with pytest.raises(UsageError, match=r"image: \$boxes says something of regions"):
+        parse_template(text + '[image]\nafter = "$boxes"\n', "mine.toml")
+
+
+def test_the_words_of_templates_that_say_nothing_on_pictures_do_not_change_their_names() -> None:
+    # As it was named before templates could say something on whole pictures.
+    assert custom("$regions").version == "mine+6e28567c"
 
 
 def test_custom_version_follows_the_words() -> None:

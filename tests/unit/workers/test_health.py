@@ -15,13 +15,13 @@ from workers.health import Health, Liveness, probe
 class Worker:
     """A worker whose state the test sets."""
 
-    held: int = 0
+    silent_s: float | None = None
     queued: int | None = 0
     now_s: float = 0.0
 
     def liveness(self) -> Liveness:
         return Liveness(
-            lambda: self.held,
+            lambda: self.silent_s,
             lambda: self.queued,
             stalled_s=900,
             idle_s=120,
@@ -30,42 +30,42 @@ class Worker:
 
 
 @pytest.mark.parametrize(
-    ("held", "queued", "after_s", "well"),
+    ("silent_s", "queued", "after_s", "well"),
     [
-        (0, 0, 10_000, True),  # nothing to do
-        (0, None, 10_000, True),  # Redis is away: nobody can tell
-        (0, 5, 100, True),
-        (0, 5, 121, False),  # does not take what waits
-        (1, 0, 899, True),
-        (1, 5, 901, False),  # nothing comes to an end
+        (None, 0, 10_000, True),  # nothing to do
+        (None, None, 10_000, True),  # Redis is away: nobody can tell
+        (None, 5, 100, True),
+        (None, 5, 121, False),  # does not take what waits
+        (899.0, 0, 10_000, True),  # a long shard that makes progress
+        (901.0, 5, 901, False),
     ],
 )
-def test_progress(held: int, queued: int | None, after_s: float, well: bool) -> None:
-    worker = Worker(held, queued)
+def test_progress(silent_s: float | None, queued: int | None, after_s: float, well: bool) -> None:
+    worker = Worker(silent_s, queued)
     liveness = worker.liveness()
     liveness.check()
     worker.now_s = after_s
     assert (liveness.check() == "") is well
 
 
-def test_an_end_starts_the_clock_again() -> None:
-    worker = Worker(held=1)
+def test_a_shard_that_hangs_is_seen_however_many_end_beside_it() -> None:
+    worker = Worker(silent_s=901.0)
     liveness = worker.liveness()
-    liveness.check()
-    worker.now_s = 800
-    liveness.ended()
-    worker.now_s = 1600
-    assert liveness.check() == ""
-    worker.now_s = 1701
-    assert liveness.check() == "no shard has come to an end for 901 s"
+    liveness.took()
+    assert liveness.check() == "a shard has made no progress for 901 s"
 
 
-def test_work_after_a_long_rest_is_no_stall() -> None:
-    worker = Worker()
+def test_taking_a_shard_starts_the_clock_of_an_idle_worker_again() -> None:
+    worker = Worker(queued=5)
     liveness = worker.liveness()
-    worker.now_s = 10_000
-    worker.held = 1
+    worker.now_s = 100
+    worker.silent_s = 0.0
     assert liveness.check() == ""
+    worker.silent_s = None
+    worker.now_s = 200
+    assert liveness.check() == ""
+    worker.now_s = 221
+    assert liveness.check() == "takes no shard, though some have been waiting for 121 s"
 
 
 def test_ready_only_while_it_takes_shards() -> None:

@@ -31,6 +31,7 @@ class DeclareOperators(importlib.abc.MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
+        """None always; the operators are declared then."""
         if fullname == "torchvision":
             sys.meta_path.remove(self)
             import torch

@@ -1,0 +1,50 @@
+"""The HTTP client of the store: connections, patience, and whom it trusts."""
+
+from __future__ import annotations
+
+import os
+import ssl
+from typing import Any, Self
+
+import urllib3
+
+from regioncap import metrics
+
+#: Connections kept open at a time.
+_CONNECTIONS = 16
+
+
+class _CountedRetry(urllib3.Retry):
+    """Tries again, and counts it."""
+
+    def increment(self, *args: Any, **kwargs: Any) -> Self:
+        metrics.add("store_retries")
+        return super().increment(*args, **kwargs)
+
+
+def http_client(attempts: int, secure: bool) -> urllib3.PoolManager:
+    """A pool of connections.
+
+    Args:
+        attempts: Further tries of a request that is lost, or that a busy server refuses.
+        secure: Whether it speaks TLS.
+    """
+    retries = _CountedRetry(
+        total=attempts,
+        backoff_factor=0.2,
+        status_forcelist=[429, 500, 502, 503, 504],
+        raise_on_status=False,
+    )
+    options: dict[str, Any] = {}
+    if secure:
+        options["cert_reqs"] = "CERT_REQUIRED"
+        options["ca_certs"] = (
+            os.environ.get("SSL_CERT_FILE") or ssl.get_default_verify_paths().cafile
+        )
+    return urllib3.PoolManager(
+        num_pools=2,
+        maxsize=_CONNECTIONS,
+        timeout=urllib3.Timeout(connect=5, read=60),
+        retries=retries,
+        **options,
+    )

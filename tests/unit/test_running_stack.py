@@ -1,0 +1,123 @@
+"""How the stack of a folder is found: from below, by name, and not where others could put one."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from producer.complaints import unconfigured
+from producer.origins import origins
+from regioncap.client import AsyncClient, Client
+from regioncap.errors import UsageError
+from regioncap.running_stack import folder_above, noted, running_folders, try_lock
+from regioncap.settings import STACK_FOLDER, load_settings
+
+
+@pytest.fixture(autouse=True)
+def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No settings but those that a test makes."""
+    for name in [name for name in os.environ if name.startswith("REGIONCAP_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.chdir(tmp_path)
+
+
+@contextmanager
+def up(folder: Path, bucket: str) -> Iterator[None]:
+    """As `regioncap up` leaves a folder while it runs."""
+    data = folder / STACK_FOLDER
+    data.mkdir(parents=True)
+    (data / "stack.json").write_text(json.dumps({"pid": 1, "settings": {"s3_bucket": bucket}}))
+    lock = try_lock(data / "stack.lock")
+    assert lock is not None
+    try:
+        with noted(folder):
+            yield
+    finally:
+        os.close(lock)
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[Path]:
+    with up(tmp_path / "try", "mine"):
+        (tmp_path / "try" / "a" / "b").mkdir(parents=True)
+        yield tmp_path / "try"
+
+
+def test_from_its_folder_and_all_below(running: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for folder, origin in (
+        (running, "regioncap up"),
+        (running / "a" / "b", f"regioncap up in {running}"),
+    ):
+        monkeypatch.chdir(folder)
+        assert load_settings().s3_bucket == "mine"
+        found = next(each for each in origins() if each.name == "s3_bucket")
+        assert found.origin == origin
+    monkeypatch.chdir(running.parent)
+    assert load_settings().s3_bucket == "regioncap"
+
+
+def test_the_nearest_counts(running: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with up(running / "a", "nearer"):
+        monkeypatch.chdir(running / "a" / "b")
+        assert load_settings().s3_bucket == "nearer"
+    assert load_settings().s3_bucket == "mine"
+
+
+def test_its_file_of_settings_goes_with_it(running: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (running / "regioncap.toml").write_text("max_boxes = 3")
+    monkeypatch.chdir(running / "a")
+    assert load_settings().max_boxes == 3
+    (running / "a" / "regioncap.toml").write_text("seed = 7")
+    assert (load_settings().max_boxes, load_settings().seed) == (10, 7)
+
+
+def test_by_its_name(running: Path) -> None:
+    for folder in running, str(running / "a"):
+        assert Client(folder=folder).settings.s3_bucket == "mine"
+        assert AsyncClient(folder=folder)._client.settings.s3_bucket == "mine"
+    assert Client(folder=running, max_boxes=4).settings.max_boxes == 4
+    assert load_settings().s3_bucket == "regioncap"
+
+
+def test_by_the_name_of_a_folder_without(running: Path) -> None:
+    with pytest.raises(UsageError, match="no stack is up in") as caught:
+        Client(folder=running.parent)
+
+    assert caught.value.code == "no-stack"
+    assert str(running) in caught.value.hint
+
+
+def test_elsewhere_it_is_said_where_one_runs(running: Path, tmp_path: Path) -> None:
+    assert running_folders(STACK_FOLDER) == [running]
+    told = unconfigured("s3_endpoint", {})
+
+    assert f"a stack is up in {running}" in told
+    assert "regioncap up" not in told
+    assert list((tmp_path / "state").rglob("*")) != []
+
+
+def test_one_that_was_killed_is_forgotten(tmp_path: Path) -> None:
+    with up(tmp_path / "try", "mine"):
+        (note,) = (tmp_path / "state" / "regioncap" / "stacks").iterdir()
+        text = note.read_text()
+    note.write_text(text)
+
+    assert running_folders(STACK_FOLDER) == []
+    assert not note.exists()
+    assert "regioncap up" in unconfigured("s3_endpoint", {})
+
+
+def test_one_of_another_user_above_is_not_taken(
+    running: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert folder_above(running / "a", STACK_FOLDER) == running
+    monkeypatch.setattr(os, "getuid", lambda: 12345)
+
+    assert folder_above(running / "a", STACK_FOLDER) is None
+    assert folder_above(running, STACK_FOLDER) == running
