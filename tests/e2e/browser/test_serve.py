@@ -322,6 +322,8 @@ def test_a_job_under_way_moves_by_itself(
     client = connect(load_settings(**stack_settings))
     Progress(client, job.job).note_part(0, summarize(dump_lines(parts[0])))
     expect(site.locator("#progress")).to_contain_text("32 of 64", timeout=30_000)
+    site.get_by_role("link", name="More records are done").click()
+    expect(site.locator("#record-31")).to_be_attached()
     waits = Waits(client, job.job, "caption", "caption.of-no-worker")
     waits.put(1, "store-refused", f"the store refused {HOSTILE}", pause_s=60.0)
     expect(site.locator("#progress .wait")).to_contain_text(
