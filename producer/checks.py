@@ -17,11 +17,13 @@ import redis
 from PIL import features
 
 from regioncap.errors import RegionCapError
+from regioncap.packages import is_installed
 from regioncap.services import presence
 from regioncap.services.backlog import UNACKED, read_depths
 from regioncap.services.broker import check_server, connect, queue_errors
 from regioncap.services.store import Store
 from regioncap.settings import Settings
+from regioncap.views import formats
 
 P = ParamSpec("P")
 
@@ -168,11 +170,17 @@ def _object(store: Store) -> Iterator[tuple[str, bytes]]:
         store.delete(key)
 
 
+def _formats() -> list[str]:
+    """The formats of pictures that can be read here."""
+    read = formats.READ.items()
+    return [name for name, each in read if not each.package or is_installed(each.package)]
+
+
 def _pictures() -> Check:
     missing = [name for name in ("jpg", "zlib", "webp", "freetype2") if not features.check(name)]
     if missing:
         return Check("", "fail", f"Pillow is built without {', '.join(missing)}", "reinstall it")
-    return Check("", "ok", f"Pillow {PIL.__version__} reads JPEG, PNG and WebP")
+    return Check("", "ok", f"Pillow {PIL.__version__} reads {', '.join(_formats())}")
 
 
 def _workers(client: redis.Redis, kind: str, queue: str) -> Check:

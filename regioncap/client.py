@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 import redis
 
 from regioncap.inputs.boxes import settle
-from regioncap.inputs.fields import from_fields, plain_fields
+from regioncap.inputs.objects import read_objects
 from regioncap.inputs.reading import Reading
 from regioncap.inputs.source import Source, open_source
 from regioncap.job import Job
@@ -315,20 +315,6 @@ def _opened(
 ) -> AbstractContextManager[Source]:
     if isinstance(records, str | Path):
         return open_source(str(records), sys.stdin.buffer, root, settings)
-    stream = (_record(index, each) for index, each in enumerate(_rows(records)))
-    settled = (settle(record, settings) for record in stream)
-    return nullcontext(Source("records", Path(), settled, lambda: None, Reading("records"), root))
-
-
-def _rows(records: Iterable[Mapping[str, Any] | InputRecord]) -> Iterable[Any]:
-    """The records; of a DataFrame its rows."""
-    if hasattr(records, "to_dict") and hasattr(records, "columns"):
-        rows: Iterable[Any] = records.to_dict("records")
-        return rows
-    return records
-
-
-def _record(index: int, record: Mapping[str, Any] | InputRecord) -> InputRecord:
-    if isinstance(record, InputRecord):
-        return record
-    return from_fields(InputRecord(index=index, line=index + 1), plain_fields(record))
+    reading = Reading("records")
+    settled = (settle(record, settings) for record in read_objects(records, reading))
+    return nullcontext(Source("records", Path(), settled, lambda: None, reading, root))

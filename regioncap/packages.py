@@ -18,12 +18,13 @@ def is_installed(package: str) -> bool:
     return importlib.util.find_spec(package) is not None
 
 
-def require(package: str, what: str) -> None:
-    """Returns if a package of the extra `export` is installed.
+def require(package: str, what: str, extra: str = "export") -> None:
+    """Returns if a package of an extra is installed.
 
     Args:
         package: Its import name.
         what: What needs it, as the subject of a sentence.
+        extra: The extra that has it.
 
     Raises:
         UsageError: It is not (`missing-extra`).
@@ -32,7 +33,7 @@ def require(package: str, what: str) -> None:
         raise UsageError(
             f"{what} needs the package {package}",
             code="missing-extra",
-            hint=f"install it: {install_line('export')}",
+            hint=f"install it: {install_line(extra)}",
         )
 
 

@@ -22,13 +22,17 @@ def export_command(
     job_id: JobArgument,
     output: Annotated[Path, typer.Option("--output", "-o", help="File or folder to write.")],
     format_: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--format",
             "-f",
-            help="jsonl, csv, coco, parquet, webdataset, hf or labelstudio.",
+            help="jsonl, csv, coco, parquet, webdataset, hf, labelstudio or sidecars; by default"
+            " what the ending of the file means.",
         ),
-    ] = "jsonl",
+    ] = None,
+    bom: Annotated[
+        bool, typer.Option("--bom", help="Begin CSV with a byte order mark, for Excel.")
+    ] = False,
     verified: Annotated[
         bool,
         typer.Option("--verified", help="Only captions that verification found true."),
@@ -41,13 +45,13 @@ def export_command(
     from regioncap.outputs.exports.items import only_verified, read_items
 
     client = client_of(context)
-    chosen = exports.get(format_)
+    chosen = exports.get(format_ or exports.name_for(output), bom=bom)
     job = client.load(job_id)
     original = Originals(client.store, client.settings).fetch
     about = About(job=job.job, title=job.name or f"Job {job.job}", created=job.created)
     found: Counter[str] = Counter()
     with progress() as bar:
-        items = read_items(client.store, job, original if chosen.takes_pictures else None)
+        items = read_items(client.store, job, original, chosen.pictures)
         if verified:
             items = only_verified(items)
         shown = bar.track(items, total=job.records, description="records")

@@ -1,8 +1,8 @@
 """Inputs: reads what users submit, as a stream of records.
 
 source       opens what the user named: stdin, a file of lines, pictures, or a data set
-in_store     brings here what lies in a store
-lines        JSON Lines
+in_store, hub  bring here what lies in a store, or on Hugging Face's hub
+lines        JSON Lines;  objects  records of Python's, DataFrames
 pictures     folders and the pictures in them
 datasets     data sets of other tools: which form a file or folder has
 forms        the readers, a module each

@@ -67,7 +67,7 @@ class Dataset:
     reading: Reading
 
 
-def find_dataset(path: Path) -> Dataset | None:
+def find_dataset(path: Path, *, is_confined: bool = False) -> Dataset | None:
     """Opens a data set of another tool; None for JSON Lines, a picture and pictures alone.
 
     Reading it raises UsageError where its files are not what they seem (`bad-dataset`), or a
@@ -75,21 +75,22 @@ def find_dataset(path: Path) -> Dataset | None:
 
     Args:
         path: A file or a folder.
+        is_confined: Whether nothing outside of it may be read.
 
     Raises:
         UsageError: It is a file of a kind that is not read (`bad-dataset`).
     """
     if path.is_dir():
-        return _find_in_folder(path)
+        return _find_in_folder(path, is_confined)
     if not path.is_file() or path.suffix.lower() in _LINES:
         return None
     sample = Sample(path)
     if path.suffix.lower() in {".yaml", ".yml"} and yolo.knows(sample):
-        return _yolo(path.parent, [path])
+        return _yolo(path.parent, [path], is_confined=is_confined)
     if not sample.head:
         return None
     if sample.start != b"{" or not _begins_with_lines(sample.head):
-        return _find_in_file(sample)
+        return _find_in_file(sample, is_confined)
     return None
 
 
@@ -99,14 +100,14 @@ def _begins_with_lines(head: bytes) -> bool:
     return len(lines) > 1 and lines[0].endswith(b"}") and lines[1].startswith(b"{")
 
 
-def _find_in_file(sample: Sample) -> Dataset | None:
+def _find_in_file(sample: Sample, is_confined: bool) -> Dataset | None:
     path = sample.path
     for beginning, what, hint in _NOT_READ:
         if re.match(beginning, sample.head, re.DOTALL):
             raise bad_dataset(path, f"{what}, which is no data set that is read", hint)
     form = form_of(sample)
     if form is not None:
-        return _dataset(form, path.parent, [path])
+        return _dataset(form, path.parent, [path], is_confined=is_confined)
     if sample.start in {b"{", b"["}:
         return _of_json(sample)
     _check_text(sample)
@@ -143,12 +144,20 @@ def _check_text(sample: Sample) -> None:
         raise bad_dataset(path, f"a {suffix} file that is none", _JSON_HINT)
 
 
-def _dataset(form: Form, root: Path, files: list[Path], *, is_folder: bool = False) -> Dataset:
+def _dataset(
+    form: Form,
+    root: Path,
+    files: list[Path],
+    *,
+    is_folder: bool = False,
+    is_confined: bool = False,
+) -> Dataset:
     reading = Reading(form.name)
-    return Dataset(root, form.read(Input(root, files, reading, is_folder)), reading)
+    source = Input(root, files, reading, is_folder, is_confined)
+    return Dataset(root, form.read(source), reading)
 
 
-def _find_in_folder(folder: Path) -> Dataset | None:
+def _find_in_folder(folder: Path, is_confined: bool) -> Dataset | None:
     contents = look_into(folder)
     if tables := [folder / name for name in contents.named(*imagefolder.TABLES)]:
         reading = Reading("an imagefolder")
@@ -159,20 +168,22 @@ def _find_in_folder(folder: Path) -> Dataset | None:
     if files := [folder / name for name in contents.named(_ROBOFLOW)]:
         return _dataset(coco.FORM, folder, files, is_folder=True)
     if (file := yolo.yaml_of(folder, contents)) is not None:
-        return _yolo(folder, [file], contents)
+        return _yolo(folder, [file], contents, is_confined=is_confined)
     if yolo.is_yolo(folder, contents):
-        return _yolo(folder, [], contents)
-    return _find_archives(folder, contents) or _of_files(folder, contents)
+        return _yolo(folder, [], contents, is_confined=is_confined)
+    return _find_archives(folder, contents) or _of_files(folder, contents, is_confined)
 
 
-def _yolo(folder: Path, files: list[Path], contents: Contents | None = None) -> Dataset:
+def _yolo(
+    folder: Path, files: list[Path], contents: Contents | None = None, *, is_confined: bool
+) -> Dataset:
     reading = Reading("YOLO's folder")
     if contents is not None:
         tell_left_out(folder, contents, reading)
-    return Dataset(folder, yolo.read(Input(folder, files, reading, True)), reading)
+    return Dataset(folder, yolo.read(Input(folder, files, reading, True, is_confined)), reading)
 
 
-def _of_files(folder: Path, contents: Contents) -> Dataset | None:
+def _of_files(folder: Path, contents: Contents, is_confined: bool) -> Dataset | None:
     """What files of annotations in a folder of pictures hold; None if no one form is there."""
     if not contents.pictures:
         return None
@@ -187,7 +198,7 @@ def _of_files(folder: Path, contents: Contents) -> Dataset | None:
         files = sorted({*files, *_empty_beside(folder, contents, files)})
     elif len({file.parent for file in files}) < len(files):
         return None  # two files that may speak of the same pictures
-    dataset = _dataset(form, folder, files, is_folder=True)
+    dataset = _dataset(form, folder, files, is_folder=True, is_confined=is_confined)
     tell_left_out(folder, contents, dataset.reading, set(files))
     return dataset
 

@@ -14,13 +14,13 @@ from regioncap.inputs.reading import Reading
 #: come out as errors and are not missed in silence.
 _SUFFIXES = {
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".mpo",
-    ".gif", ".bmp", ".tif", ".tiff", ".heic", ".heif", ".avif", ".jp2", ".j2k", ".jxl",
-    ".ppm", ".pgm", ".ico", ".tga",
+    ".gif", ".bmp", ".dib", ".tif", ".tiff", ".heic", ".heif", ".hif", ".avif", ".jp2", ".j2k",
+    ".jpx", ".j2c", ".jxl", ".ppm", ".pgm", ".pbm", ".pnm", ".ico", ".tga",
 }  # fmt: skip
 #: Pictures of a kind that is left out of a folder, and named: drawings, layers, raw.
 _LEFT_OUT = {
     ".svg", ".psd", ".dng", ".nef", ".cr2", ".cr3", ".arw", ".raf", ".orf", ".rw2", ".exr", ".hdr",
-    ".eps", ".pdf", ".dds", ".pnm", ".pbm",
+    ".eps", ".pdf", ".dds",
 }  # fmt: skip
 _LINES = {".jsonl", ".ndjson"}
 _TABLES = {".json", ".xml", ".csv", ".tsv", ".vott", ".parquet", ".arrow", *_LINES}

@@ -15,6 +15,7 @@ from regioncap.files import open_input
 from regioncap.inputs.boxes import settle
 from regioncap.inputs.datasets import find_dataset
 from regioncap.inputs.fields import bad_dataset
+from regioncap.inputs.hub import bring, is_on_hub
 from regioncap.inputs.in_store import brought, is_in_store
 from regioncap.inputs.lines import read_lines
 from regioncap.inputs.pictures import is_picture, look_into, pictures_of, tell_left_out
@@ -63,6 +64,12 @@ def open_source(
         UsageError: It cannot be read (`no-input-file`).
         StoreError: The store in which it lies is away.
     """
+    if is_on_hub(target):
+        where = settings if isinstance(settings, Settings) else load_settings()
+        place = bring(target, where.hf_cache_dir)
+        with _open_here(str(place), stdin, root, settings) as source:
+            yield replace(source, name=target)
+        return
     base = _in_store(root)
     if not is_in_store(target):
         if base:
@@ -101,6 +108,7 @@ def _open_here(
 ) -> Iterator[Source]:
     path = Path(target)
     settings = settings or JobSettings()
+    is_confined = isinstance(settings, Settings) and settings.confine_images
     if root is not None and not root.is_dir():
         raise UsageError(f"{root} is no folder", code="no-image-root")
 
@@ -117,7 +125,7 @@ def _open_here(
 
     if target == STDIN:
         yield source(Path(), read_lines(stdin), lambda: None, Reading("JSON Lines"))
-    elif found := find_dataset(path):
+    elif found := find_dataset(path, is_confined=is_confined):
         yield source(found.root, found.records, lambda: None, found.reading)
     elif path.is_dir():
         reading = Reading("pictures without boxes")

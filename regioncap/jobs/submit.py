@@ -25,7 +25,7 @@ from regioncap.parallel import REAL, Runtime, map_ahead
 from regioncap.records import InputRecord, Problem, dump_lines
 from regioncap.services.store import Store
 from regioncap.settings import Settings
-from regioncap.views.pixels import image_extension
+from regioncap.views.formats import extension_of
 from regioncap.views.prompts import FOR_FIELDS, built_in, parse_template, template_of
 from regioncap.views.region_schema import RegionSchema, load_schema
 
@@ -123,7 +123,7 @@ class Uploader:
         return True
 
     def _put(self, data: bytes) -> str:
-        key = keys.image_key(hashlib.sha256(data).hexdigest(), image_extension(data))
+        key = keys.image_key(hashlib.sha256(data).hexdigest(), extension_of(data))
         with self._turn(key):
             known = self._is_known(key)
             if not known:

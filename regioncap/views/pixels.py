@@ -1,7 +1,8 @@
 """From hostile bytes to a clean picture, and back to bytes; pure.
 
-Only formats on the allow-list are opened, sizes are checked on the header before a pixel is
-decoded, and what comes out is always 8-bit RGB in sRGB, the right way up, first frame only.
+Only formats on the list of `formats` are opened, each by its own decoder alone; sizes are checked
+on the header before a pixel is decoded, and what comes out is always 8-bit RGB in sRGB, the right
+way up, first frame only.
 """
 
 from __future__ import annotations
@@ -21,14 +22,13 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms, UnidentifiedImageError
 
 from regioncap.errors import RecordError
-from regioncap.views import formats
+from regioncap.packages import install_line, is_installed
+from regioncap.views import formats, jxl
 from regioncap.views.boxes import Size
 from regioncap.views.sizes import CELL_PX, fit_size
 
 #: Most pixels of a picture, where nothing else is set.
 MAX_PIXELS = 100_000_000
-#: Pillow plugins that may read what users send.
-FORMATS = ("JPEG", "PNG", "WEBP")
 
 #: From this factor on, bicubic filtering would skip pixels.
 _AREA_FROM = 1.5
@@ -36,13 +36,24 @@ _AREA_FROM = 1.5
 _MOST_SCANS = 100
 #: A marker of a JPEG that is neither a filler, nor stuffed, nor a restart.
 _MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")
+#: Rows that are computed with at a time.
+_STRIP = 256
 #: Encoders of PNGs make some chunks of pixels per megabyte.
 _MOST_CHUNKS = 100_000
 _ORIENTATION = 0x0112
+_JPEGS = {"JPEG", "MPO"}
+#: Formats whose decoders turn the picture themselves.
+_TURNED = {"TIFF", "HEIF", "JXL"}
+#: Stands nowhere else in a JPEG 2000, whose decoder shows what there is of one that is cut off.
+_END_OF_CODESTREAM = b"\xff\xd9"
+#: Text of a PNG, which may unpack to anything and says nothing about pixels.
+_TEXT_CHUNKS = {b"tEXt", b"zTXt", b"iTXt"}
 _SIDEWAYS = {5, 6, 7, 8}
 
 # Pillow only warns between one and two times its limit; here the limit is the limit.
 warnings.simplefilter("error", Image.DecompressionBombWarning)
+# Of broken metadata, and of icons of another size than their table says: nothing to be done.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +101,12 @@ def decode(
             hint="the limit is REGIONCAP_MAX_IMAGE_BYTES",
         )
     image = _open(data, max_pixels)
+    if image.format == "JPEG2000" and _END_OF_CODESTREAM not in data:
+        raise RecordError(
+            "the image, a damaged JPEG 2000, is cut off",
+            code="image-unreadable",
+            hint="does it open in a viewer? part of it may be missing",
+        )
     orientation = _orientation(image, data)
     sideways = orientation in _SIDEWAYS
     size_wh = (image.height, image.width) if sideways else image.size
@@ -101,6 +118,8 @@ def decode(
         rgb = _plain_jpeg(image, data, least_wh)
         if rgb is None:
             rgb = np.asarray(_any_picture(image, least_wh))
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError):
+        raise _too_many_pixels(max_pixels, "the limit is REGIONCAP_MAX_IMAGE_PIXELS") from None
     except Exception as error:  # Pillow's decoders raise nearly anything on broken data
         raise RecordError(
             f"the image, a damaged {image.format}, cannot be decoded: {error}",
@@ -115,7 +134,7 @@ def _plain_jpeg(image: Image.Image, data: bytes, least_wh: Size) -> NDArray[np.u
 
     libjpeg-turbo asked directly takes about half of what Pillow's incremental decoder does.
     """
-    if image.format not in {"JPEG", "MPO"} or image.mode != "RGB" or _needs_profile(image):
+    if image.format not in _JPEGS or image.mode != "RGB" or _needs_profile(image):
         return None
     factor = _reduction(image.size, least_wh)
     try:
@@ -142,8 +161,13 @@ def _reduction(size_wh: Size, least_wh: Size) -> int:
 
 
 def _any_picture(image: Image.Image, least_wh: Size) -> Image.Image:
-    image.draft(None, least_wh)  # keeps at least the size asked for
+    said_wh = image.size
+    if image.format in _JPEGS:
+        image.draft(None, least_wh)  # keeps at least the size asked for
+        said_wh = image.size
     image.load()
+    if image.size != said_wh:  # what is inside differs from what was checked
+        raise ValueError(f"it says {said_wh[0]}x{said_wh[1]} and is {image.width}x{image.height}")
     return _to_rgb(image)
 
 
@@ -167,19 +191,13 @@ def probe(data: bytes, max_pixels: int = MAX_PIXELS) -> Size:
 
 def probe_turn(data: bytes, max_pixels: int = MAX_PIXELS) -> tuple[Size, int]:
     """As `probe`, and EXIF's orientation, 1 to 8."""
+    known = formats.READ.get(formats.name_of(data))
+    if known is not None and known.plugin == "JXL":
+        return _jxl_size(data, *_limit(known, max_pixels)), 1
     image = _open(data, max_pixels)
     orientation = _orientation(image, data)
     sideways = orientation in _SIDEWAYS
     return (image.height, image.width) if sideways else image.size, orientation
-
-
-def image_extension(data: bytes) -> str:
-    """File extension by the first bytes; names say little about content."""
-    if data.startswith(b"\xff\xd8"):
-        return "jpg"
-    if data.startswith(b"\x89PNG"):
-        return "png"
-    return "webp"
 
 
 def is_turned(data: bytes) -> bool:
@@ -188,44 +206,99 @@ def is_turned(data: bytes) -> bool:
 
 
 def _open(data: bytes, max_pixels: int) -> Image.Image:
+    known = formats.READ.get(formats.name_of(data))
+    if known is None or not _is_there(known):
+        raise _unknown(data)
+    max_pixels, hint = _limit(known, max_pixels)
     Image.MAX_IMAGE_PIXELS = max_pixels  # Pillow's own check at opening; one limit per process
+    if known.plugin == "JXL":
+        _jxl_size(data, max_pixels, hint)
     try:
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        _load_plugin(known.package)
+        whole = _without_texts(data) if known.plugin == "PNG" else data
+        image = Image.open(io.BytesIO(whole), formats=(known.plugin,))
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
-        raise RecordError(
-            f"the image has more than {max_pixels:,} pixels",
-            code="image-too-large",
-            hint="the limit is REGIONCAP_MAX_IMAGE_PIXELS",
-        ) from None
+        raise _too_many_pixels(max_pixels, hint) from None
     except UnidentifiedImageError:
         raise _unknown(data) from None
     except Exception as error:
-        raise RecordError(
-            f"the image, a damaged {formats.name_of(data)}, cannot be opened: {error}",
-            code="image-unreadable",
-        ) from error
-    if image.width * image.height > max_pixels:
-        raise RecordError(
-            f"the image has {image.width}x{image.height} pixels, more than {max_pixels:,}",
-            code="image-too-large",
-            hint="the limit is REGIONCAP_MAX_IMAGE_PIXELS",
-        )
+        raise _damaged(data, error) from error
+    _check_size(image.size, max_pixels, hint)
     _check_scans(image, data)
     return image
+
+
+def _is_there(known: formats.Format) -> bool:
+    return not known.package or is_installed(known.package)
+
+
+def _limit(known: formats.Format, max_pixels: int) -> tuple[int, str]:
+    """Most pixels of a picture of a format, and where that is said."""
+    if known.max_pixels is not None and known.max_pixels < max_pixels:
+        return known.max_pixels, f"the limit of its format, whose decoder takes most; {_CONVERT}"
+    return max_pixels, "the limit is REGIONCAP_MAX_IMAGE_PIXELS"
+
+
+def _jxl_size(data: bytes, max_pixels: int, hint: str) -> Size:
+    if not _is_there(formats.READ["JPEG XL"]):
+        raise _unknown(data)
+    try:
+        size_wh = jxl.size_of(data)
+    except ValueError as error:
+        raise _damaged(data, error) from error
+    _check_size(size_wh, max_pixels, hint)
+    return size_wh
+
+
+def _damaged(data: bytes, error: Exception) -> RecordError:
+    return RecordError(
+        f"the image, a damaged {formats.name_of(data)}, cannot be opened: {error}",
+        code="image-unreadable",
+    )
+
+
+def _load_plugin(package: str) -> None:
+    """Lets Pillow know of the plugin in a package."""
+    if package == "pillow_heif":
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
+    elif package == "pillow_jxl":
+        import pillow_jxl  # noqa: F401 - registers itself
+
+
+def _check_size(size_wh: Size, max_pixels: int, hint: str) -> None:
+    if size_wh[0] * size_wh[1] > max_pixels:
+        raise RecordError(
+            f"the image has {size_wh[0]}x{size_wh[1]} pixels, more than {max_pixels:,}",
+            code="image-too-large",
+            hint=hint,
+        )
+
+
+def _too_many_pixels(max_pixels: int, hint: str) -> RecordError:
+    return RecordError(
+        f"the image has more than {max_pixels:,} pixels", code="image-too-large", hint=hint
+    )
 
 
 def _unknown(data: bytes) -> RecordError:
     """Why Pillow knows no picture in the data, as far as its first bytes tell."""
     name = formats.name_of(data)
+    known = formats.READ.get(name)
     if not data:
         what, hint = "the image file is empty", ""
-    elif name in FORMATS:
+    elif known is not None and not _is_there(known):
+        what = f"the image is {_a(name)} picture, for which a package is missing"
+        hint = f"{install_line('formats')}, for submit and render workers; or {_CONVERT}"
+    elif known is not None:
         what = f"the image is a damaged {name}, or one of a kind that is not read"
         hint = "does it open in a viewer? save it anew"
     elif name:
         what, hint = f"the image is {_a(name)} picture, which is not read", _CONVERT
     else:
-        what, hint = "the image is of no known format", f"formats read: {', '.join(FORMATS)}"
+        what = "the image is of no known format"
+        hint = f"formats read: {', '.join(formats.READ)}"
     return RecordError(what, code="image-unreadable", hint=hint)
 
 
@@ -236,8 +309,26 @@ def _a(name: str) -> str:
 _CONVERT = "convert it to JPEG or PNG, with `magick IN OUT.jpg` for instance"
 
 
+def _without_texts(data: bytes) -> bytes:
+    """A PNG without its texts: decoders give up at long ones, which may be packed very small."""
+    position, kept, begin = len(b"\x89PNG\r\n\x1a\n"), [], 0
+    for _ in range(_MOST_CHUNKS):
+        head = data[position : position + 8]
+        if len(head) < 8:
+            break
+        length, kind = struct.unpack(">I4s", head)
+        after = position + 12 + length
+        if kind in _TEXT_CHUNKS:
+            kept.append(data[begin:position])
+            begin = after
+        position = after
+    return b"".join([*kept, data[begin:]]) if begin else data
+
+
 def _orientation(image: Image.Image, data: bytes) -> int:
     try:
+        if image.format in _TURNED:
+            return 1
         if image.format == "PNG":
             # The plugin's own would decode all pixels to look for EXIF behind them.
             image.info.setdefault("exif", _png_exif(data))
@@ -268,7 +359,7 @@ def _check_scans(image: Image.Image, data: bytes) -> None:
         RecordError: This one does.
     """
     scans = sum(1 for _ in islice(_scans(data), _MOST_SCANS + 1))
-    if image.format in {"JPEG", "MPO"} and scans > _MOST_SCANS:
+    if image.format in _JPEGS and scans > _MOST_SCANS:
         raise RecordError(
             f"the image has more than {_MOST_SCANS} scans",
             code="image-unreadable",
@@ -291,6 +382,8 @@ def _scans(data: bytes) -> Iterator[int]:
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode in {"I;16", "I;16B", "I;16L", "I", "F"}:
         image = _eight_bits(image)
+    elif image.mode == "LAB":
+        image = _of_lab(image)
     elif image.mode in {"P", "PA", "LA", "RGBa", "La"} or "transparency" in image.info:
         image = image.convert("RGBA")
     image = _to_srgb(image)
@@ -302,13 +395,31 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """Scales deep grey pictures by the bit depth that their brightest pixel needs."""
-    values = np.asarray(image).astype(np.float64)
-    top = max(float(values.max(initial=0)), 1.0)
-    depth = max(8, min(32, math.ceil(math.log2(top + 1))))
-    depth += depth % 2
-    scaled = np.clip(values, 0, None) * (255.0 / (2.0**depth - 1))
-    return Image.fromarray(scaled.astype(np.uint8))
+    """Scales deep grey pictures by the bit depth that their brightest pixel needs.
+
+    Fractions are taken for parts of white. A row of strips at a time: as floats, all would take
+    eight times the memory of the picture.
+    """
+    values = np.asarray(image)
+    finite = values[np.isfinite(values)] if values.dtype.kind == "f" else values
+    top = float(finite.max(initial=0))
+    if values.dtype.kind == "f" and 0 < top <= 1:
+        times = 255.0
+    else:
+        depth = max(8, min(32, math.ceil(math.log2(max(top, 1.0) + 1))))
+        times = 255.0 / (2.0 ** (depth + depth % 2) - 1)
+    out = np.empty(values.shape, np.uint8)
+    for begin in range(0, len(values), _STRIP):
+        strip = np.nan_to_num(values[begin : begin + _STRIP].astype(np.float64))
+        out[begin : begin + _STRIP] = np.clip(strip * times, 0, 255)
+    return Image.fromarray(out)
+
+
+def _of_lab(image: Image.Image) -> Image.Image:
+    """Of CIE L*a*b*, which Pillow converts by profiles alone."""
+    lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+    converted = ImageCms.profileToProfile(image, lab, srgb, outputMode="RGB")
+    return converted or image
 
 
 def _needs_profile(image: Image.Image) -> bool:

@@ -38,6 +38,7 @@ formats = pytest.mark.parametrize("name", FORMATS)
 #: How boxes are meant, in the words of the formats that have no room for a sentence of ours.
 BOX_WORDS = {
     "jsonl": "xywh",
+    "sidecars": "xywh",
     "csv": "x_px,y_px,width_px,height_px",
     "labelstudio": "x, y, width and height in percent of the picture's sides",
 }

@@ -171,6 +171,19 @@ def _labelstudio(path: Path) -> Iterator[Caption]:
                 yield Caption(index, number, box, each["value"]["text"][0])
 
 
+def _sidecars(path: Path) -> Iterator[Caption]:
+    for line in (path / "records.jsonl").read_bytes().splitlines():
+        record = json.loads(line)
+        picture = path / record["file_name"]
+        with Image.open(picture) as image:
+            assert image.size == (64, 48)
+        captions = list(_of_record(record))
+        words = " ".join(each.caption for each in captions).split()
+        said = picture.with_suffix(".txt").read_text("utf-8").split()
+        assert said[len(said) - len(words) :] == words
+        yield from captions
+
+
 #: Reads every caption of an export, by the format's name.
 READERS: dict[str, Callable[[Path], Iterator[Caption]]] = {
     "jsonl": _jsonl,
@@ -180,6 +193,7 @@ READERS: dict[str, Callable[[Path], Iterator[Caption]]] = {
     "webdataset": _webdataset,
     "hf": _hf,
     "labelstudio": _labelstudio,
+    "sidecars": _sidecars,
 }
 
 
@@ -232,6 +246,9 @@ WHOLE_READERS: dict[str, Callable[[Path], dict[int, str]]] = {
     "webdataset": _whole_webdataset,
     "hf": lambda path: _whole_parquet(path / "train" / "metadata.parquet"),
     "labelstudio": _whole_labelstudio,
+    "sidecars": lambda path: _whole_rows(
+        list(map(json.loads, (path / "records.jsonl").read_bytes().splitlines()))
+    ),
 }
 
 
@@ -258,4 +275,5 @@ BOX_READERS: dict[str, Callable[[Path], str]] = {
     "webdataset": _webdataset_boxes,
     "hf": lambda path: (path / "README.md").read_text("utf-8"),
     "labelstudio": lambda path: (path / "labelling-config.xml").read_text("utf-8"),
+    "sidecars": lambda path: json.loads((path / "records.jsonl").read_bytes())["box_format"],
 }

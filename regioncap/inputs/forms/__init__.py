@@ -7,7 +7,7 @@ imagefolder, saved, parquet, webdataset  data sets with their pictures
 
 base         what a form is; which picture an annotation file means
 per_picture  forms with a file a picture
-document, xml_file, yaml_file, tables  files in JSON, XML, YAML and CSV, bounded
+document, xml_file, yaml_file, tables, text_file  JSON, XML, YAML, CSV and texts, bounded
 outlines     boxes around COCO's segmentations
 
 To read another: a module with a `Form`, and its line in `FORMS`.

@@ -15,7 +15,7 @@ from typing import Any
 
 from regioncap.inputs.fields import bad_dataset, make_record
 from regioncap.inputs.forms.document import Document, read_document
-from regioncap.inputs.pictures import pictures_of
+from regioncap.inputs.pictures import is_picture, pictures_of
 from regioncap.inputs.reading import Reading
 from regioncap.records import InputRecord
 from regioncap.settings import BoxFormat
@@ -63,6 +63,8 @@ class Input:
     reading: Reading
     #: Whether the user named the folder, and means all pictures in it.
     is_folder: bool = False
+    #: Whether nothing outside of the root may be read: a service that takes the files of others.
+    is_confined: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +168,7 @@ class Pictures:
         for name in self._names:
             path = Path(name)
             self._by_name.setdefault(path.name, []).append(name)
-            if source.is_folder or path.suffix.lower() in _PICTURES:
+            if source.is_folder or is_picture(path):
                 self._by_stem.setdefault(path.stem, []).append(name)
 
     def find(self, file: Path, named: str | None, *, by_stem: bool = False) -> str | None:
@@ -221,10 +223,6 @@ class Pictures:
 def _is_of_masks(folder: str) -> bool:
     """Whether a folder holds masks by its name, as `SegmentationClass` of Pascal VOC does."""
     return folder.lower().startswith(("segmentation", "mask"))
-
-
-#: Endings of pictures beside a single annotation file.
-_PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif", ".jp2"}
 
 
 def _nearest(names: list[str], beside: Path) -> str | None:

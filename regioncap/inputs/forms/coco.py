@@ -19,10 +19,10 @@ from regioncap.inputs.fields import bad_dataset, make_record
 from regioncap.inputs.forms.base import Form, Input, Pictures, Sample
 from regioncap.inputs.forms.document import (
     Document,
+    holds_text,
     items_of,
     objects_of,
     read_document,
-    text_of,
     value_of,
 )
 from regioncap.inputs.forms.outlines import box_of_segmentation
@@ -45,7 +45,7 @@ class _Annotation(msgspec.Struct, gc=False):
 
 
 class _Outlined(_Annotation, gc=False):
-    segmentation: msgspec.Raw | None = None
+    segmentation: msgspec.Raw = msgspec.Raw(b"null")
 
 
 @dataclass(slots=True)
@@ -72,8 +72,8 @@ def _knows(sample: Sample) -> bool:
 def has_boxes(sample: Sample) -> bool:
     """Whether annotations of a COCO file may have boxes: those of captions have none."""
     document = sample.document
-    text = text_of(document.get("annotations")) if isinstance(document, dict) else b""
-    return b'"bbox"' in text or b'"segmentation"' in text
+    annotations = document.get("annotations") if isinstance(document, dict) else None
+    return holds_text(annotations, b'"(bbox|segmentation)"')
 
 
 def _read(source: Input) -> Iterator[InputRecord]:
@@ -115,7 +115,7 @@ def _records(
             raise bad_dataset(path, f"images[{number}].id {name} is there twice")
         known[name] = _Boxes()
     annotations = content.get("annotations")
-    annotated = annotations is not None and text_of(annotations) != b"null"
+    annotated = annotations is not None and not holds_text(annotations, rb"\Anull\Z")
     _add_annotations(path, content, known, reading)
     for image in objects_of(path, "images", content["images"]):
         boxes = known.pop(str(image.get("id")))

@@ -7,6 +7,7 @@ most are outlines that nobody reads.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -81,9 +82,10 @@ def value_of(path: Path, where: str, value: Any) -> Any:
         raise bad_dataset(path, f"{where} is no JSON: {error}") from error
 
 
-def text_of(value: Any) -> bytes:
-    """The JSON text of a member."""
-    return bytes(value) if isinstance(value, msgspec.Raw) else json.dumps(value).encode()
+def holds_text(value: Any, pattern: bytes) -> bool:
+    """Whether the JSON text of a member matches a pattern somewhere; it is not copied."""
+    text = memoryview(value) if isinstance(value, msgspec.Raw) else json.dumps(value).encode()
+    return re.search(pattern, text) is not None
 
 
 def items_of(path: Path, where: str, value: Any) -> list[Any]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from regioncap.inputs.fields import bad_dataset
 from regioncap.inputs.forms.base import Boxes, Form, Input, Pictures, Sample, record_of
 from regioncap.inputs.forms.per_picture import read_each
+from regioncap.inputs.forms.text_file import numbered_lines
 from regioncap.inputs.reading import Reading
 from regioncap.records import InputRecord
 
@@ -34,16 +35,10 @@ def _read(source: Input) -> Iterator[InputRecord]:
 
 def _record(file: Path, pictures: Pictures, index: int, reading: Reading) -> InputRecord | None:
     boxes = Boxes()
-    try:
-        lines = file.read_text("utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise bad_dataset(file, f"cannot be read: {error}") from error
-    for number, line in enumerate(lines, start=1):
+    for number, line in numbered_lines(file):
         words = line.split()
-        if not words:
-            continue
         if len(words) not in _WORDS:
-            raise bad_dataset(file, f"line {number} is no row of KITTI's: {line.strip()[:80]!r}")
+            raise bad_dataset(file, f"line {number} is no row of KITTI's: {line[:80]!r}")
         try:
             _, occluded, _, *box = (float(word) for word in words[1:8])
         except ValueError as error:

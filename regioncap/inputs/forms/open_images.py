@@ -30,7 +30,7 @@ def _knows(sample: Sample) -> bool:
 def _read(source: Input) -> Iterator[InputRecord]:
     pictures, index = Pictures(source), 0
     for file in source.files:
-        names, seen = _class_names(file.parent), set[str]()
+        names, seen = _class_names(file.parent, source), set[str]()
         for image_id, rows in groupby(read_csv(file), lambda row: row["ImageID"]):
             if image_id in seen:
                 what = f"rows of the picture {image_id} stand apart"
@@ -67,8 +67,8 @@ def _number(text: Any) -> Any:
         return text
 
 
-def _class_names(folder: Path) -> dict[str, str]:
-    for near in (folder, folder.parent):
+def _class_names(folder: Path, source: Input) -> dict[str, str]:
+    for near in (folder,) if source.is_confined else (folder, folder.parent):
         for file in sorted(near.glob("*class-descriptions*.csv")):
             try:
                 with file.open(encoding="utf-8-sig", newline="") as text:

@@ -12,8 +12,9 @@ from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import iterparse
 
 from regioncap.inputs.fields import MAX_DEPTH, bad_dataset
-from regioncap.inputs.lines import MAX_LINE_BYTES
 
+#: Longest tag or text: the parser looks at all of one that is not at its end, again and again.
+_MOST_BYTES = 2_000_000
 _ROOT = re.compile(rb"<([A-Za-z_][\w.:-]*)")
 _NOT_ELEMENTS = re.compile(rb"<\?.*?\?>|<!--.*?-->|<!DOCTYPE[^>\[]*(\[.*?\]\s*)?>", re.DOTALL)
 
@@ -71,7 +72,7 @@ class _Bounded:
         data = self._file.read(size)
         last = data.rfind(b">")
         self._length = self._length + len(data) if last < 0 else len(data) - last
-        if self._length > MAX_LINE_BYTES:
-            what = f"a tag or a text of more than {MAX_LINE_BYTES:,} bytes"
+        if self._length > _MOST_BYTES:
+            what = f"a tag or a text of more than {_MOST_BYTES:,} bytes"
             raise bad_dataset(self._path, what)
         return data

@@ -10,6 +10,8 @@ import yaml
 from regioncap.inputs.fields import bad_dataset
 
 _MOST_BYTES = 2_000_000
+#: The parser takes time by the square of the depth.
+_MOST_LEVELS = 20
 _HINT = "write it with plain values"
 
 
@@ -24,17 +26,25 @@ def read_yaml(path: Path) -> dict[str, Any]:
             data = file.read(_MOST_BYTES + 1)
         if len(data) > _MOST_BYTES:
             raise bad_dataset(path, f"more than {_MOST_BYTES:,} bytes of YAML")
-        # One reference may stand for a thousand, and each of those for a thousand more.
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(data, yaml.SafeLoader)):
-            raise bad_dataset(path, "references (&name, *name) are not read", _HINT)
+        _check_events(path, data)
         found = yaml.safe_load(data)
     except OSError as error:
         raise bad_dataset(path, f"cannot be read: {error.strerror}") from error
-    except RecursionError as error:
-        raise bad_dataset(path, "nested too deeply", _HINT) from error
     except (yaml.YAMLError, ValueError) as error:
         said = " ".join(str(error).split())[:300]
         raise bad_dataset(path, f"no YAML that is read: {said}", _HINT) from error
     if not isinstance(found, dict):
         raise bad_dataset(path, "no YAML mapping")
     return {str(name): value for name, value in found.items()}
+
+
+def _check_events(path: Path, data: bytes) -> None:
+    """Refuses what may grow: a reference may stand for a thousand, and each of those for more."""
+    levels = 0
+    for event in yaml.parse(data, yaml.SafeLoader):
+        levels += isinstance(event, yaml.CollectionStartEvent)
+        levels -= isinstance(event, yaml.CollectionEndEvent)
+        if levels > _MOST_LEVELS:
+            raise bad_dataset(path, f"nested deeper than {_MOST_LEVELS}", _HINT)
+        if isinstance(event, yaml.AliasEvent):
+            raise bad_dataset(path, "references (&name, *name) are not read", _HINT)

@@ -14,11 +14,12 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from regioncap.errors import UsageError
 from regioncap.inputs.fields import bad_dataset
 from regioncap.inputs.forms.base import Boxes, Input, Sample, record_of
+from regioncap.inputs.forms.text_file import numbered_lines
 from regioncap.inputs.forms.yaml_file import read_yaml
 from regioncap.inputs.pictures import Contents, is_picture, pictures_of
-from regioncap.inputs.reading import Reading
 from regioncap.records import InputRecord
 
 _ROW = 5
@@ -79,7 +80,7 @@ def read(source: Input) -> Iterator[InputRecord]:
     file = source.files[0] if source.files else None
     known = _described(file) if file else _Set(source.root, _class_names(source.root))
     where = (
-        _of_splits(file, known, source.reading)
+        _of_splits(file, known, source)
         if file
         else (source.root / name for name in pictures_of(source.root))
     )
@@ -143,7 +144,7 @@ def _is_key(key: Any) -> bool:
     return isinstance(key, int) or (isinstance(key, str) and key.isdecimal() and len(key) < 10)
 
 
-def _of_splits(file: Path, known: _Set, reading: Reading) -> Iterator[Path]:
+def _of_splits(file: Path, known: _Set, source: Input) -> Iterator[Path]:
     """The pictures that a YAML file names; all beside it, where it names no place."""
     if not known.splits:
         yield from (known.folder / name for name in pictures_of(known.folder))
@@ -151,8 +152,11 @@ def _of_splits(file: Path, known: _Set, reading: Reading) -> Iterator[Path]:
     found = False
     for split in known.splits:
         place = _place(file, known.folder, split)
+        if place is not None and source.is_confined and not _is_below(place, source.root):
+            what = f"{split} lies outside of its folder"
+            raise bad_dataset(file, what, "confine_images is set")
         if place is None:
-            reading.leave_out("splits that are not there", split)
+            source.reading.leave_out("splits that are not there", split)
             continue
         found = True
         if place.is_dir():
@@ -164,6 +168,10 @@ def _of_splits(file: Path, known: _Set, reading: Reading) -> Iterator[Path]:
         raise bad_dataset(file, what, "give the folder that holds the pictures")
 
 
+def _is_below(path: Path, folder: Path) -> bool:
+    return path.resolve().is_relative_to(folder.resolve())
+
+
 def _place(file: Path, folder: Path, split: str) -> Path | None:
     """Where a split lies: as it is written, or as Roboflow means it, without leading `../`."""
     bare = str(PurePosixPath(*[part for part in PurePosixPath(split).parts if part != ".."]))
@@ -173,14 +181,7 @@ def _place(file: Path, folder: Path, split: str) -> Path | None:
 
 def _listed(file: Path, folder: Path) -> Iterator[Path]:
     """The pictures of a text with a path a line."""
-    try:
-        lines = file.read_text("utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise bad_dataset(file, f"cannot be read: {error}") from error
-    for number, line in enumerate(lines, start=1):
-        name = line.strip()
-        if not name:
-            continue
+    for number, name in numbered_lines(file):
         if not is_picture(Path(name)):
             raise bad_dataset(file, f"line {number} names no picture: {name[:80]!r}")
         tries = [file.parent / name, folder / name]
@@ -191,8 +192,7 @@ def _class_names(folder: Path) -> dict[int, str]:
     for name in _CLASSES:
         file = folder / name
         if file.is_file():
-            lines = file.read_text("utf-8-sig", "replace").splitlines()
-            return {number: line.strip() for number, line in enumerate(lines) if line.strip()}
+            return {number - 1: line for number, line in numbered_lines(file)}
     return {}
 
 
@@ -207,22 +207,19 @@ def _label_of(name: str) -> str:
 
 
 def _first_row(path: Path) -> tuple[int, list[float]] | None:
+    lines = Sample(path).head.decode("utf-8", "replace").splitlines()
+    first = next((line for line in lines if line.strip()), None)
     try:
-        return next(_rows(path), None)
-    except Exception:  # a text of another kind, or none at all
+        return _row(path, 1, first, 0) if first else None
+    except UsageError:  # a text of another kind
         return None
 
 
 def _rows(path: Path, key_values: int = 0) -> Iterator[tuple[int, list[float]]]:
     if not path.is_file():
         return
-    try:
-        lines = path.read_text("utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise bad_dataset(path, f"cannot be read: {error}") from error
-    for number, line in enumerate(lines, start=1):
-        if line.strip():
-            yield _row(path, number, line, key_values)
+    for number, line in numbered_lines(path):
+        yield _row(path, number, line, key_values)
 
 
 def _row(path: Path, number: int, line: str, key_values: int) -> tuple[int, list[float]]:
@@ -240,4 +237,4 @@ def _row(path: Path, number: int, line: str, key_values: int) -> tuple[int, list
         left, top, right, bottom = min(xs), min(ys), max(xs), max(ys)
         return int(category), [(left + right) / 2, (top + bottom) / 2, right - left, bottom - top]
     hint = "" if key_values else "poses need the kpt_shape of their data.yaml"
-    raise bad_dataset(path, f"line {number} is no row of YOLO's: {line.strip()[:80]!r}", hint)
+    raise bad_dataset(path, f"line {number} is no row of YOLO's: {line[:80]!r}", hint)

@@ -13,11 +13,12 @@ from regioncap.errors import UsageError
 from regioncap.files import whole
 from regioncap.outputs.exports.base import About, Format, Item
 from regioncap.outputs.exports.coco import Coco
-from regioncap.outputs.exports.csv import Csv
+from regioncap.outputs.exports.csv import Csv, MarkedCsv
 from regioncap.outputs.exports.imagefolder import HuggingFace
 from regioncap.outputs.exports.jsonl import Jsonl
 from regioncap.outputs.exports.labelstudio import LabelStudio
 from regioncap.outputs.exports.parquet import Parquet
+from regioncap.outputs.exports.sidecars import Sidecars
 from regioncap.outputs.exports.webdataset import WebDataset
 from regioncap.packages import require
 
@@ -29,12 +30,39 @@ _ALL: tuple[Format, ...] = (
     WebDataset(),
     HuggingFace(),
     LabelStudio(),
+    Sidecars(),
 )
 FORMATS: dict[str, Format] = {each.name: each for each in _ALL}
 
 
-def get(name: str) -> Format:
+#: Formats by the ending of the file that is to be written.
+_BY_SUFFIX = {
+    ".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".json": "coco", ".parquet": "parquet",
+}  # fmt: skip
+
+
+def name_for(path: Path) -> str:
+    """The format that a file to be written means by its ending; `jsonl` if it has none.
+
+    Raises:
+        UsageError: No format, or several, have that ending (`unknown-format`).
+    """
+    suffix = path.suffix.lower()
+    if suffix and suffix not in _BY_SUFFIX:
+        raise UsageError(
+            f"no format is known by the ending {suffix}",
+            code="unknown-format",
+            hint=f"name one with -f: {', '.join(FORMATS)}",
+        )
+    return _BY_SUFFIX.get(suffix, "jsonl")
+
+
+def get(name: str, *, bom: bool = False) -> Format:
     """The format of a name, ready to use.
+
+    Args:
+        name: The name.
+        bom: Whether CSV begins with a byte order mark; of the others none has one.
 
     Raises:
         UsageError: There is none (`unknown-format`), or its packages are not installed
@@ -48,7 +76,9 @@ def get(name: str) -> Format:
         )
     for package in FORMATS[name].packages:
         require(package, f"the format {name}")
-    return FORMATS[name]
+    if bom and name != "csv":
+        raise UsageError(f"{name} has no byte order mark", code="bad-bom", hint="leave --bom out")
+    return MarkedCsv() if bom else FORMATS[name]
 
 
 def export(format_: Format, items: Iterable[Item], path: Path, about: About) -> None:

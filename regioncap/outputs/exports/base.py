@@ -11,10 +11,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from regioncap.records import dump_json
 
+Pictures = Literal["none", "unshown", "all"]
 #: How boxes are meant in all formats but Label Studio's.
 BOX_CONVENTION = (
     "[x, y, width, height] in pixels of the image as shown (EXIF orientation applied), "
@@ -41,7 +42,7 @@ class Item:
     record: Mapping[str, Any]
     #: s3:// URI of the picture without marks; None if it never came into the store.
     source: str | None = None
-    #: The picture without marks; None unless the format takes pictures and there is one.
+    #: The picture without marks; None unless the format takes it and there is one.
     picture: Encoded | None = None
 
 
@@ -61,8 +62,8 @@ class Format(Protocol):
     name: str
     #: Whether it writes a folder rather than one file.
     makes_folder: bool
-    #: Whether it needs the pictures themselves.
-    takes_pictures: bool
+    #: Which pictures it needs: those that browsers do not show, all, or none.
+    pictures: Pictures
     #: Packages that it imports beyond what RegionCap itself needs.
     packages: tuple[str, ...]
 
@@ -81,6 +82,40 @@ def captioned_regions(record: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     for region in record["regions"]:
         if region["status"] == "ok" and region["bbox"] is not None:
             yield region
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """What the source said of a region; None where it said nothing."""
+
+    annotation_id: Any = None
+    category_id: Any = None
+    category: Any = None
+    iscrowd: Any = None
+
+    @property
+    def label(self) -> str | None:
+        """The category as text: columns hold one type."""
+        named = self.category if self.category is not None else self.category_id
+        return None if named is None else str(named)
+
+    @property
+    def id_text(self) -> str | None:
+        """The annotation's id as text."""
+        return None if self.annotation_id is None else str(self.annotation_id)
+
+
+#: The lists of `meta` in which readers of inputs leave that, one value a region.
+_LISTS = ("annotation_ids", "category_ids", "categories", "iscrowd")
+
+
+def own_of(record: Mapping[str, Any], region: Mapping[str, Any]) -> Own:
+    """What the source said of a region, as far as meta tells."""
+    at, count = region["region"] - 1, len(record["regions"])
+    lists = [record["meta"].get(name) for name in _LISTS]
+    return Own(
+        *(each[at] if isinstance(each, list) and len(each) == count else None for each in lists)
+    )
 
 
 def has_caption(record: Mapping[str, Any]) -> bool:

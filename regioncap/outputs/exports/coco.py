@@ -18,14 +18,14 @@ from regioncap.outputs.exports.base import (
     BOX_CONVENTION,
     About,
     Item,
+    Pictures,
     captioned_regions,
     compact_json,
     has_caption,
+    own_of,
 )
 
 _REGION = "region"
-#: The lists of `meta` that reading COCO leaves, one value a region.
-_LISTS = ("annotation_ids", "category_ids", "categories", "iscrowd")
 
 
 class Coco:
@@ -33,7 +33,7 @@ class Coco:
 
     name = "coco"
     makes_folder = False
-    takes_pictures = False
+    pictures: Pictures = "none"
     packages: tuple[str, ...] = ()
 
     def write(self, items: Iterable[Item], path: Path, about: About) -> None:
@@ -93,10 +93,10 @@ class _Ids:
         return self._free("annotation", own, self._last["annotation"] + 1)
 
     def category(self, own: Any, name: Any) -> int | str:
-        """The id of a category; the source's own, if it has one."""
+        """The id of a category; the source's own, if it has one, or that of its name."""
         if not _is_id(own):
-            own = next((id_ for id_, known in self._categories.items() if known == _REGION), None)
-            name = _REGION
+            name = name if isinstance(name, str) and name else _REGION
+            own = next((id_ for id_, known in self._categories.items() if known == name), None)
         if own is None:
             own = 1
             while own in self._categories:
@@ -153,14 +153,14 @@ def _image(record: Mapping[str, Any], image_id: int | str) -> dict[str, Any]:
 def _annotation(
     record: Mapping[str, Any], region: Mapping[str, Any], image_id: int | str, ids: _Ids
 ) -> dict[str, Any]:
-    annotation_id, category_id, category, crowd = _own(record, region)
+    own = own_of(record, region)
     return {
-        "id": ids.annotation(annotation_id),
+        "id": ids.annotation(own.annotation_id),
         "image_id": image_id,
-        "category_id": ids.category(category_id, category),
+        "category_id": ids.category(own.category_id, own.category),
         "bbox": region["bbox"],
         "area": region["bbox"][2] * region["bbox"][3],
-        "iscrowd": 1 if crowd else 0,
+        "iscrowd": 1 if own.iscrowd else 0,
         "caption": region["caption"],
         "record": record["index"],
         "region": region["region"],
@@ -173,13 +173,6 @@ def _verdict(region: Mapping[str, Any]) -> dict[str, Any]:
     if region.get("verified") is None:
         return {}
     return {"verified": region["verified"], "verified_as": region["verified_as"]}
-
-
-def _own(record: Mapping[str, Any], region: Mapping[str, Any]) -> list[Any]:
-    """What the source's annotation of a region said, as far as meta tells."""
-    at, count = region["region"] - 1, len(record["regions"])
-    lists = [record["meta"].get(name) for name in _LISTS]
-    return [each[at] if isinstance(each, list) and len(each) == count else None for each in lists]
 
 
 def _info(about: About, left_out: int) -> dict[str, Any]:

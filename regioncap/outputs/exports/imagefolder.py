@@ -19,10 +19,12 @@ from regioncap.outputs.exports.base import (
     BOX_CONVENTION,
     About,
     Item,
+    Pictures,
     attributes_json,
     captioned_regions,
     compact_json,
     has_caption,
+    own_of,
     record_id,
 )
 from regioncap.outputs.exports.parquet import batches
@@ -49,9 +51,9 @@ configs:
 Captions of image regions, made by RegionCap, job `{job}`.
 
 Each row has an `image` and `objects`: lists of equal length with `region` (its number), `bbox`,
-`caption`, `verified` (whether the model, asked back, found the caption true of its region),
-`verified_as` (the region that it named) and `attributes` (as JSON); null where not asked for.
-A `bbox` is {convention}.
+`caption`, `label` (what the source called it), `verified` (whether the model, asked back, found the
+caption true of its region), `verified_as` (the region that it named) and `attributes` (as JSON);
+null where not asked for. A `bbox` is {convention}.
 `image_caption` describes the whole picture, where that was asked for.
 
     from datasets import load_dataset
@@ -64,7 +66,7 @@ class HuggingFace:
 
     name = "hf"
     makes_folder = True
-    takes_pictures = True
+    pictures: Pictures = "all"
     packages: tuple[str, ...] = ("pyarrow",)
 
     def write(self, items: Iterable[Item], path: Path, about: About) -> None:
@@ -92,7 +94,7 @@ def _rows(items: Iterable[Item], train: Path) -> Iterator[dict[str, Any]]:
     for item in items:
         regions = list(captioned_regions(item.record))
         if has_caption(item.record) and item.picture is not None:
-            name = _file_name(item.record["index"], item.picture.extension)
+            name = file_name(item.record["index"], item.picture.extension)
             (train / name).parent.mkdir(exist_ok=True)
             (train / name).write_bytes(item.picture.data)
             yield _row(item.record, regions, name)
@@ -105,6 +107,7 @@ def _schema() -> Any:
         "region": pa.list_(pa.int64()),
         "bbox": pa.list_(pa.list_(pa.float64())),
         "caption": pa.list_(pa.string()),
+        "label": pa.list_(pa.string()),
         "verified": pa.list_(pa.bool_()),
         "verified_as": pa.list_(pa.int64()),
         "attributes": pa.list_(pa.string()),
@@ -125,7 +128,8 @@ def _schema() -> Any:
     )
 
 
-def _file_name(index: int, extension: str) -> str:
+def file_name(index: int, extension: str) -> str:
+    """Where the picture of a record lies in a folder."""
     return f"{index // _FOLDER_PICTURES:04d}/{index:08d}.{extension}"
 
 
@@ -144,6 +148,7 @@ def _row(
             "region": [region["region"] for region in regions],
             "bbox": [region["bbox"] for region in regions],
             "caption": [region["caption"] for region in regions],
+            "label": [own_of(record, region).label for region in regions],
             "verified": [region.get("verified") for region in regions],
             "verified_as": [region.get("verified_as") for region in regions],
             "attributes": [attributes_json(region) for region in regions],

@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
+from pathlib import PurePosixPath
 from typing import Any
 
 from regioncap.errors import RecordError
 from regioncap.job import Job
 from regioncap.jobs.results import read_with_inputs
-from regioncap.outputs.exports.base import Encoded, Item
+from regioncap.outputs.exports.base import Encoded, Item, Pictures
 from regioncap.parallel import map_ahead
 from regioncap.services.store import Store
-from regioncap.views.pixels import decode, encode_jpeg, image_extension, is_turned
+from regioncap.views.formats import extension_of, is_shown
+from regioncap.views.pixels import decode, encode_jpeg, is_turned
 
+#: Endings of the pictures that browsers show.
+_SHOWN = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".avif", ".bmp", ".ico"}
 #: Pictures held at a time.
 _AHEAD = 32
 
@@ -35,24 +39,27 @@ def _checked(region: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def read_items(
-    store: Store, job: Job, original: Callable[[str], bytes] | None = None
+    store: Store, job: Job, original: Callable[[str], bytes], pictures: Pictures = "all"
 ) -> Iterator[Item]:
     """The results so far, in order.
 
     Args:
         store: Where they lie.
         job: The job.
-        original: Brings a picture without marks by its s3:// name, or raises RecordError; None
-            for no pictures.
+        original: Brings a picture without marks by its s3:// name, or raises RecordError.
+        pictures: Which of them are brought.
     """
     items = (Item(result, given.source) for given, result in read_with_inputs(store, job))
-    if original is None:
+    if pictures == "none":
         return items
-    return map_ahead(partial(_with_picture, original), items, ahead=_AHEAD)
+    bring = partial(_with_picture, original, pictures)
+    return map_ahead(bring, items, ahead=_AHEAD)
 
 
-def _with_picture(original: Callable[[str], bytes], item: Item) -> Item:
+def _with_picture(original: Callable[[str], bytes], pictures: Pictures, item: Item) -> Item:
     if item.source is None or item.record["error"] is not None:
+        return item
+    if pictures == "unshown" and PurePosixPath(item.source).suffix.lower() in _SHOWN:
         return item
     try:
         picture = upright(original(item.source))
@@ -64,13 +71,13 @@ def _with_picture(original: Callable[[str], bytes], item: Item) -> Item:
 
 
 def upright(data: bytes) -> Encoded:
-    """The picture as it is, or, if EXIF would turn it, turned and encoded anew.
+    """The picture as it is, or, if EXIF would turn it or browsers would not show it, a JPEG of it.
 
     Boxes count in the picture as shown, and not every reader of a data set obeys EXIF.
 
     Raises:
         RecordError: It cannot be read.
     """
-    if is_turned(data):
+    if not is_shown(data) or is_turned(data):
         return Encoded(encode_jpeg(decode(data).image, quality=95), "jpg")
-    return Encoded(data, image_extension(data))
+    return Encoded(data, extension_of(data))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from regioncap.outputs.exports.base import BOX_FORMAT, About, Item, compact_json
+from regioncap.outputs.exports.base import BOX_FORMAT, About, Item, Pictures, compact_json
 
 
 class Jsonl:
@@ -13,7 +13,7 @@ class Jsonl:
 
     name = "jsonl"
     makes_folder = False
-    takes_pictures = False
+    pictures: Pictures = "none"
     packages: tuple[str, ...] = ()
 
     def write(self, items: Iterable[Item], path: Path, about: About) -> None:

@@ -3,22 +3,34 @@
     tasks.json              one task per picture; the captions are predictions, ready to correct
     labelling-config.xml    to paste into the project's settings
 
-Boxes are percent of the picture's sides. Results of one region (its box and its text) share an id,
-and the id survives annotation, which is how corrected captions find their way back
-(`regioncap import-edits`).
+A picture that browsers do not show, as TIFF, lies in its task as a smaller JPEG. Boxes are percent
+of the picture's sides. Results of one region (its box and its text) share an id, and the id
+survives annotation, which is how corrected captions find their way back (`regioncap import-edits`).
 Format: https://labelstud.io/guide/predictions
 """
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from regioncap.outputs.exports.base import About, Item, attributes_json, compact_json
+from regioncap.outputs.exports.base import (
+    About,
+    Item,
+    Pictures,
+    attributes_json,
+    compact_json,
+    own_of,
+)
+from regioncap.views.pixels import decode, encode_jpeg
 
 #: The id under which Label Studio keeps a region's box and text.
 REGION_ID = "region-{}"
+
+#: Longest side of a picture in a task, pixels.
+_COPY_SIDE = 1_600
 
 _CONFIG = """\
 <View>
@@ -40,7 +52,7 @@ class LabelStudio:
 
     name = "labelstudio"
     makes_folder = True
-    takes_pictures = False
+    pictures: Pictures = "unshown"
     packages: tuple[str, ...] = ()
 
     def write(self, items: Iterable[Item], path: Path, about: About) -> None:
@@ -72,13 +84,23 @@ def _task(item: Item, about: About) -> dict[str, Any]:
         )
     return {
         "data": {
-            "image": item.source,
+            "image": _shown(item),
             "regioncap_job": about.job,
             "regioncap_index": record["index"],
             "name": record["image"],
         },
         "predictions": [{"model_version": record["model"], "result": result}],
     }
+
+
+def _shown(item: Item) -> str | None:
+    """The address of the picture; the picture itself where its format is not shown."""
+    if item.picture is None:
+        return item.source
+    picture = decode(item.picture.data).image
+    picture.thumbnail((_COPY_SIDE, _COPY_SIDE))
+    copy = base64.b64encode(encode_jpeg(picture, quality=90)).decode("ascii")
+    return f"data:image/jpeg;base64,{copy}"
 
 
 def _results(record: Mapping[str, Any], region: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -104,6 +126,14 @@ def _results(record: Mapping[str, Any], region: Mapping[str, Any]) -> list[dict[
         "from_name": "label",
         "value": {**place, "rectanglelabels": ["region"]},
     }
+    # Notes are shown beside the region.
+    notes = [label] if (label := own_of(record, region).label) is not None else []
+    if (said := attributes_json(region)) is not None:
+        notes.append(said)
+    if region.get("verified") is False:
+        notes.append(f"verified as {region['verified_as'] or 'none'}")
+    if notes:
+        box["meta"] = {"text": notes}
     if region["caption"] is None:
         return [box]
     text = {
@@ -112,9 +142,4 @@ def _results(record: Mapping[str, Any], region: Mapping[str, Any]) -> list[dict[
         "from_name": "caption",
         "value": {**place, "text": [region["caption"]]},
     }
-    notes = [said] if (said := attributes_json(region)) else []
-    if region.get("verified") is False:
-        notes.append(f"verified as {region['verified_as'] or 'none'}")
-    if notes:
-        box["meta"] = {"text": notes}
     return [box, text]

@@ -7,7 +7,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from regioncap.outputs.exports.base import BOX_CONVENTION, BOX_FORMAT, About, Item, compact_json
+from regioncap.outputs.exports.base import (
+    BOX_CONVENTION,
+    BOX_FORMAT,
+    About,
+    Item,
+    Pictures,
+    compact_json,
+)
 from regioncap.outputs.exports.rows import COLUMNS, region_rows
 
 #: Rows of a row group: a few megabytes, large enough to compress well and to skip by.
@@ -23,7 +30,7 @@ class Parquet:
 
     name = "parquet"
     makes_folder = False
-    takes_pictures = False
+    pictures: Pictures = "none"
     packages: tuple[str, ...] = ("pyarrow",)
 
     def write(self, items: Iterable[Item], path: Path, about: About) -> None:

@@ -5,13 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from regioncap.outputs.exports.base import Item, attributes_json, compact_json, record_id
+from regioncap.outputs.exports.base import (
+    Item,
+    Own,
+    attributes_json,
+    compact_json,
+    own_of,
+    record_id,
+)
 
 #: Columns in order; `bbox` is left to the format, which may have no lists.
 COLUMNS = (
     "index", "id", "image", "source", "type", "width", "height", "region", "bbox", "status",
     "caption", "why", "verified", "verified_as", "attributes", "image_caption", "error_code",
-    "error_message", "engine", "model", "prompt_version", "mark_style", "meta",
+    "error_message", "engine", "model", "prompt_version", "mark_style", "meta", "label",
+    "annotation_id",
 )  # fmt: skip
 
 
@@ -20,7 +28,10 @@ def region_rows(items: Iterable[Item]) -> Iterator[dict[str, Any]]:
     for item in items:
         shared = _shared(item)
         for region in item.record["regions"] or [{}]:
+            own = own_of(item.record, region) if region else Own()
             yield shared | {
+                "label": own.label,
+                "annotation_id": own.id_text,
                 "region": region.get("region"),
                 "bbox": region.get("bbox"),
                 "status": region.get("status"),

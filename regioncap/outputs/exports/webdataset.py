@@ -13,6 +13,7 @@ from regioncap.outputs.exports.base import (
     BOX_FORMAT,
     About,
     Item,
+    Pictures,
     compact_json,
     has_caption,
 )
@@ -27,7 +28,7 @@ class WebDataset:
 
     name = "webdataset"
     makes_folder = True
-    takes_pictures = True
+    pictures: Pictures = "all"
     packages: tuple[str, ...] = ("webdataset",)
 
     def write(self, items: Iterable[Item], path: Path, about: About) -> None:

@@ -429,7 +429,7 @@ def test_what_headers_and_decoding_tell(folder: Path) -> None:
     noise.save(folder / "cut.png")
     os.truncate(folder / "cut.png", 9_000)
     (folder / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"\x00" * 20)
-    (folder / "phone.jpg").write_bytes(b"\x00\x00\x00\x18ftypheic" + b"\x00" * 40)
+    (folder / "phone.jpg").write_bytes(b"8BPS" + b"\x00" * 40)
     lines = [{"image": name} for name in ("thin.png", "cut.png", "broken.png", "phone.jpg")]
     path = written(folder / "in.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
 
@@ -439,7 +439,7 @@ def test_what_headers_and_decoding_tell(folder: Path) -> None:
     assert dict(deep.totals.problems) == {"image-too-thin": 1, "image-unreadable": 3}
     said = "\n".join(deep.totals.examples["image-unreadable"].examples)
     assert said.count("a damaged PNG") == 2
-    assert "a HEIC picture, which is not read (convert it" in said
+    assert "a Photoshop picture, which is not read (convert it" in said
 
 
 # --- inputs as a whole

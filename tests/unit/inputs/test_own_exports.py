@@ -18,7 +18,7 @@ from tests.support.exported import ABOUT, item, region, result
 BOXES: list[list[float]] = [[1.5, 2, 30, 40], [8, 9, 10, 11]]
 FILES = {
     "jsonl": "", "csv": "", "coco": "", "parquet": "", "webdataset": "", "hf": "",
-    "labelstudio": "tasks.json",
+    "labelstudio": "tasks.json", "sidecars": "records.jsonl",
 }  # fmt: skip
 
 

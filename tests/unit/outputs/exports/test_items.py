@@ -47,3 +47,15 @@ def test_turned_picture_is_turned_for_good() -> None:
 def test_what_is_no_picture_is_refused(data: bytes) -> None:
     with pytest.raises(RecordError):
         upright(data)
+
+
+@pytest.mark.parametrize("kind", ["TIFF", "BMP", "GIF", "AVIF", "JPEG2000", "PPM", "ICO"])
+def test_picture_that_browsers_do_not_show_becomes_a_jpeg(kind: str) -> None:
+    out = io.BytesIO()
+    Image.new("RGB", (40, 20), (250, 10, 10)).save(out, kind)
+
+    picture = upright(out.getvalue())
+
+    assert picture.extension == "jpg"
+    with Image.open(io.BytesIO(picture.data)) as image:
+        assert image.format == "JPEG"
