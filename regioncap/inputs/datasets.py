@@ -185,8 +185,6 @@ def _yolo(
 
 def _of_files(folder: Path, contents: Contents, is_confined: bool) -> Dataset | None:
     """What files of annotations in a folder of pictures hold; None if no one form is there."""
-    if not contents.pictures:
-        return None
     found: dict[str, list[Path]] = {}
     for form, path in _annotations(folder, contents):
         found.setdefault(form.name, []).append(path)
@@ -196,11 +194,19 @@ def _of_files(folder: Path, contents: Contents, is_confined: bool) -> Dataset | 
     form = next(each for each in FORMS if each.name == name)
     if form.is_per_picture:
         files = sorted({*files, *_empty_beside(folder, contents, files)})
-    elif len({file.parent for file in files}) < len(files):
+    elif len({file.parent for file in files}) < len(files) and not _are_apart(form, files):
         return None  # two files that may speak of the same pictures
     dataset = _dataset(form, folder, files, is_folder=True, is_confined=is_confined)
     tell_left_out(folder, contents, dataset.reading, set(files))
     return dataset
+
+
+def _are_apart(form: Form, files: list[Path]) -> bool:
+    """Whether files speak of pictures of their own, as the splits of COCO do."""
+    if form is not coco.FORM:
+        return False
+    names = [coco.names_in(file) for file in files]
+    return len(set().union(*names)) == sum(map(len, names))
 
 
 def _empty_beside(folder: Path, contents: Contents, files: list[Path]) -> Iterator[Path]:

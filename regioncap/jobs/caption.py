@@ -36,7 +36,16 @@ from regioncap.errors import (
 )
 from regioncap.inputs.originals import Originals
 from regioncap.job import Grid, Job
-from regioncap.jobs import catalogue, finish, grids, markers, own_pictures, results, retry
+from regioncap.jobs import (
+    catalogue,
+    finish,
+    grids,
+    markers,
+    own_pictures,
+    parts,
+    results,
+    retry,
+)
 from regioncap.jobs.gpu_time import BusyClock
 from regioncap.jobs.load import Load, ShardLoad
 from regioncap.jobs.output import output_record, with_verdicts
@@ -44,7 +53,7 @@ from regioncap.jobs.retry import Again
 from regioncap.jobs.reuse import KeptCaptions, fingerprint
 from regioncap.jobs.turn import Turn
 from regioncap.parallel import REAL, Runtime
-from regioncap.records import Problem, Region, RenderedRecord, dump_lines, load_lines
+from regioncap.records import Problem, Region, RenderedRecord, dump_lines
 from regioncap.services.attempts import Quarantine
 from regioncap.services.leases import Pulse
 from regioncap.services.progress import Progress
@@ -213,19 +222,19 @@ class CaptionStage:
 
     def _do(self, task: _Task) -> str:
         job, shard = task.job, task.shard
-        part = self._store.find_tagged(task.key("results"))
-        again = None if part is None else retry.find(self._store, job.job, shard)
+        found = self._store.find_tagged(task.key("results"))
+        again = None if found is None else retry.find(self._store, job.job, shard)
         outcome = "done"
-        if part is None:
+        if found is None:
             summary = self._first(task)
         elif again is not None:
-            standing = self._again(task, part, again)
+            standing = self._again(task, found, again)
             if again.verify:
                 standing = self._verify(task, standing, again)
-            summary = _summary(standing)
+            summary = self._summary(task, standing)
             retry.end(self._store, again)
         else:
-            summary, outcome = _summary(part), "already done"
+            summary, outcome = self._summary(task, found), "already done"
         progress = self._progress(job.job)
         if progress.note_part(shard, summary) >= job.shards:
             finish.finish(self._store, progress, job, runtime=self._runtime)
@@ -242,29 +251,34 @@ class CaptionStage:
         part = dump_lines(lines)
         etag = self._store.put_new(key, part, "application/x-ndjson")
         if etag is None:
-            return _summary(self._standing(key))
+            return self._summary(task, self._standing(key))
         keep({line["index"] for line in lines})
         return results.summary_of(part, lines) | {"etag": etag}
 
-    def _again(self, task: _Task, part: Found, again: Again) -> Found:
+    def _again(self, task: _Task, found: Found, again: Again) -> Found:
         """Does records again and puts them into the part as it then is; returns what stands."""
         key = task.key("results")
-        wanted = {each["index"] for each in results.parse_part(part.data) if again.wants(each)}
+        found, part = results.standing(found, self._store, task.job, task.shard)
+        wanted = {each["index"] for each in part.lines if again.wants(each)}
         chosen = [each for each in self._rendered(task) if each.index in wanted]
         lines, keep = self._caption_all(chosen, task, anew=again.flagged)
         made = {line["index"]: line for line in lines}
         while True:
-            new, placed = retry.merged(part.data, made, again)
+            new, placed = retry.merged(found.data, made, again)
             if not placed:
-                return part
+                return found
             with markers.changing(self._store, task.job.job):
-                etag = self._store.put_matching(key, new, part.etag, "application/x-ndjson")
+                etag = self._store.put_matching(key, new, found.etag, "application/x-ndjson")
             if etag is not None:
                 keep(placed)
                 return Found(new, etag)
-            part = self._standing(key)
+            found, _ = results.standing(self._standing(key), self._store, task.job, task.shard)
             if not any(map(self._store.exists, again.keys)):
-                return part  # another worker has done it, or it was cancelled
+                return found  # another worker has done it, or it was cancelled
+
+    def _summary(self, task: _Task, found: Found) -> dict[str, Any]:
+        found, part = results.standing(found, self._store, task.job, task.shard)
+        return part.summary | {"etag": found.etag}
 
     def _verify(self, task: _Task, part: Found, again: Again) -> Found:
         """Has captions asked back and puts the verdicts into the part as it then is."""
@@ -290,7 +304,7 @@ class CaptionStage:
                 etag = self._store.put_matching(key, new, part.etag, "application/x-ndjson")
             if etag is not None:
                 return Found(new, etag)
-            part = self._standing(key)
+            part, _ = results.standing(self._standing(key), self._store, task.job, task.shard)
 
     def _ask_back(
         self, records: Sequence[RenderedRecord], task: _Task, retries: Set[int]
@@ -333,7 +347,7 @@ class CaptionStage:
             raise StoreError(
                 f"shard {task.shard} of {task.job.job} is not rendered", code="not-rendered"
             ) from None
-        records = load_lines(RenderedRecord, part)
+        records = parts.rendered(part, self._store, task.job, task.shard)
         grid = self._engine.engine.grid
         if grid is not None and not grids.fit(records, grid):
             raise _OtherGridError(grid)
@@ -482,10 +496,6 @@ def _with_captions(record: RenderedRecord, line: dict[str, Any]) -> RenderedReco
     """A rendered record with the regions of its result."""
     regions = [Region.model_validate(region) for region in line["regions"]]
     return record.model_copy(update={"regions": regions})
-
-
-def _summary(part: Found) -> dict[str, Any]:
-    return results.summarize(part.data) | {"etag": part.etag}
 
 
 def _answered(future: Future[list[Captioned]], pulse: Pulse) -> list[Captioned]:

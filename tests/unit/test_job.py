@@ -73,6 +73,7 @@ def test_gpus(engine: str, arguments: dict[str, int], expected: int) -> None:
     [
         (Grid(), (448, 448), True),
         (Grid(), (448, 450), False),
+        (Grid(), (450, 448), False),
         (Grid(cell_px=32), (448, 448), True),
         (Grid(cell_px=32), (644, 420), False),
         (Grid(max_pixels=200_000), (448, 448), False),

@@ -221,8 +221,8 @@ class Pictures:
 
 
 def _is_of_masks(folder: str) -> bool:
-    """Whether a folder holds masks by its name, as `SegmentationClass` of Pascal VOC does."""
-    return folder.lower().startswith(("segmentation", "mask"))
+    """Whether a folder holds Pascal VOC's masks, which have the names of their pictures."""
+    return folder.startswith(("SegmentationClass", "SegmentationObject"))
 
 
 def _nearest(names: list[str], beside: Path) -> str | None:
@@ -233,6 +233,10 @@ def _nearest(names: list[str], beside: Path) -> str | None:
     return ranked[0][1] if ranked[0][0] != ranked[1][0] else None
 
 
+#: What folders of pictures are called.
+_USUAL = {"images", "jpegimages", "image_2", "imgs", "img"}
+
+
 def _shared(one: Path, other: Path) -> float:
     """How near two folders are: the same is nearest, then those that share most of their path."""
     if one == other:
@@ -240,5 +244,9 @@ def _shared(one: Path, other: Path) -> float:
     a, b = one.parts, other.parts
     common = next((n for n, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), None)
     shared = min(len(a), len(b)) if common is None else common
-    # `train/labels` has `train/images`, and of `labels/train` the nearest is `images/train`.
-    return shared + (0.5 if a and b and a[-1] == b[-1] else 0)
+    # `train/labels` has `train/images`, and of `labels/train` the nearest is `images/train`; what
+    # shows the annotations lies in folders of other names.
+    is_alike = bool(a and b) and a[-1] == b[-1]
+    return (
+        shared + (0.5 if is_alike else 0) + (0.25 if _USUAL & {part.lower() for part in a} else 0)
+    )

@@ -76,6 +76,13 @@ def has_boxes(sample: Sample) -> bool:
     return holds_text(annotations, b'"(bbox|segmentation)"')
 
 
+def names_in(file: Path) -> set[str]:
+    """The names of the pictures in a COCO file."""
+    content = read_document(file)
+    images = content.get("images") if isinstance(content, dict) else None
+    return {str(each.get("file_name")) for each in objects_of(file, "images", images)}
+
+
 def _read(source: Input) -> Iterator[InputRecord]:
     pictures, index = Pictures(source), 0
     for file in source.files:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,8 @@ from regioncap.inputs.fields import (
     too_large,
 )
 from regioncap.inputs.forms.base import Form, Input, Sample
+from regioncap.inputs.forms.hf_features import ClassNames
+from regioncap.inputs.forms.parquet_pages import rows_at_a_time
 from regioncap.inputs.reading import Reading
 from regioncap.packages import require
 from regioncap.records import InputRecord
@@ -58,8 +62,7 @@ def has_images(path: Path) -> bool:
 def read_rows(files: list[Path]) -> Iterator[dict[str, Any] | None]:
     """Rows of Parquet files; None for one that is larger than any picture that is taken.
 
-    They are read one by one: how large a row is shows only when it is there, and a file of some
-    kilobytes may hold thousands of rows of megabytes.
+    As many are read at a time as fit: how large they become shows before only roughly.
 
     Raises:
         UsageError: pyarrow is missing (`missing-extra`), or a file is no Parquet (`bad-dataset`).
@@ -70,16 +73,32 @@ def read_rows(files: list[Path]) -> Iterator[dict[str, Any] | None]:
 
     for path in files:
         try:
-            with pq.ParquetFile(path) as file:
-                for batch in file.iter_batches(batch_size=1):
-                    is_large = batch.nbytes > MAX_PICTURE_BYTES
-                    rows = [None] if is_large else batch.to_pylist()
-                    del batch  # before the next is read
-                    if is_large:
-                        pa.default_memory_pool().release_unused()
-                    yield from rows
+            with path.open("rb") as raw, pq.ParquetFile(path) as file:
+                classes = ClassNames(file.schema_arrow.metadata)
+                for number in range(file.num_row_groups):
+                    group = file.metadata.row_group(number)
+                    count = rows_at_a_time(raw, group)
+                    if count:
+                        rows = _rows_of(file.iter_batches(count, row_groups=[number]))
+                        yield from (row and classes.add_to(row) for row in rows)
+                    else:
+                        yield from repeat(None, group.num_rows)
         except (pa.ArrowException, OSError) as error:
             raise bad_dataset(path, f"cannot be read as Parquet: {error}") from error
+
+
+def _rows_of(batches: Iterator[Any]) -> Iterator[dict[str, Any] | None]:
+    while (batch := next(batches, None)) is not None:
+        slices = [batch.slice(at, 1) for at in range(batch.num_rows)] if _is_large(batch) else []
+        read = [None if _is_large(row) else row.to_pylist()[0] for row in slices]
+        rows = deque(read or batch.to_pylist())
+        del batch, slices, read  # before the next is read
+        while rows:
+            yield rows.popleft()
+
+
+def _is_large(batch: Any) -> bool:
+    return bool(batch.nbytes > MAX_PICTURE_BYTES)
 
 
 def _record(row: dict[str, Any], index: int, reading: Reading) -> InputRecord:

@@ -67,6 +67,8 @@ def _add(boxes: Boxes, each: Element, where: str, reading: Reading) -> None:
 
 def _box(each: Element) -> list[Any] | None:
     bndbox = each.find("bndbox")
+    if bndbox is None:
+        bndbox = each.find("segm/box")  # a mask's, of LabelMe's web tool
     if bndbox is not None:
         return [_number(bndbox.findtext(side)) for side in _SIDES]
     polygon = each.find("polygon")

@@ -25,6 +25,8 @@ from regioncap.records import InputRecord
 _ROW = 5
 _OUTLINE = 7
 _SPLITS = ("train", "val", "valid", "test")
+#: Why nothing else is read.
+_CONFINED = "confine_images is set, or it lies in a store"
 #: Files with a class a line.
 _CLASSES = ("classes.txt", "obj.names", "class.names", "_darknet.labels")
 
@@ -84,12 +86,28 @@ def read(source: Input) -> Iterator[InputRecord]:
         if file
         else (source.root / name for name in pictures_of(source.root))
     )
+    if file:
+        where = _labelled(file, where)
     seen: set[Path] = set()
     for path in where:
         if path in seen:
             continue
         seen.add(path)
         yield _record(path, known, len(seen) - 1, source)
+
+
+def _labelled(file: Path, where: Iterator[Path]) -> Iterator[Path]:
+    """The same pictures; raises UsageError if none of them has a text."""
+    begin: list[Path] = []
+    for path in where:
+        begin.append(path)
+        if Path(_label_of(str(path))).is_file():
+            yield from begin
+            yield from where
+            return
+    if begin:
+        what = f"none of its {len(begin):,} pictures has a text, as {_label_of(str(begin[0]))}"
+        raise bad_dataset(file, what, "boxes that are turned (labelTxt) are not read")
 
 
 def _record(path: Path, known: _Set, index: int, source: Input) -> InputRecord:
@@ -154,7 +172,7 @@ def _of_splits(file: Path, known: _Set, source: Input) -> Iterator[Path]:
         place = _place(file, known.folder, split)
         if place is not None and source.is_confined and not _is_below(place, source.root):
             what = f"{split} lies outside of its folder"
-            raise bad_dataset(file, what, "confine_images is set")
+            raise bad_dataset(file, what, _CONFINED)
         if place is None:
             source.reading.leave_out("splits that are not there", split)
             continue
@@ -162,7 +180,11 @@ def _of_splits(file: Path, known: _Set, source: Input) -> Iterator[Path]:
         if place.is_dir():
             yield from (place / name for name in pictures_of(place))
         else:
-            yield from _listed(place, known.folder)
+            for path in _listed(place, known.folder):
+                if source.is_confined and not _is_below(path, source.root):
+                    what = "it names a picture outside of its folder"
+                    raise bad_dataset(place, what, _CONFINED)
+                yield path
     if not found:
         what = f"none of its splits is there: {', '.join(known.splits)}"
         raise bad_dataset(file, what, "give the folder that holds the pictures")

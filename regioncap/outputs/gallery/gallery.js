@@ -113,7 +113,7 @@
       lines.append(el("span", { class: "attribute", text: `${name}: ${inWords(value)}` }));
     }
     if (region.verified === false) {
-      lines.append(el("span", { class: "mark bad", text: `read as ${region.verified_as ?? "none"}` }));
+      lines.append(el("span", { class: "mark bad", text: `verified as ${region.verified_as ?? "none"}` }));
     }
     if (region.why) lines.append(el("span", { class: "why", text: region.why }));
     for (const flag of region.flags || []) lines.append(el("span", { class: "mark flag", text: flag }));

@@ -208,6 +208,31 @@ def test_slash_filters_by_words_and_escape_clears(gallery: Page) -> None:
     assert len(shown(gallery)) == 5
 
 
+def test_whole_pictures_fields_and_verdicts_are_shown_and_found(tab: Page, tmp_path: Path) -> None:
+    red = {
+        "attributes": {"colour": "red", "parts": ["<i>a</i>"]},
+        "verified": True,
+        "verified_as": 1,
+    }
+    other = {"attributes": {"colour": "blue"}, "verified": False, "verified_as": None}
+    regions = [region(1, [9, 9, 90, 90], "a cup", **red), region(2, [0, 0, 9, 9], "a cat", **other)]
+    records = [
+        GalleryRecord(record(0, *regions, image_caption="A <b>busy</b> table.")),
+        GalleryRecord(record(1)),
+    ]
+    open_page(tab, tmp_path, records)
+
+    expect(tab.locator("#record-0 .picture")).to_have_text("Whole picture A <b>busy</b> table.")
+    expect(tab.locator("#record-1 .picture")).to_have_count(0)
+    expect(caption(tab, 0, 1)).to_contain_text("colour: red")
+    expect(caption(tab, 0, 1)).to_contain_text('parts: ["<i>a</i>"]')
+    expect(caption(tab, 0, 1)).not_to_contain_text("verified as")
+    expect(caption(tab, 0, 2)).to_contain_text("verified as none")
+    for words, found in (("colour:blue", ["record-0"]), ("busy", ["record-0"]), ("zz", [])):
+        tab.locator("#text").fill(words)
+        assert shown(tab) == found
+
+
 def shown(page: Page) -> list[str]:
     found: list[str] = page.eval_on_selector_all("article", "nodes => nodes.map(n => n.id)")
     return found

@@ -118,6 +118,23 @@ def test_retry_takes_another_caption_only_if_that_is_found_true(second: str, kep
     assert [[shown.number for shown in r.regions] for r in crops] == [[2]]
 
 
+def test_a_crop_that_is_there_is_asked_about_again_as_it_is() -> None:
+    made: list[Region] = []
+    how = view_settings(verify="retry", region_mode="crop")
+    record, pictures = render_record(make_record(BOXES), SOURCE, how)
+
+    def crop(_: RenderedRecord, chosen: Sequence[Region]) -> list[Shown]:
+        made.extend(chosen)
+        return []
+
+    engine = ScriptedEngine(lambda r: "no" if r.choices else "A thing.")
+    asyncio.run(caption_records([record], dict(pictures), engine, how, crop))
+
+    assert not made
+    questions = [request for request in engine.requests if not request.choices]
+    assert [request.image for request in questions[:3]] == [q.image for q in questions[3:]]
+
+
 def test_captions_of_earlier_are_asked_back_alone() -> None:
     done, _ = caption(said)
     how = view_settings()

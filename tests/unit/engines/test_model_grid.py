@@ -42,6 +42,7 @@ def model(folder: Path, **files: Any) -> Path:
     [
         (QWEN2_5_VL, 28, False),
         (QWEN3_VL, 32, False),
+        (QWEN2_5_VL | {"merge_size": 1}, 14, False),
         (LLAVA, 28, True),
         ({"image_processor_type": "InternVLImageProcessor", "patch_size": 14}, 28, True),
         ({}, 28, True),

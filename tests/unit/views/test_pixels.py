@@ -133,9 +133,9 @@ def bomb() -> bytes:
     [
         (b"", "image-unreadable"),
         (b"<svg/>", "image-unreadable"),
-        (encoded(four_corners(), "TIFF"), "image-unreadable"),
-        (encoded(four_corners(), "PPM"), "image-unreadable"),
-        (encoded(four_corners(), "ICO"), "image-unreadable"),
+        (encoded(four_corners(), "TGA"), "image-unreadable"),
+        (encoded(four_corners(), "PCX"), "image-unreadable"),
+        (encoded(four_corners(), "DDS"), "image-unreadable"),
         (encoded(four_corners(), "EPS"), "image-unreadable"),
         (encoded(Image.effect_noise((300, 300), 60), "JPEG")[:-900], "image-unreadable"),
         (encoded(Image.effect_noise((300, 300), 60))[:-900], "image-unreadable"),

@@ -9,13 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from regioncap.job import Grid
 from regioncap.records import Region
 from regioncap.settings import JobSettings
 from regioncap.views.boxes import iou_xyxy
 from regioncap.views.pixels import encode_jpeg
 from regioncap.views.render import render_record
-from regioncap.views.view import crop_regions, plan
-from tests.support.records import coloured, make_record, png, view_settings
+from regioncap.views.view import ViewSettings, crop_regions, plan
+from tests.support.records import LIMITS, coloured, make_job, make_record, png, view_settings
 
 SIZE = (640, 480)
 SMALL, LARGE = (10.0, 10.0, 30.0, 30.0), (100.0, 100.0, 300.0, 300.0)
@@ -155,3 +156,24 @@ def test_crops_made_later_are_those_made_at_once() -> None:
     [(view, jpeg)] = crop_regions(record, record.regions, data, how)
 
     assert (view, jpeg) == (record.views[0], pictures[0][1])
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_pictures_are_made_for_the_grid_of_the_job(mode: str) -> None:
+    grid = Grid(cell_px=48, max_pixels=300_000, placeholders=("<pic>",), box_unit="thousandths")
+    words = 'name = "mine"\n[regions]\nafter = "<pic> $regions: $boxes"\n[image]\nafter = "<pic>"\n'
+    job = make_job(region_mode=mode, image_caption=True, prompt="mine.toml").model_copy(
+        update={"grid": grid, "prompt_template": words}
+    )
+    how, picture = ViewSettings.of(job, LIMITS), png(coloured(SIZE, {}))
+
+    rendered, pictures = render_record(make_record([list(SMALL), list(LARGE)]), picture, how)
+
+    assert len(rendered.all_views) == len(pictures) >= 2
+    for view, (_, jpeg) in zip(rendered.all_views, pictures, strict=True):
+        assert grid.keeps(view.size_wh)
+        assert Image.open(io.BytesIO(jpeg)).size == view.size_wh
+        assert "<pic>" not in view.prompt.after
+        if view.way == "marks":
+            assert view.prompt.after.startswith("(pic) ")
+            assert "[155, 208, 625, 833]" in view.prompt.after
