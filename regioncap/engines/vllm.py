@@ -142,6 +142,10 @@ class VllmEngine:
         self._require_llm()
         return await answer_all(requests, self._let_in)
 
+    def longest_s(self, max_tokens: int) -> float:
+        """How long a request may be in the engine."""
+        return self._deadline.longest_s(max_tokens)
+
     async def health(self) -> None:
         """Returns if the engine serves; see `Engine.health`."""
         llm = self._require_llm()

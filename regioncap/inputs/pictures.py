@@ -120,7 +120,7 @@ def tell_left_out(
             if suffix in _LEFT_OUT:
                 reading.leave_out(f"{suffix} files, which are no pictures that are read", name)
             elif suffix == ".tar":
-                reading.leave_out("archives without pictures", name)
+                reading.leave_out("archives, to be submitted by themselves", name)
             elif suffix in _TABLES and _holds_boxes(folder / name):
                 reading.unread_annotations.add(name)
             elif suffix in _LINES:
@@ -128,10 +128,10 @@ def tell_left_out(
 
 
 def _holds_boxes(path: Path) -> bool:
-    if path.suffix.lower() in {".parquet", ".arrow"}:
-        return True
     try:
         with path.open("rb") as file:
+            if path.suffix.lower() in {".parquet", ".arrow"}:  # names of columns stand at the end
+                file.seek(-min(_HEAD_BYTES, path.stat().st_size), os.SEEK_END)
             head = file.read(_HEAD_BYTES)
     except OSError:
         return False

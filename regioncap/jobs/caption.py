@@ -22,6 +22,7 @@ from regioncap.captions.conversation import (
     caption_records,
     verify_records,
 )
+from regioncap.engines import base
 from regioncap.engines.thread import EngineThread
 from regioncap.errors import (
     EngineAwayError,
@@ -62,7 +63,10 @@ from regioncap.services.store import Found, Store
 from regioncap.settings import Settings
 from regioncap.views.view import Limits, Shown, ViewSettings, crop_regions
 
-#: Longest time that the engine may take to say that it serves, and to caption our own pictures.
+#: An engine may be silent about a shard for so many times what it takes over a request at most.
+_AFTER = 1.5
+#: Longest time that the engine may take to say that it serves, and to caption our own pictures,
+#: unless it takes longer over any request.
 _CHECK_S, _TRIAL_S = 10.0, 120.0
 #: A shard all of whose records got the same words is tried so often elsewhere.
 _SAME_WORDS_TRIES = 2
@@ -196,14 +200,14 @@ class CaptionStage:
             )
         )
         try:
-            trial.result(_TRIAL_S)
+            trial.result(max(_TRIAL_S, base.longest_s(engine, own_pictures.MAX_TOKENS)))
         except (ServiceError, EngineDeadError):
             raise
         except Exception as error:
             trial.cancel()
             self._is_unwell = True
             message = f"the engine is unwell: {why}, and {_in_words(error)}"
-            if getattr(engine, "is_remote", False):
+            if base.is_remote(engine):
                 raise EngineAwayError(message, code=EngineUnwellError.code) from error
             raise EngineUnwellError(message) from error
         self._is_unwell = False
@@ -222,6 +226,9 @@ class CaptionStage:
 
     def _do(self, task: _Task) -> str:
         job, shard = task.job, task.shard
+        # The engine's own limits come first: they know which request is to blame.
+        longest_s = base.longest_s(self._engine.engine, job.settings.max_tokens)
+        task.turn.pulse.allow(_AFTER * longest_s)
         found = self._store.find_tagged(task.key("results"))
         again = None if found is None else retry.find(self._store, job.job, shard)
         outcome = "done"
@@ -521,5 +528,5 @@ def _answered(future: Future[list[Captioned]], pulse: Pulse) -> list[Captioned]:
 
 def _in_words(error: Exception) -> str:
     if isinstance(error, TimeoutError):
-        return f"it has not captioned our own picture within {_TRIAL_S:.0f} s"
+        return "it has not captioned our own picture in all the time that it may take"
     return error.message if isinstance(error, RegionCapError) else repr(error)

@@ -102,7 +102,7 @@ def _written(
     )
     key, text = keys.success_key(job.job), writer.text(summary)
     if before is None:
-        written = store.put_new(key, text, "application/json")
+        written = store.put_new(key, text, "application/json", lasting=False)
     else:
         written = store.put_matching(key, text, before.etag, "application/json")
     return None if written is None else text

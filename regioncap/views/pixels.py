@@ -285,7 +285,7 @@ def _unknown(data: bytes) -> RecordError:
         what, hint = "the image file is empty", ""
     elif known is not None and not _is_there(known):
         what = f"the image is {_a(name)} picture, for which a package is missing"
-        hint = f"{install_line('formats')}, for submit and render workers; or {_CONVERT}"
+        hint = f"{install_line('formats')}, where you submit and for all workers; or {_CONVERT}"
     elif known is not None:
         what = f"the image is a damaged {name}, or one of a kind that is not read"
         hint = "does it open in a viewer? save it anew"

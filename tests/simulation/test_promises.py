@@ -60,7 +60,7 @@ def test_the_table_has_a_row_for_each_fault_also_for_one_that_met_nobody() -> No
     assert rows["paused"] == ["0"] * 10
 
 
-def _put(store: Store, key: str, data: bytes, *rest: str) -> str:
+def _put(store: Store, key: str, data: bytes, *_: str, **__: bool) -> str:
     """A write that asks nothing of what is there."""
     store.put(key, data)
     found = store.find_tagged(key)
@@ -114,7 +114,7 @@ def _parts_but_retries(
 
 
 @contextmanager
-def _unmarked(store: Store, job_id: str) -> Iterator[None]:
+def _unmarked(*_: Any, **__: Any) -> Iterator[None]:
     yield
 
 

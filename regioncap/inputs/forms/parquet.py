@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from itertools import repeat
+from itertools import islice, repeat
 from pathlib import Path
 from typing import Any
 
+from regioncap.errors import UsageError
 from regioncap.inputs.box_fields import has_box_fields
 from regioncap.inputs.fields import (
     IMAGE_ALIKE,
@@ -18,11 +19,14 @@ from regioncap.inputs.fields import (
     too_large,
 )
 from regioncap.inputs.forms.base import Form, Input, Sample
+from regioncap.inputs.forms.hf_features import ClassNames
 from regioncap.inputs.forms.parquet_pages import rows_at_a_time
 from regioncap.inputs.reading import Reading
 from regioncap.packages import require
 from regioncap.records import InputRecord
 
+#: Rows by which a table is known.
+_FEW_ROWS = 20
 _IMAGE_COLUMNS = ("image", *IMAGE_ALIKE, "jpg", "png")
 
 
@@ -45,17 +49,20 @@ def _knows(sample: Sample) -> bool:
     return sample.head.startswith(b"PAR1")
 
 
-def has_images(path: Path) -> bool:
-    """Whether a column may hold pictures or their paths; raises as `read_rows` does."""
-    require("pyarrow", "reading Parquet")
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
+def names_pictures(path: Path) -> bool:
+    """Whether a table names pictures that lie beside it, as its first rows tell."""
     try:
-        names = pq.read_schema(path).names
-    except (pa.ArrowException, OSError) as error:
-        raise bad_dataset(path, f"cannot be read as Parquet: {error}") from error
-    return any(name in names for name in _IMAGE_COLUMNS)
+        with path.open("rb") as file:
+            if file.read(4) != b"PAR1":
+                return False
+        for row in islice(read_rows([path]), _FEW_ROWS):
+            image = next((row[name] for name in _IMAGE_COLUMNS if row and row.get(name)), None)
+            named = image.get("path") if isinstance(image, dict) else image
+            if isinstance(named, str) and (path.parent / named).is_file():
+                return True
+    except (UsageError, OSError, ValueError):  # a stray file, which is named as left out
+        return False
+    return False
 
 
 def read_rows(files: list[Path]) -> Iterator[dict[str, Any] | None]:
@@ -73,11 +80,13 @@ def read_rows(files: list[Path]) -> Iterator[dict[str, Any] | None]:
     for path in files:
         try:
             with path.open("rb") as raw, pq.ParquetFile(path) as file:
+                classes = ClassNames(file.schema_arrow.metadata)
                 for number in range(file.num_row_groups):
                     group = file.metadata.row_group(number)
                     count = rows_at_a_time(raw, group)
                     if count:
-                        yield from _rows_of(file.iter_batches(count, row_groups=[number]))
+                        rows = _rows_of(file.iter_batches(count, row_groups=[number]))
+                        yield from (row and classes.add_to(row) for row in rows)
                     else:
                         yield from repeat(None, group.num_rows)
         except (pa.ArrowException, OSError) as error:
