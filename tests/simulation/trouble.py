@@ -73,7 +73,8 @@ class Trouble:
             Kind("paused", "before", pause, "redis"),
             Kind("paused", "before", pause, "s3 create"),
             Kind("paused", "before", pause, "s3 replace"),
-            Kind("paused", "before", pause, "s3 put results"),
+            Kind("paused", "before", pause, "s3 create results"),
+            Kind("paused", "before", pause, "s3 replace results"),
             Kind("paused", "before", pause, "s3 delete"),
         ]
 
