@@ -106,7 +106,7 @@ docs: $(VENV)/.dev ## Write the pages that follow from the code
 
 lock: $(VENV)/.dev ## Pin all that the CPU image holds, by version and hash
 	$(BIN)/uv pip compile --quiet --no-header --universal --generate-hashes --python-version 3.11 \
-	  --upgrade --extra render pyproject.toml --output-file deploy/docker/requirements.lock
+	  --upgrade --extra render --extra formats pyproject.toml --output-file deploy/docker/requirements.lock
 	echo 'hatchling>=1.27' | $(BIN)/uv pip compile --quiet --no-header --universal \
 	  --generate-hashes --python-version 3.11 --upgrade - --output-file deploy/docker/build.lock
 

@@ -3,8 +3,9 @@
     python -m bench.soak --records 2000 --every 3
 
 Runs one job undisturbed and the same job again under attack, on real servers and workers, and
-compares the results byte by byte. Prints what died and how long both took; exits with 1 if a
-record is lost, doubled, out of order or different.
+compares the results byte by byte. Beside the attacked one, people submit small jobs and edit, retry
+and cancel them by commands, which are killed too. Prints what died and how long both took; exits
+with 1 if a record is lost, doubled, out of order or different, or a person's words are gone.
 """
 
 from __future__ import annotations
@@ -19,11 +20,14 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from bench.people import People
 from regioncap import keys
 from regioncap.job import Job
 from regioncap.local import LocalStack, process
 from tests.support.rig import Rig, write_input
 
+#: Records of a person's job.
+SMALL = 24
 KINDS = ("render", "caption", "janitor")
 
 
@@ -33,9 +37,11 @@ def start(rig: Rig) -> None:
         rig.keep(rig.start(kind))
 
 
-def hurt(rig: Rig, chance: random.Random) -> str:
+def hurt(rig: Rig, people: People, chance: random.Random) -> str:
     """Does one random thing that must not matter; returns what."""
-    what = chance.choice([*KINDS, "render child", "valkey", "seaweed", "flushall", "sigterm"])
+    what = chance.choice(
+        [*KINDS, "render child", "valkey", "seaweed", "flushall", "sigterm", "command"]
+    )
     alive = [worker for worker in rig.workers if worker.process.poll() is None]
     with suppress(ProcessLookupError, IndexError):
         if what in KINDS:
@@ -45,6 +51,8 @@ def hurt(rig: Rig, chance: random.Random) -> str:
         elif what == "render child":
             parent = chance.choice([w for w in alive if w.kind == "render"])
             os.kill(chance.choice(parent.children()).pid, signal.SIGKILL)
+        elif what == "command":
+            people.kill_command()
         elif what == "flushall":
             with suppress(Exception):  # Redis may be down from the last blow
                 rig.redis.flushall()
@@ -53,7 +61,9 @@ def hurt(rig: Rig, chance: random.Random) -> str:
     return what
 
 
-def run(rig: Rig, file: Path, attack: tuple[random.Random, float] | None) -> tuple[Job, float]:
+def run(
+    rig: Rig, file: Path, attack: tuple[People, random.Random, float] | None = None
+) -> tuple[Job, float]:
     """Runs a job to its end; returns it and the seconds that it took."""
     started = time.monotonic()
     job = rig.submit(file)
@@ -62,8 +72,8 @@ def run(rig: Rig, file: Path, attack: tuple[random.Random, float] | None) -> tup
     while not finished(rig, job):
         time.sleep(0.2)
         if attack is not None and time.monotonic() >= next_blow:
-            chance, every_s = attack
-            blows[hurt(rig, chance)] += 1
+            people, chance, every_s = attack
+            blows[hurt(rig, people, chance)] += 1
             next_blow = time.monotonic() + chance.uniform(0.5, 1.5) * every_s
     seconds = time.monotonic() - started
     if attack is not None:
@@ -96,7 +106,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=random.randrange(2**32))
     options = parser.parse_args()
     print(f"records          {options.records}, seed {options.seed}")
-    # The servers' supervisor gives up on what dies too often; here that is the point.
+    # The servers' supervisor pauses longer for what dies often; here that is the point.
     process.HEALTHY_AFTER_S = 1.0
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -104,22 +114,31 @@ def main() -> None:
         with LocalStack(folder / "stack") as stack:
             rig = Rig(stack, folder / "rig")
             try:
-                soak(rig, file, random.Random(options.seed), options.every)
+                small = write_input(folder / "small", SMALL, options.seed)
+                soak(rig, file, small, random.Random(options.seed), options.every)
             finally:
                 rig.stop()
 
 
-def soak(rig: Rig, file: Path, chance: random.Random, every_s: float) -> None:
+def soak(rig: Rig, file: Path, small: Path, chance: random.Random, every_s: float) -> None:
     start(rig)
-    calm, calm_s = run(rig, file, None)
+    calm, calm_s = run(rig, file)
     expected = rig.results(calm)
-    hit, hit_s = run(rig, file, (chance, every_s))
+    small_calm, _ = run(rig, small)
+    people = People(rig, small, chance)
+    people.come(2)
+    hit, hit_s = run(rig, file, (people, chance, every_s))
+    people.go()
+    jobs = people.check(rig.results(small_calm))
     records = rig.check(hit)
     results = rig.results(hit)
     same = results == expected
     print(f"undisturbed      {calm_s:.0f} s, {calm.records / calm_s:.1f} records/s")
     print(f"under attack     {hit_s:.0f} s, {hit.records / hit_s:.1f} records/s")
     print(f"results          {len(records)} records, in order, {'equal' if same else 'DIFFERENT'}")
+    told = ", ".join(f"{what} {count}" for what, count in sorted(people.done.items()))
+    words = sum(map(len, people.words.values()))
+    print(f"people's jobs    {jobs}, whole, with {words} captions of people ({told})")
     print(f"workers ended    {len(rig.exit_codes)} times")
     if not same:
         show_difference(expected, results)

@@ -14,7 +14,7 @@ from regioncap import keys
 from regioncap.errors import QueueError
 from regioncap.job import Job
 from regioncap.jobs.rate import Rate
-from regioncap.jobs.results import parse_part
+from regioncap.jobs.results import checked
 from regioncap.jobs.status import JobStatus
 from regioncap.services.progress import Progress
 from regioncap.services.store import Store
@@ -123,6 +123,8 @@ class LastFailure:
         if not fresh:
             return None
         self._seen |= fresh
-        part = self._store.find(keys.part_key(self._job.job, "results", max(fresh)))
-        failed = [record for record in parse_part(part or b"") if record["error"]]
+        shard = max(fresh)
+        part = self._store.find(keys.part_key(self._job.job, "results", shard))
+        lines = checked(part, self._store, self._job, shard).lines if part else []
+        failed = [record for record in lines if record["error"]]
         return failed[-1] if failed else None

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from producer.checks import Check
 from regioncap.engines.cuda_libraries import clashes, torch_cuda, wheel_library_dirs
-from regioncap.engines.gpu import Gpu, visible_gpus
+from regioncap.engines.gpu import Gpu, kill_command, orphans, visible_gpus
 from regioncap.engines.model import is_offline, resolve_model
 from regioncap.errors import RegionCapError
 from regioncap.packages import install_line
@@ -131,7 +131,14 @@ def _check_gpus(environ: Mapping[str, str]) -> list[Check]:
             "all); without a GPU use --engine baseline or --engine openai"
         )
         return [Check("gpu", "fail", "no GPU is visible", remedy)]
-    return [_check_driver(gpus[0].driver), *(_check_gpu(gpu) for gpu in gpus)]
+    return [
+        _check_driver(gpus[0].driver),
+        *(_check_gpu(gpu) for gpu in gpus),
+        *(
+            Check("gpu memory", "warn", str(orphan), kill_command([orphan]))
+            for orphan in orphans(gpus, environ)
+        ),
+    ]
 
 
 def driver_needed(torch_cuda: str | None) -> tuple[int, ...]:

@@ -51,7 +51,7 @@ JOB_SETTINGS: dict[str, tuple[Any, str]] = {
     "seed": (int, "Seed of the sampling; none by default."),
     "shard_size": (int, "Records in a shard."),
     "queue": (str, "Queue of the caption workers to use: one queue per model."),
-    "reuse": (bool, "Take over captions of earlier jobs where nothing changed."),
+    "reuse": (bool, "Take over captions of earlier jobs where nothing changed: adds pictures."),
     "price_per_gpu_hour": (float, "Price of one GPU for an hour, to tell what regions cost."),
 }
 SETTINGS = JOB_SETTINGS | {

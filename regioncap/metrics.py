@@ -26,6 +26,7 @@ class Metric(NamedTuple):
 
 COUNTERS = {
     "shards": Metric("Shards that left a worker, by what became of them.", ("stage", "outcome")),
+    "shard_waits": Metric("Shards that were made to wait, by the cause's code.", ("stage", "code")),
     "attempts": Metric("Starts of shards, also those that came to no end.", ("stage",)),
     "shards_redelivered": Metric("Shards that came after having been with a worker.", ("stage",)),
     "records": Metric("Records that got their result: ok or failed.", ("outcome",)),

@@ -127,7 +127,8 @@ class JobSettings(BaseModel):
         description="Queue of the caption workers to use: one queue per model.",
     )
     reuse: bool = Field(
-        False, description="Take over captions of earlier jobs where nothing changed."
+        False,
+        description="Take over captions of earlier jobs where nothing changed: adds pictures.",
     )
     price_per_gpu_hour: float | None = Field(
         None, ge=0, description="Price of one GPU for an hour, to tell what regions cost."

@@ -305,6 +305,7 @@ class Shards:
             code, reason = error.code, error.message
         with self._noted(error):
             pause_s = waits.put(shard, code, reason, pause_s=pause_s, of_job=of_job)
+        metrics.add("shard_waits", stage=self._stage, code=code)
         _log.warning("back to the queue", error=str(error), pause_s=pause_s)
         return "waits"
 

@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,6 +21,7 @@ from regioncap.files import whole_file
 if TYPE_CHECKING:
     from regioncap.client import Client
     from regioncap.job import Job
+    from regioncap.jobs.results import Part
 
 _POLL_S = 1.0
 #: Rows that a terminal is given; files and pipes get all.
@@ -72,37 +74,31 @@ def fetch_results(
     follow: bool = False,
 ) -> tuple[int, int]:
     """Writes the results; returns how many records there are and how many failed."""
-    from regioncap.jobs.results import summarize
-
     done = failed = 0
     with nullcontext(sys.stdout.buffer) if output is None else whole_file(output) as stream:
         for part in _parts(client, job, follow=follow):
-            stream.write(_failed_lines(part) if only_failed else part)
+            stream.write(_failed_lines(part) if only_failed else part.data)
             stream.flush()
-            counts = summarize(part)["counts"]
+            counts = part.summary["counts"]
             done, failed = done + counts["records"], failed + counts["failed"]
     return done, failed
 
 
-def _parts(client: Client, job: Job, *, follow: bool) -> Iterator[bytes]:
+def _parts(client: Client, job: Job, *, follow: bool) -> Iterator[Part]:
     from regioncap.jobs.results import follow_parts, read_parts
 
     def ended() -> bool:
         return client.status_of(job).ended
 
-    found = (
-        follow_parts(client.store, job, ended=ended, pause=lambda: time.sleep(_POLL_S))
-        if follow
-        else read_parts(client.store, job)
-    )
-    return (part for _, part in found)
+    if not follow:
+        return read_parts(client.store, job)
+    return follow_parts(client.store, job, ended=ended, pause=partial(time.sleep, _POLL_S))
 
 
-def _failed_lines(part: bytes) -> bytes:
-    import json
-
-    lines = part.splitlines(keepends=True)
-    return b"".join(line for line in lines if json.loads(line)["error"] is not None)
+def _failed_lines(part: Part) -> bytes:
+    lines = [line for line in part.data.split(b"\n") if line]
+    pairs = zip(lines, part.lines, strict=True)
+    return b"".join(line + b"\n" for line, record in pairs if record["error"] is not None)
 
 
 def _show(client: Client, job: Job, *, only_failed: bool) -> tuple[int, int]:

@@ -20,6 +20,7 @@ from producer.options import setting_options
 from regioncap.errors import ServiceError
 
 if TYPE_CHECKING:
+    from regioncap.local.process import Child
     from regioncap.local.stack import LocalStack
     from regioncap.settings import Settings
 
@@ -41,11 +42,9 @@ def up_command(
         start_workers(stack, settings, render_workers, caption_workers)
         say(f"up; data and logs in {STACK_FOLDER}/; in another terminal, here or below:")
         say("  regioncap submit my.jsonl")
-        told: dict[str, int] = {}
         with suppress(KeyboardInterrupt):
             while True:
                 complain_of_ended(stack)
-                _tell_exits(stack, told)
                 time.sleep(0.5)
     say("down")
 
@@ -129,7 +128,7 @@ def _stack(folder: Path) -> Iterator[LocalStack]:
         raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGTERM, stop)
-    stack = LocalStack(folder)
+    stack = LocalStack(folder, _tell_restart)
     try:
         with talk.status("starting Valkey and SeaweedFS"):
             stack.start()
@@ -154,11 +153,8 @@ def start_workers(
         workers.start_workers(stack, settings, render_workers, caption_workers)
 
 
-def _tell_exits(stack: LocalStack, told: dict[str, int]) -> None:
-    """Says which children have ended since, and are started again."""
-    for child in stack.supervisor.children if stack.supervisor else []:
-        name = child.command.name
-        if child.exits > told.get(name, 0):
-            told[name] = child.exits
-            last = child.last_words()
-            say(f"{name} ended ({child.returncode}) and is started again; its last words: {last}")
+def _tell_restart(child: Child, pause_s: float) -> None:
+    say(
+        f"{child.command.name} ended with {child.how_it_ended} and is started again in "
+        f"{pause_s:g} s; its last words: {child.last_words()}"
+    )

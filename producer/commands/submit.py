@@ -30,7 +30,8 @@ def submit_command(
         str | None,
         typer.Argument(
             metavar="FILE",
-            help="JSON Lines with `image` and `bbox`, a picture, a folder of them, or -; also s3://.",
+            help="JSON Lines with `image` and `bbox`, pictures, a data set of another tool, or -;"
+            " also s3:// and hf:.",
         ),
     ] = None,
     image_root: ImageRoot = None,

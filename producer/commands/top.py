@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -16,7 +16,7 @@ from rich.text import Text
 
 from producer.context import client_of, emit_model
 from producer.terminal import SafeConsole
-from producer.words import count, span
+from producer.words import count, span, waits
 from regioncap.errors import ServiceError
 
 if TYPE_CHECKING:
@@ -84,7 +84,15 @@ def board(fleet: Fleet, width: int) -> RenderableType:
     )
     roomy = width >= _ROOMY
     tables = (_queues(fleet), _workers(fleet, roomy=roomy), _jobs(fleet, roomy=roomy))
-    return Group(Text(head, style="bold"), *tables)
+    return Group(Text(head, style="bold"), *tables, *_waits(fleet))
+
+
+def _waits(fleet: Fleet) -> Iterator[Text]:
+    """Why jobs wait, a line for each cause."""
+    found = [(view.status.job, line) for view in fleet.jobs for line in waits(view.status.waits)]
+    if found:
+        yield Text("\nWhy they wait", style="italic")
+    yield from (Text(f"{job}  {line}", style="yellow") for job, line in found)
 
 
 def _table(title: str, *columns: str, wraps: str = "") -> Table:

@@ -103,7 +103,13 @@ def _checked(
     from regioncap.records import InputRecord
 
     checker = Checker(settings, source.root, source.name, source.image_root, deep=deep)
-    checks = map_ahead(checker.check, source.records, size_bytes=InputRecord.held_bytes)
+
+    def check(record: InputRecord) -> Checked:
+        checked = checker.check(record)
+        record.picture = None  # not needed any more, and perhaps large
+        return checked
+
+    checks = map_ahead(check, source.records, size_bytes=InputRecord.held_bytes)
     with meter("checking", "records") as bar, closing(checks) as stream:
         for checked in stream:
             totals.add(checked)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,14 +10,18 @@ import typer
 from rich.live import Live
 
 from producer.commands.status import summary_line
-from producer.context import client_of, say, talk
+from producer.context import client_of, emit_model, say, talk
 from producer.options import JobArgument
 from regioncap.errors import ServiceError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from regioncap.client import Client
     from regioncap.job import Job
     from regioncap.jobs.status import JobStatus
+
+    Follow = Callable[[Client, Job, float | None], JobStatus]
 
 _LINE_EVERY_S = 5.0
 
@@ -31,18 +36,24 @@ def watch_command(
     timeout: Annotated[
         float | None, typer.Option(help="Give up watching after so many seconds.", min=0)
     ] = None,
+    json: Annotated[
+        bool, typer.Option("--json", help="JSON as of status, an object every few seconds.")
+    ] = False,
 ) -> None:
     """Watch a job until it ends; Ctrl-C leaves it running."""
     client = client_of(context)
-    raise typer.Exit(watch_job(client, client.load(job_id), timeout_s=timeout))
+    follow = emit_job if json else follow_job
+    raise typer.Exit(watch_job(client, client.load(job_id), timeout, follow))
 
 
-def watch_job(client: Client, job: Job, timeout_s: float | None = None) -> int:
+def watch_job(
+    client: Client, job: Job, timeout_s: float | None = None, follow: Follow | None = None
+) -> int:
     """Shows progress until the job ends; returns the exit code that says how."""
     tell_of_missing_workers(client, job)
     come_back = f"still running; come back with: regioncap watch {job.job}"
     try:
-        status = follow_job(client, job, timeout_s)
+        status = (follow or follow_job)(client, job, timeout_s)
     except KeyboardInterrupt:
         say(come_back)
         raise
@@ -95,6 +106,18 @@ def follow_job(client: Client, job: Job, timeout_s: float | None = None) -> JobS
                 say("  ".join([summary_line(status), *board.speeds(), board.left()]).rstrip())
                 next_line = now + _LINE_EVERY_S
     say(summary_line(status))
+    return status
+
+
+def emit_job(client: Client, job: Job, timeout_s: float | None = None) -> JobStatus:
+    """Writes how far a job is every few seconds and at the end, for scripts."""
+    next_s = -math.inf
+    for status in client.follow(job, timeout_s=timeout_s):
+        if time.monotonic() >= next_s and not status.ended:
+            emit_model(status)
+            next_s = time.monotonic() + _LINE_EVERY_S
+    if status.ended:
+        emit_model(status)
     return status
 
 

@@ -280,6 +280,7 @@ def _facts(job: Job, status: JobStatus) -> dict[str, str]:
         "labels": ", ".join(f"{key}={value}" for key, value in job.labels.items()),
         "queue": settings.queue if settings.queue != "caption" else "",
         "prompt": settings.prompt if settings.prompt != "default" else "",
+        "audit": status.audit.line() if status.audit else "",
         "results": status.results,
     }
     return {name: value for name, value in facts.items() if value}

@@ -25,6 +25,7 @@
           const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById(id);
           const held = old.contains(document.activeElement) && document.activeElement !== old;
           if (fresh && !held && fresh.outerHTML !== old.outerHTML) {
+            tellOfMore(old, fresh);
             keepPictures(old, fresh);
             old.replaceWith(fresh);
             hideLost(fresh);
@@ -44,6 +45,12 @@
       const same = had.get(thumb.getAttribute("href"));
       if (same) thumb.replaceWith(same);
     }
+  }
+
+  // Records that are done since stand on no page yet; nobody's place is taken from under their eyes.
+  function tellOfMore(old, fresh) {
+    const told = document.getElementById("fresh");
+    if (told && old.dataset.done !== fresh.dataset.done) told.hidden = false;
   }
 
   hideLost(document);

@@ -91,10 +91,12 @@ def saying(text: str) -> Wanted:
 
 
 def _texts(record: Mapping[str, Any]) -> Iterator[str]:
-    yield from (str(record[name] or "") for name in ("id", "image", "answer"))
+    yield from (str(record.get(name) or "") for name in ("id", "image", "image_caption", "answer"))
     yield json.dumps(record["meta"] or "", ensure_ascii=False)
     for region in record["regions"]:
         yield from (str(region[name] or "") for name in ("caption", "status", "why"))
+        for name, value in (region.get("attributes") or {}).items():
+            yield f"{name}:{value}"
     if record["error"]:
         yield from (str(record["error"][name]) for name in ("code", "message", "stage"))
 

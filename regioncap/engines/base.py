@@ -78,7 +78,10 @@ class EngineStats:
 
 @runtime_checkable
 class Engine(Protocol):
-    """Turns marked pictures and prompts into text. Implementations: baseline, vllm, openai."""
+    """Turns marked pictures and prompts into text. Implementations: baseline, vllm, openai.
+
+    An engine may say two things more, see `is_remote` and `longest_s`.
+    """
 
     #: The implementation's name, as in `--engine`.
     name: str
@@ -125,6 +128,17 @@ class Engine(Protocol):
 
     def stats(self) -> EngineStats | None:
         """What a started engine is doing; None for one without a batch. For any thread."""
+
+
+def is_remote(engine: Engine) -> bool:
+    """Whether a new process would find the very same engine: its `is_remote`, if it has one."""
+    return bool(getattr(engine, "is_remote", False))
+
+
+def longest_s(engine: Engine, max_tokens: int) -> float:
+    """How long an engine itself waits for answers of so many tokens: its `longest_s`; else 0."""
+    own = getattr(engine, "longest_s", None)
+    return float(own(max_tokens)) if own is not None else 0.0
 
 
 def first_request(

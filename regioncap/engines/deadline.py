@@ -46,6 +46,10 @@ class Deadline:
         seconds, tokens = (median(each) for each in zip(*self._took, strict=True))
         return max(self._least_s, float(_TIMES * seconds / max(1, tokens) * max_tokens))
 
+    def longest_s(self, max_tokens: int) -> float:
+        """How long it takes at most until a request is answered or given up."""
+        return (1 + _AGAIN) * self.limit_s(max_tokens)
+
     async def answer(
         self,
         request: CaptionRequest,

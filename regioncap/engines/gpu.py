@@ -6,18 +6,25 @@ GPU, before an engine starts and in `regioncap doctor`.
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from regioncap.errors import EngineStartError
 
 _GIB = 1 << 30
 _MIB = 1 << 20
 _QUERY = "index,uuid,name,memory.total,memory.free,driver_version,compute_cap"
+_APPS_QUERY = "pid,process_name,used_gpu_memory,gpu_uuid"
+#: How vLLM names its processes.
+_ENGINE = "VLLM::"
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,21 +40,32 @@ class Gpu:
     compute_capability: str
 
 
+@dataclass(frozen=True, slots=True)
+class Orphan:
+    """An engine whose worker is gone, and that still holds a GPU."""
+
+    pid: int
+    name: str
+    used_bytes: int
+    #: Of the GPU.
+    uuid: str
+
+    def __str__(self) -> str:
+        return (
+            f"process {self.pid} ({self.name}) holds {self.used_bytes / _GIB:.1f} GiB of a GPU, "
+            "and the worker that started it is gone"
+        )
+
+
 def visible_gpus(environ: Mapping[str, str] = os.environ) -> list[Gpu]:
     """The GPUs that an engine started now would use, in its order; none if there is no driver.
 
     Raises:
         EngineStartError: `gpu-driver`, when the driver is installed and does not answer.
     """
-    if (command := shutil.which("nvidia-smi", path=environ.get("PATH"))) is None:
+    done = _ask_driver(f"--query-gpu={_QUERY}", environ)
+    if done is None:
         return []
-    done = subprocess.run(  # noqa: S603  # the driver's own tool, no user input
-        [command, f"--query-gpu={_QUERY}", "--format=csv,noheader,nounits"],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
     if done.returncode != 0:
         said = (done.stdout + done.stderr).strip().splitlines() or ["nothing"]
         raise EngineStartError(
@@ -56,6 +74,66 @@ def visible_gpus(environ: Mapping[str, str] = os.environ) -> list[Gpu]:
             hint="install or reload the NVIDIA driver; in a container, start it with --gpus all",
         )
     return _select(parse_gpus(done.stdout), environ.get("CUDA_VISIBLE_DEVICES"))
+
+
+def orphans(gpus: Sequence[Gpu], environ: Mapping[str, str] = os.environ) -> list[Orphan]:
+    """Engines that hold one of these GPUs though their workers are gone; as far as can be seen.
+
+    In a container the driver may name processes by numbers of the machine's, or none at all.
+    """
+    try:
+        done = _ask_driver(f"--query-compute-apps={_APPS_QUERY}", environ)
+    except (OSError, subprocess.SubprocessError):
+        return []
+    found = []
+    for line in done.stdout.strip().splitlines() if done and done.returncode == 0 else ():
+        match = re.fullmatch(r"(\d+), *(.*), *([^,]*), *([^,]*)", line.strip())
+        if match is None or match[4] not in {gpu.uuid for gpu in gpus}:
+            continue
+        title = _title(int(match[1]))
+        name = title if title.startswith(_ENGINE) else match[2]
+        if name.startswith(_ENGINE) and _is_left_over(int(match[1])):
+            found.append(Orphan(int(match[1]), name, _mib(match[3]), match[4]))
+    return found
+
+
+def logged_orphans(gpus: Sequence[Gpu], environ: Mapping[str, str] = os.environ) -> list[Orphan]:
+    """As `orphans`, and says of each what to do."""
+    found = orphans(gpus, environ)
+    for orphan in found:
+        _log.warning("%s; end it: %s", orphan, kill_command([orphan]))
+    return found
+
+
+def _title(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().partition(b"\0")[0].decode().strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def _is_left_over(pid: int) -> bool:
+    """Whether the process that started a process is gone: its parent is then no Python."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text("utf-8")
+        parent = re.search(r"(?m)^PPid:\s*(\d+)", status)
+        return parent is not None and "python" not in Path(f"/proc/{parent[1]}/exe").readlink().name
+    except PermissionError:
+        return True  # the parent is another user's: the system's first process
+    except OSError:
+        return False  # it has ended, or is not of this container
+
+
+def _ask_driver(query: str, environ: Mapping[str, str]) -> subprocess.CompletedProcess[str] | None:
+    if (command := shutil.which("nvidia-smi", path=environ.get("PATH"))) is None:
+        return None
+    return subprocess.run(  # noqa: S603  # the driver's own tool, no user input
+        [command, query, "--format=csv,noheader,nounits"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
 
 
 def parse_gpus(text: str) -> list[Gpu]:
@@ -68,7 +146,12 @@ def parse_gpus(text: str) -> list[Gpu]:
 
 
 def check_memory(
-    gpus: Sequence[Gpu], *, weights_bytes: int, utilization: float, tensor_parallel_size: int
+    gpus: Sequence[Gpu],
+    *,
+    weights_bytes: int,
+    utilization: float,
+    tensor_parallel_size: int,
+    left_over: Sequence[Orphan] = (),
 ) -> None:
     """Checks that the GPUs have room for the model.
 
@@ -77,6 +160,7 @@ def check_memory(
         weights_bytes: Size of the whole model's weights.
         utilization: The part of each GPU's memory that vLLM takes (`gpu_memory_utilization`).
         tensor_parallel_size: Among how many GPUs the weights are split.
+        left_over: What holds memory for nobody, to be named in an error.
 
     Raises:
         EngineStartError: `gpu-missing` or `memory-short`.
@@ -101,14 +185,23 @@ def check_memory(
                 hint="use a smaller or quantized model, or a larger tensor_parallel_size",
             )
         if gpu.free_bytes < wanted_bytes:
+            held = [orphan for orphan in left_over if orphan.uuid == gpu.uuid]
             fits = int(100 * gpu.free_bytes / gpu.total_bytes) / 100
             raise EngineStartError(
                 f"GPU {gpu.index} ({gpu.name}) has {gpu.free_bytes / _GIB:.1f} GiB free, and vLLM "
-                f"is to take {wanted_bytes / _GIB:.1f} GiB of it",
+                f"is to take {wanted_bytes / _GIB:.1f} GiB of it"
+                + "".join(f"; {orphan}" for orphan in held),
                 code="memory-short",
-                hint="end what else uses the GPU (nvidia-smi lists it), choose another with "
+                hint=kill_command(held)
+                if held
+                else "end what else uses the GPU (nvidia-smi lists it), choose another with "
                 f"CUDA_VISIBLE_DEVICES, or set gpu_memory_utilization to at most {fits}",
             )
+
+
+def kill_command(left_over: Sequence[Orphan]) -> str:
+    """What to type to end them; empty if there are none."""
+    return f"kill -9 {' '.join(str(orphan.pid) for orphan in left_over)}" if left_over else ""
 
 
 def _select(gpus: list[Gpu], visible: str | None) -> list[Gpu]:

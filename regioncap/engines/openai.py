@@ -111,6 +111,15 @@ class OpenAIEngine:
         self._require_client()
         return await answer_all(requests, self._answer)
 
+    @property
+    def _whole_s(self) -> float:
+        """Longest time for one answer; the client's own limit is one for each piece of it."""
+        return self.timeout_s * (1 + self.max_retries)
+
+    def longest_s(self, max_tokens: int) -> float:
+        """How long a request may take, with the time that a busy server is waited for."""
+        return self._whole_s + self.patience_s
+
     async def health(self) -> None:
         """Returns if the server answers; see `Engine.health`."""
         try:
@@ -162,8 +171,7 @@ class OpenAIEngine:
             raise self._start_error(error) from error
 
     async def _answer(self, request: CaptionRequest) -> Answer | RequestError:
-        # The client's own limit is one for each piece of an answer.
-        whole_s = self.timeout_s * (1 + self.max_retries)
+        whole_s = self._whole_s
         began_s = time.monotonic()
         while True:
             try:

@@ -34,6 +34,7 @@ from regioncap.engines.cpu import fit_small, is_built_for_cpu
 from regioncap.engines.deadline import Deadline
 from regioncap.engines.model import resolve_model
 from regioncap.engines.model_grid import read_grid
+from regioncap.engines.offspring import Offspring
 from regioncap.engines.vllm_start import check_machine, engine_arguments, load, prepare_environment
 from regioncap.errors import EngineDeadError, EngineStartError, RequestError
 from regioncap.job import Grid
@@ -84,6 +85,7 @@ class VllmEngine:
         self.grid: Grid | None = None
         self._settings = settings
         self._llm: AsyncLLM | None = None
+        self._offspring: Offspring | None = None
         self._deadline = Deadline()
         self._decoders: ThreadPoolExecutor | None = None
 
@@ -119,8 +121,10 @@ class VllmEngine:
         self.model_revision = resolved.revision
         self.grid = grid.model_copy(update={"max_pixels": settings.max_pixels})
         self._decoders = ThreadPoolExecutor(thread_name_prefix="decode")
+        self._offspring = Offspring()
         try:
-            self._llm = load(arguments)
+            with self._offspring.tied():
+                self._llm = load(arguments)
             await self._warm_up(self.grid)
         except EngineDeadError as error:
             await self.close()
@@ -138,6 +142,10 @@ class VllmEngine:
         self._require_llm()
         return await answer_all(requests, self._let_in)
 
+    def longest_s(self, max_tokens: int) -> float:
+        """How long a request may be in the engine."""
+        return self._deadline.longest_s(max_tokens)
+
     async def health(self) -> None:
         """Returns if the engine serves; see `Engine.health`."""
         llm = self._require_llm()
@@ -152,6 +160,7 @@ class VllmEngine:
         """Ends the engine's processes and frees the GPU; does nothing if it never started."""
         llm, self._llm = self._llm, None
         decoders, self._decoders = self._decoders, None
+        offspring, self._offspring = self._offspring, None
         if llm is not None:
             handler = llm.output_handler
             if handler is not None:  # left running, it may log the core's end as an error
@@ -159,6 +168,8 @@ class VllmEngine:
                 with suppress(asyncio.CancelledError):
                     await handler
             await asyncio.to_thread(llm.shutdown, _CLOSE_TIMEOUT_S)
+        if offspring is not None:
+            await asyncio.to_thread(offspring.close)
         if decoders is not None:
             decoders.shutdown(wait=False, cancel_futures=True)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from regioncap.engines.cpu import SMALL_ARGUMENTS, mend_torchvision
 from regioncap.engines.cuda_libraries import prefer_wheel_libraries
-from regioncap.engines.gpu import check_memory, visible_gpus
+from regioncap.engines.gpu import check_memory, logged_orphans, visible_gpus
 from regioncap.engines.model_files import weights_bytes
 from regioncap.errors import EngineStartError
 from regioncap.job import Grid
@@ -122,6 +122,7 @@ def check_machine(folder: Path, arguments: dict[str, Any]) -> None:
         check_cpu_memory(needed_bytes, int(os.environ.get("VLLM_CPU_KVCACHE_SPACE") or 0) * _GIB)
     elif current_platform.is_cuda() or not current_platform.device_type:
         gpus = visible_gpus()
+        left_over = logged_orphans(gpus)
         # Without nvidia-smi, or on a part of a GPU (MIG), the sizes are not known beforehand.
         knows = gpus and "MIG-" not in os.environ.get("CUDA_VISIBLE_DEVICES", "")
         if knows or not current_platform.device_type:
@@ -132,6 +133,7 @@ def check_machine(folder: Path, arguments: dict[str, Any]) -> None:
                     "gpu_memory_utilization", AsyncEngineArgs.gpu_memory_utilization
                 ),
                 tensor_parallel_size=arguments["tensor_parallel_size"],
+                left_over=left_over,
             )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import re
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -36,6 +37,8 @@ _BOX_NAME = re.compile("bbox|box2d|boundingbox|boxes|bounds|coord|rect|roi")
 _OUTLINES = {
     "segmentation", "segments", "polygon", "polygons", "points", "mask", "rle", "vertices", "quad",
 }  # fmt: skip
+#: Python's own reader takes a hundred times a text's size.
+_MOST_LITERAL_CHARACTERS = 200_000
 #: Deepest that boxes are looked for.
 _MOST_LEVELS = 6
 
@@ -186,7 +189,10 @@ def _unpacked(value: Any) -> Any:
         return value
     with suppress(ValueError, RecursionError):
         return loads(value)
-    with suppress(ValueError, SyntaxError, RecursionError, MemoryError):
+    if len(value) > _MOST_LITERAL_CHARACTERS:
+        return value
+    with warnings.catch_warnings(), suppress(ValueError, SyntaxError, RecursionError, MemoryError):
+        warnings.simplefilter("ignore", SyntaxWarning)  # of texts that are something else
         return _as_json(ast.literal_eval(value.strip()))
     return value
 

@@ -7,7 +7,7 @@ What files hold tells, not how they are called. Boxes are taken as they stand an
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from regioncap.inputs.forms import (
 )
 from regioncap.inputs.forms.base import Form, Input, Sample
 from regioncap.inputs.forms.xml_file import root_of
-from regioncap.inputs.pictures import Contents, look_into, tell_left_out
+from regioncap.inputs.pictures import Contents, look_into, pictures_of, tell_left_out
 from regioncap.inputs.reading import Reading
 from regioncap.records import InputRecord
 
@@ -161,7 +161,8 @@ def _find_in_folder(folder: Path, is_confined: bool) -> Dataset | None:
     contents = look_into(folder)
     if tables := [folder / name for name in contents.named(*imagefolder.TABLES)]:
         reading = Reading("an imagefolder")
-        return Dataset(folder, imagefolder.read(Input(folder, tables, reading, True)), reading)
+        records = imagefolder.read(Input(folder, tables, reading, True))
+        return Dataset(folder, _naming_others(Dataset(folder, records, reading), folder), reading)
     if files := saved.files_of(folder):
         reading = Reading("a data set of save_to_disk")
         return Dataset(folder, saved.read(Input(folder, files, reading, True)), reading)
@@ -243,30 +244,34 @@ def _has_boxes(form: Form, sample: Sample) -> bool:
 
 
 def _find_archives(folder: Path, contents: Contents) -> Dataset | None:
-    """Shards in the folder; below it, as clones of the hub have them, where there is nothing else.
+    """Shards in the folder; below it, as clones of the hub have them, where none lie there.
 
-    Beside pictures, only those that hold pictures themselves count.
+    A folder of pictures is no set of shards, whatever archives lie in it; but a table may name its
+    pictures.
     """
-    for form, holds_pictures in (
-        (webdataset.FORM, webdataset.has_pictures),
-        (parquet.FORM, parquet.has_images),
-    ):
+    for form in (webdataset.FORM, parquet.FORM):
         [suffix] = form.suffixes
         names = contents.others.get(suffix, [])
         above = [name for name in names if Path(name).name == name]
-        files = [folder / name for name in (above or ([] if contents.pictures else names))]
-        if files and contents.pictures:
-            files = [file for file in files if _tells(holds_pictures, file)]
-        if files:
-            found = _dataset(form, folder, files, is_folder=True)
-            if contents.pictures and suffix == ".tar":  # rows of a table may name them
-                found.reading.leave_out("pictures beside the data set", f"in {folder}")
-            return found
+        if not contents.pictures:
+            files = [folder / name for name in above or names]
+            if files:
+                return _dataset(form, folder, files, is_folder=True)
+        elif form is parquet.FORM:
+            files = [folder / name for name in above if parquet.names_pictures(folder / name)]
+            if files:
+                found = _dataset(form, folder, files, is_folder=True)
+                tell_left_out(folder, contents, found.reading, set(files))
+                return Dataset(folder, _naming_others(found, folder), found.reading)
     return None
 
 
-def _tells(holds_pictures: Callable[[Path], bool], file: Path) -> bool:
-    try:
-        return holds_pictures(file)
-    except UsageError:  # a stray file, which is then named as left out
-        return False
+def _naming_others(found: Dataset, folder: Path) -> Iterator[InputRecord]:
+    """The records; and when all are read, what pictures they do not name."""
+    named: set[str] = set()
+    for record in found.records:
+        named.add(Path(record.image or "").name)
+        yield record
+    for name in pictures_of(folder):
+        if Path(name).name not in named:
+            found.reading.leave_out("pictures that the data set does not name", name)

@@ -19,7 +19,7 @@ MAX_DEPTH = 100
 IMAGE_ALIKE = ("img", "image_path", "path", "file", "file_name", "filename", "image_file", "url")
 
 #: Largest picture taken out of a data set; a file of its own may be as large as the settings say.
-MAX_PICTURE_BYTES = 64_000_000
+MAX_PICTURE_BYTES = 50_000_000
 
 
 def bad_dataset(path: Path, what: str, hint: str = "") -> UsageError:
@@ -122,6 +122,7 @@ def plain_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 _BINARY = object()
+_PLAIN = {str, int, bool}
 
 
 def give_picture(record: InputRecord, data: bytes | None) -> InputRecord:
@@ -162,6 +163,8 @@ def read_json(path: Path, text: str | bytes, what: str, hint: str = "") -> Any:
 
 def plain(value: Any) -> Any:
     """A value as JSON has it; what JSON has no form for, as text; bytes as nothing at all."""
+    if value is None or type(value) in _PLAIN:
+        return value
     if isinstance(value, bytes | bytearray | memoryview):
         return _BINARY
     if isinstance(value, Mapping):
@@ -173,8 +176,12 @@ def plain(value: Any) -> Any:
         return _BINARY if any(each is _BINARY for each in items) else items
     if hasattr(value, "tolist"):  # of NumPy
         return plain(value.tolist())
+    return _plain_scalar(value)
+
+
+def _plain_scalar(value: Any) -> Any:
     try:
         json.dumps(value, allow_nan=False)
     except (TypeError, ValueError):
-        return None if value is None or value != value else str(value)  # noqa: PLR0124 - NaN
+        return None if value != value else str(value)  # noqa: PLR0124 - NaN
     return value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from itertools import chain, islice
 
@@ -15,7 +16,7 @@ from regioncap.records import InputRecord
 from regioncap.settings import Settings
 
 #: Pictures that come with the records by which an input is judged, held until then.
-_MOST_HELD_BYTES = 500_000_000
+_MOST_HELD_BYTES = 64_000_000
 
 
 def judged(source: Source, settings: Settings) -> Iterator[InputRecord]:
@@ -26,10 +27,10 @@ def judged(source: Source, settings: Settings) -> Iterator[InputRecord]:
             boxes lie beside the pictures and are not read (`unread-annotations`).
     """
     check_reading(source, settings)
-    head, held_bytes = [], 0
+    head, held_bytes = deque[InputRecord](), 0
     for record in islice(source.records, JUDGED):
         head.append(record)
-        held_bytes += len(record.picture) if isinstance(record.picture, bytes) else 0
+        held_bytes += record.held_bytes()
         if held_bytes > _MOST_HELD_BYTES:
             break
     checker = Checker(settings, source.root, source.name, source.image_root)
@@ -39,7 +40,13 @@ def judged(source: Source, settings: Settings) -> Iterator[InputRecord]:
     for code, number in totals.flawed_by.most_common(1):
         if number > totals.records / 2:
             raise hopeless(totals, code, number, settings)
-    return chain(head, source.records)
+    return chain(_taken_from(head), source.records)
+
+
+def _taken_from(records: deque[InputRecord]) -> Iterator[InputRecord]:
+    """Records, none of which is held any longer than its reader does."""
+    while records:
+        yield records.popleft()
 
 
 def check_reading(source: Source, settings: Settings) -> None:

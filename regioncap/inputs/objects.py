@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from regioncap.errors import UsageError
+from regioncap.inputs.box_fields import has_box_fields
 from regioncap.inputs.fields import give_picture, make_record
 from regioncap.inputs.reading import Reading
 from regioncap.records import InputRecord
@@ -24,8 +25,12 @@ def read_objects(
         records: The objects; of a DataFrame its rows.
         reading: Told of what is left out.
     """
-    for index, each in enumerate(_rows(records)):
-        yield each if isinstance(each, InputRecord) else _record(index, each, reading)
+    rows = _rows(records)
+    for index, each in enumerate(rows):
+        record = each if isinstance(each, InputRecord) else _record(index, each, reading)
+        if rows is not records:  # a table: a row without a box in its columns has no regions
+            record.annotated = record.annotated or has_box_fields(each)
+        yield record
 
 
 def _rows(records: Iterable[Any]) -> Iterable[Any]:

@@ -41,21 +41,34 @@ def is_picture(path: Path) -> bool:
 def files_of(folder: Path) -> Iterator[str]:
     """Paths of the files in a folder and those below it, sorted; hidden ones are left out.
 
-    Links to folders are followed, each folder once: a link may lead back.
+    Links to folders are followed, each folder once: not those to what is read here anyway, nor back
+    to a folder that this one lies in.
     """
-    seen = {os.path.realpath(folder)}
+    root = Path(os.path.realpath(folder))
+    seen: set[Path] = set()
     for parent, folders, files in os.walk(folder, followlinks=True):
-        kept = []
-        for name in sorted(each for each in folders if not each.startswith(".")):
-            path = Path(parent) / name
-            real = os.path.realpath(path)
-            if not path.is_symlink() or real not in seen:
-                kept.append(name)
-            seen.add(real)
-        folders[:] = kept
+        folders[:] = sorted(
+            name
+            for name in folders
+            if not name.startswith(".") and _is_entered(Path(parent) / name, root, seen)
+        )
         for name in sorted(files):
             if not name.startswith("."):
                 yield os.path.relpath(Path(parent) / name, folder)
+
+
+def _is_entered(path: Path, root: Path, seen: set[Path]) -> bool:
+    """Whether a folder is to be looked into; a link, if its folder would else be missed."""
+    real = Path(os.path.realpath(path))
+    if path.is_symlink():
+        is_above = root.is_relative_to(real)
+        is_inside = real.is_relative_to(root) and not any(
+            part.startswith(".") for part in real.relative_to(root).parts
+        )
+        if is_above or is_inside or real in seen:
+            return False
+    seen.add(real)
+    return True
 
 
 def pictures_of(folder: Path) -> Iterator[str]:
@@ -107,7 +120,7 @@ def tell_left_out(
             if suffix in _LEFT_OUT:
                 reading.leave_out(f"{suffix} files, which are no pictures that are read", name)
             elif suffix == ".tar":
-                reading.leave_out("archives without pictures", name)
+                reading.leave_out("archives, to be submitted by themselves", name)
             elif suffix in _TABLES and _holds_boxes(folder / name):
                 reading.unread_annotations.add(name)
             elif suffix in _LINES:
@@ -115,10 +128,10 @@ def tell_left_out(
 
 
 def _holds_boxes(path: Path) -> bool:
-    if path.suffix.lower() in {".parquet", ".arrow"}:
-        return True
     try:
         with path.open("rb") as file:
+            if path.suffix.lower() in {".parquet", ".arrow"}:  # names of columns stand at the end
+                file.seek(-min(_HEAD_BYTES, path.stat().st_size), os.SEEK_END)
             head = file.read(_HEAD_BYTES)
     except OSError:
         return False

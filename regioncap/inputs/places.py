@@ -7,7 +7,8 @@ In this order; the first place that has the file is taken:
     --image-root       below the folder that the user names
     working folder     relative to the working folder, as DataFlow-MM reads its paths
     folders beside     in a folder beside the file, or beside its folder, if one alone has it: so
-                       COCO's pictures lie, `annotations/x.json` and `train2017/`
+                       COCO's pictures lie, `annotations/x.json` and `train2017/`; or in the
+                       folder above
 
 Names that differ in Unicode's composed and decomposed forms, or by backslashes, count as the same.
 """
@@ -80,18 +81,20 @@ class Places:
     def _beside(self, name: str) -> Iterator[Path]:
         if ".." in Path(name).parts:
             return  # it would lead out of the folder again
+        is_plain = name.isascii() and "\\" not in name
         for folder in self._neighbours:
-            path = folder / name
-            if path.is_file():
+            path = folder / name if is_plain else existing(folder, name)
+            if path is not None and path.is_file():
                 yield path
 
     @cached_property
     def _neighbours(self) -> list[Path]:
-        """Folders beside the file, and beside its folder, and those in them."""
+        """The folder above, folders beside the file, and beside its folder, and those in them."""
         root = self._root.resolve()
         starts = [root] if root.parent == root.parent.parent else [root, root.parent]
         near = [folder for start in starts for folder in _folders_in(start)]
-        all_ = dict.fromkeys([*near, *(below for folder in near for below in _folders_in(folder))])
+        below = (inner for folder in near for inner in _folders_in(folder))
+        all_ = dict.fromkeys([*starts[1:], *near, *below])
         return [folder for folder in all_ if folder != root][:_MOST_FOLDERS]
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 #: Names of sides without what is no letter or digit. All four may have a beginning or an end in
@@ -21,6 +23,8 @@ _SIDES = {
              "xmin ymin width height", "xmin ymin w h", "left top w h", "minx miny width height",
              "tlx tly w h", "originx originy width height", "x1 y1 width height", "x1 y1 w h"),
 }  # fmt: skip
+#: Of records with more fields, sides are known by their plain names alone.
+_MOST_NAMES = 1_000
 _FAMILIES = [(shape, tuple(f.split())) for shape, all_ in _SIDES.items() for f in all_]
 
 
@@ -38,23 +42,44 @@ class Found:
 
 
 def sides_in(fields: Mapping[str, Any]) -> Found | None:
-    """The boxes of which each side is a field; None if there are none."""
-    names = {plain_name(name): str(name) for name in fields}
+    """The boxes of which each side is a field; None if there are none.
+
+    Where a side is empty the boxes cannot be read; where the first two are there is no box.
+    """
+    known, broken = tuple(fields), None
+    for shape, names in _possible(known) if len(known) <= _MOST_NAMES else _sought(known):
+        given = [is_given(fields[name]) for name in names]
+        if all(given):
+            boxes = _zipped([fields[name] for name in names])
+            return Found(", ".join(map(str, names)), boxes, shape, names)
+        if any(given[:2]) and broken is None:  # the others may be the picture's size
+            broken = Found(", ".join(map(str, names)), None, shape, names)
+    return broken
+
+
+@lru_cache(maxsize=256)  # rows, and objects in a list, have the same names again and again
+def _possible(fields: tuple[str, ...]) -> list[tuple[str, tuple[str, ...]]]:
+    return _sought(fields)
+
+
+def _sought(fields: tuple[str, ...]) -> list[tuple[str, tuple[str, ...]]]:
+    """Which fields can be the sides of a box, and in which shape."""
+    names = {plain_name(name): name for name in fields}
+    found = []
     for shape, family in _FAMILIES:
         for before, after in _around(family[0], names):
-            keys = [names.get(before + side + after) for side in family]
-            if all(key is not None and is_given(fields[key]) for key in keys):
-                known = tuple(str(key) for key in keys)
-                boxes = _zipped([fields[key] for key in known])
-                return Found(", ".join(known), boxes, shape, known)
-    return None
+            sides = [before + side + after for side in family]
+            if all(side in names for side in sides):
+                found.append((shape, tuple(names[side] for side in sides)))
+    return found
 
 
 def _around(side: str, names: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """What may stand before and behind the names of sides; nothing at all comes first."""
     yield "", ""
-    yield from ((name.removesuffix(side), "") for name in names if name.endswith(side))
-    yield from (("", name.removeprefix(side)) for name in names if name.startswith(side))
+    if len(names) <= _MOST_NAMES:
+        yield from ((name.removesuffix(side), "") for name in names if name.endswith(side))
+        yield from (("", name.removeprefix(side)) for name in names if name.startswith(side))
 
 
 def plain_name(name: Any) -> str:
@@ -64,7 +89,9 @@ def plain_name(name: Any) -> str:
 
 def is_given(value: Any) -> bool:
     """Whether a cell of a table is not empty."""
-    return value is not None and not (isinstance(value, str) and not value.strip())
+    if isinstance(value, str):
+        return bool(value.strip())
+    return value is not None and not (isinstance(value, float) and math.isnan(value))
 
 
 def number_of(value: Any) -> Any:

@@ -88,7 +88,7 @@ def open_source(
     where = settings if isinstance(settings, Settings) else load_settings()
     with (
         brought(target, where, base) as found,
-        _open_here(str(found.path), stdin, None, settings) as source,
+        _open_here(str(found.path), stdin, None, settings, is_confined=True) as source,
     ):
         for name in found.left_out:
             source.reading.leave_out("objects whose names cannot be used here", name)
@@ -104,11 +104,16 @@ def _in_store(root: Path | None) -> str | None:
 
 @contextmanager
 def _open_here(
-    target: str, stdin: BinaryIO, root: Path | None, settings: JobSettings | None
+    target: str,
+    stdin: BinaryIO,
+    root: Path | None,
+    settings: JobSettings | None,
+    *,
+    is_confined: bool = False,
 ) -> Iterator[Source]:
     path = Path(target)
     settings = settings or JobSettings()
-    is_confined = isinstance(settings, Settings) and settings.confine_images
+    is_confined |= isinstance(settings, Settings) and settings.confine_images
     if root is not None and not root.is_dir():
         raise UsageError(f"{root} is no folder", code="no-image-root")
 

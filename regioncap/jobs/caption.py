@@ -22,6 +22,7 @@ from regioncap.captions.conversation import (
     caption_records,
     verify_records,
 )
+from regioncap.engines import base
 from regioncap.engines.thread import EngineThread
 from regioncap.errors import (
     EngineAwayError,
@@ -36,7 +37,16 @@ from regioncap.errors import (
 )
 from regioncap.inputs.originals import Originals
 from regioncap.job import Grid, Job
-from regioncap.jobs import catalogue, finish, grids, markers, own_pictures, results, retry
+from regioncap.jobs import (
+    catalogue,
+    finish,
+    grids,
+    markers,
+    own_pictures,
+    parts,
+    results,
+    retry,
+)
 from regioncap.jobs.gpu_time import BusyClock
 from regioncap.jobs.load import Load, ShardLoad
 from regioncap.jobs.output import output_record, with_verdicts
@@ -44,7 +54,7 @@ from regioncap.jobs.retry import Again
 from regioncap.jobs.reuse import KeptCaptions, fingerprint
 from regioncap.jobs.turn import Turn
 from regioncap.parallel import REAL, Runtime
-from regioncap.records import Problem, Region, RenderedRecord, dump_lines, load_lines
+from regioncap.records import Problem, Region, RenderedRecord, dump_lines
 from regioncap.services.attempts import Quarantine
 from regioncap.services.leases import Pulse
 from regioncap.services.progress import Progress
@@ -53,7 +63,10 @@ from regioncap.services.store import Found, Store
 from regioncap.settings import Settings
 from regioncap.views.view import Limits, Shown, ViewSettings, crop_regions
 
-#: Longest time that the engine may take to say that it serves, and to caption our own pictures.
+#: An engine may be silent about a shard for so many times what it takes over a request at most.
+_AFTER = 1.5
+#: Longest time that the engine may take to say that it serves, and to caption our own pictures,
+#: unless it takes longer over any request.
 _CHECK_S, _TRIAL_S = 10.0, 120.0
 #: A shard all of whose records got the same words is tried so often elsewhere.
 _SAME_WORDS_TRIES = 2
@@ -187,14 +200,14 @@ class CaptionStage:
             )
         )
         try:
-            trial.result(_TRIAL_S)
+            trial.result(max(_TRIAL_S, base.longest_s(engine, own_pictures.MAX_TOKENS)))
         except (ServiceError, EngineDeadError):
             raise
         except Exception as error:
             trial.cancel()
             self._is_unwell = True
             message = f"the engine is unwell: {why}, and {_in_words(error)}"
-            if getattr(engine, "is_remote", False):
+            if base.is_remote(engine):
                 raise EngineAwayError(message, code=EngineUnwellError.code) from error
             raise EngineUnwellError(message) from error
         self._is_unwell = False
@@ -213,19 +226,22 @@ class CaptionStage:
 
     def _do(self, task: _Task) -> str:
         job, shard = task.job, task.shard
-        part = self._store.find_tagged(task.key("results"))
-        again = None if part is None else retry.find(self._store, job.job, shard)
+        # The engine's own limits come first: they know which request is to blame.
+        longest_s = base.longest_s(self._engine.engine, job.settings.max_tokens)
+        task.turn.pulse.allow(_AFTER * longest_s)
+        found = self._store.find_tagged(task.key("results"))
+        again = None if found is None else retry.find(self._store, job.job, shard)
         outcome = "done"
-        if part is None:
+        if found is None:
             summary = self._first(task)
         elif again is not None:
-            standing = self._again(task, part, again)
+            standing = self._again(task, found, again)
             if again.verify:
                 standing = self._verify(task, standing, again)
-            summary = _summary(standing)
+            summary = self._summary(task, standing)
             retry.end(self._store, again)
         else:
-            summary, outcome = _summary(part), "already done"
+            summary, outcome = self._summary(task, found), "already done"
         progress = self._progress(job.job)
         if progress.note_part(shard, summary) >= job.shards:
             finish.finish(self._store, progress, job, runtime=self._runtime)
@@ -242,29 +258,34 @@ class CaptionStage:
         part = dump_lines(lines)
         etag = self._store.put_new(key, part, "application/x-ndjson")
         if etag is None:
-            return _summary(self._standing(key))
+            return self._summary(task, self._standing(key))
         keep({line["index"] for line in lines})
         return results.summary_of(part, lines) | {"etag": etag}
 
-    def _again(self, task: _Task, part: Found, again: Again) -> Found:
+    def _again(self, task: _Task, found: Found, again: Again) -> Found:
         """Does records again and puts them into the part as it then is; returns what stands."""
         key = task.key("results")
-        wanted = {each["index"] for each in results.parse_part(part.data) if again.wants(each)}
+        found, part = results.standing(found, self._store, task.job, task.shard)
+        wanted = {each["index"] for each in part.lines if again.wants(each)}
         chosen = [each for each in self._rendered(task) if each.index in wanted]
         lines, keep = self._caption_all(chosen, task, anew=again.flagged)
         made = {line["index"]: line for line in lines}
         while True:
-            new, placed = retry.merged(part.data, made, again)
+            new, placed = retry.merged(found.data, made, again)
             if not placed:
-                return part
+                return found
             with markers.changing(self._store, task.job.job):
-                etag = self._store.put_matching(key, new, part.etag, "application/x-ndjson")
+                etag = self._store.put_matching(key, new, found.etag, "application/x-ndjson")
             if etag is not None:
                 keep(placed)
                 return Found(new, etag)
-            part = self._standing(key)
+            found, _ = results.standing(self._standing(key), self._store, task.job, task.shard)
             if not any(map(self._store.exists, again.keys)):
-                return part  # another worker has done it, or it was cancelled
+                return found  # another worker has done it, or it was cancelled
+
+    def _summary(self, task: _Task, found: Found) -> dict[str, Any]:
+        found, part = results.standing(found, self._store, task.job, task.shard)
+        return part.summary | {"etag": found.etag}
 
     def _verify(self, task: _Task, part: Found, again: Again) -> Found:
         """Has captions asked back and puts the verdicts into the part as it then is."""
@@ -290,7 +311,7 @@ class CaptionStage:
                 etag = self._store.put_matching(key, new, part.etag, "application/x-ndjson")
             if etag is not None:
                 return Found(new, etag)
-            part = self._standing(key)
+            part, _ = results.standing(self._standing(key), self._store, task.job, task.shard)
 
     def _ask_back(
         self, records: Sequence[RenderedRecord], task: _Task, retries: Set[int]
@@ -333,7 +354,7 @@ class CaptionStage:
             raise StoreError(
                 f"shard {task.shard} of {task.job.job} is not rendered", code="not-rendered"
             ) from None
-        records = load_lines(RenderedRecord, part)
+        records = parts.rendered(part, self._store, task.job, task.shard)
         grid = self._engine.engine.grid
         if grid is not None and not grids.fit(records, grid):
             raise _OtherGridError(grid)
@@ -484,10 +505,6 @@ def _with_captions(record: RenderedRecord, line: dict[str, Any]) -> RenderedReco
     return record.model_copy(update={"regions": regions})
 
 
-def _summary(part: Found) -> dict[str, Any]:
-    return results.summarize(part.data) | {"etag": part.etag}
-
-
 def _answered(future: Future[list[Captioned]], pulse: Pulse) -> list[Captioned]:
     """What came of a request to the engine; it is taken out where nothing comes any more.
 
@@ -511,5 +528,5 @@ def _answered(future: Future[list[Captioned]], pulse: Pulse) -> list[Captioned]:
 
 def _in_words(error: Exception) -> str:
     if isinstance(error, TimeoutError):
-        return f"it has not captioned our own picture within {_TRIAL_S:.0f} s"
+        return "it has not captioned our own picture in all the time that it may take"
     return error.message if isinstance(error, RegionCapError) else repr(error)

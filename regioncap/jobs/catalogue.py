@@ -13,6 +13,7 @@ from regioncap.errors import (
     NotFoundError,
     RegionCapError,
     ServiceError,
+    StoreDeniedError,
     UsageError,
 )
 from regioncap.job import Job, Summary, parse_summary
@@ -127,8 +128,10 @@ def load_each(
     for job_id in ids:
         try:
             job = load(store, job_id)
-        except ServiceError:
-            raise
+        except ServiceError as error:
+            if not isinstance(error, StoreDeniedError):
+                raise
+            left_out(job_id, error)
         except RegionCapError as error:
             left_out(job_id, error)
         else:

@@ -8,8 +8,7 @@ from typing import Any
 from regioncap import keys
 from regioncap.errors import QueueError, StoreError
 from regioncap.job import Job, Summary, parse_summary, sums
-from regioncap.jobs import catalogue, markers
-from regioncap.jobs.results import summarize
+from regioncap.jobs import catalogue, markers, results
 from regioncap.jobs.success import SuccessWriter
 from regioncap.parallel import REAL, Runtime
 from regioncap.services.progress import Progress
@@ -71,10 +70,11 @@ def _gathered(store: Store, progress: Progress, job: Job) -> SuccessWriter | Non
         for shard, known in zip(shards, _known(progress, shards), strict=True):
             key = keys.part_key(job.job, "results", shard)
             if known is None or known.get("etag") != tags[shard]:
-                part = store.find(key)
-                if part is None:
+                found = store.find_tagged(key)
+                if found is None:
                     return None
-                known = summarize(part)  # noqa: PLW2901 - what the cache did not know
+                # What the cache did not know.
+                known = results.standing(found, store, job, shard)[1].summary  # noqa: PLW2901
             writer.add(key, known)
     return writer
 
@@ -102,7 +102,7 @@ def _written(
     )
     key, text = keys.success_key(job.job), writer.text(summary)
     if before is None:
-        written = store.put_new(key, text, "application/json")
+        written = store.put_new(key, text, "application/json", lasting=False)
     else:
         written = store.put_matching(key, text, before.etag, "application/json")
     return None if written is None else text

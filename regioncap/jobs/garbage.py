@@ -128,7 +128,9 @@ class Search:
             (each.modified for prefix in prefixes for each in self.store.list_stored(prefix)),
             default=None,
         )
-        if self.marked_only or newest is None or newest > self._cutoff:
+        # Whatever is asked for: a submission that reads a large file has no job.json for hours.
+        cutoff = min(self._cutoff, self.now - BROKEN_OFF)
+        if self.marked_only or newest is None or newest > cutoff:
             return None
         return self._rubbish("broken-off", job, prefixes, newest)
 

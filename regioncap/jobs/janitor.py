@@ -7,17 +7,27 @@ job they keep in Redis together, so that it does not matter who makes it.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeVar
 
 import redis
 import structlog
 
-from regioncap.errors import NotFoundError, RegionCapError, ServiceError
+from regioncap.errors import (
+    NotFoundError,
+    QueueError,
+    RegionCapError,
+    ServiceError,
+    StoreDeniedError,
+)
 from regioncap.job import Job
 from regioncap.jobs import catalogue
 from regioncap.jobs.reconcile import reconcile
 from regioncap.parallel import REAL, Runtime
 from regioncap.services.backlog import Backlog, read_backlog
 from regioncap.services.broker import queue_errors
+from regioncap.services.key_types import remove_wrong
 from regioncap.services.leases import server_time
 from regioncap.services.progress import Progress
 from regioncap.services.queue import RENDER, Sender
@@ -28,6 +38,13 @@ _LOCK = "regioncap:janitor"
 _SEEN = "regioncap:janitor:seen"
 #: A janitor that has looked at nothing for this long is stuck.
 _STUCK_S = 600.0
+#: Between two looks for keys that hold another type of value.
+_TYPES_PERIOD_S = 600.0
+
+#: What Redis says of how long a key lives that never expires.
+_FOR_EVER = -1
+
+T = TypeVar("T")
 
 _log = structlog.get_logger("regioncap")
 
@@ -60,6 +77,8 @@ class Janitor:
         self._runtime = runtime
         self._stopped = runtime.event()
         self._looked_s = runtime.monotonic()
+        #: When the types of keys were looked at last; None if they are to be looked at.
+        self._types_s: float | None = None
 
     def run(self) -> None:
         """Takes its turns, every `period_s`, until `stop`."""
@@ -75,10 +94,13 @@ class Janitor:
         self._looked_s = self._runtime.monotonic()
         try:
             if self._take_lock():
+                self._check_types()
                 self.round()
         except ServiceError as error:
+            self._types_s = None  # one of a wrong type may be why
             _log.warning("the janitor waits", error=str(error))
         except Exception:
+            self._types_s = None
             _log.exception("the janitor stumbled")
 
     def stop(self) -> None:
@@ -98,7 +120,7 @@ class Janitor:
         queues, stalled = {RENDER}, []
         for job in catalogue.load_each(self._store, ids, self._leave_out):
             queues.add(job.settings.queue)
-            if self._is_stalled(job):
+            if self._for_one(job, self._is_stalled):
                 stalled.append(job)
         # Workers do this too, where there are some.
         for queue in queues:
@@ -107,13 +129,24 @@ class Janitor:
             return
         backlog = read_backlog(self._redis, {job.settings.queue for job in stalled})
         for job in stalled:
-            self._looked_s = self._runtime.monotonic()
-            try:
-                self._reconcile(job, backlog)
-            except ServiceError:
-                raise
-            except Exception:  # whatever lies there for this job, the others have their turn
-                _log.exception("the janitor stumbled", job=job.job)
+            self._for_one(job, partial(self._reconcile, backlog=backlog))
+
+    def _for_one(self, job: Job, act: Callable[[Job], T]) -> T | None:
+        """Does something for one job: whatever lies there for it, the others have their turn.
+
+        Raises:
+            ServiceError: A service is away, for all jobs.
+        """
+        self._looked_s = self._runtime.monotonic()
+        try:
+            return act(job)
+        except StoreDeniedError as error:
+            _log.warning("a job cannot be read", job=job.job, error=str(error))
+        except ServiceError:
+            raise
+        except Exception:
+            _log.exception("the janitor stumbled", job=job.job)
+        return None
 
     def _reconcile(self, job: Job, backlog: Backlog) -> None:
         progress = Progress(self._redis, job.job)
@@ -132,15 +165,21 @@ class Janitor:
 
     def _is_stalled(self, job: Job) -> bool:
         """Whether the job looks as it did `patience_s` ago."""
-        self._looked_s = self._runtime.monotonic()
         progress = Progress(self._redis, job.job)
-        look = [progress.counts()["shards"], progress.rendered()]
+        try:
+            look = [progress.counts()["shards"], progress.rendered()]
+        except QueueError as error:
+            if error.code != "bad-progress":
+                raise
+            _log.warning("the progress is made anew", job=job.job, error=str(error))
+            progress.drop()
+            return True
         with queue_errors():
             now = server_time(self._redis)
             seen = self._redis.hget(_SEEN, job.job)
             if seen is not None:
-                before = json.loads(str(seen))
-                if before["look"] == look:
+                before = _noted(seen)
+                if before.get("look") == look:
                     return bool(now - before["since"] >= self._patience_s)
             self._redis.hset(_SEEN, job.job, json.dumps({"look": look, "since": now}))
         return False
@@ -148,4 +187,23 @@ class Janitor:
     def _take_lock(self) -> bool:
         with queue_errors():
             held_ms = int(self.period_s * 900)
-            return bool(self._redis.set(_LOCK, "1", nx=True, px=held_ms))
+            if self._redis.set(_LOCK, "1", nx=True, px=held_ms):
+                return True
+            if self._redis.ttl(_LOCK) == _FOR_EVER:  # whatever it is, it is no lock of ours
+                self._redis.delete(_LOCK)
+        return False
+
+    def _check_types(self) -> None:
+        now_s = self._runtime.monotonic()
+        if self._types_s is None or now_s - self._types_s >= _TYPES_PERIOD_S:
+            remove_wrong(self._redis)
+            self._types_s = now_s
+
+
+def _noted(seen: Any) -> dict[str, Any]:
+    """What was noted of a job; nothing if that is no such note."""
+    try:
+        noted = json.loads(str(seen))
+        return {"look": noted["look"], "since": float(noted["since"])}
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return {}

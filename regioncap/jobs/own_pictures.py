@@ -19,6 +19,8 @@ from regioncap.views.prompts import built_in
 from regioncap.views.render import render_record
 from regioncap.views.view import Limits, Shown, ViewSettings
 
+#: Longest answer about one.
+MAX_TOKENS = 64
 #: Width and height, pixels, and the box in it.
 _SIZE_WH = (112, 112)
 _BOX_XYWH = (28, 28, 56, 56)
@@ -26,7 +28,7 @@ _BOX_XYWH = (28, 28, 56, 56)
 
 def render(limits: Limits) -> tuple[list[RenderedRecord], dict[str, bytes], ViewSettings]:
     """Our own records, drawn; their pictures by key, and how they are shown."""
-    settings = JobSettings(max_tokens=64)
+    settings = JobSettings(max_tokens=MAX_TOKENS)
     # Several shards may be in doubt at once, and requests have names of their own.
     name = f"own-pictures-{keys.new_token()}"
     how = ViewSettings(name, settings, built_in(settings.prompt), limits)

@@ -12,8 +12,7 @@ from typing import NamedTuple
 
 from regioncap import keys
 from regioncap.job import Job
-from regioncap.jobs import catalogue, finish, markers, retry
-from regioncap.jobs.results import summarize
+from regioncap.jobs import catalogue, finish, markers, results, retry
 from regioncap.parallel import REAL, Runtime
 from regioncap.services.backlog import Backlog, read_backlog
 from regioncap.services.progress import Progress
@@ -86,9 +85,10 @@ def _rebuild(
     for shard in known - (stored.keys() - again):
         progress.forget_part(shard)
     for shard in stored.keys() - known - again:
-        part = store.find_tagged(keys.part_key(job.job, "results", shard))
-        if part is not None:
-            progress.note_part(shard, summarize(part.data) | {"etag": part.etag})
+        found = store.find_tagged(keys.part_key(job.job, "results", shard))
+        if found is not None:
+            found, part = results.standing(found, store, job, shard)
+            progress.note_part(shard, part.summary | {"etag": found.etag})
     rendered = catalogue.parts(store, job.job, "rendered")
     if progress.rendered() < len(rendered):
         for shard in rendered:

@@ -7,16 +7,16 @@ stage raises means that the shard could not be done at all and is to be tried ag
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 
 from regioncap import keys
 from regioncap.errors import RecordError, ServiceError
 from regioncap.inputs.originals import Originals
+from regioncap.job import Job
 from regioncap.jobs import catalogue, grids, own_pictures, parts, retry
 from regioncap.jobs.retry import Again
 from regioncap.jobs.turn import Turn
 from regioncap.parallel import REAL, Runtime
-from regioncap.records import InputRecord, Problem, RenderedRecord, dump_lines, load_lines
+from regioncap.records import InputRecord, Problem, RenderedRecord, dump_lines
 from regioncap.services.progress import Progress
 from regioncap.services.queue import Sender
 from regioncap.services.store import Store
@@ -73,18 +73,17 @@ class RenderStage:
         grid, outcome = grids.of_job(self._store, job), "already done"
         how = ViewSettings.of(job, self._limits, grid)
         standing = self._store.find_tagged(key)
-        submitted = partial(parts.submitted, self._store, job, shard, turn.waited)
         if standing is None:
-            part = self._render_all(submitted(), how, turn)
+            part = self._render_all(self._submitted(job, shard, turn), how, turn)
             self._store.put_new(key, dump_lines(part), "application/x-ndjson")
             outcome = "done"
-        elif not grids.fit(load_lines(RenderedRecord, standing.data), grid):
-            part = self._render_all(submitted(), how, turn)
+        elif not grids.fit(parts.rendered(standing.data, self._store, job, shard), grid):
+            part = self._render_all(self._submitted(job, shard, turn), how, turn)
             # Where another worker was quicker, what it made fits as well.
             self._store.put_matching(key, dump_lines(part), standing.etag, "application/x-ndjson")
             outcome = "done anew"
         elif again := retry.find(self._store, job_id, shard):
-            self._render_again(key, submitted, again, how, turn)
+            self._render_again(job, shard, again, how, turn)
             outcome = "done"
         self._progress(job_id).note_rendered(shard)
         self._sender.caption(job, [shard])
@@ -105,21 +104,20 @@ class RenderStage:
                 hint="see its log; stop it if others are well",
             ) from error
 
+    def _submitted(self, job: Job, shard: int, turn: Turn) -> list[InputRecord]:
+        return parts.submitted(self._store, job, shard, turn.waited)
+
     def _render_again(
-        self,
-        key: str,
-        submitted: Callable[[], Sequence[InputRecord]],
-        again: Again,
-        how: ViewSettings,
-        turn: Turn,
+        self, job: Job, shard: int, again: Again, how: ViewSettings, turn: Turn
     ) -> None:
         """Renders records of a retry that failed in this stage, into the part as it then is."""
-        done = dict[int, RenderedRecord]()
+        key, done = keys.part_key(job.job, "rendered", shard), dict[int, RenderedRecord]()
         while (part := self._store.find_tagged(key)) is not None:
-            before = load_lines(RenderedRecord, part.data)
+            before = parts.rendered(part.data, self._store, job, shard)
             failed = {r.index for r in before if r.error is not None and r.error.stage == "render"}
             wanted = failed & again.indices
-            rest = [r for r in submitted() if r.index in wanted - done.keys()]
+            missing = wanted - done.keys()
+            rest = [r for r in self._submitted(job, shard, turn) if r.index in missing]
             done |= {record.index: record for record in self._render_all(rest, how, turn)}
             if not wanted:
                 return

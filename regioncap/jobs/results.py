@@ -4,27 +4,135 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from bisect import bisect
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from regioncap import keys
 from regioncap.captions.texts import words
+from regioncap.errors import StoreError
 from regioncap.job import STATUSES, WORD_BINS, Job
 from regioncap.jobs import parts
 from regioncap.parallel import REAL, Runtime, map_ahead
-from regioncap.records import InputRecord, check_fields
-from regioncap.services.store import Store
+from regioncap.records import InputRecord, Problem, RenderedRecord, check_fields, dump_lines
+from regioncap.services.store import Found, Store
 
 #: What of a record's usage is added up.
 _USAGE = ("prompt_tokens", "completion_tokens", "gpu_ms")
 #: Parts fetched and not yet read.
 _PARTS_AHEAD = 16
+#: Looks at a part that others change meanwhile.
+_LOOKS = 20
+
+_log = logging.getLogger(__name__)
 
 
 def summarize(part: bytes) -> dict[str, Any]:
     """What is noted of a results part: its hash, and counts that add up over parts."""
     return summary_of(part, parse_part(part))
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A results part, whose lines can be read."""
+
+    shard: int
+    data: bytes
+    lines: list[dict[str, Any]]
+    #: Whether some of its lines stand here in the place of what could not be read.
+    is_mended: bool = False
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """As `summary_of`."""
+        return summary_of(self.data, self.lines)
+
+
+def checked(data: bytes, store: Store, job: Job, shard: int) -> Part:
+    """A results part as it stands; a line that cannot be read is an error record of its place.
+
+    Raises:
+        NewerFormatError: A newer version wrote it.
+        StoreError: The store is away.
+    """
+    key = keys.part_key(job.job, "results", shard)
+    as_submitted: list[InputRecord] = []
+    broken: list[int] = []
+
+    def give_up(index: int, what: str) -> dict[str, Any]:
+        if not as_submitted:
+            as_submitted.extend(parts.submitted(store, job, shard))
+        broken.append(index)
+        return _error_line(as_submitted[index % job.settings.shard_size], what, job, store, key)
+
+    lines = parts.each(data, key, job.shard_records(shard), _line, give_up)
+    return Part(shard, dump_lines(lines) if broken else data, lines, bool(broken))
+
+
+def standing(found: Found, store: Store, job: Job, shard: int) -> tuple[Found, Part]:
+    """The results part that stands: where it cannot be read, error records are put in its place.
+
+    Args:
+        found: The part as it was found.
+        store: Where it lies.
+        job: Its job.
+        shard: Its shard.
+
+    Raises:
+        StoreError: The store is away, or others change the part all the time.
+    """
+    key = keys.part_key(job.job, "results", shard)
+    for _ in range(_LOOKS):
+        part = checked(found.data, store, job, shard)
+        if not part.is_mended:
+            return found, part
+        _log.warning("error records take the place of what cannot be read in %s", key)
+        etag = store.put_matching(key, part.data, found.etag, "application/x-ndjson")
+        if etag is not None:
+            return Found(part.data, etag), part
+        again = store.find_tagged(key)
+        if again is None:
+            break
+        found = again
+    raise StoreError(f"{key} is being changed by others", hint="try again")
+
+
+def _error_line(record: InputRecord, what: str, job: Job, store: Store, key: str) -> dict[str, Any]:
+    # Here, as what brings Pillow comes only to those who need it.
+    from regioncap.captions.conversation import Captioned
+    from regioncap.jobs.output import output_record
+
+    message = f"{what} (regioncap retry {job.job} captions it again)"
+    problem = Problem(code="results-unreadable", message=message, stage="caption")
+    failed = RenderedRecord.of(record.model_copy(update={"error": record.error or problem}))
+    captioned = Captioned(failed)
+    return output_record(captioned, job, store, result_file=store.uri(key), engine="", model="")
+
+
+def _line(text: bytes, index: int) -> dict[str, Any] | None:
+    """A line of a results part; None if it is none: if what all readers take is not there."""
+    try:
+        [record] = parse_part(text)
+        is_one = record["index"] == index and _is_result(record)
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return None
+    return record if is_one else None
+
+
+def _is_result(record: dict[str, Any]) -> bool:
+    error = record["error"]
+    return (
+        (error is None or {"code", "message", "stage"} <= error.keys())
+        and all(map(_is_region, record["regions"]))
+        and all(type(record["usage"].get(name, 0)) is int for name in _USAGE)
+    )
+
+
+def _is_region(region: dict[str, Any]) -> bool:
+    caption = region["caption"]
+    return region["status"] in STATUSES and (caption is None or isinstance(caption, str))
 
 
 def summary_of(part: bytes, lines: Iterable[dict[str, Any]]) -> dict[str, Any]:
@@ -77,30 +185,30 @@ def parse_part(part: bytes) -> list[dict[str, Any]]:
 
 def read(store: Store, job: Job) -> Iterator[dict[str, Any]]:
     """The results so far, in order, fetched ahead; those not there yet are left out."""
-    for _, part in read_parts(store, job):
-        yield from parse_part(part)
+    for part in read_parts(store, job):
+        yield from part.lines
 
 
 def read_with_inputs(store: Store, job: Job) -> Iterator[tuple[InputRecord, dict[str, Any]]]:
     """As `read`, each result with its record as submitted."""
-    for shard, part in read_parts(store, job):
-        yield from zip(parts.submitted(store, job, shard), parse_part(part), strict=True)
+    for part in read_parts(store, job):
+        yield from zip(parts.submitted(store, job, part.shard), part.lines, strict=True)
 
 
-def read_parts(store: Store, job: Job, *, runtime: Runtime = REAL) -> Iterator[tuple[int, bytes]]:
-    """Shard number and bytes of the results parts, as `read`."""
+def read_parts(store: Store, job: Job, *, runtime: Runtime = REAL) -> Iterator[Part]:
+    """The results parts, as `read`."""
 
     def find(shard: int) -> tuple[int, bytes | None]:
         return shard, store.find(keys.part_key(job.job, "results", shard))
 
-    for shard, part in map_ahead(find, range(job.shards), ahead=_PARTS_AHEAD, runtime=runtime):
-        if part is not None:
-            yield shard, part
+    for shard, data in map_ahead(find, range(job.shards), ahead=_PARTS_AHEAD, runtime=runtime):
+        if data is not None:
+            yield checked(data, store, job, shard)
 
 
 def follow_parts(
     store: Store, job: Job, *, ended: Callable[[], bool], pause: Callable[[], None]
-) -> Iterator[tuple[int, bytes]]:
+) -> Iterator[Part]:
     """Results parts in order of arrival, until the job ends.
 
     Args:
@@ -110,7 +218,7 @@ def follow_parts(
         pause: Called when nothing new is there.
 
     Yields:
-        Shard number and the part's bytes, each part once.
+        Each part once.
     """
     part_keys = {keys.part_key(job.job, "results", shard): shard for shard in range(job.shards)}
     while True:
@@ -119,7 +227,7 @@ def follow_parts(
             key for key in store.list_keys(keys.prefix(job.job, "results")) if key in part_keys
         ]
         for key, part in zip(fresh, map_ahead(store.get, fresh), strict=True):
-            yield part_keys.pop(key), part
+            yield checked(part, store, job, part_keys.pop(key))
         if last or not part_keys:
             return
         if not fresh:

@@ -12,17 +12,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Set
+from contextlib import suppress
 from typing import Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationError
 
 from regioncap import keys
 from regioncap.errors import StoreError, UsageError
 from regioncap.job import Job
-from regioncap.jobs import catalogue, markers
+from regioncap.jobs import catalogue, markers, results
 from regioncap.jobs.finish import finished
 from regioncap.jobs.kept import Version, newest
-from regioncap.jobs.results import parse_part, summarize
 from regioncap.parallel import REAL, Runtime, map_ahead
 from regioncap.records import dump_lines
 from regioncap.services.attempts import Attempts
@@ -68,14 +68,15 @@ def find(store: Store, job_id: str, shard: int) -> Again | None:
     found = None
     for key in store.list_keys(keys.prefix(job_id, "retry") + keys.part_name(shard, "")):
         if text := store.find(key):
-            wish = Again.model_validate_json(text)
             found = found or Again(indices=set())
-            found.indices |= wish.indices
-            found.flagged |= wish.flagged
-            if wish.verify:
-                found.verify |= wish.verify
-                found.verify_as = wish.verify_as
-            found.edited |= wish.edited
+            with suppress(ValidationError):  # one that cannot be read wishes nothing, and goes
+                wish = Again.model_validate_json(text)
+                found.indices |= wish.indices
+                found.flagged |= wish.flagged
+                if wish.verify:
+                    found.verify |= wish.verify
+                    found.verify_as = wish.verify_as
+                found.edited |= wish.edited
             found.keys.append(key)
     return found
 
@@ -174,14 +175,15 @@ def begin(
         version = _version(store, progress, job, begun, runtime)
         chosen = {shard: Again(indices=set()) for shard in begun}
         is_as_read = True
-        for shard, part in _parts(store, job, runtime):
-            progress.note_part(shard, summarize(part.data) | {"etag": part.etag})
+        for shard, found in _parts(store, job, runtime):
+            part = results.checked(found.data, store, job, shard)
+            progress.note_part(shard, part.summary | {"etag": found.etag})
             if verify == "no":
-                wish = _wish(part.data, flagged, edited=edited)
+                wish = _wish(part.lines, flagged, edited=edited)
             else:
-                wish = _verify_wish(part.data, verify)
+                wish = _verify_wish(part.lines, verify)
             if wish.is_for_something:
-                is_kept = version is None or version.keep(shard, part.data)
+                is_kept = version is None or version.keep(shard, found.data)
                 is_as_read = is_as_read and (is_kept or bool(begun))
                 chosen[shard] = wish
         if is_as_read:
@@ -241,19 +243,19 @@ def reopen(store: Store, progress: Progress, job: Job, shards: Set[int]) -> None
             Attempts(progress.redis, job.job, stage, shard).clear()
 
 
-def _verify_wish(part: bytes, verify: Verify) -> Again:
+def _verify_wish(lines: list[dict[str, Any]], verify: Verify) -> Again:
     """The records of a part that have captions to ask back."""
     captioned = {
         record["index"]
-        for record in parse_part(part)
+        for record in lines
         if any(region["caption"] is not None for region in record["regions"])
     }
     return Again(indices=set(), verify=captioned, verify_as=verify)
 
 
-def _wish(part: bytes, flagged: Set[int], *, edited: bool) -> Again:
+def _wish(lines: list[dict[str, Any]], flagged: Set[int], *, edited: bool) -> Again:
     """What of a part is to be done again."""
-    records = [record for record in parse_part(part) if edited or record.get("edited") is None]
+    records = [record for record in lines if edited or record.get("edited") is None]
     return Again(
         indices={
             record["index"]

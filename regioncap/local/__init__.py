@@ -2,7 +2,7 @@
 
 stack      both servers of one folder;  valkey, seaweed  say how each is run
 workers    workers beside them
-process    child processes, started again when they end;  tether  ends them with their parent
+process    child processes, started again when they end
 guard      starts the store again after a full disk
 files      files and ports that are one stack's own
 """

@@ -15,13 +15,11 @@ from pathlib import Path
 from typing import Self
 
 from regioncap.errors import ServiceError
-from regioncap.local.tether import Tether, signal_group
+from regioncap.tether import Tether, send
 
-#: A child that has run this long is well: its next exit is not held against the earlier ones.
+#: A child that has run this long is well: the pause after its next exit is a short one.
 HEALTHY_AFTER_S = 30.0
-#: After so many exits in a row, each before HEALTHY_AFTER_S, a child that never served stays down.
-MAX_QUICK_EXITS = 5
-#: The first pause before a restart; it doubles with each quick exit.
+#: The first pause before a restart; it doubles with each exit before HEALTHY_AFTER_S.
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 30.0
 #: A log longer than this is moved aside when its child is added.
@@ -40,7 +38,7 @@ class Command:
     cwd: Path | None = None
     #: The whole environment; None for this process's own.
     env: Mapping[str, str] | None = field(default=None, repr=False)
-    #: Whether a child that ends by itself is started again.
+    #: Whether a child that has served and ends by itself is started again.
     restart: bool = True
     #: Time from SIGTERM to SIGKILL.
     stop_timeout_s: float = 10.0
@@ -50,19 +48,33 @@ class Command:
     keep_fds: tuple[int, ...] = ()
 
 
+#: Is told of a child that has ended by itself, and of the seconds until it is started again.
+OnRestart = Callable[["Child", float], None]
+
+
 class Child:
     """A running command in a session of its own, with a thread that waits for its end.
+
+    Once it was ready, it is started again whenever it ends, for ever. One that ends before stays
+    down: what it lacks, it would lack again.
 
     Args:
         command: What to run.
         log_path: Where its output goes, appended.
         tether: What ends it when this process is killed.
+        on_restart: Called in a thread of the child's.
     """
 
-    def __init__(self, command: Command, log_path: Path, tether: Tether) -> None:
+    def __init__(
+        self,
+        command: Command,
+        log_path: Path,
+        tether: Tether,
+        on_restart: OnRestart = lambda *_: None,
+    ) -> None:
         self.command = command
         self.log_path = log_path
-        #: Whether it has served: then it is started again for ever.
+        #: Whether it has served.
         self.was_ready = False
         #: How often it was started again.
         self.restarts = 0
@@ -71,6 +83,7 @@ class Child:
         #: Exit status of its latest end; negative for a signal; None before the first end.
         self.returncode: int | None = None
         self._tether = tether
+        self._on_restart = on_restart
         self._stopping = threading.Event()
         self._spawn_lock = threading.Lock()
         self._process = self._spawn()
@@ -99,7 +112,7 @@ class Child:
         deadline = time.monotonic() + timeout_s
         while not probe():
             if self.exits:
-                raise self._start_error(f"ended with exit status {self.returncode}")
+                raise self._start_error(f"ended with {self.how_it_ended}")
             if time.monotonic() > deadline:
                 raise self._start_error(f"did not answer within {timeout_s:g} s")
             time.sleep(_PROBE_PAUSE_S)
@@ -126,7 +139,15 @@ class Child:
 
     def kill(self) -> None:
         """Sends SIGKILL to its whole group, as a crash of it; the watcher starts it again."""
-        signal_group(self.pid, signal.SIGKILL)
+        send(-self.pid, signal.SIGKILL)
+
+    @property
+    def how_it_ended(self) -> str:
+        """Its latest end in words."""
+        status = self.returncode or 0
+        if status >= 0:
+            return f"exit status {status}"
+        return f"signal {-status} ({signal.strsignal(-status)})"
 
     def log_tail(self, lines: int = _TAIL_LINES) -> str:
         """The last lines of its log."""
@@ -156,7 +177,7 @@ class Child:
                 umask=self.command.umask,
                 pass_fds=self.command.keep_fds,
             )
-        self._tether.add(process.pid)
+        self._tether.add(-process.pid)
         return process
 
     def _watch(self) -> None:
@@ -166,17 +187,17 @@ class Child:
             self._bury(self._process.wait())
             healthy = time.monotonic() - started_s > HEALTHY_AFTER_S
             quick_exits = 0 if healthy else quick_exits + 1
-            gives_up = quick_exits > MAX_QUICK_EXITS and not self.was_ready
-            if not self.command.restart or gives_up:
+            if self._stopping.is_set() or not (self.command.restart and self.was_ready):
                 return
             pause_s = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** min(quick_exits, 16))
+            self._on_restart(self, pause_s)
             if self._stopping.wait(pause_s) or not self._respawn():
                 return
 
     def _bury(self, returncode: int) -> None:
         # A pool's processes may have outlived their leader.
-        signal_group(self.pid, signal.SIGKILL)
-        self._tether.remove(self.pid)
+        send(-self.pid, signal.SIGKILL)
+        self._tether.remove(-self.pid)
         self.returncode = returncode
         if not self._stopping.is_set():
             self.exits += 1
@@ -205,13 +226,20 @@ class Supervisor:
     Args:
         log_dir: Folder for `<name>.log`; made if it is missing.
         keep_fds: Descriptors held open until every child has ended, also after this process.
+        on_restart: Told of each child that is about to be started again, in any thread.
     """
 
-    def __init__(self, log_dir: Path, keep_fds: tuple[int, ...] = ()) -> None:
+    def __init__(
+        self,
+        log_dir: Path,
+        keep_fds: tuple[int, ...] = (),
+        on_restart: OnRestart = lambda *_: None,
+    ) -> None:
         log_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.log_dir = log_dir
         self.children: list[Child] = []
         self._tether = Tether(keep_fds)
+        self._on_restart = on_restart
         self._starting = threading.Lock()
         self._is_stopped = False
 
@@ -234,7 +262,7 @@ class Supervisor:
             if log_path.exists() and log_path.stat().st_size > MAX_LOG_BYTES:
                 log_path.replace(log_path.with_suffix(".log.1"))
             try:
-                child = Child(command, log_path, self._tether)
+                child = Child(command, log_path, self._tether, self._on_restart)
             except OSError as error:
                 raise ServiceError(
                     f"{command.name} cannot be started: {error}", code="stack-start"

@@ -20,7 +20,7 @@ from regioncap.errors import ServiceError, UsageError
 from regioncap.local import seaweed, valkey
 from regioncap.local.files import free_ports, is_port_free, write_private
 from regioncap.local.guard import Guard
-from regioncap.local.process import Child, Supervisor
+from regioncap.local.process import Child, OnRestart, Supervisor
 from regioncap.running_stack import find_stack, try_lock
 
 BUCKET = "regioncap"
@@ -53,10 +53,12 @@ class LocalStack:
 
     Args:
         folder: Where data, credentials and logs lie; made if it is missing.
+        on_restart: Told of each child that is about to be started again, in any thread.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, on_restart: OnRestart = lambda *_: None) -> None:
         self.folder = folder.absolute()
+        self._on_restart = on_restart
         self.supervisor: Supervisor | None = None
         self._guard: Guard | None = None
         self._private = _Private()
@@ -164,7 +166,9 @@ class LocalStack:
                 keep_fds=held,
             ),
         )
-        self.supervisor = Supervisor(self.folder / "logs", keep_fds=held)
+        self.supervisor = Supervisor(
+            self.folder / "logs", keep_fds=held, on_restart=self._on_restart
+        )
         broker, store = (self.supervisor.start(command) for command in commands)
         settings = self.settings()
         client = seaweed.client(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 import time
 from collections.abc import Sequence
 
 from regioncap.errors import ServiceError
-from regioncap.local.process import Command
+from regioncap.local.process import Child, Command
 from regioncap.local.stack import LocalStack
 from regioncap.services.broker import connect
 from regioncap.services.presence import workers
@@ -39,18 +40,18 @@ def start_workers(stack: LocalStack, settings: Settings, render: int = 1, captio
     """
     if stack.supervisor is None:
         raise ServiceError("the stack is down", code="stack-start")
+    children = []
     kinds = [("render", ["-Q", "render"])] * render
     kinds += [("caption", ["-Q", settings.queue, "-P", "threads"])] * caption
     for number, (kind, arguments) in enumerate(kinds, start=1):
-        stack.supervisor.start(
-            Command(
-                name=f"{kind}-{number}",
-                argv=tuple(celery_command(kind, [*arguments, "-n", f"{kind}-{number}@%h"])),
-                env=_environment(stack, settings),
-                stop_timeout_s=settings.grace_s + 10,
-            )
+        command = Command(
+            name=f"{kind}-{number}",
+            argv=tuple(celery_command(kind, [*arguments, "-n", f"{kind}-{number}@%h"])),
+            env=_environment(stack, settings),
+            stop_timeout_s=settings.grace_s + 10,
         )
-    _wait(stack, settings, len(kinds))
+        children.append(stack.supervisor.start(command))
+    _wait(stack, settings, children)
 
 
 def _environment(stack: LocalStack, settings: Settings) -> dict[str, str]:
@@ -58,10 +59,11 @@ def _environment(stack: LocalStack, settings: Settings) -> dict[str, str]:
     return as_environment(given | stack.settings())
 
 
-def _wait(stack: LocalStack, settings: Settings, count: int) -> None:
+def _wait(stack: LocalStack, settings: Settings, children: list[Child]) -> None:
     client = connect(settings)
     deadline = time.monotonic() + READY_TIMEOUT_S
-    while len(workers(client)) < count:
+    host = socket.gethostname()
+    while starting := [child for child in children if not child.was_ready]:
         complain_of_ended(stack)
         if time.monotonic() > deadline:
             raise ServiceError(
@@ -69,14 +71,16 @@ def _wait(stack: LocalStack, settings: Settings, count: int) -> None:
                 code="stack-start",
                 hint=f"see the logs in {stack.folder / 'logs'}",
             )
+        # By their numbers: a worker of an earlier stack, which was killed, is told of for a while.
+        serving = {told["pid"] for told in workers(client) if told["host"] == host}
+        for child in starting:
+            child.was_ready = child.pid in serving
         time.sleep(0.1)
     client.close()
-    for child in stack.supervisor.children if stack.supervisor else []:
-        child.was_ready = True
 
 
 def complain_of_ended(stack: LocalStack) -> None:
-    """Returns if every child of a stack runs.
+    """Returns if every child of a stack runs, or is about to be started again.
 
     Raises:
         ServiceError: One has ended for good (`stack-start`).

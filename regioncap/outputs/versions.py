@@ -17,7 +17,7 @@ from regioncap.job import Job
 from regioncap.jobs import catalogue, markers
 from regioncap.jobs.finish import finished
 from regioncap.jobs.kept import Version
-from regioncap.jobs.results import parse_part, summarize
+from regioncap.jobs.results import checked, summarize
 from regioncap.outputs.edits import Edit, Edits, check_caption
 from regioncap.parallel import REAL, Runtime
 from regioncap.records import dump_lines
@@ -97,7 +97,7 @@ class _Import:
                 raise UsageError(f"job {self._job.job} has no record {index}", code="bad-edits")
         size = self._job.settings.shard_size
         shards = sorted({index // size for index in self._edits})
-        return [n for n in shards if self._edited(self._store.get(self._key(n)))[1]]
+        return [n for n in shards if self._edited(self._store.get(self._key(n)), n)[1]]
 
     def replace(self, shards: list[int]) -> list[int]:
         """Replaces parts; returns those that somebody else has changed meanwhile."""
@@ -107,7 +107,7 @@ class _Import:
             if part is None or not version.keep(shard, part.data):
                 left.append(shard)
                 continue
-            new, changed = self._edited(part.data)
+            new, changed = self._edited(part.data, shard)
             etag = self._store.put_matching(
                 self._key(shard), new, part.etag, "application/x-ndjson"
             )
@@ -121,9 +121,9 @@ class _Import:
             self.changes.kept_as = self.changes.kept_as or self._store.uri(version.prefix)
         return left
 
-    def _edited(self, part: bytes) -> tuple[bytes, list[int]]:
+    def _edited(self, part: bytes, shard: int) -> tuple[bytes, list[int]]:
         """A part with the edits applied; how many captions changed of each changed record."""
-        records = parse_part(part)
+        records = checked(part, self._store, self._job, shard).lines
         changed = [_edit(each, self._edits.get(each["index"]), self._at) for each in records]
         return dump_lines(records), [captions for captions in changed if captions]
 

@@ -29,6 +29,18 @@ _CLUSTER = (
 )
 
 
+def address(settings: Settings) -> str:
+    """Where Redis is, as both of its clients here are told.
+
+    With TLS its certificate is checked unless the setting says otherwise; by itself redis-py checks
+    it, and kombu does not.
+    """
+    url = settings.broker_url.get_secret_value()
+    if not url.startswith("rediss://") or "ssl_cert_reqs=" in url:
+        return url
+    return f"{url}{'&' if '?' in url else '?'}ssl_cert_reqs=required"
+
+
 def connect(settings: Settings, *, patient: bool = True) -> redis.Redis:
     """A client of the Redis that carries the queue.
 
@@ -38,7 +50,7 @@ def connect(settings: Settings, *, patient: bool = True) -> redis.Redis:
     """
     options: dict[str, Any] = {} if patient else {"retry": Retry(NoBackoff(), 0)}
     return redis.Redis.from_url(
-        settings.broker_url.get_secret_value(),
+        address(settings),
         socket_timeout=10,
         socket_connect_timeout=5 if patient else 3,
         **options,
@@ -178,6 +190,8 @@ def broker_errors() -> Iterator[None]:
     try:
         yield
     except OperationalError as error:
+        # kombu wraps what redis-py raised; that says more, and what is behind it most.
+        cause = error.__cause__ or OSError(str(error))
+        behind = cause.__cause__ or cause.__context__
         with queue_errors():
-            # kombu wraps what redis-py raised; that says more.
-            raise error.__cause__ or OSError(str(error)) from None
+            raise cause from behind

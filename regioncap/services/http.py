@@ -14,8 +14,18 @@ from regioncap import metrics
 _CONNECTIONS = 16
 
 
+#: Longest wait that a server is granted when it says how long (Retry-After): whoever waits holds a
+#: thread, and what it does goes back to the queue soon.
+_LONGEST_S = 20.0
+
+
 class _CountedRetry(urllib3.Retry):
     """Tries again, and counts it."""
+
+    def get_retry_after(self, response: urllib3.BaseHTTPResponse) -> float | None:
+        """Seconds to wait, as the server says, within reason."""
+        seconds = super().get_retry_after(response)
+        return None if seconds is None else min(seconds, _LONGEST_S)
 
     def increment(self, *args: Any, **kwargs: Any) -> Self:
         metrics.add("store_retries")
@@ -34,6 +44,7 @@ def http_client(attempts: int, secure: bool) -> urllib3.PoolManager:
         backoff_factor=0.2,
         status_forcelist=[429, 500, 502, 503, 504],
         raise_on_status=False,
+        allowed_methods=None,  # also POST, by which many objects are removed at once
     )
     options: dict[str, Any] = {}
     if secure:

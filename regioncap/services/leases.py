@@ -117,6 +117,12 @@ class Pulse:
         self._limit_s = limit_s
         self._clock = clock
         self._beat_s = clock()
+        #: Time that it is given beyond the limit, seconds.
+        self.extra_s = 0.0
+
+    def allow(self, seconds: float) -> None:
+        """Lets the shard be silent for so long, where that is longer than the limit."""
+        self.extra_s = max(0.0, seconds - self._limit_s)
 
     def beat(self) -> None:
         """Notes that something of the shard is done: a record, or an answer about one."""
@@ -130,7 +136,7 @@ class Pulse:
     @property
     def left_s(self) -> float:
         """For how long nothing need be done yet, seconds; 0 if it makes no progress."""
-        return max(0.0, self._limit_s - self.silent_s)
+        return max(0.0, self._limit_s + self.extra_s - self.silent_s)
 
 
 class Leases:
@@ -175,9 +181,13 @@ class Leases:
                 self._pulses.pop(tag, None)
 
     def silent_s(self) -> float | None:
-        """For how long the shard in hand that is silent longest has been so; None if none is."""
+        """For how long the shard in hand that is silent longest has been so; None if none is.
+
+        What a shard is allowed beyond the limit does not count.
+        """
         with self._lock:
-            return max((pulse.silent_s for pulse in self._pulses.values()), default=None)
+            times = [pulse.silent_s - pulse.extra_s for pulse in self._pulses.values()]
+        return max(0.0, *times) if times else None
 
     def renew(self) -> None:
         """Renews all messages in hand whose shards make progress, once."""

@@ -22,8 +22,9 @@ _PREFIX = "regioncap:"
 _NOTE_PART = """
 local old = redis.call('HGET', KEYS[1], ARGV[1])
 if old == ARGV[2] then return redis.call('HLEN', KEYS[1]) end
-if old then
-  for name, value in pairs(cjson.decode(old)['counts']) do
+local is_read, noted = pcall(cjson.decode, old)
+if old and is_read then
+  for name, value in pairs(noted['counts']) do
     redis.call('HINCRBY', KEYS[2], name, -value)
   end
 end
@@ -37,8 +38,11 @@ return redis.call('HLEN', KEYS[1])
 _FORGET_PART = """
 local old = redis.call('HGET', KEYS[1], ARGV[1])
 if old then
-  for name, value in pairs(cjson.decode(old)['counts']) do
-    redis.call('HINCRBY', KEYS[2], name, -value)
+  local is_read, noted = pcall(cjson.decode, old)
+  if is_read then
+    for name, value in pairs(noted['counts']) do
+      redis.call('HINCRBY', KEYS[2], name, -value)
+    end
   end
   redis.call('HDEL', KEYS[1], ARGV[1])
 end
@@ -106,18 +110,19 @@ class Progress:
         """Summaries of some parts, in the order of the shards; None for one that is not known."""
         with queue_errors():
             texts = self.redis.hmget(self._parts, [str(shard) for shard in shards])
-        return [None if text is None else json.loads(text) for text in texts]
+        return [_summary(text) for text in texts]
 
     def failed(self) -> set[int]:
         """Shards with a failed record."""
         with queue_errors():
             noted = self.redis.hscan_iter(self._parts, count=1000)
-            return {int(n) for n, text in noted if json.loads(text)["counts"]["failed"]}
+            told = ((shard, _summary(text)) for shard, text in noted if shard.isdecimal())
+            return {int(shard) for shard, summary in told if summary and _has_failed(summary)}
 
     def done(self) -> set[int]:
         """Shards that have their results."""
         with queue_errors():
-            return {int(shard) for shard in self.redis.hkeys(self._parts)}
+            return {int(shard) for shard in self.redis.hkeys(self._parts) if str(shard).isdecimal()}
 
     def expire(self) -> None:
         """Lets Redis drop all in a day: the job has ended, and the store tells how."""
@@ -137,3 +142,18 @@ class Progress:
             for key in (self._rendered, self._parts, self._counts):
                 pipe.persist(key)
             pipe.execute()
+
+
+def _summary(text: str | bytes | None) -> dict[str, Any] | None:
+    """The summary of a part; None where there is none that can be read."""
+    try:
+        summary = json.loads(text or "")
+        is_one = isinstance(summary["sha256"], str)
+        is_one &= all(type(each) is int for each in summary["counts"].values())
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return None
+    return summary if is_one else None
+
+
+def _has_failed(summary: dict[str, Any]) -> bool:
+    return bool(summary["counts"].get("failed"))

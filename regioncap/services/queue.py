@@ -13,7 +13,7 @@ from celery import Celery
 from kombu import Queue
 
 from regioncap.job import Job
-from regioncap.services.broker import broker_errors
+from regioncap.services.broker import address, broker_errors
 from regioncap.services.channel import use_channel
 from regioncap.services.messages import CAPTION, CAPTION_TASK, RENDER, RENDER_TASK
 from regioncap.settings import Settings
@@ -30,7 +30,7 @@ def make_app(settings: Settings, *, name: str = "regioncap", **conf: Any) -> Cel
         conf: Further Celery settings.
     """
     use_channel()
-    app = Celery(name, broker=settings.broker_url.get_secret_value())
+    app = Celery(name, broker=address(settings))
     app.conf.update(
         task_serializer="json",
         accept_content=["json"],

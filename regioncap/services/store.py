@@ -78,6 +78,8 @@ class Store(Bucket):
         super().__init__(settings, attempts=attempts)
         #: Conditions of writes that are known to be held to, or not to be.
         self._holds: dict[str, bool] = {}
+        #: Those that it refuses to hear of.
+        self._unknown: frozenset[str] = frozenset()
         self._deletes_many = True
 
     def put(self, key: str, data: bytes, content_type: str = _BINARY) -> None:
@@ -89,16 +91,25 @@ class Store(Bucket):
             ),
         )
 
-    def put_new(self, key: str, data: bytes, content_type: str = _BINARY) -> str | None:
+    def put_new(
+        self, key: str, data: bytes, content_type: str = _BINARY, *, lasting: bool = True
+    ) -> str | None:
         """Writes an object unless there is another; its ETag if it stands now, else None.
 
         In a store that does not hold to conditions, another that comes at the same moment may be
         replaced: it looks first, and then writes.
 
+        Args:
+            key: Its name.
+            data: What is to stand there.
+            content_type: Of the data.
+            lasting: Whether nobody removes it soon: with such a one it is found out once whether
+                the store holds to conditions, by writing it twice.
+
         Raises:
             StoreError: The store is away, or others write or remove the object meanwhile.
         """
-        return self._put_on(key, data, content_type, None)
+        return self._put_on(key, data, content_type, None, lasting=lasting)
 
     def put_matching(
         self, key: str, data: bytes, etag: str, content_type: str = _BINARY
@@ -124,7 +135,15 @@ class Store(Bucket):
             self._learn(condition, key, data, _BINARY)
         return Conditions(self._holds.get(_create().header), self._holds.get(_replace("").header))
 
-    def _put_on(self, key: str, data: bytes, content_type: str, expected: str | None) -> str | None:
+    def _put_on(
+        self,
+        key: str,
+        data: bytes,
+        content_type: str,
+        expected: str | None,
+        *,
+        lasting: bool = True,
+    ) -> str | None:
         """Writes an object if what is there is as expected: of this ETag, or nothing."""
         condition = _create() if expected is None else _replace(expected)
         for pause_s in (*CONFLICT_PAUSES_S, None):
@@ -132,7 +151,7 @@ class Store(Bucket):
             if self._holds.get(condition.header) or self._etag(key) == expected:
                 etag = self._call(key, lambda: self._put_if(condition, key, data, content_type))
                 if etag is not None:
-                    if etag != expected:
+                    if lasting and etag != expected:
                         self._learn(condition, key, data, content_type)
                     return etag
             # An attempt may have been done although its answer was lost: the next finds its own
@@ -152,7 +171,7 @@ class Store(Bucket):
         """The ETag of what was written, or None if the store refused."""
         headers: Headers = {"Content-Type": content_type}
         where = self.bucket, self._name(key), data
-        if self._holds.get(condition.header) is not False:
+        if condition.header not in self._unknown:
             try:
                 # minio-py has no public way to send the header.
                 done = self._client._put_object(
@@ -163,6 +182,7 @@ class Store(Bucket):
                     return None
                 if error.code not in UNKNOWN:
                     raise
+                self._unknown = self._unknown | {condition.header}
                 self._note(condition, holds=False)
             else:
                 return bare(done.etag)

@@ -73,7 +73,7 @@ class Wait(NamedTuple):
 class Look(NamedTuple):
     """What is known of a shard before it begins."""
 
-    #: Until when its whole job waits; 0 if it does not.
+    #: Until when it waits, since another message brought it here, or its whole job does; or 0.
     held_until: float
     #: How often the shard has waited since it was well last, by the cause's code.
     tries: dict[str, int]
@@ -107,9 +107,9 @@ class Waits:
     def look(self, shard: int) -> Look:
         """What is known of a shard; where its job waits and it is its turn, it is to be tried."""
         now, own, job = self._read(shard)
-        held_until = 0.0
-        if job.get("in_a_row", 0) >= _IN_A_ROW:
-            held_until = job["until"] if now < job["until"] else 0.0
+        held_until = _later_than(now, own)
+        if not held_until and job.get("in_a_row", 0) >= _IN_A_ROW:
+            held_until = _later_than(now, job)
             if not held_until:
                 # The others wait for what becomes of this one.
                 tried = {"until": now + back_off_s(job["in_a_row"]), "is_tried": True}
@@ -130,8 +130,11 @@ class Waits:
             of_job: Whether it is a cause for the whole job to wait, if it comes in a row.
         """
         now, own, job = self._read(shard)
-        # Each cause is counted by itself: two that take turns would have no end otherwise.
-        tries = Counter(own.get("tries", {})) + Counter([code])
+        # Each cause is counted by itself: two that take turns would have no end otherwise. What two
+        # messages of one shard find at the same time is one.
+        tries = Counter(own.get("tries", {}))
+        if not tries[code] or not _later_than(now, own):
+            tries[code] += 1
         pause_s = pause_s or back_off_s(tries[code])
         note = {
             "code": code, "reason": reason[:_MAX_REASON_CHARS], "tries": tries,
@@ -257,6 +260,12 @@ def _shard(member: str) -> tuple[str, int] | None:
     except (ValueError, UsageError):
         _log.warning("dropped from what waits, being no shard")
         return None
+
+
+def _later_than(now: float, note: dict[str, Any]) -> float:
+    """Until when a note has something wait; 0 if that time has come."""
+    until = float(note.get("until", 0.0))
+    return until if until > now else 0.0
 
 
 def _noted(text: str | None) -> dict[str, Any]:

@@ -10,5 +10,6 @@ marks        the numbered boxes, in several styles;  colour  tells colours apart
 crops        a region cut out with what lies around it
 prompts      templates and the words made from them;  chat_tokens  makes foreign ones harmless
 region_schema  which fields are written of a region beside its caption
-pixels       from bytes to pixels and back;  sizes  how large the model sees a picture
+pixels       from bytes to pixels and back;  png  what stands beside the pixels of a PNG
+sizes        how large the model sees a picture
 """

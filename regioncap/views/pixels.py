@@ -10,7 +10,6 @@ from __future__ import annotations
 import io
 import math
 import re
-import struct
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ from PIL import Image, ImageCms, UnidentifiedImageError
 
 from regioncap.errors import RecordError
 from regioncap.packages import install_line, is_installed
-from regioncap.views import formats, jxl
+from regioncap.views import formats, jxl, png
 from regioncap.views.boxes import Size
 from regioncap.views.sizes import CELL_PX, fit_size
 
@@ -38,16 +37,12 @@ _MOST_SCANS = 100
 _MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")
 #: Rows that are computed with at a time.
 _STRIP = 256
-#: Encoders of PNGs make some chunks of pixels per megabyte.
-_MOST_CHUNKS = 100_000
 _ORIENTATION = 0x0112
 _JPEGS = {"JPEG", "MPO"}
 #: Formats whose decoders turn the picture themselves.
 _TURNED = {"TIFF", "HEIF", "JXL"}
 #: Stands nowhere else in a JPEG 2000, whose decoder shows what there is of one that is cut off.
 _END_OF_CODESTREAM = b"\xff\xd9"
-#: Text of a PNG, which may unpack to anything and says nothing about pixels.
-_TEXT_CHUNKS = {b"tEXt", b"zTXt", b"iTXt"}
 _SIDEWAYS = {5, 6, 7, 8}
 
 # Pillow only warns between one and two times its limit; here the limit is the limit.
@@ -215,7 +210,7 @@ def _open(data: bytes, max_pixels: int) -> Image.Image:
         _jxl_size(data, max_pixels, hint)
     try:
         _load_plugin(known.package)
-        whole = _without_texts(data) if known.plugin == "PNG" else data
+        whole = png.without_texts(data) if known.plugin == "PNG" else data
         image = Image.open(io.BytesIO(whole), formats=(known.plugin,))
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
         raise _too_many_pixels(max_pixels, hint) from None
@@ -290,7 +285,7 @@ def _unknown(data: bytes) -> RecordError:
         what, hint = "the image file is empty", ""
     elif known is not None and not _is_there(known):
         what = f"the image is {_a(name)} picture, for which a package is missing"
-        hint = f"{install_line('formats')}, for submit and render workers; or {_CONVERT}"
+        hint = f"{install_line('formats')}, where you submit and for all workers; or {_CONVERT}"
     elif known is not None:
         what = f"the image is a damaged {name}, or one of a kind that is not read"
         hint = "does it open in a viewer? save it anew"
@@ -309,47 +304,17 @@ def _a(name: str) -> str:
 _CONVERT = "convert it to JPEG or PNG, with `magick IN OUT.jpg` for instance"
 
 
-def _without_texts(data: bytes) -> bytes:
-    """A PNG without its texts: decoders give up at long ones, which may be packed very small."""
-    position, kept, begin = len(b"\x89PNG\r\n\x1a\n"), [], 0
-    for _ in range(_MOST_CHUNKS):
-        head = data[position : position + 8]
-        if len(head) < 8:
-            break
-        length, kind = struct.unpack(">I4s", head)
-        after = position + 12 + length
-        if kind in _TEXT_CHUNKS:
-            kept.append(data[begin:position])
-            begin = after
-        position = after
-    return b"".join([*kept, data[begin:]]) if begin else data
-
-
 def _orientation(image: Image.Image, data: bytes) -> int:
     try:
         if image.format in _TURNED:
             return 1
         if image.format == "PNG":
             # The plugin's own would decode all pixels to look for EXIF behind them.
-            image.info.setdefault("exif", _png_exif(data))
+            image.info.setdefault("exif", png.exif_of(data))
             return int(Image.Image.getexif(image).get(_ORIENTATION, 1))
         return int(image.getexif().get(_ORIENTATION, 1))
     except Exception:  # broken EXIF is no reason to refuse a picture
         return 1
-
-
-def _png_exif(data: bytes) -> bytes | None:
-    """What stands in a PNG's chunk eXIf, before its pixels or behind them; None if it has none."""
-    position = len(b"\x89PNG\r\n\x1a\n")
-    for _ in range(_MOST_CHUNKS):
-        head = data[position : position + 8]
-        if len(head) < 8:
-            return None
-        length, kind = struct.unpack(">I4s", head)
-        if kind == b"eXIf":
-            return b"Exif\0\0" + data[position + 8 : position + 8 + length]
-        position += 12 + length
-    return None
 
 
 def _check_scans(image: Image.Image, data: bytes) -> None:

@@ -64,6 +64,20 @@ def test_rendered_shards_and_what_is_let_go(client: redis.Redis) -> None:
     assert progress.rendered() == 0
 
 
+def test_types_of_keys(client: redis.Redis) -> None:
+    key = f"regioncap:{JOB}:any"
+    assert client.type(key) == "none"
+    for kind, command in {
+        "string": ("SETBIT", key, "3", "1"),
+        "hash": ("HSET", key, "a", "1"),
+        "zset": ("ZADD", key, "1", "a"),
+        "list": ("LPUSH", key, "a"),
+    }.items():
+        client.execute_command(*command)  # type: ignore[no-untyped-call]
+        assert client.type(key) == kind
+        client.delete(key)
+
+
 def test_attempts(client: redis.Redis) -> None:
     attempts = Attempts(client, JOB, "render", 1)
 

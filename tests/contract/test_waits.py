@@ -79,16 +79,32 @@ def test_two_that_put_back_at_once_put_back_once(client: redis.Redis) -> None:
     assert queued(client) == [(JOB, 4)]
 
 
-def test_a_shard_that_waits_twice_for_one_cause_waits_longer(client: redis.Redis) -> None:
-    pauses = [away(client, 0, of_job=False) for _ in range(6)]
+def test_a_shard_that_waits_twice_for_one_cause_waits_longer(
+    memory: redis.Redis, clock: Clock
+) -> None:
+    pauses = []
+    for _ in range(6):
+        pauses.append(away(memory, 0, of_job=False))
+        clock.now_s += pauses[-1]
 
     assert pauses == [1.0, 2.0, 4.0, 8.0, 15.0, 15.0]
-    assert of(client).look(0).tries_of("store-unavailable") == 6
-    assert of(client).look(0).tries_of("store-refused") == 0
-    assert of(client).put(0, "store-refused", "AccessDenied") == 1.0
-    assert of(client).look(0).tries_of("store-unavailable") == 6  # causes may take turns
-    of(client).forget(0)
-    assert of(client).look(0).tries == {}
+    assert of(memory).look(0).tries_of("store-unavailable") == 6
+    assert of(memory).look(0).tries_of("store-refused") == 0
+    assert of(memory).put(0, "store-refused", "AccessDenied") == 1.0
+    assert of(memory).look(0).tries_of("store-unavailable") == 6  # causes may take turns
+    of(memory).forget(0)
+    assert of(memory).look(0).tries == {}
+
+
+def test_two_messages_of_a_shard_wait_as_one(memory: redis.Redis, clock: Clock) -> None:
+    away(memory, 0, of_job=False)
+    until = clock.now_s + 1.0
+    assert of(memory).look(0).held_until == until  # the other message comes
+    clock.now_s += 0.5
+    away(memory, 0, of_job=False)  # it was in hand already
+    assert of(memory).look(0).tries_of("store-unavailable") == 1
+    clock.now_s = of(memory).look(0).held_until
+    assert not of(memory).look(0).held_until
 
 
 def test_what_is_no_shard_is_dropped(client: redis.Redis) -> None:

@@ -289,6 +289,9 @@ def test_the_operator_s_prometheus_finds_every_worker(tmp_path: Path) -> None:
     spec = built["PodMonitor", "workers"]["spec"]
     ((label, wanted),) = [(e["key"], e["values"]) for e in spec["selector"]["matchExpressions"]]
     [endpoint] = spec["podMetricsEndpoints"]
+    # As the alert rules and the dashboard name it.
+    assert endpoint["relabelings"] == [{"targetLabel": "job", "replacement": "regioncap"}]
+    assert 'up{job="regioncap"}' in (ROOT / "deploy/prometheus/alerts.yml").read_text()
     deployments = [found["spec"]["template"] for (kind, _), found in built.items()
                    if kind == "Deployment"]  # fmt: skip
     assert {each["metadata"]["labels"][label] for each in deployments} == set(wanted)
@@ -314,11 +317,13 @@ def test_sixty_four_gpus() -> None:
     ] == 8  # fmt: skip
 
 
+def _kubectl(address: str, *words: str | Path) -> subprocess.CompletedProcess[str]:
+    argv = [tool("kubectl"), "--kubeconfig", "/dev/null", "--server", address, *words]
+    return subprocess.run(argv, capture_output=True, text=True, check=False)
+
+
 def _applied(address: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    argv = ["--kubeconfig", "/dev/null", "--server", address, "apply", "--validate=false", "-k"]
-    return subprocess.run(
-        [tool("kubectl"), *argv, folder], capture_output=True, text=True, check=False
-    )
+    return _kubectl(address, "apply", "--validate=false", "-k", folder)
 
 
 @pytest.mark.parametrize(
@@ -383,6 +388,22 @@ def test_the_policies_of_the_page_are_those_of_the_bucket(tmp_path: Path) -> Non
     }  # fmt: skip
     assert named
     assert all(each.startswith("arn:aws:s3:::example-regioncap") for each in named)
+
+
+def test_the_operator_takes_the_alert_rules(tmp_path: Path) -> None:
+    (command,) = re.findall(r"^ {4}(\(printf .*\n.*> alerts\.yaml)$", PAGE, re.M)
+    shell = command.replace("deploy/", f"{ROOT}/deploy/")
+    subprocess.run(["sh", "-c", shell], cwd=tmp_path, check=True)
+    rules = yaml.safe_load((tmp_path / "alerts.yaml").read_text())
+    assert (rules["kind"], rules["metadata"]) == ("PrometheusRule", {"name": "regioncap"})
+    alerts = yaml.safe_load((ROOT / "deploy/prometheus/alerts.yml").read_text())
+    assert rules["spec"] == alerts
+    with kubernetes_api() as (api, address):
+        api.objects["/api/v1/namespaces/regioncap"] = {}
+        done = _kubectl(address, "-n", "regioncap", "apply", "--validate=false", "-f",
+                        tmp_path / "alerts.yaml")  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert api.applied == [("PrometheusRule", "regioncap")]
 
 
 def test_its_pods_caption_a_file(services: dict[str, int], secrets: Path, tmp_path: Path) -> None:

@@ -40,7 +40,8 @@ def test_every_line_has_a_hash_and_no_other_source(name: str) -> None:
 
 def test_the_lock_is_as_the_project_asks() -> None:
     project = _project()["project"]
-    asked = [*project["dependencies"], *project["optional-dependencies"]["render"]]
+    extras = project["optional-dependencies"]
+    asked = [*project["dependencies"], *extras["render"], *extras["formats"]]
     pinned = _pinned(DOCKER / "requirements.lock")
     for requirement in map(Requirement, asked):
         for version in map(Version, pinned[requirement.name]):
@@ -61,6 +62,7 @@ def test_the_image_takes_nothing_else() -> None:
         assert "--require-hashes" in arguments or "--no-deps" in arguments
 
 
-def test_both_images_can_draw() -> None:
+def test_both_images_can_draw_and_read_pictures_of_all_formats() -> None:
     assert "opencv-python-headless" in _pinned(DOCKER / "requirements.lock")
-    assert '".[render]"' in (DOCKER / "Dockerfile.cuda").read_text()
+    assert "pillow-heif" in _pinned(DOCKER / "requirements.lock")
+    assert '".[render,formats]"' in (DOCKER / "Dockerfile.cuda").read_text()

@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from regioncap.records import SCHEMA_VERSION
+from regioncap.services.waits import Waits
 from tests.support.system import ROOT, System, read_jsonl, run_command, write_jsonl
 
 HEAVY = {
@@ -351,6 +352,26 @@ def test_watch_gives_up_in_time(system: System, folder: Path) -> None:
 
     assert (found.returncode, found.stdout) == (5, b"")
     assert f"come back with: regioncap watch {job}".encode() in found.stderr
+
+
+def test_watch_says_why_a_job_waits_and_for_how_long_to_scripts_too(
+    system: System, folder: Path
+) -> None:
+    job = _unqueued_job(system, write_jsonl(folder / "in.jsonl", [{"image": "red.png"}]))
+    why = "the S3 store refused 'sources/locked.png': AccessDenied"
+    waits = Waits(system.services.redis, job, "render", "nobody-looks-here")
+    waits.put(0, "store-refused", why, pause_s=600.0)
+
+    shown = system.command("watch", job, "--timeout", "0")
+    told = system.command("watch", job, "--timeout", "0", "--json")
+    waits.forget(0)
+    system.command("submit", "--resume", job)
+    ended = system.command("watch", job, "--json")
+
+    assert f"render waits: {why}, for ".encode() in shown.stderr
+    (looked,) = map(json.loads, told.stdout.splitlines())
+    assert (looked["waits"][0]["reason"], looked["state"]) == (why, "waiting")
+    assert json.loads(ended.stdout.splitlines()[-1])["state"] == "done"
 
 
 def test_watch_on_a_terminal_is_live_and_lets_go(system: System, folder: Path) -> None:

@@ -49,7 +49,7 @@ ASKED: dict[str, list[list[str]]] = {
     "cancel": [["cancel", "JOB"]],
 }
 #: Those that print nothing of others, or run until they are stopped.
-LEFT_OUT = {"init", "demo", "up", "down", "setup", "worker", "eval"}
+LEFT_OUT = {"init", "demo", "up", "down", "setup", "worker", "eval", "serve"}
 
 
 def test_all_commands_are_asked() -> None:

@@ -139,7 +139,8 @@ def test_each_line_of_the_pages_installs(tmp_path: Path) -> None:
     """From a copy of the checkout and from its repository, small extras for real, vLLM's dry."""
     checkout = tmp_path / "checkout"
     run("git", "clone", "--quiet", ROOT, checkout)
-    pages = [(ROOT / name).read_text() for name in in_checkout("README.md", "docs")]
+    names = [name for name in in_checkout("README.md", "docs") if name.endswith(".md")]
+    pages = [(ROOT / name).read_text() for name in names]
     lines = set(re.findall(r"pip install (?:-e )?'[^'\n]+'", "\n".join(pages)))
     lines = {line for line in lines if "[" in line}
 
@@ -148,6 +149,8 @@ def test_each_line_of_the_pages_installs(tmp_path: Path) -> None:
     for number, line in enumerate(sorted(lines)):
         run(sys.executable, "-m", "venv", tmp_path / str(number))
         binaries = tmp_path / str(number) / "bin"
+        # Before 24.1, pip knows no git+file:// behind an @.
+        run(binaries / "python", "-m", "pip", "install", "--quiet", "--upgrade", "pip")
         arguments = shlex.split(line.replace(_repository(), f"file://{ROOT}"))[1:]
         dry = ["--dry-run"] if "vllm" in line else []
         run(binaries / "python", "-m", "pip", *arguments, "--quiet", *dry, cwd=checkout)

@@ -14,8 +14,10 @@ from pathlib import Path
 
 import psutil
 import pytest
+import redis
 from PIL import Image
 
+from regioncap.running_stack import find_stack
 from tests.support.system import ROOT, System, read_jsonl, run_command, write_jsonl
 
 PLAIN_ENV = {k: v for k, v in os.environ.items() if not k.startswith("REGIONCAP_")}
@@ -42,7 +44,7 @@ def up(folder: Path, *options: str) -> Iterator[subprocess.Popen[bytes]]:
         try:
             assert process.stderr is not None
             for line in process.stderr:
-                if line.startswith(b"up;"):
+                if line.startswith(b"  regioncap submit"):  # the last that it says
                     break
             else:
                 pytest.fail("up ended")
@@ -50,6 +52,14 @@ def up(folder: Path, *options: str) -> Iterator[subprocess.Popen[bytes]]:
         finally:
             process.send_signal(signal.SIGTERM)
             process.communicate(timeout=60)
+
+
+def next_restart(process: subprocess.Popen[bytes]) -> str:
+    """The next line of a running `up`, which tells of an end."""
+    assert process.stderr is not None
+    line = process.stderr.readline().decode()
+    assert " ended with " in line, line
+    return line
 
 
 def descendants(pid: int) -> list[psutil.Process]:
@@ -87,15 +97,54 @@ def test_up__a_second_terminal_needs_no_configuration(tmp_path: Path) -> None:
     assert not [child for child in started if child.is_running()]
 
 
-def test_up__starts_a_dead_worker_again(tmp_path: Path) -> None:
+def test_up__starts_a_dead_worker_again_and_tells_of_it(tmp_path: Path) -> None:
     Image.new("RGB", (64, 64), (0, 120, 40)).save(tmp_path / "a.png")
     write_jsonl(tmp_path / "my.jsonl", [{"image": "a.png"}])
     with up(tmp_path) as process:
         for worker in workers(process.pid):
             worker.kill()
+        told = {next_restart(process) for _ in range(2)}
         submitted = run_command("submit", "my.jsonl", "--wait", env=PLAIN_ENV, cwd=tmp_path)
 
+    assert {words.partition(" and is")[0] for words in told} == {
+        "render-1 ended with signal 9 (Killed)", "caption-2 ended with signal 9 (Killed)",
+    }  # fmt: skip
     assert submitted.returncode == 0, submitted.stderr.decode()
+
+
+def test_up__outlives_a_redis_that_refuses_writes(tmp_path: Path) -> None:
+    Image.new("RGB", (64, 64), (0, 120, 40)).save(tmp_path / "a.png")
+    write_jsonl(tmp_path / "my.jsonl", [{"image": "a.png"}])
+    with up(tmp_path) as process:
+        found = find_stack(tmp_path / ".regioncap")
+        assert found is not None
+        with redis.Redis.from_url(found.settings["broker_url"]) as broker:
+            broker.config_set("maxmemory", 1)
+            for worker in workers(process.pid):
+                worker.kill()
+            told = [next_restart(process) for _ in range(6)]
+            broker.config_set("maxmemory", 0)
+        submitted = run_command("submit", "my.jsonl", "--wait", env=PLAIN_ENV, cwd=tmp_path)
+
+    # Each worker, again and again; the broker itself and the store run on.
+    assert {words.partition(" ")[0] for words in told} == {"render-1", "caption-2"}
+    assert sum("ended with exit status" in words for words in told) >= 4
+    assert submitted.returncode == 0, submitted.stderr.decode()
+
+
+def test_up__ends_at_the_first_failure_of_a_worker_that_never_was_ready(tmp_path: Path) -> None:
+    done = run_command(
+        "up",
+        "--engine",
+        "openai",
+        env=PLAIN_ENV | {"REGIONCAP_OPENAI_BASE_URL": "http://127.0.0.1:1/v1"},
+        cwd=tmp_path,
+    )
+    log = (tmp_path / ".regioncap/logs/caption-2.log").read_text()
+
+    assert done.returncode == 4
+    assert b"caption-2 does not start: " in done.stderr
+    assert log.count("the engine does not start") == 1
 
 
 def test_doctor__names_what_is_missing(tmp_path: Path) -> None:

@@ -9,7 +9,10 @@ from typing import Any
 from regioncap import keys
 from regioncap.job import Job
 from regioncap.jobs import catalogue
+from regioncap.outputs import versions
+from regioncap.outputs.edits import Edit
 from regioncap.records import SCHEMA_VERSION
+from regioncap.services.progress import Progress
 from tests.support.rig import Rig, wait_until, write_input
 
 NEWER = SCHEMA_VERSION + 1
@@ -87,3 +90,34 @@ def test_workers_of_the_previous_version_leave_what_they_would_misread(
     assert (first["error"], first["bbox"], first["regions"]) == (None, [], [])
     assert first["usage"]["requests"] == 0
     assert all(worker.process.poll() is None for worker in rig.workers)
+
+
+def test_a_retry_that_the_version_before_began_is_gone_on_with(rig: Rig, tmp_path: Path) -> None:
+    file = write_input(tmp_path / "in", 4)
+    lines = [json.loads(line) for line in file.read_bytes().splitlines()]
+    late = f"s3://{rig.settings.s3_bucket}/late.png"
+    rig.store.delete("late.png")
+    lines[0]["image"] = late
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    rig.start("render")
+    rig.start("caption")
+    job = rig.submit(file)
+    before = rig.check(job)
+    assert before[0]["error"]["code"] == "image-missing"
+    words = {1: Edit({1: "what a person wrote"}, by="a person")}
+    versions.apply_edits(rig.store, Progress(rig.redis, job.job), job, words)
+    rig.store.put("late.png", (tmp_path / "in" / "001.png").read_bytes())
+
+    # As that version did it: one object a shard, of no token, which names no edits; its producer
+    # dies before it has queued anything.
+    retry_key = keys.prefix(job.job, "retry") + "part-00000.json"
+    rig.store.put(retry_key, b'{"indices":[0],"flagged":[1,2]}')
+    rig.store.put(keys.open_key(job.job), b"")
+    rig.store.delete(keys.success_key(job.job))
+    rig.redis.flushall()
+
+    after = rig.check(job)
+    assert after[0]["error"] is None
+    assert after[1]["regions"][0]["caption"] == "what a person wrote"
+    assert after[2:] == before[2:]
+    assert not list(rig.store.list_keys(keys.prefix(job.job, "retry")))

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from regioncap.errors import UsageError
+from regioncap.inputs.forms.yaml_file import read_yaml
 from regioncap.inputs.source import open_source
 from regioncap.inputs.validate import Checker
 from regioncap.settings import load_settings
@@ -91,6 +92,13 @@ def test_yaml(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     for path in (tmp_path / "data.yaml", tmp_path):
         assert codes_of(path) == {"bad-dataset"}
     assert not (tmp_path / "broken").exists()
+
+
+def test_references_are_refused_before_they_grow(tmp_path: Path) -> None:
+    for text in ("a: &a 1\nb: *a\n", "a: &a {x: 1}\nb: {<<: *a}\n"):
+        (tmp_path / "a.yaml").write_text(text)
+        with pytest.raises(UsageError, match="references"):
+            read_yaml(tmp_path / "a.yaml")
 
 
 # --- JSON and tables
@@ -183,7 +191,7 @@ def test_names_that_climb_are_refused_by_a_service_that_confines_paths(
     path = CLIMBING[name](tmp_path / "in")
     found = codes_of(path, confine_images=True)
     assert found
-    assert found <= {"image-outside", "image-missing"}
+    assert found <= {"image-outside", "image-missing", "bad-dataset"}
 
 
 def test_splits_outside_are_not_read_by_a_service_that_confines_paths(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,22 +11,29 @@ import pytest
 import redis
 
 from regioncap import keys
-from regioncap.errors import NotFoundError, RegionCapError, UsageError
+from regioncap.errors import NotFoundError, RegionCapError, StoreDeniedError, UsageError
 from regioncap.inputs.originals import Originals
 from regioncap.job import Job
-from regioncap.jobs import catalogue, parts
+from regioncap.jobs import catalogue, parts, results
 from regioncap.jobs.janitor import Janitor
-from regioncap.jobs.results import read_with_inputs
+from regioncap.jobs.results import parse_part, read_with_inputs
+from regioncap.jobs.retry import begin
 from regioncap.outputs.exports.items import read_items
 from regioncap.outputs.gallery import write_view
 from regioncap.records import InputRecord, dump_lines, load_lines
+from regioncap.services import key_types
+from regioncap.services.backlog import read_backlog
 from regioncap.services.broker import connect
 from regioncap.services.queue import Sender, make_app
 from regioncap.services.store import Store
 from regioncap.settings import Settings, load_settings
-from tests.support.stages import Stages
+from tests.support.stages import Stages, empty_redis, own_stages, two_shards
 
 OTHER = "20000101-000000-aaaaaa"
+
+
+def is_all_queued(client: redis.Redis, job: Job) -> bool:
+    return {(job.job, shard) for shard in range(job.shards)} <= read_backlog(client, set()).render
 
 
 @pytest.fixture(scope="module")
@@ -36,25 +43,21 @@ def settings(stack_settings: dict[str, str]) -> Settings:
 
 @pytest.fixture(scope="module")
 def stages(settings: Settings) -> Iterator[Stages]:
-    made = Stages(settings)
-    made.store.ensure_bucket()
-    yield made
-    made.engine.close()
+    with own_stages(settings) as made:
+        yield made
 
 
 @pytest.fixture
 def client(settings: Settings) -> Iterator[redis.Redis]:
-    client = connect(settings)
-    client.flushdb()
-    yield client
-    client.flushdb()
+    with empty_redis(settings) as client:
+        yield client
 
 
 @pytest.fixture
 def job(stages: Stages, tmp_path: Path, client: redis.Redis) -> Iterator[Job]:
     """Two shards of a record each."""
-    yield stages.job(tmp_path, shard_size=1)
-    stages.store.delete_all(stages.store.list_keys(""))
+    with two_shards(stages, tmp_path) as made:
+        yield made
 
 
 @pytest.fixture
@@ -141,7 +144,7 @@ def test_one_bad_job_stops_no_round(stages: Stages, client: redis.Redis, job: Jo
     janitor = Janitor(store, client, sender, patience_s=0)
     janitor.round()
     janitor.round()
-    assert client.llen("render") == job.shards
+    assert is_all_queued(client, job)
 
 
 def test_what_cannot_be_read_of_a_part_is_an_error_in_its_place(
@@ -200,3 +203,184 @@ def test_results_are_read_beside_a_part_that_was_altered(
     key = keys.part_key(job.job, "input", 0)
     store.put(key, store.get(key).split(b"\n")[0])
     assert [result["index"] for _, result in read_with_inputs(store, job)] == [0, 1]
+
+
+def of_shard(stages: Stages, job: Job) -> list[tuple[str | None, int]]:
+    """Code of the error, and number of captions, of each result of the only shard."""
+    part = stages.store.get(keys.part_key(job.job, "results", 0))
+    return [
+        (line["error"] and line["error"]["code"], sum(r["status"] == "ok" for r in line["regions"]))
+        for line in parse_part(part)
+    ]
+
+
+Spoil = Callable[[bytes], bytes]
+UNREAD = ["unreadable"] * 2
+
+
+def first_line(part: bytes) -> bytes:
+    return part.split(b"\n")[0] + b"\n"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "codes"),
+    [
+        (lambda _: b"garbage", UNREAD),
+        (lambda _: b"", UNREAD),
+        (first_line, UNREAD),
+        (lambda part: first_line(part) + b"{}\n", [None, "unreadable"]),
+        (
+            lambda part: part.replace(b'"numbers": [1', b'"numbers": [9'),
+            UNREAD,
+        ),
+    ],
+)
+def test_a_rendered_part_that_cannot_be_read_is_an_error_once(
+    stages: Stages, tmp_path: Path, spoil: Spoil, codes: list[str | None]
+) -> None:
+    store, job = stages.store, stages.job(tmp_path, shard_size=2)
+    stages.render.run(job.job, 0)
+    key = keys.part_key(job.job, "rendered", 0)
+    store.put(key, spoil(store.get(key)))
+
+    assert stages.caption.run(job.job, 0) == "done"
+
+    assert [code and code[-10:] for code, _ in of_shard(stages, job)] == codes
+    assert all(captions for code, captions in of_shard(stages, job) if code is None)
+    assert catalogue.find_success(store, job.job) is not None
+
+    begin(store, stages.progress(job.job), job)
+    assert [stage.run(job.job, 0) for stage in (stages.render, stages.caption)] == ["done"] * 2
+    assert [code for code, _ in of_shard(stages, job)] == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "codes"),
+    [
+        (lambda _: b"no results", UNREAD),
+        (first_line, UNREAD),
+        (lambda part: first_line(part) + b"[1]\n", [None, "unreadable"]),
+        (
+            lambda part: part.replace(b'"regions": [', b'"regions": [1, '),
+            UNREAD,
+        ),
+        (
+            lambda part: part.replace(b'"status": "ok"', b'"status": "x"'),
+            UNREAD,
+        ),
+    ],
+)
+@pytest.mark.parametrize("by", ["worker", "janitor", "reader"])
+def test_a_results_part_that_cannot_be_read_is_an_error_once(
+    stages: Stages, tmp_path: Path, spoil: Spoil, codes: list[str | None], by: str
+) -> None:
+    client = connect(stages.settings)
+    store, job = stages.store, stages.job(tmp_path, shard_size=2)
+    for stage in (stages.render, stages.caption):
+        stage.run(job.job, 0)
+    key = keys.part_key(job.job, "results", 0)
+    store.put(key, spoil(store.get(key)))
+    if by == "reader":
+        found = [line["error"] and line["error"]["code"][-10:] for line in results.read(store, job)]
+        assert found == codes
+        return
+    store.delete(keys.success_key(job.job))
+    store.put(keys.open_key(job.job), b"")
+    client.flushdb()
+
+    if by == "worker":
+        assert stages.caption.run(job.job, 0) == "already done"
+    else:
+        janitor = Janitor(store, client, Sender(make_app(stages.settings)), patience_s=0)
+        janitor.round()
+        janitor.round()
+
+    assert [code and code[-10:] for code, _ in of_shard(stages, job)] == codes
+    assert catalogue.find_success(store, job.job) is not None
+    before = store.find_tagged(key)
+    stages.caption.run(job.job, 0)
+    assert store.find_tagged(key) == before
+
+
+def test_a_wish_that_cannot_be_read_wishes_nothing(
+    stages: Stages, store: Store, tmp_path: Path
+) -> None:
+    job = stages.job(tmp_path, shard_size=2)
+    for stage in (stages.render, stages.caption):
+        stage.run(job.job, 0)
+    store.put(keys.retry_key(job.job, 0, keys.new_token()), b"garbage")
+    assert stages.caption.run(job.job, 0) == "done"
+    assert catalogue.parts(store, job.job, "retry") == set()
+
+
+def test_one_job_that_is_refused_stops_no_round(
+    stages: Stages, client: redis.Redis, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = catalogue.load(stages.store, job.job).model_copy(update={"job": OTHER})
+    catalogue.save(stages.store, refused)
+    exists = Store.exists
+
+    def denied(store: Store, key: str) -> bool:
+        if OTHER in key:
+            raise StoreDeniedError(f"refused {key}")
+        return exists(store, key)
+
+    monkeypatch.setattr(Store, "exists", denied)
+    janitor = Janitor(stages.store, client, Sender(make_app(stages.settings)), patience_s=0)
+    janitor.round()
+    janitor.round()
+    assert is_all_queued(client, job)
+
+
+@pytest.mark.parametrize("lock", ["list", "string"])
+def test_a_lock_that_never_ends_is_none(
+    stages: Stages, client: redis.Redis, job: Job, lock: str
+) -> None:
+    if lock == "list":
+        client.lpush("regioncap:janitor", "x")
+    else:
+        client.set("regioncap:janitor", "1")
+    janitor = Janitor(stages.store, client, Sender(make_app(stages.settings)), patience_s=0)
+    for _ in range(3):
+        janitor.turn()
+        if int(client.ttl("regioncap:janitor")) > 0:
+            client.delete("regioncap:janitor")  # its time is over
+    assert is_all_queued(client, job)
+
+
+def test_what_redis_holds_of_other_types_is_removed(
+    stages: Stages, client: redis.Redis, job: Job
+) -> None:
+    ours = [
+        "regioncap:janitor:seen", "regioncap:worker:render:h:1", "regioncap:depths:caption",
+        "regioncap:later:render",
+        "unacked", "unacked_index", "render", "caption.7b",
+        *(f"regioncap:{job.job}:{name}"
+          for name in ("rendered", "parts", "counts", "attempts:render:0", "waits:render")),
+    ]  # fmt: skip
+    for key in ours:
+        client.pfadd(key, "x") if key_types.type_of(key) != "string" else client.sadd(key, "x")
+    client.set("somebody:else", "x")
+
+    Janitor(stages.store, client, Sender(make_app(stages.settings)), patience_s=0).turn()
+
+    kinds = {key: client.type(key) for key in ours}
+    assert {kind for key, kind in kinds.items() if kind != key_types.type_of(key)} <= {"none"}
+    assert client.exists("somebody:else")
+
+
+def test_progress_that_is_no_progress_is_made_anew(
+    stages: Stages, client: redis.Redis, job: Job
+) -> None:
+    for stage in (stages.render, stages.caption):
+        stage.run(job.job, 0)
+    base = f"regioncap:{job.job}"
+    client.hset(f"{base}:counts", "records", "many")
+    client.hset(f"{base}:parts", mapping={"0": "garbage", "x": "{}"})
+    client.hset("regioncap:janitor:seen", job.job, "garbage")
+    janitor = Janitor(stages.store, client, Sender(make_app(stages.settings)), patience_s=0)
+    janitor.round()
+    janitor.round()
+    assert stages.progress(job.job).counts()["records"] == 1
+    assert stages.progress(job.job).done() == {0}
+    assert (job.job, 1) in read_backlog(client, set()).render

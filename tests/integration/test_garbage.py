@@ -171,6 +171,8 @@ def test_a_submission_that_broke_off_goes_once_nothing_more_comes(store: Store, 
         store.delete(key)
     assert [kind for kind, *_ in found(store)] == ["broken-off", "pictures"]
     assert list(search(store, later=timedelta(days=6))) == []
+    # Whatever is asked for: it may be under way.
+    assert list(Search(store, now() + timedelta(days=6), timedelta(0)).run()) == []
 
 
 def test_a_removal_that_broke_off_goes_on(

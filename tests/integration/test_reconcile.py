@@ -15,10 +15,9 @@ from regioncap.jobs.cancel import cancel
 from regioncap.jobs.janitor import Janitor
 from regioncap.jobs.reconcile import Reconciled, reconcile
 from regioncap.services.backlog import read_backlog
-from regioncap.services.broker import connect
 from regioncap.services.queue import Sender, make_app
 from regioncap.settings import Settings, load_settings
-from tests.support.stages import Stages
+from tests.support.stages import Stages, empty_redis, own_stages, two_shards
 
 
 @pytest.fixture(scope="module")
@@ -28,18 +27,14 @@ def settings(stack_settings: dict[str, str]) -> Settings:
 
 @pytest.fixture(scope="module")
 def stages(settings: Settings) -> Iterator[Stages]:
-    made = Stages(settings)
-    made.store.ensure_bucket()
-    yield made
-    made.engine.close()
+    with own_stages(settings) as made:
+        yield made
 
 
 @pytest.fixture
 def client(settings: Settings) -> Iterator[redis.Redis]:
-    client = connect(settings)
-    client.flushdb()
-    yield client
-    client.flushdb()
+    with empty_redis(settings) as client:
+        yield client
 
 
 @pytest.fixture
@@ -50,9 +45,8 @@ def sender(settings: Settings) -> Sender:
 @pytest.fixture
 def job(stages: Stages, tmp_path: Path, client: redis.Redis) -> Iterator[Job]:
     """Two shards, of which Redis knows nothing."""
-    job = stages.job(tmp_path, shard_size=1)
-    yield job
-    stages.store.delete_all(stages.store.list_keys(""))
+    with two_shards(stages, tmp_path) as made:
+        yield made
 
 
 class Mender:

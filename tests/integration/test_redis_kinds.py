@@ -29,14 +29,19 @@ def redis_checks(url: str) -> dict[str, Check]:
     return {check.name: check for check in run_checks(settings_of(url))}
 
 
-def refusal(url: str) -> QueueError:
-    """What sending a shard is answered."""
+def send(url: str) -> None:
+    """Sends a shard, as a producer does."""
     moment = datetime.now(UTC)
     job = Job(
         job="20260101-000000-aaaaaa", records=1, shards=1, settings=JobSettings(), created=moment
     )
+    Sender(make_app(settings_of(url))).render(job, [0])
+
+
+def refusal(url: str) -> QueueError:
+    """What sending a shard is answered."""
     with pytest.raises(QueueError) as caught:
-        Sender(make_app(settings_of(url))).render(job, [0])
+        send(url)
     return caught.value
 
 
@@ -105,6 +110,16 @@ def test_tls_that_fails_says_why(tls_port: int, tmp_path: Path) -> None:
     assert "ssl_ca_certs" in strange.remedy
     assert "rediss://" in plain.remedy
     assert trusted["redis"].status == "ok"
+
+
+def test_tls_is_checked_by_both_clients(tls_port: int, tmp_path: Path) -> None:
+    # kombu keeps one pool for each host, port and database, whatever the certificates.
+    trusted = f"rediss://127.0.0.1:{tls_port}/0?ssl_ca_certs={tmp_path}/tls.crt"
+
+    assert "self-signed certificate" in refusal(f"rediss://localhost:{tls_port}/0").message
+    send(trusted)
+    send(f"rediss://localhost:{tls_port}/1?ssl_cert_reqs=none")  # as it was asked for
+    assert connect(settings_of(trusted)).llen("render") == 1
 
 
 def test_tls_where_there_is_none(tmp_path: Path) -> None:

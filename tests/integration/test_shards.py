@@ -15,6 +15,7 @@ from celery import Celery, Task
 from celery.exceptions import Reject
 from redis.client import Pipeline
 
+from regioncap import metrics
 from regioncap.errors import (
     EngineAwayError,
     EngineDeadError,
@@ -278,3 +279,18 @@ def test_what_goes_back_is_rejected_and_queued_again(make: Callable[..., Shards]
     assert back.value.requeue
     found = delivery_of(task, JOB, 7)
     assert (found.tag, found.is_redelivered, found.shard) == ("a-tag", True, 7)
+
+
+def test_what_a_shard_waits_for_is_counted(make: Callable[..., Shards]) -> None:
+    counted: list[tuple[str, dict[str, str]]] = []
+    metrics.install(lambda name, _, labels: counted.append((name, labels)))
+
+    def away(*_: object) -> str:
+        raise StoreError("it is away")
+
+    try:
+        make().run(delivery(11), away)
+    finally:
+        metrics.install(None)
+
+    assert ("shard_waits", {"stage": "caption", "code": "store-unavailable"}) in counted

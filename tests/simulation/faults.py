@@ -21,15 +21,15 @@ class Fault:
     Args:
         name: What it is, for people.
         when: Whether it comes before or after the effect of a request.
-        prefix: Requests that it can meet, by how their names begin.
         strike: Does it; may raise what the client of the service would raise.
+        prefix: Requests that it can meet, by how their names begin.
         not_before_s: It waits until then.
         rate: How likely it is to meet a request of a kind that was not seen before.
     """
 
     name: str
     when: When
-    strike: Callable[[], None]
+    strike: Callable[[], object]
     prefix: str = ""
     not_before_s: float = 0.0
     rate: float = 0.05
@@ -43,8 +43,8 @@ class Faults:
     to_come: list[Fault] = field(default_factory=list)
     #: How often each kind of request was made.
     requests: Counter[str] = field(default_factory=Counter)
-    #: Which fault met which request.
-    met: Counter[tuple[str, str]] = field(default_factory=Counter)
+    #: Which fault met whom, and which request of theirs.
+    met: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     tell: Callable[[str], None] = lambda _: None
 
     def meet(self, request: str, when: When) -> None:
@@ -54,10 +54,16 @@ class Faults:
         for fault in self.to_come:
             if self._is_due(fault, request, when):
                 self.to_come.remove(fault)
-                self.met[fault.name, request] += 1
+                self.met[fault.name, self._operation(), request] += 1
                 self.tell(f"{fault.name} {when} {request}")
                 fault.strike()
                 return
+
+    def _operation(self) -> str:
+        """What is done by who makes the request: a command, a stage, or the janitor's round."""
+        thread = self.schedule.current
+        assert thread is not None
+        return "janitor" if thread.name == "janitor" else thread.process.name.rstrip("-0123456789")
 
     def _is_due(self, fault: Fault, request: str, when: When) -> bool:
         if fault.when != when or not request.startswith(fault.prefix):

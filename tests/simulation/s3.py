@@ -43,11 +43,7 @@ class Body(NamedTuple):
 
     data: bytes
     written: datetime
-
-    @property
-    def etag(self) -> str:
-        """As S3 makes it of an object that came in one piece."""
-        return hashlib.md5(self.data, usedforsecurity=False).hexdigest()
+    etag: str
 
 
 class S3Server:
@@ -62,6 +58,10 @@ class S3Server:
         self.conditions = conditions
         #: Beginnings of `bucket/key` that may not be touched.
         self.denied: set[str] = set()
+        #: Buckets that are not to be found for the moment.
+        self.missing: set[str] = set()
+        #: Told of the key of an object that was written.
+        self.on_put: Callable[[str], None] = lambda _: None
 
 
 def error(status: int, bucket: str = "", key: str = "", code: str = "") -> S3Error:
@@ -142,7 +142,10 @@ class Client:
                 _check(headers, objects.get(key), bucket, key)
             elif self._server.conditions == "unknown" and conditions.keys() & headers.keys():
                 raise error(501, bucket, key)
-            objects[key] = Body(data, self._now())
+            # As S3 makes it of an object that comes in one piece.
+            etag = hashlib.md5(data, usedforsecurity=False).hexdigest()
+            objects[key] = Body(data, self._now(), etag)
+            self._server.on_put(key)
             return self._object(bucket, key, objects[key])
 
         verb = next((verb for name, verb in conditions.items() if name in headers), "put")
@@ -216,7 +219,7 @@ class Client:
     def _objects(self, bucket: str, key: str) -> dict[str, Body]:
         if any(f"{bucket}/{key}".startswith(denied) for denied in self._server.denied):
             raise error(403, bucket, key)
-        if bucket not in self._server.buckets:
+        if bucket not in self._server.buckets or bucket in self._server.missing:
             raise error(404, bucket, key, "NoSuchBucket")
         return self._server.buckets[bucket]
 

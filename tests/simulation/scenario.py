@@ -18,23 +18,22 @@ from typing import Any
 import redis
 
 from regioncap import keys
-from regioncap.errors import EngineDeadError, RegionCapError, ServiceError
+from regioncap.errors import RegionCapError, ServiceError
 from regioncap.job import Job
-from regioncap.jobs import retry
+from regioncap.jobs import catalogue, retry
 from regioncap.jobs.cancel import cancel
 from regioncap.jobs.garbage import Search
 from regioncap.jobs.submit import submit
 from regioncap.outputs import versions
 from regioncap.outputs.edits import Edit
 from regioncap.services.progress import Progress
-from tests.simulation import s3, valkey
+from tests.simulation import s3
 from tests.simulation.faults import Fault
 from tests.simulation.gate import Gate
-from tests.simulation.schedule import Process
-from tests.simulation.world import T_S, EngineThread, Keeper, World, records
+from tests.simulation.threads import Event
+from tests.simulation.trouble import Trouble
+from tests.simulation.world import T_S, Keeper, World, records
 
-#: Sources that are refused for no longer than this are nobody's error.
-REFUSED_S = 2.0
 #: Until then the last fault is ready to meet a request.
 TROUBLE_S = T_S
 #: Longest time in which people get done what they want.
@@ -44,8 +43,12 @@ REST_S = 60 * T_S
 #: How long nothing may be left to do until that counts as rest: a message may be in the hands of a
 #: worker that has not noted it yet, and what a death left there is the janitor's to find.
 STILL_S = 2 * T_S
-#: Time between two looks at whether there is anything to do: a look asks the store a lot.
-LOOK_S = 1.0
+#: Time between two looks at whether there is anything to do.
+LOOK_S = 2.0
+#: Jobs that ended so long ago are removed by who cleans up.
+OLDEST_S = T_S
+#: How often a person looks at a job of whose end nobody tells.
+_PATROL_S = 30.0
 
 
 class BrokenPromiseError(AssertionError):
@@ -54,12 +57,14 @@ class BrokenPromiseError(AssertionError):
 
 @dataclass
 class Person:
-    """Who submits a job and changes it; says a command again if its process died."""
+    """Who submits a job and changes it."""
 
     scenario: Scenario
     first: int
     count: int
     commands: list[str]
+    #: Whether this one says a command again whose process died.
+    insists: bool
     #: Whose job it is, if not this person's own.
     other: Person | None = None
     job: Job | None = None
@@ -89,16 +94,15 @@ class Person:
             self._say(command, getattr(self, f"_{command}"))
 
     def _await_end(self) -> None:
-        assert self.job is not None
-        store = self.scenario.plain
-        while not any(
-            store.exists(key)
-            for key in (keys.success_key(self.job.job), keys.cancelled_key(self.job.job))
-        ):
-            self.scenario.world.schedule.wait(1.0)
+        scenario = self.scenario
+        while not scenario.has_ended(self._job()) and scenario.is_there(self._job()):
+            scenario.end_comes.clear()
+            scenario.end_comes.wait(_PATROL_S)
+        # At once, while workers are about their last requests, or a little later.
+        scenario.world.schedule.wait(scenario.random.random() ** 3 * 5)
 
     def _say(self, name: str, command: Callable[[], object]) -> None:
-        """Runs a command in a process of its own, again until it comes to an end."""
+        """Runs a command in a process of its own; again, if it was in vain, or dies."""
         world = self.scenario.world
         for _ in range(5):
             said: list[str] = []
@@ -108,6 +112,8 @@ class Person:
                 world.schedule.wait(0.5)
             world.tell(f"{process.name}: {said[0] if said else 'died'}")
             if said and said[0] != "again":
+                return
+            if not said and not self.insists and name != "submit":
                 return
             world.schedule.wait(world.random.random() * 10)
 
@@ -138,14 +144,14 @@ class Person:
         return self.job.job
 
     def _retry(self) -> str:
-        world, job = self.scenario.world, self._job()
+        world, job = self.scenario.world, self._loaded()
         client = world.redis_client()
         again = retry.begin(world.store(), Progress(client, job.job), job, runtime=world.runtime)
         world.sender(client).render(job, sorted(again))
         return f"{sorted(again)}"
 
     def _flagged(self) -> str:
-        world, job = self.scenario.world, self._job()
+        world, job = self.scenario.world, self._loaded()
         client = world.redis_client()
         chosen = {world.random.randrange(job.records) for _ in range(2)}
         again = retry.begin(
@@ -155,7 +161,7 @@ class Person:
         return f"{sorted(again)}"
 
     def _edit(self) -> str:
-        world, job = self.scenario.world, self._job()
+        world, job = self.scenario.world, self._loaded()
         index = world.random.randrange(job.records)
         words = f"a person's words {world.name('w')}"
         self.tried.append(index)
@@ -169,14 +175,21 @@ class Person:
 
     def _cancel(self) -> str:
         world = self.scenario.world
-        done = cancel(world.store(), self._progress(), self._job(), runtime=world.runtime)
-        self.cancelled = self.cancelled or done == "cancelled"
+        before, self.cancelled = self.cancelled, True  # whatever becomes of this process
+        done = cancel(world.store(), self._progress(), self._loaded(), runtime=world.runtime)
+        self.cancelled = before or done == "cancelled"
         return done
 
     def _gc(self) -> str:
         world = self.scenario.world
-        search = Search(world.store(), world.runtime.now(), timedelta(days=30))
-        return str([rubbish.remove() for rubbish in search.run()])
+        self.scenario.is_cleaned = True
+        age = timedelta(seconds=world.random.random() * OLDEST_S)
+        search = Search(world.store(), world.runtime.now(), age)
+        return str([(rubbish.name, rubbish.remove()) for rubbish in search.run()])
+
+    def _loaded(self) -> Job:
+        """The job as a command finds it."""
+        return catalogue.load(self.scenario.world.store(), self._job().job)
 
     def _progress(self) -> Progress:
         return Progress(self.scenario.world.redis_client(), self._job().job)
@@ -197,152 +210,62 @@ class Scenario:
     ) -> None:
         self.world = World(seed, tell, conditions)
         self.random = self.world.random
+        self._kinds = Trouble(self.world).kinds()
+        self._read: dict[str, Job] = {}
         self.gone = 0
+        #: Whether somebody has removed jobs that had ended.
+        self.is_cleaned = False
         self.still_since_s = self.next_look_s = 0.0
         self.plain = self.world.store()
         self.plain._client = s3.Client(self.world.s3, Gate())  # type: ignore[assignment]
+        #: Set when a job may have come to its end.
+        self.end_comes = Event(self.world.schedule)
+        self.world.s3.on_put = self._on_put
 
     def run(self) -> None:
         """Lives it, and checks what is promised."""
         world = self.world
         with world.running():
-            keeper = Keeper(world, ["render", "render", "caption", "caption"])
-            self.people = [
-                Person(self, nth * 3, self.random.randint(6, 8), self._commands())
-                for nth in range(2)
-            ]
+            Keeper(world, ["render", "render", "caption", "caption"])
+            self.people = [self._new_person(nth * 3, self.random.randint(6, 8)) for nth in range(2)]
             self.people[0].has_poison = self.random.random() < 0.2
             if self.random.random() < 0.4:
-                self.people.append(Person(self, 0, 0, self._commands(), self.people[0]))
+                self.people.append(self._new_person(0, 0, self.people[0]))
             for nth, person in enumerate(self.people):
                 process = world.schedule.process(f"person-{nth}")
                 world.schedule.start(process, partial(self._person, person))
-            world.faults.to_come = [self._fault(keeper) for _ in range(self.random.randint(3, 6))]
+            world.faults.to_come = [self._fault() for _ in range(self.random.randint(3, 6))]
             world.schedule.run(lambda: self.gone == len(self.people), LIFE_S)
             world.faults.to_come.clear()
             self.still_since_s = world.schedule.now_s
             world.schedule.run(self._is_at_rest, REST_S)
             self._check()
 
+    def _on_put(self, key: str) -> None:
+        if key.endswith(("/_SUCCESS", "/_CANCELLED")):
+            self.end_comes.set()
+
     def _person(self, person: Person) -> None:
         person.live()
         self.gone += 1
 
+    def _new_person(self, first: int, count: int, other: Person | None = None) -> Person:
+        return Person(self, first, count, self._commands(), self.random.random() < 0.5, other)
+
     def _commands(self) -> list[str]:
         return self.random.choice([
             ["retry"], ["edit"], ["cancel"], ["gc"], ["edit", "edit"], ["edit", "retry", "edit"],
-            ["edit", "flagged"], ["flagged", "edit"], ["flagged", "cancel"],
+            ["edit", "flagged"], ["flagged", "edit"], ["flagged", "cancel"], ["edit", "gc"],
+            ["gc", "flagged"],
         ])  # fmt: skip
 
-    def _fault(self, keeper: Keeper) -> Fault:
-        world, draw = self.world, self.random
-        schedule = world.schedule
-
-        def victim() -> Process:
-            assert schedule.current is not None
-            return schedule.current.process
-
-        def kill() -> None:
-            if not victim().name.startswith(("person", "keeper")):
-                schedule.kill(victim())
-
-        def pause(seconds: float) -> Callable[[], None]:
-            return lambda: schedule.pause(victim(), seconds)
-
-        def fail(error: Callable[[], Exception]) -> Callable[[], None]:
-            def strike() -> None:
-                raise error()
-
-            return strike
-
-        def silence(service: str, seconds: float) -> Callable[[], None]:
-            def strike() -> None:
-                world.tell(f"{service} is silent for {seconds:.0f} s")
-                world.gate.silent_until_s[service] = schedule.now_s + seconds
-
-            return strike
-
-        def hang() -> None:
-            thread = schedule.current
-            while thread not in EngineThread.cancelled:
-                schedule.wait(5.0)
-
-        def break_engine(way: str) -> Callable[[], None]:
-            return lambda: world.broken.update({victim(): way})
-
-        def engine_away() -> None:
-            world.engine_away_until_s = schedule.now_s + 60.0
-
-        def refuse_sources() -> None:
-            sources = f"{world.settings.s3_bucket}/images/"
-
-            def allow() -> None:
-                schedule.wait(REFUSED_S)
-                world.s3.denied.discard(sources)
-
-            world.s3.denied.add(sources)
-            schedule.start(schedule.process("policy"), allow)
-
-        def lose_a_second() -> None:
-            then = server.snapshot()
-
-            def crash() -> None:
-                schedule.wait(1.0)
-                world.tell("Redis comes back as it was a second ago")
-                server.restore(then)
-
-            schedule.start(schedule.process("redis"), crash)
-
-        def double() -> None:
-            for queue in ("render", "caption"):
-                for message in server.do_lrange(queue, "0", "0"):
-                    server.do_lpush(queue, message)
-
-        server = world.redis_server
-        kinds: list[tuple[str, str, Any, str]] = [
-            ("killed", "before", kill, ""),
-            ("killed", "after", kill, ""),
-            ("killed", "after", kill, "s3"),
-            ("paused", "before", pause(3 * T_S), "s3"),
-            ("paused", "after", pause(3 * T_S), "s3"),
-            ("paused", "before", pause(3 * T_S), "redis"),
-            ("paused", "before", pause(3 * T_S), "s3 replace"),
-            ("paused", "before", pause(3 * T_S), "s3 create"),
-            ("paused", "before", pause(3 * T_S), "s3 put results"),
-            ("paused", "before", pause(3 * T_S), "s3 delete"),
-            ("killed", "after", kill, "s3 replace"),
-            ("killed", "after", kill, "s3 create"),
-            ("answer lost", "after", fail(s3.lost), "s3"),
-            ("busy", "before", fail(lambda: s3.error(503)), "s3"),
-            ("others write", "before", fail(lambda: s3.error(409)), "s3 create"),
-            ("others write", "before", fail(lambda: s3.error(409)), "s3 replace"),
-            ("answer lost", "after", fail(valkey.lost), "redis"),
-            ("connection lost", "before", fail(valkey.lost), "redis"),
-            ("Redis flushed", "before", server.do_flushdb, ""),
-            ("Redis away", "before", silence("redis", 20.0), ""),
-            ("Redis silent", "before", silence("redis", 3 * T_S), ""),
-            ("store away", "before", silence("s3", 20.0), ""),
-            ("last second lost", "before", lose_a_second, "redis"),
-            ("messages doubled", "before", double, "redis"),
-            ("engine died", "before", fail(lambda: EngineDeadError("gone")), "engine"),
-            ("engine hung", "before", hang, "engine"),
-            *(
-                ("engine broken", "before", break_engine(way), "engine")
-                for way in ("raises", "refuses", "says !!!!")
-            ),
-            ("engine away", "before", engine_away, "engine"),
-            ("sources refused", "before", refuse_sources, "s3 get images"),
-        ]
-        if world.s3.conditions != "kept":
-            # Who sleeps between a look and the write that rests on it does harm there, as
-            # docs/stores.md says.
-            kinds = [kind for kind in kinds if kind[0] != "paused" or kind[3] == "redis"]
-        name, when, strike, prefix = draw.choice(kinds)
+    def _fault(self) -> Fault:
+        kind = self.random.choice(self._kinds)
         return Fault(
-            name, when, strike, prefix,  # type: ignore[arg-type]
-            not_before_s=draw.random() ** 2 * TROUBLE_S,
-            rate=10 ** draw.uniform(-1.5, 0.3),
-        )  # fmt: skip
+            *kind,
+            not_before_s=self.random.random() ** 2 * TROUBLE_S,
+            rate=10 ** self.random.uniform(-1.5, 0.3),
+        )
 
     def _is_at_rest(self) -> bool:
         now_s = self.world.schedule.now_s
@@ -353,38 +276,63 @@ class Scenario:
             self.still_since_s = now_s
         return now_s - self.still_since_s >= STILL_S
 
+    def _jobs(self) -> list[Job]:
+        """All jobs, also those whose submission died before its person knew of them."""
+        there = {key: body for key, body in self._objects.items() if key.endswith("/job.json")}
+        for key in there.keys() - self._read.keys():  # it never changes
+            self._read[key] = Job.model_validate_json(there[key].data)
+        return [self._read[key] for key in there]
+
     def _is_still(self) -> bool:
-        store = self.plain
-        for person in self.people:
-            job = person._job()
-            ends = keys.success_key(job.job), keys.cancelled_key(job.job)
-            if self._is_open(job) or not any(map(store.exists, ends)):
+        for job in self._jobs():
+            if self._is_open(job) or not self.has_ended(job):
                 return False
         server = self.world.redis_server
         queues = "render", "caption"
         busy = (*queues, "unacked", *(f"regioncap:later:{queue}" for queue in queues))
         return not any(server.do_exists(key) for key in busy)
 
+    def is_there(self, job: Job) -> bool:
+        """Whether it has not been removed."""
+        return keys.job_key(job.job) in self._objects
+
+    def has_ended(self, job: Job) -> bool:
+        """Whether it is done or cancelled."""
+        ends = keys.success_key(job.job), keys.cancelled_key(job.job)
+        return any(key in self._objects for key in ends)
+
+    @property
+    def _objects(self) -> dict[str, s3.Body]:
+        """The store as it is; to ask it in each second of a life takes longer than to live."""
+        return self.world.s3.buckets[self.world.settings.s3_bucket]
+
     def _is_retried(self, job: Job) -> bool:
-        return any(True for _ in self.plain.list_keys(keys.prefix(job.job, "retry")))
+        prefix = keys.prefix(job.job, "retry")
+        return any(key.startswith(prefix) for key in self._objects)
 
     def _is_open(self, job: Job) -> bool:
         """Whether anything is to be done; the marker of a change whose process died stays."""
-        marked = self.plain.list_stored(keys.open_key(job.job))
-        return self._is_retried(job) or any(not m.size_bytes for m in marked)
+        prefix = keys.open_key(job.job)
+        return self._is_retried(job) or any(
+            key.startswith(prefix) and not body.data for key, body in self._objects.items()
+        )
 
     def _check(self) -> None:
-        for person in self.people:
-            job = person._job()
+        jobs = self._jobs()
+        known = [person._job() for person in self.people]
+        gone = {job.job for job in known} - {job.job for job in jobs}
+        self._promise(not gone or self.is_cleaned, f"{gone} are gone")
+        for job in jobs:
+            people = [person for person in self.people if person._job().job == job.job]
             success = self.plain.find(keys.success_key(job.job))
             if success is None:
-                cancelled = any(each.cancelled for each in self.people if each._job() == job)
+                cancelled = any(person.cancelled for person in people)
                 self._promise(cancelled, f"{job.job} ended though nobody cancelled it")
                 continue
-            self._check_results(person, job, json.loads(success))
+            self._check_results(people, job, json.loads(success))
             self._promise(not self._is_retried(job), f"{job.job}: a retry was dropped")
 
-    def _check_results(self, person: Person, job: Job, success: dict[str, Any]) -> None:
+    def _check_results(self, people: list[Person], job: Job, success: dict[str, Any]) -> None:
         lines = []
         for part in success["parts"]:
             text = self.plain.get(part["key"])
@@ -406,8 +354,8 @@ class Scenario:
                 line["edited"] is not None or f"about {job.job}-{line['index']}-" in text,
                 f"{job.job}: {line['index']} says {text}",
             )
-        tried = [each for other in self.people if other._job() == job for each in other.tried]
-        for index, words in person.words:
+        tried = [each for person in people for each in person.tried]
+        for index, words in (each for person in people for each in person.words):
             self._promise(self._is_kept(job, words), f"{job.job}: {index} {words!r} is gone")
             stands = lines[index]["regions"][0]["caption"] == words
             self._promise(

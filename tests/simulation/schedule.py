@@ -73,6 +73,8 @@ class Schedule:
         self.current: Thread | None = None
         self._main = greenlet.getcurrent()
         self._threads: list[Thread] = []
+        #: Whether a thread may have ended since the last burial.
+        self._anyone_ended = False
         self._failure: BaseException | None = None
 
     def process(self, name: str) -> Process:
@@ -121,6 +123,7 @@ class Schedule:
     def kill(self, process: Process) -> None:
         """Ends a process where it is. If it is the caller's own, this does not return."""
         process.alive = False
+        self._anyone_ended = True
         if self.current is not None and self.current.process is process:
             raise Killed(process.name)
 
@@ -143,7 +146,8 @@ class Schedule:
         """
         limit_s += self.now_s
         while True:
-            self._bury()
+            if self._anyone_ended:
+                self._bury()
             if until():
                 return
             thread = self._choose()
@@ -166,6 +170,7 @@ class Schedule:
 
     def _bury(self) -> None:
         """Unwinds the threads of processes that were killed, and forgets those that have ended."""
+        self._anyone_ended = False
         for thread in self._threads:
             if not thread.process.alive and not thread.ended:
                 self._end(thread)
@@ -179,26 +184,39 @@ class Schedule:
     def _choose(self) -> Thread | None:
         self.steps += 1
         self.now_s += self.random.random() * _STEP_S
-        if not (ready := self._ready()):
-            soonest_s = min(map(self._ready_s, self._threads), default=math.inf)
+        ready, soonest_s = self._ready()
+        if not ready:
             if soonest_s == math.inf:
                 return None
             self.now_s = soonest_s
-            ready = self._ready()
-        return self.random.choices(ready, [thread.process.weight for thread in ready])[0]
+            ready, _ = self._ready()
+        draw = self.random.random() * sum(thread.process.weight for thread in ready)
+        for thread in ready:
+            draw -= thread.process.weight
+            if draw < 0:
+                return thread
+        return ready[-1]
 
-    def _ready(self) -> list[Thread]:
-        return [thread for thread in self._threads if self._ready_s(thread) <= self.now_s]
-
-    @staticmethod
-    def _ready_s(thread: Thread) -> float:
-        wake_s = 0.0 if thread.woken else thread.wake_s
-        return max(wake_s, thread.process.paused_until_s)
+    def _ready(self) -> tuple[list[Thread], float]:
+        """The threads that can go on, and when the first of the others can."""
+        ready, soonest_s, now_s = [], math.inf, self.now_s
+        for thread in self._threads:  # in each step: no calls
+            ready_s = 0.0 if thread.woken else thread.wake_s
+            paused_until_s = thread.process.paused_until_s
+            if paused_until_s > ready_s:  # noqa: PLR1730  # as above
+                ready_s = paused_until_s
+            if ready_s <= now_s:
+                ready.append(thread)
+            elif ready_s < soonest_s:
+                soonest_s = ready_s
+        return ready, soonest_s
 
     def _resume(self, thread: Thread) -> None:
         let = thread._let
         assert let is not None
         self._within(thread, let.switch)
+        if let.dead:
+            self._anyone_ended = True
 
     def _within(self, thread: Thread, go: Callable[[], object]) -> None:
         self.current = thread
@@ -222,7 +240,8 @@ class Schedule:
 
     def _where(self) -> str:
         waiting = ", ".join(
-            f"{thread.process.name}/{thread.name} until {self._ready_s(thread):.3f}"
+            f"{thread.process.name}/{thread.name} until "
+            f"{max(thread.wake_s, thread.process.paused_until_s):.3f}"
             for thread in self._threads
         )
         return f"no end at {self.now_s:.3f} s after {self.steps} steps: {waiting or 'no threads'}"

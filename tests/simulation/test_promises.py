@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
+from regioncap import keys
 from regioncap.inputs.originals import REFUSALS
-from regioncap.jobs import finish, retry
+from regioncap.jobs import catalogue, finish, markers, retry
 from regioncap.jobs.caption import CaptionStage
 from regioncap.jobs.kept import Version
 from regioncap.services.leases import Pulse
 from regioncap.services.store import Store
 from regioncap.services.waits import Look
-from tests.simulation.run import live, live_some, tell
+from tests.simulation.run import Met, fault_names, live, live_some, table, tell
 from tests.simulation.s3 import Conditions
 
 #: More are lived by `make simulate`.
@@ -47,7 +49,18 @@ def test_a_life_is_the_same_each_time() -> None:
     assert any("submit" in line for line in told)
 
 
-def _put(store: Store, key: str, data: bytes, *rest: str) -> str:
+def test_the_table_has_a_row_for_each_fault_also_for_one_that_met_nobody() -> None:
+    met = Met(
+        {("killed", "submit", "s3 put job.json"): 3, ("killed", "janitor", "s3 list open"): 1}
+    )
+    rows = {line[:28].strip(): line[28:].split() for line in table(met)}
+
+    assert rows["killed"] == ["4", "3", "0", "0", "0", "0", "0", "0", "0", "1"]
+    assert set(fault_names()) <= rows.keys()
+    assert rows["paused"] == ["0"] * 10
+
+
+def _put(store: Store, key: str, data: bytes, *_: str, **__: bool) -> str:
     """A write that asks nothing of what is there."""
     store.put(key, data)
     found = store.find_tagged(key)
@@ -90,6 +103,25 @@ def nothing_kept(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Version, "prefix", "")
 
 
+def retries_overlooked(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(catalogue, "parts", _parts_but_retries)
+
+
+def _parts_but_retries(
+    store: Store, job_id: str, kind: keys.Parts, parts: Any = catalogue.parts
+) -> set[int]:
+    return set() if kind == "retry" else parts(store, job_id, kind)
+
+
+@contextmanager
+def _unmarked(*_: Any, **__: Any) -> Iterator[None]:
+    yield
+
+
+def no_markers(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(markers, "changing", _unmarked)
+
+
 def nobody_in_doubt(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(CaptionStage, "try_out", lambda *_, **__: None)
 
@@ -104,6 +136,7 @@ def refused_at_once(patch: pytest.MonkeyPatch) -> None:
 
 CURES = (
     unconditional_replacing, unconditional_making, trust_in_redis, words_not_spared, nothing_kept,
+    retries_overlooked, no_markers,
     nobody_in_doubt, leases_for_ever, refused_at_once,
 )  # fmt: skip
 

@@ -155,6 +155,27 @@ def test_conditions__are_learned_from_the_first_write_of_a_kind(
     assert store.conditions("one", b"x") == (True, True)
 
 
+def test_conditions__nothing_is_made_anew_to_learn_them(store: Store, gate: Trouble) -> None:
+    assert store.put_new("first", b"x", lasting=False)
+    assert gate.requests == ["s3 head first", "s3 create first"]
+
+
+def test_conditions__are_set_also_where_they_seem_to_be_ignored(
+    store: Store, gate: Trouble
+) -> None:
+    other = s3.store_of(store._client._server, Settings())  # type: ignore[attr-defined]
+    # Somebody removes the object right before it is written once more to learn.
+    gate.before = [None, None, s3.lost()]
+    gate.meanwhile = lambda: other.delete("first")
+    assert store.put_new("first", b"x")
+    assert store._holds == {"If-None-Match": False}
+
+    gate.before = [None, s3.lost()]
+    gate.meanwhile = lambda: other.put("second", b"other")
+    assert not store.put_new("second", b"mine")
+    assert store.get("second") == b"other"
+
+
 def test_busy__passes_or_does_not(store: Store, gate: Trouble) -> None:
     gate.before = [s3.error(503)] * 4
     store.put("key", b"x")

@@ -42,7 +42,7 @@ class Server:
         #: How often each key was written: what WATCH compares.
         self._writes: dict[str, int] = {}
         self._scripts: dict[str, str] = {}
-        #: Told of a list that got something.
+        #: Told of a list or a sorted set that got something.
         self.on_push: Callable[[str], None] = lambda _: None
 
     def call(self, *words: Any) -> Any:
@@ -72,6 +72,7 @@ class Server:
         self._values, self._expire_s = copy.deepcopy(snapshot)
         for key in keys | set(self._values):
             self._wrote(key)
+            self.on_push(key)
 
     # Strings
 
@@ -114,6 +115,14 @@ class Server:
             self._expire_s.pop(key, None)
             self._wrote(key)
         return len(there)
+
+    def do_type(self, key: str) -> str:
+        if not self._there(key):
+            return "none"
+        value = self._values[key]
+        if isinstance(value, dict):  # a score is a number, and a field's value is text
+            return "zset" if all(isinstance(each, float) for each in value.values()) else "hash"
+        return "list" if isinstance(value, list) else "string"
 
     def do_exists(self, *keys: str) -> int:
         return sum(self._there(key) for key in keys)
@@ -232,6 +241,7 @@ class Server:
         changed = sum(scores.get(member) != score for member, score in pairs.items())
         if pairs:
             self._own(key, dict).update(pairs)
+            self.on_push(key)
         return changed if "CH" in flags else new
 
     def do_zrem(self, key: str, *members: str) -> int:

@@ -12,7 +12,7 @@ import io
 import random
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import CancelledError
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache, partial
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -27,15 +27,17 @@ import regioncap.jobs.render
 import regioncap.services.leases
 from regioncap import keys
 from regioncap.engines.base import Answer, CaptionRequest
-from regioncap.errors import EngineAwayError, RequestError
+from regioncap.errors import EngineAwayError, RequestError, ServiceError
 from regioncap.jobs.caption import CaptionStage
 from regioncap.jobs.janitor import Janitor
 from regioncap.jobs.render import RenderStage
 from regioncap.records import InputRecord
+from regioncap.services.backlog import UNACKED
 from regioncap.services.leases import Leases
 from regioncap.services.progress import Progress
 from regioncap.services.queue import RENDER
 from regioncap.services.store import Store
+from regioncap.services.waits import put_back
 from regioncap.settings import Settings
 from regioncap.views.render import render_record
 from regioncap.views.view import ViewSettings
@@ -46,7 +48,7 @@ from tests.simulation.faults import Faults
 from tests.simulation.gate import Gate
 from tests.simulation.schedule import Process, Schedule
 from tests.simulation.threads import EPOCH_S, Event, InlineExecutor, SimulatedRuntime
-from workers.recall import Recall
+from workers.drain import Drain
 from workers.shards import Delivery, GoesBack, Shards
 
 #: Silent for this long, a worker loses its shards.
@@ -54,11 +56,11 @@ T_S = 30.0
 RECORDS_A_SHARD = 2
 #: A shard that gets nothing done for this long makes no progress.
 STALLED_S = 4 * T_S
-#: From an engine's death to the end of its process.
-DRAIN_S = 3.0
 #: Longest that a client waits for an answer, seconds.
 PATIENCE_S = 10.0
 HANDS = 2
+#: How often a worker looks whether it is told to stop while it waits for a message.
+_PATROL_S = 30.0
 
 
 class WorldGate(Gate):
@@ -131,6 +133,7 @@ class World:
         self.broken: dict[Process, str] = {}
         #: Records, as `JOB-INDEX`, that no engine gets over.
         self.poison: set[str] = set()
+        self.workers: dict[Process, Worker] = {}
         #: Answers of the engine.
         self.calls = 0
         #: Coroutines given to the engine; those of processes that were killed never end.
@@ -162,12 +165,13 @@ class World:
         """What puts shards into the queue."""
         return Sender(client, partial(self.name, "tag"))
 
-    def await_message(self, queue: str, timeout_s: float) -> None:
-        """Returns when something was put into a queue, or after a time."""
-        event = Event(self.schedule)
-        self._waiting.setdefault(queue, []).append(event)
-        event.wait(timeout_s)
-        self._waiting[queue].remove(event)
+    def await_message(self, queue: str, stopping: Event) -> None:
+        """Returns when something lies in a queue, or the worker stops; asks nobody meanwhile."""
+        while not self.redis_server.do_exists(queue) and not stopping.is_set():
+            event = Event(self.schedule)
+            self._waiting.setdefault(queue, []).append(event)
+            event.wait(_PATROL_S)
+            self._waiting[queue].remove(event)
 
     def _on_push(self, queue: str) -> None:
         for event in self._waiting.get(queue, []):
@@ -372,8 +376,8 @@ class Worker:
         self.world = world
         self.stage = stage
         self.work: Any = None
-        self.stop: Callable[[], None] = lambda: None
         self.process = world.schedule.process(world.name(f"{stage}-"))
+        world.workers[self.process] = self
         self._start(self._main, "main")
 
     def _start(self, target: Callable[[], None], name: str) -> None:
@@ -401,14 +405,22 @@ class Worker:
                 sender,  # type: ignore[arg-type]
                 runtime=world.runtime,
             )
-            self.stop = stage.stop
             own = {"check": stage.check, "try_out": stage.try_out}
         self.work = stage.run
+        self.drain = Drain(
+            self,
+            world.settings.grace_s,
+            on_stop=self.stopping.set,
+            on_grace_over=getattr(stage, "stop", lambda: None),
+            now=world.runtime.event(),
+            start=world.runtime.start,
+            sleep=world.runtime.sleep,
+        )
         self.shards = Shards(
             self.stage,
             self.redis,
             Leases(self.redis, T_S, stalled_s=STALLED_S, runtime=world.runtime),
-            on_engine_death=self._die,
+            on_engine_death=self.drain.die,
             stopping=self.stopping,
             runtime=world.runtime,
             **own,
@@ -421,15 +433,13 @@ class Worker:
         for hand in range(HANDS):
             self._start(self._hand, f"hand-{hand}")
         self._start(self._sweep, "sweep")
-        self._start(Recall(self.redis, self.queue, runtime=world.runtime).run, "recall")
+        self._start(self._recall, "recall")
 
     def _hand(self) -> None:
         while not self.stopping.is_set():
+            self.world.await_message(self.queue, self.stopping)
             try:
-                delivery = self.channel.take(self.queue)
-                if delivery is None:
-                    self.world.await_message(self.queue, 10.0)
-                else:
+                if (delivery := self.channel.take(self.queue)) is not None:
                     self._do(delivery)
             except redis.RedisError:  # Celery connects anew
                 self.world.schedule.wait(1.0)
@@ -449,21 +459,42 @@ class Worker:
         else:
             message.ack()
 
+    def _recall(self) -> None:
+        """As `workers.recall` does, which asks every second also where nothing waits."""
+        while True:
+            self.world.await_message(f"regioncap:later:{self.queue}", self.stopping)
+            self.world.schedule.wait(1.0)
+            with suppress(ServiceError):
+                put_back(self.redis, self.queue)
+
     def _sweep(self) -> None:
         while True:
             self.world.schedule.wait(self.channel.restore_every_s)
+            if not self.world.redis_server.do_exists(UNACKED):
+                continue  # most of a life is rest, and a sweep of nothing is five requests
             try:
                 self.channel.sweep()
             except redis.RedisError:
                 continue
 
-    def _die(self) -> None:
-        """As `workers.drain` does: what is in hand goes back, and the process ends."""
-        self._start(self._drain, "drain")
+    # As `workers.drain` sees the process.
 
-    def _drain(self) -> None:
-        self.stop()
-        self.world.schedule.wait(DRAIN_S)
+    def in_hand(self) -> int:
+        return len(self.channel.qos._delivered)
+
+    def take_no_more(self, code: int) -> None:
+        self.stopping.set()
+
+    def give_back(self) -> int:
+        tags = list(self.channel.qos._delivered)
+        for tag in tags:
+            try:
+                self.channel.qos.restore_by_tag(tag)
+            except redis.RedisError:
+                break
+        return len(tags)
+
+    def end(self, code: int) -> None:
         self.world.schedule.kill(self.process)
 
 

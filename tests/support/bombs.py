@@ -41,15 +41,27 @@ def jpeg_of_scans(scans: int, side: int = 8000) -> bytes:
     return data[:end] + data[last:end] * scans + data[end:]
 
 
-def _parquet(folder: Path) -> Path:
+def _parquet(folder: Path, name: str, columns: dict[str, list[bytes]], **options: Any) -> Path:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    file = folder / "zeros.parquet"
-    values = pa.DictionaryArray.from_arrays(pa.array([0] * 20, pa.int32()), [b"\0" * 100_000_000])
-    table = pa.table({"image": values.cast(pa.large_binary())})
-    pq.write_table(table, file, compression="zstd", use_dictionary=True)
-    return file
+    table = pa.table({key: pa.array(values, pa.large_binary()) for key, values in columns.items()})
+    pq.write_table(table, folder / name, compression="zstd", **options)
+    return folder / name
+
+
+def _zeros(folder: Path) -> Path:
+    return _parquet(folder, "zeros.parquet", {"image": [b"\0" * 100_000_000] * 20})
+
+
+def _just_taken(folder: Path) -> Path:
+    """Rows of the most bytes that are taken."""
+    return _parquet(folder, "taken.parquet", {"image": [b"\0" * 49_000_000] * 12})
+
+
+def _wide(folder: Path) -> Path:
+    columns = {name: [b"\0" * 60_000_000] for name in ("image", *map(str, range(9)))}
+    return _parquet(folder, "wide.parquet", columns, use_dictionary=False)
 
 
 def _packed_tar(folder: Path, size_bytes: int = 3_000_000_000) -> Path:
@@ -135,7 +147,9 @@ def _deep_rows(folder: Path) -> Path:
 
 #: What makes each of them below a folder, by a name that says what it is.
 BOMBS: dict[str, Callable[[Path], Path]] = {
-    "Parquet: 20 rows of 100 MB in 4 kB": _parquet,
+    "Parquet: 20 rows of 100 MB in 4 kB": _zeros,
+    "Parquet: 12 rows of 49 MB in 3 kB": _just_taken,
+    "Parquet: a row of 10 times 60 MB": _wide,
     "tar that is xz: 3 GB in 0.4 MB": _packed_tar,
     "tar with a member of 3 GB, all holes": _sparse_tar,
     "8 PNGs of 100 Mpx that name eXIf": _pngs,

@@ -32,10 +32,11 @@ KINDS = [
     ("networking.k8s.io", "v1", "NetworkPolicy", "networkpolicies", True),
     ("keda.sh", "v1alpha1", "ScaledObject", "scaledobjects", True),
     ("monitoring.coreos.com", "v1", "PodMonitor", "podmonitors", True),
+    ("monitoring.coreos.com", "v1", "PrometheusRule", "prometheusrules", True),
 ]
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 #: Kinds that no schema of Kubernetes itself knows.
-CUSTOM = {"ScaledObject", "PodMonitor"}
+CUSTOM = {"ScaledObject", "PodMonitor", "PrometheusRule"}
 #: What cannot be changed, by kind: paths into the object.
 #: https://kubernetes.io/docs/concepts/workloads/ says so of each.
 IMMUTABLE = {

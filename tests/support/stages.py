@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+import redis
 from PIL import Image
 
 from regioncap.engines.baseline import BaselineEngine
@@ -57,3 +60,28 @@ class Stages:
                 name=name,
             )
         return submitted
+
+
+@contextmanager
+def own_stages(settings: Settings) -> Iterator[Stages]:
+    """Both stages, with their bucket made, for as long as the block runs."""
+    stages = Stages(settings)
+    stages.store.ensure_bucket()
+    yield stages
+    stages.engine.close()
+
+
+@contextmanager
+def empty_redis(settings: Settings) -> Iterator[redis.Redis]:
+    """A Redis in which nothing is, before the block and after it."""
+    client = connect(settings)
+    client.flushdb()
+    yield client
+    client.flushdb()
+
+
+@contextmanager
+def two_shards(stages: Stages, folder: Path) -> Iterator[Job]:
+    """A job of a record a shard, in a bucket that is empty after the block."""
+    yield stages.job(folder, shard_size=1)
+    stages.store.delete_all(stages.store.list_keys(""))

@@ -36,7 +36,7 @@ ROOMS = {
 #: What all rooms share: these modules import no room.
 TOP = {
     "errors", "settings", "records", "job", "keys", "metrics", "files", "parallel", "packages",
-    "running_stack", "escapes",
+    "running_stack", "escapes", "tether",
 }  # fmt: skip
 
 #: What the modules of a package may not import.

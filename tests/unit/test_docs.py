@@ -51,3 +51,22 @@ def test_the_walk_names_what_the_file_has(name: str, what: str) -> None:
 
     assert file
     assert re.search(rf"(def|class) {what.rpartition('.')[2]}\b", file.read_text("utf-8"))
+
+
+OPERATIONS = (docs.ROOT / "docs/operations.md").read_text("utf-8")
+#: The rows of its first table, without head and rule.
+FAILURES = re.findall(r"^\| .*\|$", OPERATIONS.partition("## Commands")[0], re.MULTILINE)[2:]
+#: A file of tests, and one of its tests.
+TEST = r"`([\w/]+/test_\w+\.py)(?:::(\w+))?`"
+
+
+@pytest.mark.parametrize("row", FAILURES, ids=lambda row: row[2:30])
+def test_each_failure_names_its_test(row: str) -> None:
+    assert re.search(TEST, row.rstrip(" |").rpartition("|")[2])
+
+
+@pytest.mark.parametrize(("file", "name"), sorted(set(re.findall(TEST, OPERATIONS))))
+def test_tests_that_are_named_are_there(file: str, name: str) -> None:
+    text = (docs.ROOT / "tests" / file).read_text("utf-8")
+
+    assert not name or re.search(rf"^def {name}\(", text, re.MULTILINE)

@@ -221,8 +221,8 @@ class Pictures:
 
 
 def _is_of_masks(folder: str) -> bool:
-    """Whether a folder holds masks by its name, as `SegmentationClass` of Pascal VOC does."""
-    return folder.lower().startswith(("segmentation", "mask"))
+    """Whether a folder holds Pascal VOC's masks, which have the names of their pictures."""
+    return folder.startswith(("SegmentationClass", "SegmentationObject"))
 
 
 def _nearest(names: list[str], beside: Path) -> str | None:

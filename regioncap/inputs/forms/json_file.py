@@ -31,7 +31,7 @@ def _knows(sample: Sample) -> bool:
                 "submit the COCO annotations that they belong to, with these boxes in them",
             )
         return isinstance(first, dict)
-    return isinstance(document, dict) and _columns(sample.path, document) is not None
+    return isinstance(document, dict) and any(name in document for name in _NAMES)
 
 
 def _read(source: Input) -> Iterator[InputRecord]:
@@ -44,6 +44,9 @@ def _read(source: Input) -> Iterator[InputRecord]:
 
 def _rows(path: Path, document: Document | None) -> Iterator[dict[str, Any]]:
     columns = _columns(path, document) if isinstance(document, dict) else None
+    if columns is None and isinstance(document, dict):  # one record, over several lines perhaps
+        yield {name: value_of(path, name, value) for name, value in document.items()}
+        return
     if columns is None:
         yield from objects_of(path, "", document)
         return
@@ -64,11 +67,8 @@ def _columns(path: Path, document: dict[str, Any]) -> dict[str, dict[str, Any]] 
 
 
 def holds_lines(sample: Sample) -> bool:
-    """Whether a JSON file holds records a line, or one record alone."""
-    document = sample.document
-    if document is None:
-        return True
-    return isinstance(document, dict) and any(name in document for name in _NAMES)
+    """Whether a JSON file holds records a line."""
+    return sample.document is None
 
 
 def is_empty(sample: Sample) -> bool:

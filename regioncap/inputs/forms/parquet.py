@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator
+from itertools import islice, repeat
 from pathlib import Path
 from typing import Any
 
+from regioncap.errors import UsageError
 from regioncap.inputs.box_fields import has_box_fields
 from regioncap.inputs.fields import (
     IMAGE_ALIKE,
@@ -16,10 +19,14 @@ from regioncap.inputs.fields import (
     too_large,
 )
 from regioncap.inputs.forms.base import Form, Input, Sample
+from regioncap.inputs.forms.hf_features import ClassNames
+from regioncap.inputs.forms.parquet_pages import rows_at_a_time
 from regioncap.inputs.reading import Reading
 from regioncap.packages import require
 from regioncap.records import InputRecord
 
+#: Rows by which a table is known.
+_FEW_ROWS = 20
 _IMAGE_COLUMNS = ("image", *IMAGE_ALIKE, "jpg", "png")
 
 
@@ -42,24 +49,26 @@ def _knows(sample: Sample) -> bool:
     return sample.head.startswith(b"PAR1")
 
 
-def has_images(path: Path) -> bool:
-    """Whether a column may hold pictures or their paths; raises as `read_rows` does."""
-    require("pyarrow", "reading Parquet")
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
+def names_pictures(path: Path) -> bool:
+    """Whether a table names pictures that lie beside it, as its first rows tell."""
     try:
-        names = pq.read_schema(path).names
-    except (pa.ArrowException, OSError) as error:
-        raise bad_dataset(path, f"cannot be read as Parquet: {error}") from error
-    return any(name in names for name in _IMAGE_COLUMNS)
+        with path.open("rb") as file:
+            if file.read(4) != b"PAR1":
+                return False
+        for row in islice(read_rows([path]), _FEW_ROWS):
+            image = next((row[name] for name in _IMAGE_COLUMNS if row and row.get(name)), None)
+            named = image.get("path") if isinstance(image, dict) else image
+            if isinstance(named, str) and (path.parent / named).is_file():
+                return True
+    except (UsageError, OSError, ValueError):  # a stray file, which is named as left out
+        return False
+    return False
 
 
 def read_rows(files: list[Path]) -> Iterator[dict[str, Any] | None]:
     """Rows of Parquet files; None for one that is larger than any picture that is taken.
 
-    They are read one by one: how large a row is shows only when it is there, and a file of some
-    kilobytes may hold thousands of rows of megabytes.
+    As many are read at a time as fit: how large they become shows before only roughly.
 
     Raises:
         UsageError: pyarrow is missing (`missing-extra`), or a file is no Parquet (`bad-dataset`).
@@ -70,16 +79,32 @@ def read_rows(files: list[Path]) -> Iterator[dict[str, Any] | None]:
 
     for path in files:
         try:
-            with pq.ParquetFile(path) as file:
-                for batch in file.iter_batches(batch_size=1):
-                    is_large = batch.nbytes > MAX_PICTURE_BYTES
-                    rows = [None] if is_large else batch.to_pylist()
-                    del batch  # before the next is read
-                    if is_large:
-                        pa.default_memory_pool().release_unused()
-                    yield from rows
+            with path.open("rb") as raw, pq.ParquetFile(path) as file:
+                classes = ClassNames(file.schema_arrow.metadata)
+                for number in range(file.num_row_groups):
+                    group = file.metadata.row_group(number)
+                    count = rows_at_a_time(raw, group)
+                    if count:
+                        rows = _rows_of(file.iter_batches(count, row_groups=[number]))
+                        yield from (row and classes.add_to(row) for row in rows)
+                    else:
+                        yield from repeat(None, group.num_rows)
         except (pa.ArrowException, OSError) as error:
             raise bad_dataset(path, f"cannot be read as Parquet: {error}") from error
+
+
+def _rows_of(batches: Iterator[Any]) -> Iterator[dict[str, Any] | None]:
+    while (batch := next(batches, None)) is not None:
+        slices = [batch.slice(at, 1) for at in range(batch.num_rows)] if _is_large(batch) else []
+        read = [None if _is_large(row) else row.to_pylist()[0] for row in slices]
+        rows = deque(read or batch.to_pylist())
+        del batch, slices, read  # before the next is read
+        while rows:
+            yield rows.popleft()
+
+
+def _is_large(batch: Any) -> bool:
+    return bool(batch.nbytes > MAX_PICTURE_BYTES)
 
 
 def _record(row: dict[str, Any], index: int, reading: Reading) -> InputRecord:

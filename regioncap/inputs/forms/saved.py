@@ -12,6 +12,7 @@ from typing import Any
 from regioncap.inputs.fields import MAX_PICTURE_BYTES, bad_dataset
 from regioncap.inputs.forms.base import Input
 from regioncap.inputs.forms.document import read_document, value_of
+from regioncap.inputs.forms.hf_features import ClassNames
 from regioncap.inputs.forms.parquet import records_of
 from regioncap.packages import require
 from regioncap.records import InputRecord
@@ -67,12 +68,13 @@ def _rows(files: list[Path]) -> Iterator[dict[str, Any] | None]:
         try:
             with pa.memory_map(str(path)) as file:
                 for batch in _batches(file):
+                    classes = ClassNames(batch.schema.metadata)
                     for at in range(batch.num_rows):
                         row = batch.slice(at, 1)
                         is_large = row.get_total_buffer_size() > MAX_PICTURE_BYTES and (
                             row.nbytes > MAX_PICTURE_BYTES
                         )
-                        yield None if is_large else row.to_pylist()[0]
+                        yield None if is_large else classes.add_to(row.to_pylist()[0])
         except (pa.ArrowException, OSError) as error:
             raise bad_dataset(path, f"cannot be read as Arrow: {error}") from error
 

@@ -71,11 +71,6 @@ def read(source: Input) -> Iterator[InputRecord]:
         yield record
 
 
-def has_pictures(path: Path) -> bool:
-    """Whether a tar archive holds pictures; raises as `read` does."""
-    return any(is_picture(Path(name)) for name, _ in _members(path))
-
-
 def _has_boxes(path: Path) -> bool:
     return any(
         has_box_fields(_parsed(path, name, read_data()))

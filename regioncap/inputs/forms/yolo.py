@@ -25,6 +25,8 @@ from regioncap.records import InputRecord
 _ROW = 5
 _OUTLINE = 7
 _SPLITS = ("train", "val", "valid", "test")
+#: Why nothing else is read.
+_CONFINED = "confine_images is set, or it lies in a store"
 #: Files with a class a line.
 _CLASSES = ("classes.txt", "obj.names", "class.names", "_darknet.labels")
 
@@ -170,7 +172,7 @@ def _of_splits(file: Path, known: _Set, source: Input) -> Iterator[Path]:
         place = _place(file, known.folder, split)
         if place is not None and source.is_confined and not _is_below(place, source.root):
             what = f"{split} lies outside of its folder"
-            raise bad_dataset(file, what, "confine_images is set")
+            raise bad_dataset(file, what, _CONFINED)
         if place is None:
             source.reading.leave_out("splits that are not there", split)
             continue
@@ -178,7 +180,11 @@ def _of_splits(file: Path, known: _Set, source: Input) -> Iterator[Path]:
         if place.is_dir():
             yield from (place / name for name in pictures_of(place))
         else:
-            yield from _listed(place, known.folder)
+            for path in _listed(place, known.folder):
+                if source.is_confined and not _is_below(path, source.root):
+                    what = "it names a picture outside of its folder"
+                    raise bad_dataset(place, what, _CONFINED)
+                yield path
     if not found:
         what = f"none of its splits is there: {', '.join(known.splits)}"
         raise bad_dataset(file, what, "give the folder that holds the pictures")

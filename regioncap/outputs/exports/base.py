@@ -7,7 +7,9 @@ meant is said in what it writes, in words of the format's own.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -107,15 +109,44 @@ class Own:
 
 #: The lists of `meta` in which readers of inputs leave that, one value a region.
 _LISTS = ("annotation_ids", "category_ids", "categories", "iscrowd")
+#: What else sources call the category of a box, and the objects that have one each.
+_LABELS = ("label", "labels", "category", "class", "class_name", "classes", "category_id")
+_CONTAINERS = ("objects", "annotations", "instances", "regions", "detections", "object")
 
 
 def own_of(record: Mapping[str, Any], region: Mapping[str, Any]) -> Own:
     """What the source said of a region, as far as meta tells."""
-    at, count = region["region"] - 1, len(record["regions"])
-    lists = [record["meta"].get(name) for name in _LISTS]
-    return Own(
-        *(each[at] if isinstance(each, list) and len(each) == count else None for each in lists)
-    )
+    meta, at, count = record["meta"], region["region"] - 1, len(record["regions"])
+    said = [_one_of(meta.get(name), at, count) for name in _LISTS]
+    if said[1] is None and said[2] is None:
+        said[2] = _label_in(meta, at, count)
+    return Own(*said)
+
+
+def _one_of(value: Any, at: int, count: int) -> Any:
+    """The value of one region, where there is one for each."""
+    if isinstance(value, str) and value.startswith("["):  # a cell of a table
+        with suppress(ValueError, RecursionError):
+            value = json.loads(value)
+    return value[at] if isinstance(value, list) and len(value) == count else None
+
+
+def _label_in(meta: Mapping[str, Any], at: int, count: int) -> Any:
+    for name in _LABELS:
+        value = meta.get(name)
+        one = value if count == 1 and not isinstance(value, list) else _one_of(value, at, count)
+        if isinstance(one, str | int) and not isinstance(one, bool):
+            return one
+    for name in _CONTAINERS:
+        value = meta.get(name)
+        if isinstance(value, dict):
+            found = _label_in(value, at, count)
+        else:
+            each = _one_of(value, at, count)
+            found = _label_in(each, 0, 1) if isinstance(each, dict) else None
+        if found is not None:
+            return found
+    return None
 
 
 def has_caption(record: Mapping[str, Any]) -> bool:

@@ -157,7 +157,9 @@ def _annotation(
     return {
         "id": ids.annotation(own.annotation_id),
         "image_id": image_id,
-        "category_id": ids.category(own.category_id, own.category),
+        "category_id": ids.category(
+            own.category_id, own.label if own.category is not None else None
+        ),
         "bbox": region["bbox"],
         "area": region["bbox"][2] * region["bbox"][3],
         "iscrowd": 1 if own.iscrowd else 0,

@@ -15,6 +15,7 @@ from regioncap.records import InputRecord, dump_lines
 from regioncap.services.broker import connect
 from regioncap.services.progress import Progress
 from regioncap.services.store import Store
+from regioncap.services.waits import Waits
 from regioncap.settings import load_settings
 from tests.support.jobs import job_at, put_job, result
 from tests.support.serving import serving
@@ -318,9 +319,17 @@ def test_a_job_under_way_moves_by_itself(
     expect(site.locator("main")).to_contain_text("No record")
     put_job(store, job, {0: parts[0]}, done=False)
     # As the worker that wrote the part.
-    progress = Progress(connect(load_settings(**stack_settings)), job.job)
-    progress.note_part(0, summarize(dump_lines(parts[0])))
+    client = connect(load_settings(**stack_settings))
+    Progress(client, job.job).note_part(0, summarize(dump_lines(parts[0])))
     expect(site.locator("#progress")).to_contain_text("32 of 64", timeout=30_000)
+    site.get_by_role("link", name="More records are done").click()
+    expect(site.locator("#record-31")).to_be_attached()
+    waits = Waits(client, job.job, "caption", "caption.of-no-worker")
+    waits.put(1, "store-refused", f"the store refused {HOSTILE}", pause_s=60.0)
+    expect(site.locator("#progress .wait")).to_contain_text(
+        f"caption waits: the store refused {HOSTILE}, for", timeout=30_000
+    )
+    waits.forget(1)
     put_job(store, job, parts)
     expect(site.locator("#progress")).to_contain_text("100 %", timeout=30_000)
     expect(site.locator("#progress .state")).to_have_text("done")

@@ -55,7 +55,9 @@ def test_the_grammar_holds_what_the_check_demands(change: dict[str, Any], held: 
     from xgrammar.testing import _is_grammar_accept_string
 
     schema = prompts.answer_schema([1], SCHEMAS["all that may be said"])
-    grammar = xgrammar.Grammar.from_json_schema(json.dumps(schema), any_whitespace=False)
+    grammar = xgrammar.Grammar.from_json_schema(
+        json.dumps(schema), any_whitespace=False, separators=(",", ":")
+    )
     value = VALUE | {"text": {"says": "38", "clear": True}} | change
     text = json.dumps({"region1": value}, separators=(",", ":"))
     assert _is_grammar_accept_string(grammar, text) is held

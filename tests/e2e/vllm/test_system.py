@@ -186,6 +186,21 @@ def test_a_killed_core_ends_the_worker_and_costs_nothing(
     assert {record["engine"] for record in records} == {"baseline"}
 
 
+def test_a_killed_worker_takes_its_engine_along(rig: Rig) -> None:
+    # At its worst moment: the core is about to load its model, and the worker waits for it.
+    worker = rig.start("caption")
+
+    def cores() -> list[psutil.Process]:
+        return [p for p in worker.children() if "EngineCore" in p.name()]
+
+    wait_until(lambda: bool(cores()), START_TIMEOUT_S, worker)
+    started = psutil.Process(worker.pid).children(recursive=True)
+    worker.kill()
+    # By itself it would wait for minutes.
+    _, left = psutil.wait_procs(started, timeout=30)
+    assert not left
+
+
 def _is_of(worker: Worker, pid: int) -> bool:
     """Whether a process is in the worker's session."""
     try:

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from producer.checks import Check
 from producer.gpu_checks import check_all, check_vllm, driver_needed
-from regioncap.engines.gpu import check_memory, parse_gpus, visible_gpus
+from regioncap.engines.gpu import (
+    Orphan,
+    check_memory,
+    logged_orphans,
+    orphans,
+    parse_gpus,
+    visible_gpus,
+)
 from regioncap.errors import EngineStartError
 from tests.support.checkpoints import write_checkpoint
 
@@ -17,6 +29,7 @@ TWO = (
     "1, GPU-bbbb-2, NVIDIA H200, 143771, 14377, 580.65.06, 9.0\n"
 )
 GIB = 1 << 30
+CORE = "VLLM::EngineCore"
 
 
 def smi(folder: Path, text: str, status: int = 0) -> dict[str, str]:
@@ -26,6 +39,84 @@ def smi(folder: Path, text: str, status: int = 0) -> dict[str, str]:
     command.write_text(f"#!/bin/sh\nprintf '%s' '{text}'\nexit {status}\n")
     command.chmod(0o755)
     return {"PATH": str(folder)}
+
+
+@pytest.fixture
+def engine() -> Iterator[subprocess.Popen[bytes]]:
+    """A process by the name of an engine's core, which its parent, these tests, has not left."""
+    code = "print(flush=True); import time; time.sleep(600)"
+    with subprocess.Popen(
+        [CORE, "-c", code], executable=sys.executable, stdout=subprocess.PIPE
+    ) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        yield child
+        child.kill()
+
+
+@pytest.fixture
+def orphan() -> Iterator[int]:
+    """The number of such a process whose parent is gone."""
+    code = f"""
+import subprocess, sys
+quiet = subprocess.DEVNULL
+argv = [{CORE!r}, "-c", "import time; time.sleep(600)"]
+print(subprocess.Popen(argv, executable=sys.executable, stdout=quiet, stderr=quiet).pid)
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+    yield int(done.stdout)
+    os.kill(int(done.stdout), signal.SIGKILL)
+
+
+def with_apps(folder: Path, apps: str) -> dict[str, str]:
+    """An environment whose nvidia-smi tells of two GPUs, and of processes."""
+    environ = smi(folder, "")
+    (folder / "nvidia-smi").write_text(
+        f"#!/bin/sh\ncase $1 in\n*apps*) printf '%s' '{apps}';;\n*) printf '%s' '{TWO}';;\nesac\n"
+    )
+    return environ
+
+
+def test_an_engine_that_its_worker_left_behind_is_named(
+    tmp_path: Path,
+    orphan: int,
+    engine: subprocess.Popen[bytes],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    apps = (
+        f"{orphan}, /usr/bin/python3, with a comma, 129390, GPU-bbbb-2\n"
+        f"{engine.pid}, {CORE}, 900, GPU-bbbb-2\n"
+        f"{orphan}, {CORE}, 900, GPU-hidden\n"
+        f"{os.getpid()}, python, 900, GPU-bbbb-2\n"
+        "999999999, VLLM::EngineCore, 900, GPU-bbbb-2\n[N/A], [N/A], [N/A], GPU-bbbb-2\nNo, 1\n"
+    )
+    environ = with_apps(tmp_path, apps)
+    gpus = visible_gpus(environ)
+    found = logged_orphans(gpus, environ)
+    assert f"process {orphan} " in caplog.text
+    assert found == [Orphan(orphan, CORE, 129390 << 20, "GPU-bbbb-2")]
+
+    with pytest.raises(EngineStartError, match=f"process {orphan} .{CORE}. holds 126") as caught:
+        check_memory(
+            gpus[1:],
+            weights_bytes=7 * GIB,
+            utilization=0.9,
+            tensor_parallel_size=1,
+            left_over=found,
+        )
+    assert caught.value.hint == f"kill -9 {orphan}"
+
+    check = by_name(check_all(str(tmp_path / "none"), environ=environ))["gpu memory"]
+    assert check.status == "warn"
+    assert str(orphan) in check.what
+    assert check.remedy == f"kill -9 {orphan}"
+
+
+def test_a_driver_that_tells_of_no_processes_names_none(tmp_path: Path) -> None:
+    environ = with_apps(tmp_path, "")
+    assert orphans(visible_gpus(environ), environ) == []
+    assert orphans(visible_gpus(environ), {"PATH": "/nowhere"}) == []
+    assert orphans(visible_gpus(environ), smi(tmp_path, "failed", 9)) == []
 
 
 def test_no_driver_is_no_gpu(tmp_path: Path) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from regioncap.inputs.box_fields import has_box_fields
 from regioncap.inputs.boxes import settle
@@ -61,6 +63,9 @@ def settled(fields: dict[str, Any], **settings: Any) -> InputRecord:
         ({"faces": [BOX]}, [BOX], None),
         ({"xyxy": BOX}, [BOX], "xyxy"),
         ({"objects": {}}, [], None),
+        ({"text": "(1, 2or 3)", "more": "[0x] a \\d"}, None, None),
+        ({**dict.fromkeys(CORNERS), "width": 640, "height": 480}, None, None),
+        ({"left": None, "top": None, "width": 640, "height": 480}, None, None),
         ({"regions": ["head"], "position": {"x": 1, "y": 2}, "vector": BOX}, None, None),
     ],
 )
@@ -78,9 +83,13 @@ def test_boxes_of_other_names_are_read(
     [
         {"boxes": [BOX], "objects": {"bbox": [BOX]}},
         {"boxes": "10 20 30 40"},
+        {"boxes": "(" + "1, " * 100_000 + ")"},
+        {"boxes": "(" * 5_000 + "1"},
         {"normalized_bboxes": [[0.1, 0.2, 0.3, 0.4]]},
         {"bounding_boxes": {"a": 1}},
         {"xmin": [1, 2], "ymin": [1], "xmax": [1], "ymax": [2]},
+        {**CORNERS, "xmax": None},
+        {**CORNERS, "xmin": ""},
         {"box_2d": BOX},  # Gemini's: y, x, y, x
         {"coords": [BOX]},
         {"shapes": [{"points": [[1, 2], [3, 4]]}]},
@@ -127,3 +136,27 @@ def test_a_table_with_boxes_is_known_by_a_row_without() -> None:
     assert has_box_fields({"file_name": "a", "xmin": "", "ymin": "", "xmax": "", "ymax": ""})
     assert has_box_fields({"file_name": "a", "objects": {"bbox": []}})
     assert not has_box_fields({"file_name": "a", "text": "b", "width": 3, "height": 4})
+
+
+_scalars = (
+    st.none() | st.booleans() | st.integers(-5, 900) | st.floats() | st.text(max_size=4)
+    | st.sampled_from(["[[1, 2, 3, 4]]", "(1, 2, 3, 4)", "[1, 2", "{'a': 1}", "1"])
+)  # fmt: skip
+_NAMES = {
+    *("bbox", "boxes", "objects", "annotations", "points", "box_2d", "coordinates", "bndbox"),
+    *("original_width", "bbox_xyxy", "segmentation", "cx", "cy", "left", "top"),
+    *CORNERS, *WIDE, "w", "h",
+}  # fmt: skip
+_names = st.sampled_from(sorted(_NAMES))
+_values = st.recursive(
+    _scalars | st.lists(st.integers(0, 9), min_size=4, max_size=4),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(_names, inner, max_size=5),
+)
+
+
+@given(fields=st.dictionaries(_names, _values, max_size=6))
+def test_whatever_stands_in_a_record_it_is_boxes_none_or_an_error(fields: dict[str, Any]) -> None:
+    has_box_fields(fields)
+    record = settled(fields)
+    assert record.bbox is None or isinstance(record.bbox, list)
+    assert record.bbox is None or record.error is None

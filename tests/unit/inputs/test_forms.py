@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import tarfile
 import tempfile
 from itertools import groupby
 from pathlib import Path
@@ -23,6 +24,7 @@ from regioncap.inputs.reading import Reading
 from regioncap.inputs.source import open_source
 from regioncap.records import InputRecord
 from regioncap.settings import Settings, load_settings
+from regioncap.views.pixels import decode
 from regioncap.views.regions import resolve
 from tests.support.annotations import SIZE, WRITERS, Annotated, kitti_name
 
@@ -174,6 +176,14 @@ def test_voc_s_pictures_by_the_name_of_the_file(name: str, tmp_path: Path) -> No
     )
 
 
+def test_a_mask_is_not_taken_for_a_picture_that_is_missing(tmp_path: Path) -> None:
+    picture(tmp_path / "SegmentationClass" / "a.png")
+    written(tmp_path / "Annotations" / "a.xml", VOC.format(name="a.jpg"))
+    records, reading = read_form(tmp_path)
+    assert [(record.image, record.picture) for record in records] == [("a.jpg", None)]
+    assert any("masks" in line for line in reading.lines())
+
+
 def test_an_annotation_file_by_itself(tmp_path: Path) -> None:
     picture(tmp_path / "set" / "JPEGImages" / "a.jpg")
     path = written(tmp_path / "set" / "Annotations" / "a.xml", VOC.format(name="a.jpg"))
@@ -211,6 +221,7 @@ def test_coco_s_splits_in_one_folder(tmp_path: Path) -> None:
         written(tmp_path / "annotations" / f"captions_{split}.json", captions)
     records = read(tmp_path)
     assert [record.image for record in records] == ["train2017/a.jpg", "val2017/b.jpg"]
+    assert [record.bbox for record in records] == [[[1, 2, 3, 4]]] * 2
 
     written(tmp_path / "annotations" / "person_keypoints_val2017.json", coco_of("b.jpg", 1))
     records, reading = read_form(tmp_path)
@@ -334,3 +345,65 @@ def test_save_to_disk(tmp_path: Path) -> None:
     expected = [[[1, 2, 3, 4]], [], [[5, 6, 7, 8]]]
     assert [record.bbox for record in read(tmp_path / "one")] == expected
     assert [record.bbox for record in read(tmp_path / "two")] == [*expected, [[1, 2, 3, 4]]]
+
+
+def test_names_of_classes_that_the_schema_says(tmp_path: Path) -> None:
+    from datasets import ClassLabel, Dataset, Features, List, Value
+
+    names = ["cat", "dog"]
+    boxes = List(List(Value("float64")))
+    forms: list[tuple[Any, Any]] = [
+        ({"objects": {"bbox": boxes, "category": List(ClassLabel(names=names))}},
+         {"objects": [{"bbox": [[1, 2, 3, 4]] * 2, "category": [1, 0]}]}),
+        ({"annotations": List({"bbox": List(Value("float64")), "c": ClassLabel(names=names)})},
+         {"annotations": [[{"bbox": [1, 2, 3, 4], "c": 1}, {"bbox": [1, 2, 3, 4], "c": 0}]]}),
+        ({"bbox": boxes, "labels": List(ClassLabel(names=names))},
+         {"bbox": [[[1, 2, 3, 4]] * 2], "labels": [[1, 0]]}),
+    ]  # fmt: skip
+    for number, (features, rows) in enumerate(forms):
+        picture(tmp_path / str(number) / "a.jpg")
+        given = Features({"image": Value("string"), **features})
+        data = Dataset.from_dict({"image": ["a.jpg"], **rows}, features=given)
+        data.to_parquet(str(tmp_path / str(number) / "in.parquet"))
+        [record] = read(tmp_path / str(number) / "in.parquet")
+        assert record.bbox == [[1, 2, 3, 4]] * 2
+        assert record.meta["categories"] == ["dog", "cat"]
+
+
+@pytest.mark.parametrize("suffix", ["tif", "avif", "jp2", "bmp", "gif"])
+def test_shards_with_pictures_of_any_format(suffix: str, tmp_path: Path) -> None:
+    out = io.BytesIO()
+    Image.new("RGB", SIZE, "red").save(out, {"tif": "TIFF", "jp2": "JPEG2000"}.get(suffix, suffix))
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        for name, data in ((f"k.{suffix}", out.getvalue()), ("k.json", b'{"bbox": [1, 2, 3, 4]}')):
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+    [record], _ = read_form(tmp_path)
+    assert isinstance(record.picture, bytes)
+    assert (decode(record.picture).size_wh, record.bbox) == (SIZE, [[1, 2, 3, 4]])
+
+
+def test_a_folder_of_pictures_with_stray_files(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    picture(tmp_path / "a.jpg")
+    picture(tmp_path / "b.jpg")
+    with tarfile.open(tmp_path / "backup.tar", "w") as archive:
+        archive.add(tmp_path / "a.jpg", "a.jpg")
+    pq.write_table(pa.table({"embedding": [[0.5]]}), tmp_path / "vectors.parquet")
+    written(tmp_path / "sizes.csv", "name,size\na,5\n")
+    written(tmp_path / "config.json", {"rate": 1})
+
+    records, reading = read_form(tmp_path)
+
+    assert [(record.image, record.bbox) for record in records] == [("a.jpg", None), ("b.jpg", None)]
+    assert reading.unread_annotations.count == 0
+    assert any("backup.tar" in line for line in reading.lines())
+
+    rows = [{"image": "a.jpg", "bbox": [[1, 2, 3, 4]]}]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "boxes.parquet")
+    records, reading = read_form(tmp_path)
+    assert [(record.image, record.bbox) for record in records] == [("a.jpg", [[1, 2, 3, 4]])]
+    assert any("b.jpg" in line for line in reading.lines())

@@ -328,6 +328,31 @@ def test_links_to_folders_are_followed_once(folder: Path) -> None:
     assert found.codes == set()
 
 
+def test_links_lead_to_nothing_above_and_to_nothing_twice(folder: Path) -> None:
+    photos = folder / "photos"
+    picture(photos / "b" / "one.png")
+    picture(photos / ".hidden" / "two.png")
+    written(folder / "metadata.jsonl", '{"file_name": "a.png", "bbox": [[1, 2, 3, 4]]}')
+    (photos / "a").symlink_to("b")
+    (photos / "up").symlink_to("../..")
+    (photos / "latest").symlink_to(".hidden")
+    (photos / "b" / "self").symlink_to(".")
+
+    found = Read(photos)
+
+    assert [record.image for record in found.records] == ["b/one.png", "latest/two.png"]
+
+
+def test_one_record_over_several_lines_is_one(folder: Path) -> None:
+    record = {"image": "a.png", "bbox": [[10, 20, 30, 40]], "id": 7}
+    found = Read(written(folder / "in.json", json.dumps(record, indent=2)))
+
+    assert [(each.image, each.bbox, each.id) for each in found.records] == [
+        ("a.png", [[10, 20, 30, 40]], 7)
+    ]
+    assert found.codes == set()
+
+
 def test_what_lies_beside_the_pictures_is_named(folder: Path) -> None:
     tar(folder / "backup.tar", {"notes.txt": b"x"})
     written(folder / "logo.svg", "<svg/>")
@@ -395,6 +420,13 @@ def test_two_places_with_different_pictures_are_a_finding(folder: Path) -> None:
     assert (found.codes, found.totals.failing) == ({"image-ambiguous"}, 1)
 
 
+def test_a_name_from_the_folder_above(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    picture(folder / "images" / "val" / "x.png")
+    file = written(folder / "annotations" / "in.jsonl", {"image": "images/val/x.png"})
+    monkeypatch.chdir("/")
+    assert rule_of(Read(file)) == {"in folders beside the file": 1}
+
+
 @pytest.mark.parametrize("on_disk", ["NFC", "NFD"])
 def test_names_in_another_unicode_form_or_with_backslashes(folder: Path, on_disk: Any) -> None:
     picture(
@@ -404,8 +436,9 @@ def test_names_in_another_unicode_form_or_with_backslashes(folder: Path, on_disk
     )
     names = [unicodedata.normalize(form, "caf\u00e9/\u00e4.png") for form in ("NFC", "NFD")]
     names.append("caf\u00e9\\\u00e4.png")
-    written(folder / "in.jsonl", "".join(json.dumps({"image": name}) + "\n" for name in names))
-    assert Read(folder / "in.jsonl").codes == set()
+    lines = "".join(json.dumps({"image": name}) + "\n" for name in names)
+    for file in (folder / "in.jsonl", folder / "boxes" / "in.jsonl"):
+        assert Read(written(file, lines)).codes == set()
 
 
 @pytest.mark.parametrize("name", ["../a.png", "link.png", "/etc/hostname", "up/a.png"])

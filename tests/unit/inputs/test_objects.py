@@ -100,3 +100,12 @@ def test_rows_of_a_data_set(tmp_path: Path) -> None:
 def test_what_is_no_mapping_is_refused(records: Any) -> None:
     with pytest.raises(UsageError, match="record 0 is no mapping"):
         read(records)
+
+
+def test_a_row_of_a_table_without_a_box_has_no_regions() -> None:
+    empty = float("nan")
+    corners = {"xmin": [1, empty], "ymin": [1, empty], "xmax": [9, empty], "ymax": [9, empty]}
+    table = pd.DataFrame({"image": ["a.jpg", "b.jpg"], **corners})
+    records = read(table)
+    assert [record.bbox for record in records] == [[[1, 1, 9, 9]], []]
+    assert all(record.error is None for record in records)

@@ -95,6 +95,7 @@ def test_start_error_when_there_is_no_such_program(supervisor: Supervisor) -> No
 
 def test_comes_back_when_it_dies(supervisor: Supervisor) -> None:
     child = supervisor.start(python(SLEEP))
+    wait_until_up(child)
     first_pid = child.pid
     os.kill(first_pid, signal.SIGKILL)
     wait_until(lambda: child.restarts == 1)
@@ -113,34 +114,53 @@ def test_stays_down_when_told(supervisor: Supervisor) -> None:
     assert supervisor.ended() == [child]
 
 
-def test_gives_up_on_a_child_that_always_dies(
-    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(process, "FIRST_PAUSE_S", 0.001)
-    monkeypatch.setattr(process, "MAX_QUICK_EXITS", 2)
-    child = supervisor.start(python("raise SystemExit(3)"))
+def test_a_child_that_never_served_is_not_started_again(tmp_path: Path) -> None:
+    told: list[float] = []
+    with Supervisor(tmp_path, on_restart=lambda _, pause_s: told.append(pause_s)) as supervisor:
+        child = supervisor.start(python("raise SystemExit(3)"))
 
-    assert child.join(30)
-    assert (child.restarts, child.exits) == (2, 3)
-    assert supervisor.ended() == [child]
+        assert child.join(30)
+        assert (child.restarts, child.exits, child.how_it_ended) == (0, 1, "exit status 3")
+        assert supervisor.ended() == [child]
+    assert told == []
 
 
-def test_a_child_that_has_served_is_started_again_for_ever(
-    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_a_child_that_has_served_is_started_again_for_ever_and_each_end_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(process, "FIRST_PAUSE_S", 0.001)
     monkeypatch.setattr(process, "LONGEST_PAUSE_S", 0.01)
-    monkeypatch.setattr(process, "MAX_QUICK_EXITS", 1)
+    told: list[tuple[str, str, str, float]] = []
+
+    def tell(child: Child, pause_s: float) -> None:
+        told.append((child.command.name, child.how_it_ended, child.last_words(), pause_s))
+
     ended = tmp_path / "ended"
-    code = "import pathlib, time\nwhile not pathlib.Path(FLAG).exists(): time.sleep(0.01)"
-    child = supervisor.start(python(code.replace("FLAG", repr(str(ended)))))
-    child.wait_ready(lambda: True, 30)
-    ended.touch()  # from now on each ends at once
+    code = f"""
+import pathlib, time
+while not pathlib.Path({str(ended)!r}).exists(): time.sleep(0.01)
+print("no room", flush=True)
+raise SystemExit(5)
+"""
+    with Supervisor(tmp_path / "logs", on_restart=tell) as supervisor:
+        child = supervisor.start(python(code))
+        child.wait_ready(lambda: True, 30)
+        ended.touch()  # from now on each ends at once
 
-    wait_until(lambda: child.restarts > 3)
+        wait_until(lambda: child.restarts > 7)
 
-    assert child.is_watched
-    assert not supervisor.ended()
+        assert child.is_watched
+        assert not supervisor.ended()
+    assert len(told) >= child.restarts
+    assert {each[:3] for each in told} == {("child", "exit status 5", "no room")}
+    assert max(each[3] for each in told) == 0.01
+
+
+def test_a_signal_is_told_by_its_name(supervisor: Supervisor) -> None:
+    child = supervisor.start(python("import os; os.kill(os.getpid(), 9)", restart=False))
+
+    assert child.join(30)
+    assert child.how_it_ended == "signal 9 (Killed)"
 
 
 def test_stops_in_reverse_order_and_only_once(tmp_path: Path) -> None:

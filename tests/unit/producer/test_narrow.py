@@ -76,6 +76,10 @@ def test_top(large: JobStatus, width: int) -> None:
         up_s=100_000, engine="baseline", room=4, per_s={"shards": 0.22},
         in_hand=[{"job": JOB, "shard": 80_123, "seconds": 12.0}] * 3,
     )  # fmt: skip
+    why = "the S3 store at 10.0.0.1:9000 refused 'sources/locked.png': AccessDenied"
+    large.waits = [
+        Waiting(stage="render", code="store-refused", reason=why, waited_s=40.2, again_in_s=3.0)
+    ]
     fleet = Fleet(
         at=0,
         workers=[worker],
@@ -85,6 +89,7 @@ def test_top(large: JobStatus, width: int) -> None:
 
     shown = drawn(top.board(fleet, width), width)
 
+    assert f"{JOB} render waits: {why}, for 40 s" in " ".join(shown.split())
     assert JOB in shown
     assert "regioncap-caption-7d9f" in shown
     assert "…" not in shown

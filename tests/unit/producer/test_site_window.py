@@ -124,10 +124,14 @@ def test_failed(more: dict[str, Any], answer: bool) -> None:
         ("7.jpg", True),
         ("image-missing", True),
         ("zürich", True),
+        ("table with", True),
+        ("colour:red", True),
     ],
 )
 def test_saying(text: str, answer: bool) -> None:
     record = result(job_at(0), 7, "a red cup", error=MISSING, meta={"city": "Zürich"})
+    record["image_caption"] = "a table with a cup"
+    record["regions"][0]["attributes"] = {"colour": "red"}
 
     assert saying(text)(record) == answer
 

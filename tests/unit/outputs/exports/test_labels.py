@@ -14,7 +14,7 @@ from PIL import Image
 
 from regioncap.errors import UsageError
 from regioncap.outputs import exports
-from regioncap.outputs.exports.base import Encoded, Item
+from regioncap.outputs.exports.base import Encoded, Item, own_of
 from tests.support.exported import ABOUT, item, region, result
 
 REGIONS = [region(1, [1, 2, 3, 4], "a dog"), region(2, [5, 6, 7, 8], "a cat")]
@@ -90,3 +90,26 @@ def test_the_ending_tells_the_format(name: str, form: str) -> None:
 def test_an_ending_that_tells_no_format() -> None:
     with pytest.raises(UsageError, match=r"\.txt"):
         exports.name_for(Path("a.txt"))
+
+
+@pytest.mark.parametrize(
+    ("meta", "labels"),
+    [
+        ({"categories": '["dog", "cat"]'}, ["dog", "cat"]),
+        ({"objects": {"bbox": [[1], [2]], "category": ["dog", "cat"]}}, ["dog", "cat"]),
+        ({"annotations": [{"label": "dog"}, {"label": 3}]}, ["dog", "3"]),
+        ({"labels": ["dog", "cat"]}, ["dog", "cat"]),
+        ({"label": "dog"}, [None, None]),  # of the picture
+        ({"labels": ["dog"]}, [None, None]),
+        ({"categories": "[" * 100_000}, [None, None]),
+        ({"category_ids": [7, 8]}, ["7", "8"]),
+    ],
+)
+def test_labels_by_the_names_that_sources_give_them(meta: Any, labels: Any) -> None:
+    record = result(0, REGIONS, meta=meta)
+    assert [own_of(record, each).label for each in REGIONS] == labels
+
+
+def test_the_label_of_a_row_with_one_box() -> None:
+    record = result(0, REGIONS[:1], meta={"class": "dog"})
+    assert own_of(record, REGIONS[0]).label == "dog"

@@ -1,9 +1,10 @@
 """Ends child processes when their parent is gone, even by kill -9.
 
-The parent runs this file as a small process of its own and tells it, through a pipe, which process
-groups to watch over. When the pipe closes, the parent is gone: every group gets SIGTERM, and after
-a grace period SIGKILL. Unlike Linux's PR_SET_PDEATHSIG this takes whole groups along (a Celery
-worker's pool), lets servers flush, works on macOS, and does not depend on which thread forked.
+The parent runs this file as a small process of its own and tells it, through a pipe, what to watch
+over: a process, or a process group by its negative number, as kill(2) takes them. When the pipe
+closes, the parent is gone: each gets SIGTERM, and after a grace period SIGKILL. Unlike Linux's
+PR_SET_PDEATHSIG this takes whole groups along (a Celery worker's pool), lets servers flush, works
+on macOS, and does not depend on which thread forked.
 
 The process side uses the standard library only, since it runs with `python -I -S`.
 """
@@ -19,7 +20,7 @@ import threading
 import time
 from typing import IO
 
-#: How long groups may take to end after SIGTERM, in seconds.
+#: How long they may take to end after SIGTERM, in seconds.
 GRACE_S = 5.0
 #: How often the process looks whether its parent lives. The pipe says so at once, unless a fork of
 #: the parent holds its other end open.
@@ -27,33 +28,33 @@ PARENT_CHECK_S = 1.0
 
 
 class Tether:
-    """The parent's end: says which process groups must not outlive this process.
+    """The parent's end: says which processes and groups must not outlive this process.
 
     Args:
-        keep_fds: Descriptors that the tether holds open until every group has ended: a lock held
+        keep_fds: Descriptors that the tether holds open until all of them have ended: a lock held
             by one of them stays held that long.
     """
 
     def __init__(self, keep_fds: tuple[int, ...] = ()) -> None:
         self._keep_fds = keep_fds
-        self._groups: set[int] = set()
+        self._targets: set[int] = set()
         self._lock = threading.Lock()
         self._process = self._spawn()
 
-    def add(self, group: int) -> None:
-        """Watches over a process group."""
+    def add(self, target: int) -> None:
+        """Watches over a process, or a process group by its negative number."""
         with self._lock:
-            self._groups.add(group)
-            self._tell(f"+{group}\n")
+            self._targets.add(target)
+            self._tell(f"+{target}\n")
 
-    def remove(self, group: int) -> None:
-        """Forgets a process group that has ended, before its number is used again."""
+    def remove(self, target: int) -> None:
+        """Forgets what has ended, before its number is used again."""
         with self._lock:
-            self._groups.discard(group)
-            self._tell(f"-{group}\n")
+            self._targets.discard(target)
+            self._tell(f"-{target}\n")
 
     def close(self) -> None:
-        """Ends the process; groups that are still watched over end with it."""
+        """Ends the tether; what is still watched over ends with it."""
         with self._lock:
             self._pipe().close()
         self._process.wait()
@@ -61,11 +62,11 @@ class Tether:
     def _tell(self, line: str) -> None:
         try:
             self._write(line)
-        except BrokenPipeError:  # killed by someone: a new one learns of all groups
+        except BrokenPipeError:  # killed by someone: a new one learns of all
             self._pipe().close()
             self._process.wait()
             self._process = self._spawn()
-            self._write("".join(f"+{group}\n" for group in self._groups))
+            self._write("".join(f"+{target}\n" for target in self._targets))
 
     def _write(self, text: str) -> None:
         self._pipe().write(text.encode())
@@ -90,42 +91,42 @@ def main() -> None:
     # comes first.
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    end_groups(read_groups(0, parent=int(sys.argv[1])), grace_s=GRACE_S)
+    end_targets(read_targets(0, parent=int(sys.argv[1])), grace_s=GRACE_S)
 
 
-def read_groups(descriptor: int, parent: int) -> set[int]:
-    """Follows the parent's words until it is gone; returns the groups left over."""
-    groups: set[int] = set()
+def read_targets(descriptor: int, parent: int) -> set[int]:
+    """Follows the parent's words until it is gone; returns what is left over."""
+    targets: set[int] = set()
     rest = b""
     while True:
         ready, _, _ = select.select([descriptor], [], [], PARENT_CHECK_S)
         if not ready:
             if os.getppid() != parent:
-                return groups
+                return targets
             continue
         received = os.read(descriptor, 4096)
         if not received:
-            return groups
+            return targets
         *lines, rest = (rest + received).split(b"\n")
         for line in lines:
-            (groups.add if line[:1] == b"+" else groups.discard)(int(line[1:]))
+            (targets.add if line[:1] == b"+" else targets.discard)(int(line[1:]))
 
 
-def end_groups(groups: set[int], grace_s: float) -> None:
-    """Sends SIGTERM to all groups, and SIGKILL to those that are there after the grace period."""
+def end_targets(targets: set[int], grace_s: float) -> None:
+    """Sends SIGTERM to all, and SIGKILL to those that are there after the grace period."""
     deadline = time.monotonic() + grace_s
-    left = {group for group in groups if signal_group(group, signal.SIGTERM)}
+    left = {target for target in targets if send(target, signal.SIGTERM)}
     while left and time.monotonic() < deadline:
         time.sleep(0.05)
-        left = {group for group in left if signal_group(group, 0)}
-    for group in left:
-        signal_group(group, signal.SIGKILL)
+        left = {target for target in left if send(target, 0)}
+    for target in left:
+        send(target, signal.SIGKILL)
 
 
-def signal_group(group: int, number: int) -> bool:
-    """Sends a signal to a process group; False if nothing of it is left."""
+def send(target: int, number: int) -> bool:
+    """Sends a signal to a process, or to a group by its negative number; False if it is gone."""
     try:
-        os.killpg(group, number)
+        os.kill(target, number)
     except (ProcessLookupError, PermissionError):  # macOS: the latter, where only zombies are left
         return False
     return True
