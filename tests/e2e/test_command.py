@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import errno
 import json
-import shutil
 import os
 import pty
 import re
+import shutil
 import signal
 import subprocess
 import sys
