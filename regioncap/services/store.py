@@ -318,8 +318,11 @@ class Store(Bucket):
         except NotFoundError:
             return None
         except StoreError:
-            # An answer to HEAD has no text that would tell why.
-            self._read(self.bucket, self._name(key), 1)
+            # An answer to HEAD has no text that would tell why. The store may serve again by now.
+            try:
+                self._read(self.bucket, self._name(key), 1)
+            except NotFoundError:
+                return None
             raise
 
     def touch(self, key: str) -> None:

@@ -7,6 +7,7 @@ import json
 import os
 import pty
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -102,7 +103,9 @@ def test_validate_reports_each_problem(nowhere: dict[str, str], folder: Path) ->
 
     people = run_command("validate", "in.jsonl", env=nowhere, cwd=folder)
     program = run_command("validate", "in.jsonl", "--json", env=nowhere, cwd=folder)
-    good = run_command("validate", ".", env=nowhere, cwd=folder)
+    (folder / "pictures").mkdir()
+    shutil.copy(folder / "red.png", folder / "pictures")
+    good = run_command("validate", "pictures", env=nowhere, cwd=folder)
 
     first, second = people.stdout.decode().splitlines()
     assert first == "in.jsonl:1: bbox[1] bad-box [1, 1, 0, 9] has no area"

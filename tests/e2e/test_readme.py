@@ -62,10 +62,23 @@ def folder(system: System, tmp_path_factory: pytest.TempPathFactory) -> Path:
     shown = ROOT / "regioncap" / "views" / "prompt_templates" / "regions-1.toml"
     shutil.copy(shown, folder / "own.toml")
     write_jsonl(folder / "own.jsonl", [record | {"captions": ["an eye", "the other eye"]}])
+    quality = (ROOT / "docs" / "quality.md").read_text("utf-8")
+    (schema,) = re.findall(r"^    (\{\"type\": \"object\".*?)\n\n", quality, re.S | re.M)
+    (folder / "mine.json").write_text(schema)
+    _put_into_the_store(system, folder)
     done = system.command("submit", "my.jsonl", "--wait", cwd=folder)
     assert done.returncode == 0, done.stderr.decode()
     (folder / "job").write_bytes(done.stdout.strip())
     return folder
+
+
+def _put_into_the_store(system: System, folder: Path) -> None:
+    """Lays the input into the bucket, where the pages call it bucket/data.jsonl and folder/."""
+    store = system.services.store
+    for path in folder.rglob("*.jpg"):
+        for place in ("read/", "read/folder/"):
+            store.put(place + str(path.relative_to(folder)), path.read_bytes())
+    store.put("read/data.jsonl", (folder / "my.jsonl").read_bytes())
 
 
 @pytest.mark.parametrize("command", [command for _, command in ALL if is_run(command)])
@@ -73,13 +86,23 @@ def test_command_of_the_pages_runs(system: System, folder: Path, command: str) -
     job = (folder / "job").read_text()
     words = {"JOB": job, "FILE": "my.jsonl", "FORMAT": "jsonl", "PATH": "out", "MODE": "crop"}
     words["vllm"] = "baseline"  # without a model, all else of the command is tried
+    command, _, output = command.partition(" > ")
+    command = command.replace("s3://bucket/", f"s3://{system.services.settings.s3_bucket}/read/")
     arguments = [words.get(word, word) for word in shlex.split(command)[1:] if word != "--open"]
     if arguments[0] == "eval":
         arguments += ["--scenes", "1", "--kinds", "colours, apart"]
+    if "--baseline" in arguments:  # what the line before it on the page has written
+        _run(system, folder, "old.json", "eval", *arguments[1:3], "--json", *arguments[-4:])
 
+    _run(system, folder, output, *arguments)
+
+
+def _run(system: System, folder: Path, output: str, *arguments: str) -> None:
+    """Runs a command that must succeed; what it prints goes to a file, if one is named."""
     done = system.command(*arguments, cwd=folder)
-
     assert done.returncode == 0, done.stderr.decode()
+    if output:
+        (folder / output).write_bytes(done.stdout)
 
 
 #: What each program of the page prints of four times the record of the README, or of one.

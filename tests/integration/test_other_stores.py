@@ -78,6 +78,16 @@ def codes(lines: list[dict[str, Any]]) -> list[str | None]:
     return [line["error"] and line["error"]["code"] for line in lines]
 
 
+def test_what_a_refused_head_hides_a_read_tells(settings: Settings, proxy: Proxy) -> None:
+    store = Store(settings)
+    store.put("there", b"1")
+    proxy.rules = [Rule(403, "AccessDenied", "HEAD", "/there"), Rule(403, "Any", "HEAD", "/gone")]
+
+    assert not store.exists("gone")
+    with pytest.raises(StoreError):
+        store.exists("there")
+
+
 @pytest.mark.parametrize("code", ["AccessDenied", "InvalidObjectState"])
 def test_one_source_is_forbidden(stages: Stages, proxy: Proxy, tmp_path: Path, code: str) -> None:
     proxy.rules = [Rule(403, code, "GET|HEAD", "/sources/locked.png")]
