@@ -5,8 +5,8 @@ job = client.submit("my.jsonl")
 client.wait(job)
 for record in client.results(job): ...
 
-The command uses the same client. Celery and Pillow are imported only where they are needed, so that
-reading a job's status is quick.
+The command uses the same client. Celery, Pillow and the readers of inputs are imported only where
+they are needed, so that reading a job's status is quick.
 """
 
 from __future__ import annotations
@@ -24,10 +24,6 @@ from typing import TYPE_CHECKING, Any
 
 import redis
 
-from regioncap.inputs.boxes import settle
-from regioncap.inputs.objects import read_objects
-from regioncap.inputs.reading import Reading
-from regioncap.inputs.source import Source, open_source
 from regioncap.job import Job
 from regioncap.jobs import catalogue, results
 from regioncap.jobs.status import JobStatus, job_status, pause_s
@@ -39,6 +35,7 @@ from regioncap.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from regioncap.inputs.report import Report
+    from regioncap.inputs.source import Source
     from regioncap.jobs.submit import Tally
     from regioncap.services.queue import Sender
 
@@ -313,6 +310,11 @@ class AsyncClient:
 def _opened(
     records: Records, root: Path | None, settings: Settings
 ) -> AbstractContextManager[Source]:
+    from regioncap.inputs.boxes import settle
+    from regioncap.inputs.objects import read_objects
+    from regioncap.inputs.reading import Reading
+    from regioncap.inputs.source import Source, open_source
+
     if isinstance(records, str | Path):
         return open_source(str(records), sys.stdin.buffer, root, settings)
     reading = Reading("records")

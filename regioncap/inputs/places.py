@@ -21,12 +21,15 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from itertools import islice
 from pathlib import Path
 
 #: The rule by which only one file may be found.
 BESIDE = "in folders beside the file"
 #: Folders beside the file that are looked into: a thousand classes, and some splits of them.
 _MOST_FOLDERS = 3_000
+#: A folder of no more names than these is listed once; in a larger one each name is looked for.
+_FEW = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,7 @@ class Places:
             self._folders.append(("below --image-root", image_root))
         self._folders.append(("in the working folder", Path()))
         self._root = root
+        self._few_names: dict[Path, frozenset[str] | None] = {}
 
     def find(self, name: str) -> Found | None:
         """The file of a name, or None.
@@ -82,7 +86,14 @@ class Places:
         if ".." in Path(name).parts:
             return  # it would lead out of the folder again
         is_plain = name.isascii() and "\\" not in name
+        parts = Path(name.replace("\\", "/")).parts
+        first = unicodedata.normalize("NFC", parts[0]) if parts else ""
         for folder in self._neighbours:
+            if folder not in self._few_names:
+                self._few_names[folder] = _few_names_in(folder)
+            names = self._few_names[folder]
+            if names is not None and first not in names:
+                continue  # many pictures that are nowhere would be looked for everywhere
             path = folder / name if is_plain else existing(folder, name)
             if path is not None and path.is_file():
                 yield path
@@ -122,6 +133,18 @@ def _names_in(folder: str) -> dict[str, str]:
             return {unicodedata.normalize("NFC", entry.name): entry.name for entry in entries}
     except OSError:
         return {}
+
+
+def _few_names_in(folder: Path) -> frozenset[str] | None:
+    """The names in a folder, in their composed form; None if they are many."""
+    try:
+        with os.scandir(folder) as entries:
+            names = [entry.name for entry in islice(entries, _FEW + 1)]
+    except OSError:
+        return None
+    if len(names) > _FEW:
+        return None
+    return frozenset(unicodedata.normalize("NFC", name) for name in names)
 
 
 def _folders_in(folder: Path) -> list[Path]:

@@ -26,9 +26,8 @@ from regioncap.jobs import catalogue
 from regioncap.jobs.reconcile import reconcile
 from regioncap.parallel import REAL, Runtime
 from regioncap.services.backlog import Backlog, read_backlog
-from regioncap.services.broker import queue_errors
+from regioncap.services.broker import queue_errors, server_time
 from regioncap.services.key_types import remove_wrong
-from regioncap.services.leases import server_time
 from regioncap.services.progress import Progress
 from regioncap.services.queue import RENDER, Sender
 from regioncap.services.store import Store

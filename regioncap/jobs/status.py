@@ -18,8 +18,7 @@ from regioncap.job import sums as job_sums
 from regioncap.jobs import audits, catalogue
 from regioncap.jobs.audits import JobAudit
 from regioncap.records import SCHEMA_VERSION, Stage
-from regioncap.services.broker import queue_errors
-from regioncap.services.leases import server_time
+from regioncap.services.broker import queue_errors, server_time
 from regioncap.services.progress import Progress
 from regioncap.services.store import Store
 from regioncap.services.waits import waiting

@@ -195,3 +195,9 @@ def broker_errors() -> Iterator[None]:
         behind = cause.__cause__ or cause.__context__
         with queue_errors():
             raise cause from behind
+
+
+def server_time(client: redis.Redis) -> float:
+    """The clock of Redis, in seconds since the epoch."""
+    seconds, micros = client.time()
+    return int(seconds) + int(micros) / 1e6

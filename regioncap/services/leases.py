@@ -24,17 +24,12 @@ from kombu.transport import redis as kombu_redis
 
 from regioncap import metrics
 from regioncap.parallel import REAL, Runtime
+from regioncap.services.broker import server_time
 
 #: kombu's sorted set of unacknowledged messages: delivery tag -> time of delivery.
 UNACKED_INDEX = "unacked_index"
 
 _log = logging.getLogger(__name__)
-
-
-def server_time(client: redis.Redis) -> float:
-    """The clock of Redis, in seconds since the epoch."""
-    seconds, micros = client.time()
-    return int(seconds) + int(micros) / 1e6
 
 
 class ServerTimeQoS(kombu_redis.QoS):  # type: ignore[misc]  # kombu carries no types

@@ -25,8 +25,7 @@ import redis
 from regioncap.errors import UsageError
 from regioncap.keys import check_job_id
 from regioncap.records import Stage
-from regioncap.services.broker import queue_errors
-from regioncap.services.leases import server_time
+from regioncap.services.broker import queue_errors, server_time
 from regioncap.services.messages import CAPTION_TASK, RENDER, RENDER_TASK, Message, dump
 
 #: The first pause, and the longest.

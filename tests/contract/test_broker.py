@@ -15,8 +15,8 @@ from kombu import Connection, Consumer
 from regioncap.job import Job
 from regioncap.services import queue
 from regioncap.services.backlog import UNACKED, Backlog, read_backlog, read_depths
-from regioncap.services.broker import connect
-from regioncap.services.leases import UNACKED_INDEX, Leases, server_time
+from regioncap.services.broker import connect, server_time
+from regioncap.services.leases import UNACKED_INDEX, Leases
 from regioncap.settings import Settings
 from tests.simulation.broker import Channel, Sender
 from tests.simulation.valkey import Client, Server

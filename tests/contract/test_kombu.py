@@ -17,8 +17,8 @@ from kombu.transport import redis as kombu_redis
 
 from regioncap.job import Job
 from regioncap.services.backlog import UNACKED, read_backlog
-from regioncap.services.broker import connect
-from regioncap.services.leases import UNACKED_INDEX, Leases, ServerTimeQoS, server_time
+from regioncap.services.broker import connect, server_time
+from regioncap.services.leases import UNACKED_INDEX, Leases, ServerTimeQoS
 from regioncap.services.queue import Sender, make_app
 from regioncap.settings import Settings
 

@@ -406,6 +406,7 @@ def test_the_operator_takes_the_alert_rules(tmp_path: Path) -> None:
         assert api.applied == [("PrometheusRule", "regioncap")]
 
 
+@pytest.mark.more
 def test_its_pods_caption_a_file(services: dict[str, int], secrets: Path, tmp_path: Path) -> None:
     """The commands of the pods, in their order, with their settings and their secrets."""
     built = _build(KUBERNETES / "overlays/cpu")

@@ -213,7 +213,6 @@ def _allowed(act: Callable[[], object]) -> bool:
                 "CLIENT PAUSE 1",
                 "CLIENT LIST",
                 "SHUTDOWN NOSAVE",
-                "DEBUG SLEEP 0",
                 "REPLICAOF NO ONE",
                 "SAVE",
                 "MIGRATE h 1 k 0 1",

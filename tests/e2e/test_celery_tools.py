@@ -17,8 +17,7 @@ from kombu import Consumer
 
 from regioncap.local import LocalStack
 from regioncap.local.files import free_ports
-from regioncap.services.broker import connect
-from regioncap.services.leases import server_time
+from regioncap.services.broker import connect, server_time
 from regioncap.services.queue import Sender, make_app
 from regioncap.settings import Settings, load_settings
 from tests.support.rig import ROOT, Rig, wait_until

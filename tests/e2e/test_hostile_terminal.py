@@ -46,6 +46,7 @@ ASKED: dict[str, list[list[str]]] = {
     "marks": [["marks", "PICTURE", "--boxes", "[[1,1,9,9]]", "-o", "out.png"]],
     "prompts": [["prompts", "show", EVIL]],
     "retry": [["retry", "JOB"]],
+    "verify": [["verify", "JOB"], ["verify", EVIL]],
     "cancel": [["cancel", "JOB"]],
 }
 #: Those that print nothing of others, or run until they are stopped.

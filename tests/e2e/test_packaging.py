@@ -82,6 +82,7 @@ def test_every_extra_that_is_spoken_of_is_there(built: Path) -> None:
 
 
 @pytest.mark.timeout(1200)
+@pytest.mark.more
 def test_works_where_nothing_else_is(built: Path, tmp_path: Path) -> None:
     run(sys.executable, "-m", "venv", tmp_path / "clean")
     binaries = tmp_path / "clean" / "bin"

@@ -54,6 +54,7 @@ def test_same_records_are_captioned_once(system: System, folder: Path) -> None:
     assert success.sums.regions_by_status["ok"] == 3
 
 
+@pytest.mark.more
 def test_change_of_boxes_or_sampling_is_captioned_anew(system: System, folder: Path) -> None:
     system.captioned(write_jsonl(folder / "a.jsonl", records(0)))
     moved = write_jsonl(folder / "b.jsonl", records(0, bbox=[[1, 2, 30, 41]]))

@@ -112,6 +112,7 @@ def test_up__starts_a_dead_worker_again_and_tells_of_it(tmp_path: Path) -> None:
     assert submitted.returncode == 0, submitted.stderr.decode()
 
 
+@pytest.mark.more
 def test_up__outlives_a_redis_that_refuses_writes(tmp_path: Path) -> None:
     Image.new("RGB", (64, 64), (0, 120, 40)).save(tmp_path / "a.png")
     write_jsonl(tmp_path / "my.jsonl", [{"image": "a.png"}])

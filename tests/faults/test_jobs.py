@@ -46,7 +46,7 @@ def test_clocks_two_minutes_apart(rig: Rig, input_file: Path, expected: bytes) -
     rig.check(rig.submit(input_file), expected)
     # Nobody took another's shard: no record was begun twice.
     begun = starts.read_text().split()
-    assert len(begun) == len(set(begun))
+    assert len(begun) == len(set(begun)), _said(rig)
 
 
 def test_shard_longer_than_the_visibility_timeout_runs_once(rig: Rig, tmp_path: Path) -> None:
@@ -128,3 +128,9 @@ def test_retry_survives_kills(rig: Rig, input_file: Path, expected: bytes) -> No
         caption.kill()
     rig.start("caption")
     rig.check(job, expected)
+
+
+def _said(rig: Rig) -> str:
+    """What the workers logged of more than everyday things."""
+    lines = [line for worker in rig.workers for line in worker.log.read_text().splitlines()]
+    return "\n".join(line for line in lines if '"level": "info"' not in line)

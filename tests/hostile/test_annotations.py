@@ -223,6 +223,7 @@ def test_arrow_files_outside(tmp_path: Path) -> None:
 # --- large
 
 
+@pytest.mark.more
 def test_a_large_coco_file_takes_little_more_than_itself(tmp_path: Path) -> None:
     outline = json.dumps([[round(0.1 * n, 1) for n in range(400)]])
     with (tmp_path / "in.json").open("w") as file:

@@ -63,6 +63,7 @@ def test_the_quick_forward_pass_is_that_of_transformers(batches: list[Batch]) ->
     assert torch.allclose(ours, theirs, atol=1e-4)
 
 
+@pytest.mark.more
 def test_the_command_writes_a_checkpoint_and_goes_on_from_where_it_was(
     vllm_environment: dict[str, str], tmp_path: Path
 ) -> None:
