@@ -143,7 +143,10 @@ def check_cpu_memory(weights: int, kv_cache: int) -> None:
     Raises:
         EngineStartError: `memory-short`.
     """
-    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    import psutil  # comes with vLLM
+
+    # What is available, not what is free: the system gives up its cache of files when asked to.
+    free = psutil.virtual_memory().available
     if weights + kv_cache > free:
         raise EngineStartError(
             f"the model and its cache take {(weights + kv_cache) / _GIB:.1f} GiB, and this machine "
