@@ -142,7 +142,7 @@ def test_each_line_of_the_pages_installs(tmp_path: Path) -> None:
     run("git", "clone", "--quiet", ROOT, checkout)
     names = [name for name in in_checkout("README.md", "docs") if name.endswith(".md")]
     pages = [(ROOT / name).read_text() for name in names]
-    lines = set(re.findall(r"pip install (?:-e )?'[^'\n]+'", "\n".join(pages)))
+    lines = set(re.findall(r"pip install (?:-e )?'[^'\n…]+'", "\n".join(pages)))
     lines = {line for line in lines if "[" in line}
 
     assert {"[local]", "[vllm]", "[export]"} <= set(re.findall(r"\[[a-z]+\]", str(lines)))
