@@ -21,6 +21,8 @@ from typing import Any
 
 import redis
 from kombu.transport import redis as kombu_redis
+from kombu.transport import virtual
+from kombu.utils.json import dumps
 
 from regioncap import metrics
 from regioncap.parallel import REAL, Runtime
@@ -40,10 +42,18 @@ class ServerTimeQoS(kombu_redis.QoS):  # type: ignore[misc]  # kombu carries no 
 
     def append(self, message: Any, delivery_tag: str) -> None:
         """Notes a delivery, at the time that it is for all workers."""
-        super().append(message, delivery_tag)
-        if self._ahead_s:
-            with self.channel.conn_or_acquire() as client:
-                client.zadd(UNACKED_INDEX, {delivery_tag: server_time(client)}, xx=True)
+        if not self._ahead_s:
+            super().append(message, delivery_tag)
+            return
+        # As kombu does it, but for the time. Noted by this machine's clock first and then set
+        # right, a delivery could look abandoned in between, and be given to another worker.
+        where = message.delivery_info
+        noted = dumps([message._raw, where["exchange"], where["routing_key"]])
+        with self.pipe_or_acquire() as pipe:
+            pipe.zadd(self.unacked_index_key, {delivery_tag: time.time() - self._ahead_s})
+            pipe.hset(self.unacked_key, delivery_tag, noted)
+            pipe.execute()
+            virtual.QoS.append(self, message, delivery_tag)
 
     def can_consume(self) -> bool:
         """Whether the next message is to be taken."""
