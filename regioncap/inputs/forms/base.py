@@ -219,6 +219,11 @@ class Pictures:
             else:
                 self._reading.leave_out("pictures in folders of which no annotation speaks", name)
 
+    def leave_out_others(self) -> None:
+        """Notes the pictures of `others` as left out: the annotations do not name them."""
+        for name in self.others():
+            self._reading.leave_out("pictures that the annotations do not name", name)
+
 
 def _is_of_masks(folder: str) -> bool:
     """Whether a folder holds Pascal VOC's masks, which have the names of their pictures."""

@@ -95,8 +95,7 @@ def _read(source: Input) -> Iterator[InputRecord]:
                 record.image, record.picture = name, pictures.path(name)
             yield record
             index += 1
-    for name in pictures.others():
-        source.reading.leave_out("pictures that the annotations do not name", name)
+    pictures.leave_out_others()
 
 
 def _records(

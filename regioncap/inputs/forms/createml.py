@@ -47,8 +47,7 @@ def _read(source: Input) -> Iterator[InputRecord]:
                 picture=pictures.path(name),
             )  # fmt: skip
             index += 1
-    for name in pictures.others():
-        source.reading.leave_out("pictures that the annotations do not name", name)
+    pictures.leave_out_others()
 
 
 def _box(said: Mapping[str, Any]) -> list[Any]:

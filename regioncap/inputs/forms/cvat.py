@@ -35,8 +35,7 @@ def _read(source: Input) -> Iterator[InputRecord]:
                 raise bad_dataset(file, what, "export it as 'CVAT for images'")
             yield _record(file, element, pictures, index, source.reading)
             index += 1
-    for name in pictures.others():
-        source.reading.leave_out("pictures that the annotations do not name", name)
+    pictures.leave_out_others()
 
 
 def _record(

@@ -55,8 +55,7 @@ def _read(source: Input) -> Iterator[InputRecord]:
         for task in objects_of(file, "", read_document(file)):
             yield _record(file, task, pictures, index, source.reading)
             index += 1
-    for name in pictures.others():
-        source.reading.leave_out("pictures that the annotations do not name", name)
+    pictures.leave_out_others()
 
 
 def _record(

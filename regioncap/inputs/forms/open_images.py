@@ -45,8 +45,7 @@ def _read(source: Input) -> Iterator[InputRecord]:
                 reading=source.reading, picture=pictures.path(name), id=image_id,
             )  # fmt: skip
             index += 1
-    for name in pictures.others():
-        source.reading.leave_out("pictures that the annotations do not name", name)
+    pictures.leave_out_others()
 
 
 def _add(boxes: Boxes, row: Mapping[str, Any], names: Mapping[str, str]) -> None:

@@ -42,8 +42,7 @@ def _read(source: Input) -> Iterator[InputRecord]:
                 raise bad_dataset(file, f"{key} is no object")
             yield _record(file, each, pictures, index, source.reading)
             index += 1
-    for name in pictures.others():
-        source.reading.leave_out("pictures that the annotations do not name", name)
+    pictures.leave_out_others()
 
 
 def _record(

@@ -44,8 +44,7 @@ def _read(source: Input) -> Iterator[InputRecord]:
                 picture=pictures.path(name), id=image_id, image_url=each.get("image_url"),
             )  # fmt: skip
             index += 1
-    for name in pictures.others():
-        source.reading.leave_out("pictures that the annotations do not name", name)
+    pictures.leave_out_others()
 
 
 def _add(boxes: Boxes, said: Mapping[str, Any]) -> None:
