@@ -36,12 +36,12 @@ from tools.train_small.words import (
 
 #: Sizes of the pictures as submitted: landscape, square, portrait.
 SOURCES_WH: tuple[Size, ...] = ((640, 480), (560, 560), (480, 640))
-Kind = Literal["regions-1", "json-1", "tied-1", "crop"]
+Kind = Literal["regions-2", "json-2", "tied-2", "crop"]
 _LAYOUTS: tuple[tuple[Layout, float], ...] = (
     ("large", 0.65), ("apart", 0.25), ("crowded", 0.1),
 )  # fmt: skip
 _KINDS: tuple[tuple[Kind, float], ...] = (
-    ("regions-1", 0.68), ("json-1", 0.18), ("tied-1", 0.08), ("crop", 0.06),
+    ("regions-2", 0.68), ("json-2", 0.18), ("tied-2", 0.08), ("crop", 0.06),
 )  # fmt: skip
 #: How often scenes have 1, 2, ... regions: in the first lessons, and later.
 _EASY, _USUAL = (6, 4, 2, 1, 1), (1, 2, 3, 4, 6)
@@ -237,7 +237,7 @@ class Teacher:
         ask: prompts.Ask = "regions" if len(asked) == len(shown.numbered) else "again"
         prompt = prompts.build(prompts.built_in(kind), labels, ask=ask)
         pairs = [(number, canvas.contents[place]) for number, place in asked]
-        answer = answer_json(pairs) if kind == "json-1" else answer_text(pairs)
+        answer = answer_json(pairs) if kind == "json-2" else answer_text(pairs)
         return self._told(shown.picture, prompt, answer, (shown.hints, shown.tags))
 
     def _crop_lesson(self, canvas: Canvas) -> Lesson:
@@ -248,14 +248,14 @@ class Teacher:
         scaled = pixel_rect(scale_xyxy(box, crop.size, side), side)
         number = self._random.randint(1, REGIONS)
         label = RegionInView(number, scaled)
-        template = self._random.choice(("regions-1", "json-1"))
+        template = self._random.choice(("regions-2", "json-2"))
         prompt = prompts.build(prompts.built_in(template), [label], ask="crop", size_wh=side)
         shown = Canvas(picture, [scaled], [canvas.contents[place]])
         hints = _hints(shown, [(number, 0)])
         hints[0] = -1  # no number is to be seen
         untagged = _tags(side, {})
         content = canvas.contents[place]
-        answer = answer_json([(number, content)]) if template == "json-1" else lone_caption(content)
+        answer = answer_json([(number, content)]) if template == "json-2" else lone_caption(content)
         return self._told(picture, prompt, answer, (hints, untagged))
 
     def _told(

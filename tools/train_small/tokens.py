@@ -21,7 +21,7 @@ _PIECES = (
     r'|(?:system|user|assistant)\n| an? [a-z]+|An? [a-z]+|"\}?| ?[A-Za-z]+| ?\d+|[^\w\s]+\n?|\s+'
 )
 _VOCABULARY = 2048
-_TEMPLATES = ("regions-1", "json-1", "tied-1")
+_TEMPLATES = ("regions-2", "json-2", "tied-2")
 
 
 def make_tokenizer() -> Any:

@@ -60,7 +60,7 @@ def _exam(
         for seed in seeds:
             canvas = make_canvas(SOURCES_WH[which], _SEED + 1000 * count + seed, count)
             numbered = list(enumerate(range(len(canvas.contents)), 1))
-            lessons.append(teacher.lesson(mark(canvas, numbered), "regions-1", numbered))
+            lessons.append(teacher.lesson(mark(canvas, numbered), "regions-2", numbered))
             truths.append(canvas.contents)
         _EXAMS[key] = (teacher.stacked(lessons), truths)
     return _EXAMS[key]

@@ -104,7 +104,7 @@ def test_change_of_the_record_makes_it_new(change: Callable[[RenderedRecord], No
 
 @pytest.mark.parametrize(
     "setting",
-    [{"temperature": 0.1}, {"top_p": 0.5}, {"max_tokens": 9}, {"seed": 1}, {"prompt": "json-1"}],
+    [{"temperature": 0.1}, {"top_p": 0.5}, {"max_tokens": 9}, {"seed": 1}, {"prompt": "json-2"}],
 )
 def test_change_of_the_asking_makes_it_new(setting: dict[str, Any]) -> None:
     assert name(**setting) != name()
