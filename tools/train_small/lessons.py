@@ -18,7 +18,7 @@ from regioncap.engines.vllm import chat_text
 from regioncap.evaluation.contents import Content
 from regioncap.evaluation.placing import Layout
 from regioncap.evaluation.scenes import make_scene
-from regioncap.records import RegionInView
+from regioncap.records import Prompt, RegionInView, View
 from regioncap.settings import SMALL_MAX_PIXELS
 from regioncap.views import crops, marks, prompts
 from regioncap.views.boxes import Rect, Size, pixel_rect, scale_xyxy
@@ -36,13 +36,18 @@ from tools.train_small.words import (
 
 #: Sizes of the pictures as submitted: landscape, square, portrait.
 SOURCES_WH: tuple[Size, ...] = ((640, 480), (560, 560), (480, 640))
-Kind = Literal["regions-2", "json-2", "tied-2", "crop"]
+Kind = Literal["regions-2", "json-2", "tied-2", "crop", "check", "check-crop"]
 _LAYOUTS: tuple[tuple[Layout, float], ...] = (
     ("large", 0.65), ("apart", 0.25), ("crowded", 0.1),
 )  # fmt: skip
 _KINDS: tuple[tuple[Kind, float], ...] = (
-    ("regions-2", 0.68), ("json-2", 0.18), ("tied-2", 0.08), ("crop", 0.06),
+    ("regions-2", 0.44), ("json-2", 0.12), ("tied-2", 0.06), ("crop", 0.06),
+    ("check", 0.26), ("check-crop", 0.06),
 )  # fmt: skip
+#: Whose words a question about a caption follows.
+_CHECKED: tuple[tuple[Kind, float], ...] = (("regions-2", 0.7), ("json-2", 0.2), ("tied-2", 0.1))
+#: How often a caption that is asked back is true of no region, and how often such a one is nearly.
+_UNTRUE, _NEARLY = 0.3, 0.6
 #: How often scenes have 1, 2, ... regions: in the first lessons, and later.
 _EASY, _USUAL = (6, 4, 2, 1, 1), (1, 2, 3, 4, 6)
 #: A token of the picture belongs to a region that covers this much of it, and none that covers
@@ -178,13 +183,20 @@ class Teacher:
         random = self._random
         self.easy -= 1
         kind: Kind = random.choices(*zip(*_KINDS, strict=True))[0]
+        # One for all: what stands before the picture is equally long then.
+        checked: Kind = random.choices(*zip(*_CHECKED, strict=True))[0]
         which = random.randrange(len(SOURCES_WH))
         lessons = []
         for _ in range(size):
-            if kind == "crop":
-                lessons.append(self._crop_lesson(self._canvas(which, fresh)))
+            if kind in ("crop", "check-crop"):
+                canvas = self._canvas(which, fresh)
+                lessons.append(self._crop_lesson(canvas, is_check=kind == "check-crop"))
+                continue
+            shown = self._marked(which, marked, fresh)
+            if kind == "check":
+                lessons.append(self.check_lesson(shown, checked, self._claim(shown)))
             else:
-                lessons.append(self._marked_lesson(self._marked(which, marked, fresh), kind))
+                lessons.append(self._marked_lesson(shown, kind))
         return self.stacked(lessons)
 
     def _canvas(self, which: int, fresh: float) -> Canvas:
@@ -240,7 +252,48 @@ class Teacher:
         answer = answer_json(pairs) if kind == "json-2" else answer_text(pairs)
         return self._told(shown.picture, prompt, answer, (shown.hints, shown.tags))
 
-    def _crop_lesson(self, canvas: Canvas) -> Lesson:
+    def _claim(self, shown: Marked) -> str:
+        """What a caption says that is to be asked back: true of one region at most."""
+        random, contents = self._random, shown.canvas.contents
+        of_one = [content for content in contents if contents.count(content) == 1]
+        if of_one and random.random() >= _UNTRUE:
+            return random.choice(of_one)
+        return self.untrue(contents)
+
+    def untrue(self, contents: list[str]) -> str:
+        """What none of some regions holds: often something like it, as a model would see it."""
+        random = self._random
+        while True:
+            colour, shape = random.choice(COLOURS), random.choice(SHAPES)
+            if random.random() < _NEARLY:
+                like = random.choice(contents).split()
+                colour, shape = (like[0], shape) if random.random() < 0.5 else (colour, like[1])
+            content = f"{colour} {shape}"
+            # A bare colour is that of whatever has it.
+            if content not in contents and not _fits_a_patch(content, contents):
+                return content
+
+    def check_lesson(self, shown: Marked, kind: Kind, content: str) -> Lesson:
+        """A lesson that asks of which region a caption is true.
+
+        Args:
+            shown: The picture.
+            kind: The prompt template of the first question.
+            content: What the caption says; no two of the regions hold it.
+        """
+        canvas = shown.canvas
+        regions = [
+            RegionInView(n, canvas.boxes_xyxy[place], shown.colours[n])
+            for n, place in shown.numbered
+        ]
+        view = _view(shown.picture, regions, marks.DEFAULT)
+        template = prompts.built_in(kind)
+        prompt, _ = prompts.build_check(template, view, lone_caption(content))
+        named = [str(n) for n, place in shown.numbered if canvas.contents[place] == content]
+        answer = named[0] if named else prompts.NONE
+        return self._told(shown.picture, prompt, answer, (shown.hints, shown.tags))
+
+    def _crop_lesson(self, canvas: Canvas, *, is_check: bool = False) -> Lesson:
         place = self._random.randrange(len(canvas.boxes_xyxy))
         side = fit_size((560, 560), SMALL_MAX_PIXELS)
         crop, box = crops.cut(canvas.pixels, canvas.boxes_xyxy[place], SMALL_MAX_PIXELS)
@@ -255,6 +308,13 @@ class Teacher:
         hints[0] = -1  # no number is to be seen
         untagged = _tags(side, {})
         content = canvas.contents[place]
+        if is_check:
+            is_true = self._random.random() < 0.5
+            claim = lone_caption(content if is_true else self.untrue([content]))
+            view = _view(picture, [label], "")
+            prompt, _ = prompts.build_check(prompts.built_in("regions-2"), view, claim)
+            answer = prompts.YES if is_true else prompts.NO
+            return self._told(picture, prompt, answer, (hints, untagged))
         answer = answer_json([(number, content)]) if template == "json-2" else lone_caption(content)
         return self._told(picture, prompt, answer, (hints, untagged))
 
@@ -283,6 +343,8 @@ class Teacher:
             start, end = len(lesson.prompt), len(lesson.prompt) + len(lesson.answer)
             ids[row, :end] = lesson.prompt + lesson.answer
             weights[row, start:end] = np.where(np.isin(lesson.answer, content), 1.0, 0.5)
+            if len(lesson.answer) == 2:  # one word and the end: a choice
+                weights[row, start] = 1.0
         image = self.tokenizer.convert_tokens_to_ids("<|image_pad|>")
         height, width = lessons[0].picture.shape[:2]
         hints = np.stack([lesson.hints for lesson in lessons])
@@ -330,6 +392,19 @@ def _tags(size_wh: Size, tags_xyxy: dict[int, Rect]) -> NDArray[np.int64]:
         mask[y1:y2, x1:x2] = 1
         grid[mask.reshape(rows, 14, columns, 14).mean((1, 3)) >= _ON_TAG] = number
     return grid.reshape(rows // 2, 2, columns // 2, 2).transpose(0, 2, 1, 3).flatten()
+
+
+def _view(picture: NDArray[np.uint8], regions: list[RegionInView], mark_style: str) -> View:
+    asked = Prompt(system="", before="", after="")
+    return View(
+        key="", size_wh=size_of(picture), regions=regions, prompt=asked, mark_style=mark_style
+    )
+
+
+def _fits_a_patch(content: str, contents: list[str]) -> bool:
+    colour, shape = content.split()
+    others = [each.split() for each in contents]
+    return any(colour == c and "patch" in (shape, s) for c, s in others)
 
 
 def _indices(content: str) -> tuple[int, int]:

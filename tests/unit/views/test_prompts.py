@@ -61,7 +61,10 @@ def test_one_region_is_told_in_the_singular(name: str) -> None:
 def test_own_words_for_one_region() -> None:
     text = 'name = "mine"\n[regions]\nafter = "$count boxes"\nafter_one = "a box"\n'
     both = parse_template(text, "mine.toml")
-    assert [build(both, labels(*numbers)).after for numbers in ([3], [3, 4])] == ["a box", "2 boxes"]
+    assert [build(both, labels(*numbers)).after for numbers in ([3], [3, 4])] == [
+        "a box",
+        "2 boxes",
+    ]
     assert build(both, labels(3), ask="again").after == "a box"
     own = parse_template(text + '[again]\nafter = "only $first"\n', "mine.toml")
     assert build(own, labels(3), ask="again").after == "only <region3>"
