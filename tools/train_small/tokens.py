@@ -18,7 +18,8 @@ from tools.train_small.words import COLOURS, REGIONS, SHAPES, answer_json, answe
 #: Where text is cut before it is looked up: region names, keys of JSON and words stay whole.
 _PIECES = (
     r'In <region\d+>,| ?<region\d+>|\.","region\d+":"|\{?"region\d+": ?"'
-    r'|There (?:are|is) \d+ regions?:|, beginning with "| In the picture,|;? tag \d+,| [a-z]+ box, is'
+    r'|There (?:are|is) \d+ regions?:|, beginning with "| In the picture,|;? tag \d+,'
+    r"| [a-z]+ box, is"
     r'|(?:system|user|assistant)\n| an? [a-z]+|An? [a-z]+|"\}?| ?[A-Za-z]+| ?\d+|[^\w\s]+\n?|\s+'
 )
 _VOCABULARY = 2048
