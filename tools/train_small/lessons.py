@@ -6,6 +6,7 @@ numbers, so that what is in a place says nothing of its number.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from random import Random
@@ -23,6 +24,7 @@ from regioncap.settings import SMALL_MAX_PIXELS
 from regioncap.views import crops, marks, prompts
 from regioncap.views.boxes import Rect, Size, pixel_rect, scale_xyxy
 from regioncap.views.pixels import decode, encode_jpeg, fit, size_of
+from regioncap.views.prompts import NONE
 from regioncap.views.sizes import fit_size
 from tools.train_small.words import (
     COLOURS,
@@ -41,13 +43,13 @@ _LAYOUTS: tuple[tuple[Layout, float], ...] = (
     ("large", 0.65), ("apart", 0.25), ("crowded", 0.1),
 )  # fmt: skip
 _KINDS: tuple[tuple[Kind, float], ...] = (
-    ("regions-2", 0.44), ("json-2", 0.12), ("tied-2", 0.06), ("crop", 0.06),
-    ("check", 0.26), ("check-crop", 0.06),
+    ("regions-2", 0.34), ("json-2", 0.10), ("tied-2", 0.05), ("crop", 0.05),
+    ("check", 0.40), ("check-crop", 0.06),
 )  # fmt: skip
 #: Whose words a question about a caption follows.
 _CHECKED: tuple[tuple[Kind, float], ...] = (("regions-2", 0.7), ("json-2", 0.2), ("tied-2", 0.1))
-#: How often a caption that is asked back is true of no region, and how often such a one is nearly.
-_UNTRUE, _NEARLY = 0.3, 0.6
+#: Captions asked back of a picture that are true of no region, and how often one nearly is.
+_UNTRUE, _NEARLY = 2, 0.6
 #: How often scenes have 1, 2, ... regions: in the first lessons, and later.
 _EASY, _USUAL = (6, 4, 2, 1, 1), (1, 2, 3, 4, 6)
 #: A token of the picture belongs to a region that covers this much of it, and none that covers
@@ -112,6 +114,8 @@ class Lesson:
     answer: list[int]
     hints: NDArray[np.int64]
     tags: NDArray[np.int64]
+    #: Of the answer's tokens; by default what tells a colour or a shape weighs most.
+    weights: list[float] | None = None
 
 
 def make_canvas(
@@ -194,7 +198,7 @@ class Teacher:
                 continue
             shown = self._marked(which, marked, fresh)
             if kind == "check":
-                lessons.append(self.check_lesson(shown, checked, self._claim(shown)))
+                lessons.append(self.check_lesson(shown, checked, self._claims(shown)))
             else:
                 lessons.append(self._marked_lesson(shown, kind))
         return self.stacked(lessons)
@@ -252,13 +256,13 @@ class Teacher:
         answer = answer_json(pairs) if kind == "json-2" else answer_text(pairs)
         return self._told(shown.picture, prompt, answer, (shown.hints, shown.tags))
 
-    def _claim(self, shown: Marked) -> str:
-        """What a caption says that is to be asked back: true of one region at most."""
-        random, contents = self._random, shown.canvas.contents
-        of_one = [content for content in contents if contents.count(content) == 1]
-        if of_one and random.random() >= _UNTRUE:
-            return random.choice(of_one)
-        return self.untrue(contents)
+    def _claims(self, shown: Marked) -> list[str]:
+        """What captions say that are to be asked back: each true of one region or of none."""
+        contents = shown.canvas.contents
+        claims = [content for content in contents if contents.count(content) == 1]
+        claims += dict.fromkeys(self.untrue(contents) for _ in range(_UNTRUE))
+        self._random.shuffle(claims)
+        return claims
 
     def untrue(self, contents: list[str]) -> str:
         """What none of some regions holds: often something like it, as a model would see it."""
@@ -273,13 +277,15 @@ class Teacher:
             if content not in contents and not _fits_a_patch(content, contents):
                 return content
 
-    def check_lesson(self, shown: Marked, kind: Kind, content: str) -> Lesson:
-        """A lesson that asks of which region a caption is true.
+    def check_lesson(self, shown: Marked, kind: Kind, contents: Sequence[str]) -> Lesson:
+        """A lesson that asks of which regions captions are true, one after the other.
+
+        The first question is asked as the product does; the others follow its answer.
 
         Args:
             shown: The picture.
             kind: The prompt template of the first question.
-            content: What the caption says; no two of the regions hold it.
+            contents: What each caption says; no two of the regions hold it.
         """
         canvas = shown.canvas
         regions = [
@@ -288,10 +294,21 @@ class Teacher:
         ]
         view = _view(shown.picture, regions, marks.DEFAULT)
         template = prompts.built_in(kind)
-        prompt, _ = prompts.build_check(template, view, lone_caption(content))
-        named = [str(n) for n, place in shown.numbered if canvas.contents[place] == content]
-        answer = named[0] if named else prompts.NONE
-        return self._told(shown.picture, prompt, answer, (shown.hints, shown.tags))
+        asked = [
+            prompts.build_check(template, view, lone_caption(content))[0] for content in contents
+        ]
+        told = [
+            next((str(n) for n, place in shown.numbered if canvas.contents[place] == content), NONE)
+            for content in contents
+        ]
+        lesson = self._told(shown.picture, asked[0], told[0], (shown.hints, shown.tags))
+        lesson.weights = [1.0, 0.5]
+        for prompt, answer in zip(asked[1:], told[1:], strict=True):
+            turn = f"\n<|im_start|>user\n{prompt.after}<|im_end|>\n<|im_start|>assistant\n"
+            question, choice = (self.tokenizer.encode(text) for text in (turn, answer))
+            lesson.answer += [*question, *choice, self.tokenizer.eos_token_id]
+            lesson.weights += [0.0] * len(question) + [1.0] * len(choice) + [0.5]
+        return lesson
 
     def _crop_lesson(self, canvas: Canvas, *, is_check: bool = False) -> Lesson:
         place = self._random.randrange(len(canvas.boxes_xyxy))
@@ -314,7 +331,9 @@ class Teacher:
             view = _view(picture, [label], "")
             prompt, _ = prompts.build_check(prompts.built_in("regions-2"), view, claim)
             answer = prompts.YES if is_true else prompts.NO
-            return self._told(picture, prompt, answer, (hints, untagged))
+            lesson = self._told(picture, prompt, answer, (hints, untagged))
+            lesson.weights = [1.0, 0.5]
+            return lesson
         answer = answer_json([(number, content)]) if template == "json-2" else lone_caption(content)
         return self._told(picture, prompt, answer, (hints, untagged))
 
@@ -342,9 +361,8 @@ class Teacher:
         for row, lesson in enumerate(lessons):
             start, end = len(lesson.prompt), len(lesson.prompt) + len(lesson.answer)
             ids[row, :end] = lesson.prompt + lesson.answer
-            weights[row, start:end] = np.where(np.isin(lesson.answer, content), 1.0, 0.5)
-            if len(lesson.answer) == 2:  # one word and the end: a choice
-                weights[row, start] = 1.0
+            usual = np.where(np.isin(lesson.answer, content), 1.0, 0.5)
+            weights[row, start:end] = usual if lesson.weights is None else lesson.weights
         image = self.tokenizer.convert_tokens_to_ids("<|image_pad|>")
         height, width = lessons[0].picture.shape[:2]
         hints = np.stack([lesson.hints for lesson in lessons])

@@ -83,8 +83,9 @@ def _exam(teacher: Teacher, which: int, count: int, seeds: tuple[int, ...]) -> _
             lessons.append(teacher.lesson(shown, "regions-2", numbered))
             truths.append(canvas.contents)
             of_one = [each for each in canvas.contents if canvas.contents.count(each) == 1]
-            for content in (*of_one[:1], teacher.untrue(canvas.contents)):
-                checks.append(teacher.check_lesson(shown, "regions-2", content))
+            true = [of_one[seed % len(of_one)]] if of_one else []
+            for content in (*true, teacher.untrue(canvas.contents)):
+                checks.append(teacher.check_lesson(shown, "regions-2", [content]))
                 place = canvas.contents.index(content) if content in canvas.contents else None
                 right.append(NONE if place is None else str(place + 1))
         stacked = teacher.stacked(lessons), truths, teacher.stacked(checks), right
