@@ -80,12 +80,12 @@ def main() -> None:
     if options.resume and kept.exists():
         pupil.load(kept)
     lessons: Queue[Batch] = multiprocessing.Queue(maxsize=12)  # type: ignore[assignment]
-    easy_part = 0.0 if options.begin_with else _EASY_PART
-    easy = max(0, int(easy_part * options.steps) - pupil.step) // options.makers
+    easy_until = options.easy_until or int(_EASY_PART * options.steps)
+    easy = max(0, easy_until - pupil.step) // options.makers
     makers = [
         multiprocessing.Process(
             target=_make_lessons,
-            args=(options.seed + pupil.step + 10**6 * nth, easy, options.batch, lessons),
+            args=(options.seed + pupil.step + 10**6 * nth, easy, options, lessons),
             daemon=True,
         )
         for nth in range(options.makers)
@@ -137,6 +137,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--batch", type=int, default=24)
     parser.add_argument("--peak", type=float, default=3e-3, help="highest rate, of the eyes")
     parser.add_argument("--look-first", type=int, default=600, help="steps of the eyes alone")
+    parser.add_argument(
+        "--asked-back", type=float, default=0.0, help="share of lessons that ask captions back"
+    )
+    parser.add_argument("--easy-until", type=int, help="steps with few regions [a quarter of all]")
     parser.add_argument("--trial-every", type=int, default=250)
     parser.add_argument("--trial-scenes", type=int, default=18, help="of each number of regions")
     parser.add_argument("--eager", action="store_true", help="without torch.compile")
@@ -165,11 +169,11 @@ def _new_pupil(tokenizer: Any, options: argparse.Namespace) -> Pupil:
     return Pupil(model, hints, optimizer)
 
 
-def _make_lessons(seed: int, easy: int, size: int, lessons: Queue[Batch]) -> None:
+def _make_lessons(seed: int, easy: int, options: argparse.Namespace, lessons: Queue[Batch]) -> None:
     torch.set_num_threads(1)
-    teacher = Teacher(make_tokenizer(), seed, easy)
+    teacher = Teacher(make_tokenizer(), seed, easy, options.asked_back)
     while True:
-        lessons.put(teacher.batch(size))
+        lessons.put(teacher.batch(options.batch))
 
 
 @dataclass(slots=True)

@@ -43,9 +43,10 @@ _LAYOUTS: tuple[tuple[Layout, float], ...] = (
     ("large", 0.65), ("apart", 0.25), ("crowded", 0.1),
 )  # fmt: skip
 _KINDS: tuple[tuple[Kind, float], ...] = (
-    ("regions-2", 0.34), ("json-2", 0.10), ("tied-2", 0.05), ("crop", 0.05),
-    ("check", 0.40), ("check-crop", 0.06),
+    ("regions-2", 0.68), ("json-2", 0.18), ("tied-2", 0.08), ("crop", 0.06),
 )  # fmt: skip
+#: Questions about captions, of marked pictures and of crops.
+_CHECKS: tuple[tuple[Kind, float], ...] = (("check", 0.9), ("check-crop", 0.1))
 #: Whose words a question about a caption follows.
 _CHECKED: tuple[tuple[Kind, float], ...] = (("regions-2", 0.7), ("json-2", 0.2), ("tied-2", 0.1))
 #: Captions asked back of a picture that are true of no region, and how often one nearly is.
@@ -161,12 +162,14 @@ class Teacher:
         tokenizer: The model's.
         seed: Decides all.
         easy: The batches until scenes have as many regions as they come to have.
+        asked_back: The share of batches that ask captions back.
         kept: Canvases, and marked pictures, kept of each size.
     """
 
     tokenizer: Any
     seed: int
     easy: int = 0
+    asked_back: float = 0.0
     kept: int = 2500
     _canvases: dict[int, list[Canvas]] = field(default_factory=dict)
     _pictures: dict[int, list[Marked]] = field(default_factory=dict)
@@ -186,7 +189,8 @@ class Teacher:
         """
         random = self._random
         self.easy -= 1
-        kind: Kind = random.choices(*zip(*_KINDS, strict=True))[0]
+        kinds = _CHECKS if random.random() < self.asked_back else _KINDS
+        kind: Kind = random.choices(*zip(*kinds, strict=True))[0]
         # One for all: what stands before the picture is equally long then.
         checked: Kind = random.choices(*zip(*_CHECKED, strict=True))[0]
         which = random.randrange(len(SOURCES_WH))
@@ -260,7 +264,9 @@ class Teacher:
         """What captions say that are to be asked back: each true of one region or of none."""
         contents = shown.canvas.contents
         claims = [content for content in contents if contents.count(content) == 1]
-        claims += dict.fromkeys(self.untrue(contents) for _ in range(_UNTRUE))
+        # At first each is true of some region: none to everything is a habit that is hard to lose.
+        untrue = 0 if claims and self.easy > 0 else _UNTRUE
+        claims += dict.fromkeys(self.untrue(contents) for _ in range(untrue))
         self._random.shuffle(claims)
         return claims
 
@@ -292,6 +298,11 @@ class Teacher:
             RegionInView(n, canvas.boxes_xyxy[place], shown.colours[n])
             for n, place in shown.numbered
         ]
+        if self.easy > 0:  # also numbers that are not there: the right one has to be read
+            there = {n for n, _ in shown.numbered}
+            absent = [n for n in range(1, REGIONS + 1) if n not in there]
+            regions += [RegionInView(n, (0, 0, 28, 28)) for n in absent]
+            regions.sort(key=lambda region: region.number)
         view = _view(shown.picture, regions, marks.DEFAULT)
         template = prompts.built_in(kind)
         asked = [
