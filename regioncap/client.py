@@ -36,6 +36,7 @@ from regioncap.settings import Settings, load_settings
 if TYPE_CHECKING:
     from regioncap.inputs.report import Report
     from regioncap.inputs.source import Source
+    from regioncap.jobs.reconcile import Reconciled
     from regioncap.jobs.submit import Tally
     from regioncap.services.queue import Sender
 
@@ -52,6 +53,8 @@ class Submission:
     name: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     force: bool = False
+    #: The user's key, under which there is to be one job; empty for none.
+    key: str = ""
     #: Settings of the job by name.
     settings: Mapping[str, Any] = field(default_factory=dict)
 
@@ -121,6 +124,7 @@ class Client:
         name: str = "",
         labels: dict[str, str] | None = None,
         force: bool = False,
+        key: str = "",
         **job_settings: Any,
     ) -> str:
         """Uploads the pictures and queues the work.
@@ -135,23 +139,33 @@ class Client:
             name: A name for the job.
             labels: Labels of the job.
             force: Submits the input even if most of its records have one and the same problem.
+            key: Whoever submits the same under the same key again gets the same job; what was
+                broken off goes on.
             job_settings: Settings of the job by name, such as `max_boxes` or `prompt`.
 
         Returns:
             The job's id.
 
         Raises:
-            UsageError: A setting or the input cannot be used.
+            UsageError: A setting or the input cannot be used, or the key is that of another job.
             ServiceError: A service cannot be reached.
         """
-        sent = self.upload(
-            Submission(records, image_root, name, labels or {}, force=force, settings=job_settings)
-        )
+        options: dict[str, Any] = {"force": force, "key": key, "settings": job_settings}
+        sent = self.upload(Submission(records, image_root, name, labels or {}, **options))
         for line in sent.report.notes:
             warnings.warn(line, stacklevel=2)
         await_loaded(self.redis)
-        self.sender.render(sent.job, range(sent.job.shards))
+        if sent.tally.job_was_there:
+            self.resume(sent.job)
+        else:
+            self.sender.render(sent.job, range(sent.job.shards))
         return sent.job.job
+
+    def resume(self, job: Job) -> Reconciled:
+        """Queues what is missing of a job; says what it found."""
+        from regioncap.jobs.reconcile import reconcile
+
+        return reconcile(self.store, self.progress(job.job), self.sender, job)
 
     def upload(
         self,
@@ -198,6 +212,7 @@ class Client:
                 prompt_template=words.template,
                 region_schema=words.schema,
                 grid=choice.grid,
+                key=submission.key,
                 on_progress=lambda tally: on_progress(tally, source.fraction()),
             )
         report = Report.of(tally.totals, source.reading, settings).also(
