@@ -11,7 +11,17 @@ import typer
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-JobArgument = Annotated[str, typer.Argument(metavar="JOB", help="The job.")]
+#: A job that is read: the latest if none is named.
+JobArgument = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="JOB", help="Its id, the beginning of one, or its name; by default the latest."
+    ),
+]
+#: A job that is changed.
+ChangedJob = Annotated[
+    str, typer.Argument(metavar="JOB", help="Its id, the beginning of one, or its name.")
+]
 ImageRoot = Annotated[
     Path | None, typer.Option(help="Folder that image paths are relative to [FILE's folder].")
 ]

@@ -25,11 +25,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from regioncap.client import Client, Submission
+from regioncap.client import Client
 from regioncap.errors import ServiceError, UsageError
 from regioncap.files import open_input, whole
 from regioncap.inputs.lines import parse_line, read_lines
 from regioncap.jobs.status import JobStatus
+from regioncap.jobs.submission import Submission
 from regioncap.packages import is_installed
 from regioncap.records import InputRecord, dump_lines
 from regioncap.settings import Settings, load_settings

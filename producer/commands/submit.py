@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from producer import words
-from producer.context import client_of, emit, say, settings_of
+from producer.commands.status import tell_advice
+from producer.context import client_of, emit, job_of, say, settings_of
 from producer.meter import meter
 from producer.options import JOB_SETTINGS, ImageRoot, setting_options
+from regioncap.plurals import counted
 
 if TYPE_CHECKING:
     from regioncap.client import Client
@@ -85,7 +87,7 @@ def submit_file(client: Client, file: str | Path, **options: Any) -> Job:
         file: The input.
         options: Fields of `Submission`.
     """
-    from regioncap.client import Submission
+    from regioncap.jobs.submission import Submission
 
     try:
         with meter("uploading", "images") as bar:
@@ -138,15 +140,15 @@ def _queue(client: Client, job: Job) -> None:
 def _resume(client: Client, job_id: str) -> Job:
     """Queues what is missing of a job."""
     from regioncap.jobs.reconcile import reconcile
-    from regioncap.services.progress import Progress
 
-    job = client.load(job_id)
-    found = reconcile(client.store, Progress(client.redis, job_id), client.sender, job)
+    job = job_of(client, job_id, to_change=True)
+    found = reconcile(client.store, client.progress(job.job), client.sender, job)
     sent = len(found.render) + len(found.caption)
     if found.state == "open":
-        say(f"{words.count(sent, 'shard')} of {job.shards:,} queued, the others were already")
+        say(f"{counted(sent, 'shard')} of {job.shards:,} queued, the others were already")
     else:
         say(f"nothing to queue: the job is {found.state}")
+        tell_advice(client, job)
     return job
 
 
@@ -159,11 +161,11 @@ def _dry_run(settings: Settings, file: str, root: Path | None) -> int:
     marks.get(settings.mark_style)
     words_of(settings)
     totals = check_file(file, settings, root=root)
-    say(f"{words.count(-(-totals.records // settings.shard_size), 'shard')} would be queued")
+    say(f"{counted(-(-totals.records // settings.shard_size), 'shard')} would be queued")
     if totals.boxes:
-        say(f"{words.count(totals.boxes, 'box')} to caption")
+        say(f"{counted(totals.boxes, 'box')} to caption")
     say(
-        f"at most {words.count(totals.images, 'image')}, {words.size(totals.image_bytes)} would be "
+        f"at most {counted(totals.images, 'image')}, {words.size(totals.image_bytes)} would be "
         "uploaded: none twice, and none that the store has"
     )
     return 2 if totals.problems else 0
@@ -180,7 +182,7 @@ def _tell(tally: Tally, report: Report) -> None:
         say("regioncap validate shows all problems")
     if tally.totals.failing:
         least = "at least " if tally.totals.remote else ""
-        say(f"{least}{words.count(tally.totals.failing, 'error record')} will come out")
+        say(f"{least}{counted(tally.totals.failing, 'error record')} will come out")
 
 
 def _labels(pairs: list[str]) -> dict[str, str]:

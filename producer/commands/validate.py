@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from producer import words
 from producer.context import emit, emit_json, say, settings_of
 from producer.meter import meter
 from producer.options import ImageRoot, setting_options
+from regioncap.plurals import counted
 
 if TYPE_CHECKING:
     from regioncap.inputs.source import Source
@@ -120,12 +120,12 @@ def _checked(
 def tell_totals(totals: Totals) -> None:
     """Says how many problems there are."""
     if not totals.problems:
-        say(f"{words.count(totals.records, 'record')}, no problems")
+        say(f"{counted(totals.records, 'record')}, no problems")
         return
     codes = ", ".join(f"{number:,} {code}" for code, number in totals.problems.most_common())
     say(
-        f"{words.count(totals.problems.total(), 'problem')} in {totals.flawed:,} of "
-        f"{words.count(totals.records, 'record')} ({codes})"
+        f"{counted(totals.problems.total(), 'problem')} in {totals.flawed:,} of "
+        f"{counted(totals.records, 'record')} ({codes})"
     )
     if totals.failing:
-        say(f"{words.count(totals.failing, 'error record')} would come out")
+        say(f"{counted(totals.failing, 'error record')} would come out")

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from itertools import chain, islice
 
 from regioncap.errors import UsageError
-from regioncap.inputs.report import counted
 from regioncap.inputs.source import Source
 from regioncap.inputs.totals import Totals
 from regioncap.inputs.validate import JUDGED, Checker
 from regioncap.parallel import map_ahead
+from regioncap.plurals import counted
 from regioncap.records import InputRecord
 from regioncap.settings import Settings
 
