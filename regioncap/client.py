@@ -34,6 +34,7 @@ from regioncap.settings import Settings, Verify, load_settings
 if TYPE_CHECKING:
     from regioncap.jobs.audits import FlaggedRegion, JobAudit
     from regioncap.jobs.cancel import Outcome
+    from regioncap.jobs.reconcile import Reconciled
     from regioncap.jobs.submission import Records, Submission, Submitted
     from regioncap.jobs.submit import Tally
     from regioncap.outputs.exports.job import Exported
@@ -125,6 +126,7 @@ class Client:
         name: str = "",
         labels: Mapping[str, str] | None = None,
         force: bool = False,
+        key: str = "",
         **job_settings: Any,
     ) -> JobId:
         """Uploads the pictures and queues the work.
@@ -139,27 +141,36 @@ class Client:
             name: A name for the job; by default that of the file.
             labels: Labels of the job.
             force: Submits the input even if most of its records have one and the same problem.
+            key: Whoever submits the same under the same key again gets the same job; what was
+                broken off goes on.
             job_settings: Settings of the job by name, such as `max_boxes` or `prompt`.
 
         Returns:
             The job's id, a str; in a notebook it shows how far the job is.
 
         Raises:
-            UsageError: A setting or the input cannot be used.
+            UsageError: A setting or the input cannot be used, or the key is that of another job.
             ServiceError: A service cannot be reached.
         """
         from regioncap.jobs.submission import Submission
         from regioncap.outputs.notebook import JobId
 
-        asked = Submission(
-            records, image_root, name, labels or {}, force=force, settings=job_settings
-        )
-        sent = self.upload(asked)
+        options: dict[str, Any] = {"force": force, "key": key, "settings": job_settings}
+        sent = self.upload(Submission(records, image_root, name, labels or {}, **options))
         for line in sent.report.notes:
             self._tell(line)
         await_loaded(self.redis)
-        self.sender.render(sent.job, range(sent.job.shards))
+        if sent.tally.job_was_there:
+            self.resume(sent.job)
+        else:
+            self.sender.render(sent.job, range(sent.job.shards))
         return JobId.of(sent.job.job, lambda: self._html(sent.job))
+
+    def resume(self, job: Job) -> Reconciled:
+        """Queues what is missing of a job; says what it found."""
+        from regioncap.jobs.reconcile import reconcile
+
+        return reconcile(self.store, self.progress(job.job), self.sender, job)
 
     def upload(
         self,

@@ -147,6 +147,8 @@ class Job(BaseModel):
     created: datetime
     name: str = ""
     labels: dict[str, str] = Field(default_factory=dict)
+    #: The user's key, under which there is no other job; empty for none.
+    key: str = ""
     #: Where the records came from, as the user wrote it.
     source: str = ""
     records: int = Field(ge=0)

@@ -2,6 +2,7 @@
 
     images/<sha256>.<ext>                    sources, content-addressed, shared by jobs
     captions/<2 digits>/<fingerprint>.json   captions of a record, for `submit --reuse`
+    keys/<sha256>.json                       which job was submitted under a key
     queues/<queue>.json                      what serves a queue, and how it takes pictures
     open/<job>                               empty; there while the job is unfinished
     open/<job>.<token>                       as this, of a finished job that is being changed
@@ -24,6 +25,7 @@ same object again.
 
 from __future__ import annotations
 
+import hashlib
 import re
 import secrets
 from datetime import UTC, datetime, timedelta
@@ -41,6 +43,7 @@ JOBS = "jobs/"
 OPEN = "open/"
 IMAGES = "images/"
 QUEUES = "queues/"
+SUBMISSIONS = "keys/"
 CAPTIONS = "captions/"
 
 #: What a job has a part of for each shard; the names of the folders that they lie in.
@@ -99,6 +102,11 @@ def image_key(sha256: str, extension: str) -> str:
 def captions_key(fingerprint: str) -> str:
     """Captions of a record, by what they were made from."""
     return f"{CAPTIONS}{fingerprint[:2]}/{fingerprint}.json"
+
+
+def submission_key(key: str) -> str:
+    """Which job was submitted under a user's key."""
+    return f"{SUBMISSIONS}{hashlib.sha256(key.encode('utf-8', 'replace')).hexdigest()}.json"
 
 
 def queue_key(queue: str) -> str:

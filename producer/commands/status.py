@@ -94,6 +94,7 @@ def _facts(status: JobStatus, job: Job) -> dict[str, str]:
         "tokens": tokens if status.prompt_tokens else "",
         **_sums(status),
         "audit": status.audit.line() if status.audit else "",
+        "key": job.key,
         "source": job.source,
         "queue": job.settings.queue,
         "created": f"{status.created:%Y-%m-%d %H:%M:%S} UTC, {words.ago(status.created)}",

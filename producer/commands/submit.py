@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -41,6 +43,12 @@ def submit_command(
     label: Annotated[
         list[str] | None, typer.Option(help="A label, as key=value; may be repeated.")
     ] = None,
+    key: Annotated[
+        str,
+        typer.Option(
+            help="Submit once: the same again under the same key is the same job, for scripts."
+        ),
+    ] = "",
     wait: Annotated[bool, typer.Option("--wait", help="Watch until it is done.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check and count; needs no services, sends nothing.")
@@ -57,6 +65,8 @@ def submit_command(
     **flags: Any,
 ) -> None:
     """Submit a job: upload its images, queue its work, print its id."""
+    if key and resume is not None:
+        raise typer.BadParameter("--key goes with a FILE")
     if (file is None) == (resume is None):
         raise typer.BadParameter("give either a FILE or --resume JOB")
     if dry_run and file is not None:
@@ -67,7 +77,13 @@ def submit_command(
     else:
         labels = _labels(label or [])
         job = submit_file(
-            client, str(file), image_root=image_root, name=name, labels=labels, force=force
+            client,
+            str(file),
+            image_root=image_root,
+            name=name,
+            labels=labels,
+            force=force,
+            key=key,
         )
     emit(job.job)
     sys.stdout.flush()
@@ -75,6 +91,8 @@ def submit_command(
 
     if wait:
         raise typer.Exit(watch_job(client, job))
+    if client.status_of(job).ended:
+        return
     tell_of_missing_workers(client, job)
     say(f"watch it: regioncap watch {job.job}")
 
@@ -103,9 +121,24 @@ def submit_file(client: Client, file: str | Path, **options: Any) -> Job:
     except KeyboardInterrupt:
         say("nothing was submitted; run it again: what is uploaded is not sent again")
         raise
-    _tell(sent.tally, sent.report)
-    _queue(client, sent.job)
+    if sent.tally.job_was_there:
+        _go_on(client, sent.job)
+    else:
+        _tell(sent.tally, sent.report)
+        _queue(client, sent.job)
     return sent.job
+
+
+def _go_on(client: Client, job: Job) -> None:
+    """Says how far the job is that was there already, and queues what it lacks."""
+    from producer.commands.status import summary_line
+
+    say(f"it is there already, under the key {job.key!r}; nothing is submitted anew")
+    with _queueing(job):
+        found = client.resume(job)
+    if sent := len(found.render) + len(found.caption):
+        say(f"{counted(sent, 'shard')} of {job.shards:,} queued that were missing")
+    say(summary_line(client.status_of(job)))
 
 
 def _tell_of_queue(client: Client) -> None:
@@ -120,12 +153,18 @@ def _tell_of_queue(client: Client) -> None:
 
 
 def _queue(client: Client, job: Job) -> None:
+    with _queueing(job), meter("queueing", "shards") as bar:
+        client.sender.render(job, bar.track(range(job.shards)))
+
+
+@contextmanager
+def _queueing(job: Job) -> Iterator[None]:
+    """Says what to do where not all is queued."""
     from regioncap.errors import QueueError
 
     remedy = f"regioncap submit --resume {job.job}"
     try:
-        with meter("queueing", "shards") as bar:
-            client.sender.render(job, bar.track(range(job.shards)))
+        yield
     except QueueError as error:
         raise QueueError(
             f"job {job.job} is safe in the store but not all queued: {error.message}",
@@ -139,10 +178,8 @@ def _queue(client: Client, job: Job) -> None:
 
 def _resume(client: Client, job_id: str) -> Job:
     """Queues what is missing of a job."""
-    from regioncap.jobs.reconcile import reconcile
-
     job = job_of(client, job_id, to_change=True)
-    found = reconcile(client.store, client.progress(job.job), client.sender, job)
+    found = client.resume(job)
     sent = len(found.render) + len(found.caption)
     if found.state == "open":
         say(f"{counted(sent, 'shard')} of {job.shards:,} queued, the others were already")

@@ -25,8 +25,13 @@ MAX_JOB_BYTES = 1_000_000
 _HEAD_BYTES = 16 * 1024
 
 
-def save(store: Store, job: Job) -> None:
+def save(store: Store, job: Job, *, is_new: bool = False) -> None:
     """Writes a job; the marker first, so that a job that is there is always found again.
+
+    Args:
+        store: Where it is to lie.
+        job: The job.
+        is_new: Whether one that is there already stays as it is.
 
     Raises:
         UsageError: Its name, labels and template are too long together.
@@ -40,7 +45,10 @@ def save(store: Store, job: Job) -> None:
             hint="shorten them",
         )
     store.put(keys.open_key(job.job), b"")
-    store.put(keys.job_key(job.job), text, "application/json")
+    if is_new:
+        store.put_new(keys.job_key(job.job), text, "application/json")
+    else:
+        store.put(keys.job_key(job.job), text, "application/json")
 
 
 def load(store: Store, job_id: str) -> Job:

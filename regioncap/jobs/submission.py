@@ -41,6 +41,8 @@ class Submission:
     name: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     force: bool = False
+    #: The user's key, under which there is to be one job; empty for none.
+    key: str = ""
     #: Settings of the job by name.
     settings: Mapping[str, Any] = field(default_factory=dict)
 
@@ -85,6 +87,7 @@ def upload(
             prompt_template=words.template,
             region_schema=words.schema,
             grid=choice.grid,
+            key=submission.key,
             on_progress=lambda tally: on_progress(tally, source.fraction()),
         )
     report = Report.of(tally.totals, source.reading, settings).also(

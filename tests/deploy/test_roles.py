@@ -28,6 +28,7 @@ JOB = "20260101-000000-eeeeee"
 #: What each role may do to an object: put, get, delete.
 RIGHTS = {
     "images/0.jpg": {"producer": "pg", "worker": "g", "reader": "g"},
+    "keys/0.json": {"producer": "pg", "worker": "g", "reader": ""},
     f"jobs/{JOB}/job.json": {"producer": "pg", "worker": "g", "reader": "g"},
     f"jobs/{JOB}/input/part-00000.jsonl": {"producer": "pg", "worker": "g", "reader": "g"},
     f"jobs/{JOB}/marked/00000000.jpg": {"producer": "g", "worker": "pg", "reader": "g"},

@@ -282,7 +282,25 @@ def test_resume_queues_what_is_missing(system: System, folder: Path) -> None:
     assert b"nothing to queue: the job is finished" in again.stderr
 
 
-def _unqueued_job(system: System, file: Path) -> str:
+def test_a_key_goes_on_with_what_broke_off_and_then_finds_it(system: System, folder: Path) -> None:
+    file = write_jsonl(folder / "in.jsonl", [{"image": "red.png"}] * 6)
+    job = _unqueued_job(system, file, key="of this test")
+    asked = ("--shard-size", "2", "--key", "of this test")
+
+    first = system.command("submit", file, *asked, "--wait")
+    again = system.command("submit", file, *asked)
+    other = system.command("submit", file, *asked, "--max-boxes", "3")
+
+    assert (first.returncode, first.stdout.decode()) == (0, f"{job}\n")
+    assert b"3 shards of 3 queued that were missing" in first.stderr
+    assert (again.returncode, again.stdout.decode()) == (0, f"{job}\n")
+    assert b"nothing is submitted anew" in again.stderr
+    assert b"done  6 of 6 records" in again.stderr
+    assert (other.returncode, other.stdout) == (2, b"")
+    assert b"max_boxes is 3, and was 10 [key-taken]" in other.stderr
+
+
+def _unqueued_job(system: System, file: Path, key: str = "") -> str:
     """A job whose submission broke off before anything was queued."""
     from regioncap.inputs.source import open_source
     from regioncap.jobs.submit import submit
@@ -290,7 +308,11 @@ def _unqueued_job(system: System, file: Path) -> str:
     with open_source(str(file), sys.stdin.buffer) as source:
         settings = system.services.settings.for_job({"shard_size": 2})
         job, _ = submit(
-            source.records, store=system.services.store, settings=settings, root=source.root
+            source.records,
+            store=system.services.store,
+            settings=settings,
+            root=source.root,
+            key=key,
         )
     return job.job
 
