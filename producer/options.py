@@ -61,7 +61,7 @@ JOB_SETTINGS: dict[str, tuple[Any, str]] = {
         str,
         "Fields to write beside captions: referring, or a file with a JSON Schema of a region.",
     ),
-    "prompt": (str, "Name of a prompt template, or a file with one."),
+    "prompt": (str, "A prompt template's name, a file with one, or a sentence of your own."),
     "temperature": (float, "Sampling temperature; 0 is greedy."),
     "top_p": (float, "Nucleus sampling threshold."),
     "max_tokens": (int, "Longest answer, in tokens."),

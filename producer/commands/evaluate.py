@@ -108,7 +108,7 @@ def eval_command(
     chosen = _scenes(data, scenes, turns, kinds, seed)
     count = sum(len(scene.truths) for scene in chosen)
     ways = counted(len(variants), "way")
-    say(f"{counted(len(chosen), 'picture')} with {count} regions, {ways} to show them")
+    say(f"{counted(len(chosen), 'picture')} with {counted(count, 'region')}, {ways} to show them")
     run = _run_as_jobs if as_jobs else partial(_run, verify=verify)
     results, facts = run(client, variants, chosen)
     if report is not None:

@@ -113,7 +113,7 @@ def _sums(status: JobStatus) -> dict[str, str]:
     lengths = ", ".join(f"{name} {count:,}" for name, count in quality.caption_words.items())
     return {
         "words": f"of a caption: {lengths}" if lengths else "",
-        "verified": f"{quality.verified:,} captions, {quality.refuted:,} found wrong"
+        "verified": f"{counted(quality.verified, 'caption')}, {quality.refuted:,} found wrong"
         if quality.verified or quality.refuted
         else "",
         "repeated": f"{counted(quality.repeated, 'caption')}" if quality.repeated else "",

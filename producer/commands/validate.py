@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -16,7 +16,8 @@ from producer.options import ImageRoot, setting_options
 from regioncap.plurals import counted
 
 if TYPE_CHECKING:
-    from regioncap.inputs.source import Source
+    from regioncap.errors import UsageError
+    from regioncap.inputs.source import Source, Target
     from regioncap.inputs.totals import Totals
     from regioncap.inputs.validate import Checked
     from regioncap.settings import Settings
@@ -47,38 +48,53 @@ def validate_command(
     **flags: Any,
 ) -> None:
     """Find every mistake in an input before it is submitted; needs no services."""
+    from regioncap.inputs.source import grouped
+
     settings = settings_of(context, **flags)
     problems = False
-    for file in files:
-        totals = check_file(file, settings, root=image_root, limit=limit, json=json, deep=deep)
-        problems = problems or bool(totals.problems)
+    for file in grouped(files):
+        found = check_file(file, settings, root=image_root, limit=limit, json=json, deep=deep)
+        problems = problems or bool(found.totals.problems)
+        if found.refused is not None:
+            say(f"submit refuses it as it is ({found.refused.hint})")
     if problems:
         raise typer.Exit(_EXIT_INVALID)
 
 
+class Looked(NamedTuple):
+    """What was found of an input."""
+
+    totals: Totals
+    #: Why `submit` refuses it; None if it is taken.
+    refused: UsageError | None
+
+
 def check_file(
-    target: str,
+    target: Target,
     settings: Settings,
     *,
     root: Path | None,
     limit: int = 3,
     json: bool = False,
     deep: bool = False,
-) -> Totals:
+) -> Looked:
     """Checks an input: says what it was read as, its problems, and how many there are."""
-    from regioncap.inputs.judgement import check_reading
+    from regioncap.inputs.judgement import check_reading, refusal
     from regioncap.inputs.report import describe, more_of
     from regioncap.inputs.source import no_records, open_source
     from regioncap.inputs.totals import Totals
+    from regioncap.inputs.validate import JUDGED
 
-    totals = Totals(shown=limit or None)
+    totals, refused = Totals(shown=limit or None), None
     with open_source(target, sys.stdin.buffer, root, settings) as source:
         for checked in _checked(source, settings, totals, deep=deep):
             if json:
                 for finding in checked.findings:
                     emit_json(finding.as_json())
+            if totals.records == JUDGED:
+                refused = refusal(totals, settings)
     if not totals.records:
-        raise no_records(target)
+        raise no_records(source.name)
     if json:
         emit_json(totals.as_json(source.reading))
     else:
@@ -92,7 +108,9 @@ def check_file(
     sys.stdout.flush()
     tell_totals(totals)
     check_reading(source, settings)
-    return totals
+    if totals.records < JUDGED:
+        refused = refusal(totals, settings)
+    return Looked(totals, refused)
 
 
 def _checked(

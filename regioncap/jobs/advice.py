@@ -5,6 +5,7 @@ Commands, `Client` and errors say the same by asking here.
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -16,6 +17,7 @@ from regioncap.plurals import agree, counted
 
 #: Where a job's records came from if from no file that could be named again.
 _NO_FILE = {"", "stdin", "records"}
+_PICTURES = re.compile(r"[0-9,]+ pictures?")
 
 
 def advice(status: JobStatus, job: Job) -> list[str]:
@@ -108,11 +110,16 @@ def _so_far(status: JobStatus) -> str:
 
 
 def _source(job: Job) -> str:
-    return "the input" if job.source in _NO_FILE else job.source
+    return job.source if _names_a_file(job) else "the input"
+
+
+def _names_a_file(job: Job) -> bool:
+    """Whether a job's records came from what could be named again."""
+    return job.source not in _NO_FILE and not _PICTURES.fullmatch(job.source)
 
 
 def _submit(job: Job, file: str = "") -> str:
-    named = "FILE" if job.source in _NO_FILE else shlex.quote(job.source)
+    named = shlex.quote(job.source) if _names_a_file(job) else "FILE"
     return f"regioncap submit {file or named}"
 
 

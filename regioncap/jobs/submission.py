@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard, cast
 
 from regioncap.inputs.boxes import settle
 from regioncap.inputs.judgement import judged
@@ -23,9 +23,9 @@ from regioncap.services.store import Store
 from regioncap.settings import Settings
 from regioncap.views import marks
 
-#: Records to submit: a file or folder, or several pictures; or fields as on an input line, a
+#: Records to submit: a file or folder, or some pictures; or fields as on an input line, a
 #: DataFrame, a data set of Hugging Face's, records made by hand.
-Records = str | Path | Iterable[Mapping[str, Any] | InputRecord]
+Records = str | Path | Sequence[str | Path] | Iterable[Mapping[str, Any] | InputRecord]
 
 _OBJECTS = "records"
 _LONGEST_NAME = 100
@@ -82,7 +82,7 @@ def upload(
             root=source.root,
             image_root=source.image_root,
             source=source.name,
-            name=submission.name or name_of(source.name),
+            name=submission.name or name_of(submission.records, source.name),
             labels=dict(submission.labels),
             prompt_template=words.template,
             region_schema=words.schema,
@@ -96,22 +96,45 @@ def upload(
     return Submitted(job, tally, report)
 
 
-def name_of(source: str) -> str:
-    """The name that a job has from its input: of a file without its ending, of a folder whole."""
+def name_of(records: Records, source: str) -> str:
+    """The name that a job has from its input: of a file without its ending, of a folder whole.
+
+    Args:
+        records: The input.
+        source: What it is called.
+    """
+    if _are_pictures(records):
+        return _cut(Path(records[0]).absolute().parent.name)
     if source in {_OBJECTS, STDIN}:
         return ""
     if "://" in source or source.startswith("hf:"):
         name = source.rstrip("/").rpartition("/")[2].partition("@")[0].removeprefix("hf:")
         is_file = not source.endswith("/") and not source.startswith("hf:")
-        return (Path(name).stem if is_file else name)[:_LONGEST_NAME]
+        return _cut(Path(name).stem if is_file else name)
     path = Path(source).resolve()
-    return (path.name if path.is_dir() else path.stem)[:_LONGEST_NAME]
+    return _cut(path.name if path.is_dir() else path.stem)
+
+
+def _cut(name: str) -> str:
+    return name[:_LONGEST_NAME]
+
+
+def _are_pictures(records: Records) -> TypeGuard[Sequence[str | Path]]:
+    """Whether records are the names of some pictures."""
+    return (
+        isinstance(records, list | tuple)
+        and bool(records)
+        and all(isinstance(each, str | Path) for each in records)
+    )
 
 
 def _opened(submission: Submission, settings: Settings) -> AbstractContextManager[Source]:
     records, root = submission.records, submission.image_root
+    if _are_pictures(records):
+        return open_source([Path(each) for each in records], sys.stdin.buffer, root, settings)
     if isinstance(records, str | Path):
         return open_source(str(records), sys.stdin.buffer, root, settings)
     reading = Reading(_OBJECTS)
-    settled = (settle(record, settings) for record in read_objects(records, reading))
+    given = cast("Iterable[Mapping[str, Any] | InputRecord]", records)
+    settled = (settle(record, settings) for record in read_objects(given, reading))
     return nullcontext(Source(_OBJECTS, Path(), settled, lambda: None, reading, root))

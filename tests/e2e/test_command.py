@@ -108,8 +108,8 @@ def test_validate_reports_each_problem(nowhere: dict[str, str], folder: Path) ->
     good = run_command("validate", "pictures", env=nowhere, cwd=folder)
 
     first, second = people.stdout.decode().splitlines()
-    assert first == "in.jsonl:1: bbox[1] bad-box [1, 1, 0, 9] has no area"
-    assert second.startswith("in.jsonl:2: image image-missing 'gone.png' cannot be read: ")
+    assert first == "in.jsonl:1: bad-box: bbox[1] [1, 1, 0, 9] has no area"
+    assert second.startswith("in.jsonl:2: image-missing: image 'gone.png' cannot be read: ")
     assert b"2 problems in 2 of 2 records" in people.stderr
     problem, _, summary = map(json.loads, program.stdout.splitlines())
     assert (problem["line"], problem["field"], problem["code"]) == (1, "bbox[1]", "bad-box")

@@ -196,7 +196,7 @@ def test_a_picture_that_is_gone_leaves_the_captions(client: Client, store: Store
     ],
 )
 def test_a_job_is_named_after_its_input(source: str, name: str) -> None:
-    assert name_of(source) == name
+    assert name_of(source, source) == name
 
 
 def test_commands_say_which_job_they_took(type_: Callable[..., Any], job: Job) -> None:

@@ -222,7 +222,7 @@ def test_parquet_rows(folder: Path) -> None:
 
     assert found.boxes == [[[10, 20, 30, 40]], []]
     assert "mask" not in found.records[0].meta
-    assert "left out: 1 binary values: mask of row 1" in found.lines
+    assert "left out (1): binary values: mask of row 1" in found.lines
 
 
 def tar(path: Path, members: dict[str, bytes]) -> Path:
