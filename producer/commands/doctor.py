@@ -46,7 +46,7 @@ def doctor_command(
 
 
 def _checks(settings: Settings) -> Iterator[Check]:
-    from producer import gpu_checks
+    from producer import gpu_checks, start_checks
     from producer.checks import run_checks
 
     yield from run_checks(settings)
@@ -54,3 +54,4 @@ def _checks(settings: Settings) -> Iterator[Check]:
         yield from gpu_checks.check_all(
             settings.model, hf_cache_dir=settings.hf_cache_dir, download_dir=settings.download_dir
         )
+        yield from start_checks.check_all(settings)
