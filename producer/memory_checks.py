@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from producer import words
 from producer.checks import Check
 from regioncap.engines import argument, gpus
 from regioncap.engines.gpu import visible_gpus
@@ -18,6 +17,7 @@ from regioncap.engines.model_files import WEIGHTS_INDEXES, weights_bytes
 from regioncap.engines.model_grid import FILES, read_grid
 from regioncap.engines.vllm_start import default_utilization
 from regioncap.errors import EngineStartError, RegionCapError
+from regioncap.plurals import counted
 from regioncap.settings import Settings
 
 _GIB, _GB = 1 << 30, 10**9
@@ -113,7 +113,7 @@ def _told(settings: Settings, folder: Path, found: Plan) -> Check:
     picture = settings.max_pixels // grid.cell_px**2
     fits = found.requests(picture + WORDS_TOKENS + settings.max_tokens)
     what += (
-        f": {words.count(fits, 'picture')} of {picture:,} tokens at once, each with "
+        f": {counted(fits, 'picture')} of {picture:,} tokens at once, each with "
         f"{WORDS_TOKENS} of words and {settings.max_tokens} of answer"
     )
     return Check("memory", "ok" if fits else "fail", what, "" if fits else _REMEDY)
