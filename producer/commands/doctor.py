@@ -47,9 +47,11 @@ def doctor_command(
 
 def _checks(settings: Settings) -> Iterator[Check]:
     from producer import gpu_checks
-    from producer.checks import run_checks
+    from producer.checks import check_engine, run_checks
 
     yield from run_checks(settings)
+    if settings.engine == "openai":
+        yield check_engine(settings)
     if settings.engine == "vllm":
         yield from gpu_checks.check_all(
             settings.model, hf_cache_dir=settings.hf_cache_dir, download_dir=settings.download_dir
