@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 #: By the name of the parameter; what several commands call alike means the same.
@@ -77,9 +79,18 @@ def put_into(command: Any) -> Any:
             parameter.metavar = METAVARS.get(parameter.name)
         if not is_value:
             parameter.display_type_rich = _nothing
+    command.get_help_option = partial(_help_option, command.get_help_option)
     for child in getattr(command, "commands", {}).values():
         put_into(child)
     return command
+
+
+def _help_option(make: Callable[[Any], Any], ctx: Any) -> Any:
+    """`--help`, which each command makes only when it is asked for its parameters."""
+    option = make(ctx)
+    if option is not None:
+        option.display_type_rich = _nothing
+    return option
 
 
 def _nothing(ctx: Any) -> None:
