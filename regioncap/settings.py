@@ -207,6 +207,11 @@ class Settings(BaseSettings, JobSettings):
     engine_args: dict[str, Any] = Field(
         default_factory=dict, description="Further arguments of the engine, passed on as they are."
     )
+    compile_cache_dir: Path | None = Field(
+        None,
+        description="Folder that keeps what vLLM compiles, for later starts and other workers; its"
+        " own in the home folder if unset.",
+    )
     gpu_locks: Path = Field(
         Path("/tmp/regioncap-gpus"),  # noqa: S108  # of the machine, not of one user
         description="Folder of the locks by which this machine's workers share its GPUs.",
