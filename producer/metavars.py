@@ -21,7 +21,7 @@ METAVARS = {
     "data": "FILE",
     "engine": "baseline|vllm|openai",
     "format_": "FORMAT",
-    "gpu_memory_gb": "GIB",
+    "gpu_memory": "GB",
     "gpus": "GPUS",
     "host": "HOST",
     "image_root": "FOLDER",

@@ -23,7 +23,7 @@ _NAMED_BY = {"redis": "broker_url", "store": "s3_endpoint"}
 _EXIT_SERVICE = 4
 
 
-@setting_options("engine", "model")
+@setting_options("engine", "model", openai_base_url="--base-url")
 def doctor_command(
     context: typer.Context,
     json: Annotated[bool, typer.Option("--json", help="JSON, one object a check.")] = False,
