@@ -159,9 +159,7 @@ class Shards:
         return outcome
 
     def _caught(self, delivery: Delivery, work: Work, pulse: Pulse, claim: Claim) -> str:
-        attempts = Attempts(
-            self._redis, delivery.job, self._stage, delivery.shard, self._leases.lives
-        )
+        attempts = Attempts(self._redis, delivery.job, self._stage, delivery.shard)
         waits = Waits(self._redis, delivery.job, self._stage, delivery.queue)
         try:
             if claim.take():
@@ -242,7 +240,7 @@ class Shards:
             waits.hold(delivery.shard, look.held_until)
             return "held"
         suspect = attempts.deaths() >= SHARD_DEATHS
-        with self._alone() if suspect else self._turnstile.shared():
+        with self._turnstile.alone() if suspect else self._turnstile.shared():
             pulse.beat()
             self._check_stopping()
             self._check()
@@ -259,18 +257,6 @@ class Shards:
             attempts.clear()
             waits.forget(delivery.shard)
         return outcome
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Runs the block while no other shard runs; a death in it excuses nothing elsewhere."""
-        lives = self._leases.lives
-        with self._turnstile.alone():
-            lives.is_alone = True
-            lives.leave()
-            try:
-                yield
-            finally:
-                lives.is_alone = False
 
     @staticmethod
     def _deaths(attempts: Attempts) -> int:

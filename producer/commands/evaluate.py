@@ -14,7 +14,7 @@ import typer
 from rich.table import Table
 
 from producer.context import client_of, emit, say, talk
-from producer.meter import doing, progress
+from producer.meter import progress
 from producer.options import setting_options
 from producer.terminal import SafeConsole
 from regioncap.plurals import counted
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 _REGRESSION = 8
 
 
-@setting_options("engine", "model", openai_base_url="--base-url")
+@setting_options("engine", "model")
 def eval_command(
     context: typer.Context,
     data: Annotated[
@@ -89,8 +89,7 @@ def eval_command(
     """
     if as_jobs and any(flags.values()):
         raise typer.BadParameter(
-            "the workers of the running system have an engine (leave out --engine and what belongs"
-            " to it)",
+            "the workers of the running system have an engine (leave out --engine and --model)",
             param_hint="--as-jobs",
         )
     if as_jobs and verify:
@@ -180,7 +179,7 @@ def _scenes(
     from regioncap.errors import UsageError
     from regioncap.evaluation import scenes
 
-    with doing("making the scenes"):
+    with talk.status("making the scenes"):
         if data is not None:
             found = list(scenes.own_data(data))
         else:
@@ -213,7 +212,7 @@ def _run(
     settings = client.settings
     job = settings.job_settings()
     thread = EngineThread(engines.make(settings))
-    with doing("starting the engine"):
+    with talk.status("starting the engine"):
         thread.start()
     limits = Limits.of(settings).on(thread.engine.grid or Grid())
     with closing(thread), progress() as bar:
