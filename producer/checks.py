@@ -64,6 +64,13 @@ def run_checks(settings: Settings) -> Iterator[Check]:
     yield _run("pictures", _pictures)
 
 
+def check_engine(settings: Settings) -> Check:
+    """Asks the server of the engine openai for the model."""
+    from regioncap.engines import preflight
+
+    return _run("engine", lambda: Check("", "ok", preflight.check(settings)))
+
+
 def _run(name: str, check: Callable[P, Check], *args: P.args, **kwargs: P.kwargs) -> Check:
     try:
         with queue_errors():

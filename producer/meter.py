@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -67,6 +68,28 @@ class Meter:
 def progress(*columns: ProgressColumn) -> Progress:
     """A bar on stderr, where that is a terminal; it is gone when the work is done."""
     return Progress(*columns, console=talk, disable=not talk.is_terminal, transient=True)
+
+
+@contextmanager
+def doing(what: str) -> Iterator[None]:
+    """Says what is being done: at once on a terminal, elsewhere if it takes long, and again."""
+    if talk.is_terminal:
+        with talk.status(what):
+            yield
+        return
+    began_s, done = time.monotonic(), threading.Event()
+
+    def tell() -> None:
+        while not done.wait(_LINE_EVERY_S):
+            say(f"{what}: {words.span(time.monotonic() - began_s)} so far")
+
+    teller = threading.Thread(target=tell, name="doing", daemon=True)
+    teller.start()
+    try:
+        yield
+    finally:
+        done.set()
+        teller.join()
 
 
 @contextmanager

@@ -81,6 +81,7 @@ SETTINGS = JOB_SETTINGS | {
     "s3_bucket": (str, "Bucket that holds everything."),
     "engine": (str, "What captions: baseline (no model), vllm or openai."),
     "model": (str, "Model folder or hub name, or small, for vllm and openai."),
+    "openai_base_url": (str, "Address of the server, for the engine openai."),
 }
 
 

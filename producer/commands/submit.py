@@ -34,7 +34,7 @@ def submit_command(
     files: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="FILE...",
+            metavar="FILE",
             help="JSON Lines with `image` and `bbox`, pictures, folders, data sets of other tools,"
             " or -; also s3:// and hf:. Pictures together are one job, all else is a job each.",
         ),

@@ -14,6 +14,7 @@ import redis
 from regioncap.services.broker import queue_errors
 from regioncap.services.claims import UNACKED
 from regioncap.services.leases import UNACKED_INDEX
+from regioncap.services.lives import LIVES
 from regioncap.services.messages import is_ours
 from regioncap.services.silence import BEAT
 
@@ -22,6 +23,7 @@ _TYPES = {
     r"regioncap:janitor(:kept)?": "string",
     r"regioncap:janitor:seen": "hash",
     BEAT: "hash",
+    LIVES: "zset",
     r"regioncap:(worker|depths|mark|claim):.*": "string",
     r"regioncap:turns": "set",
     r"regioncap:turns:.*": "zset",

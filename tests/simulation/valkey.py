@@ -284,6 +284,11 @@ class Server:
             self.on_push(key)
         return changed if "CH" in flags else new
 
+    def do_zremrangebyscore(self, key: str, low: str, high: str) -> int:
+        scores: dict[str, float] = self._peek(key, dict) or {}
+        out = [member for member, score in scores.items() if float(low) <= score <= float(high)]
+        return self.do_hdel(key, *out) if out else 0
+
     def do_zrem(self, key: str, *members: str) -> int:
         return self.do_hdel(key, *members)
 
