@@ -53,6 +53,10 @@ JOB_SETTINGS: dict[str, tuple[Any, str]] = {
     "queue": (str, "Queue of the caption workers to use: one queue per model."),
     "reuse": (bool, "Take over captions of earlier jobs where nothing changed: adds pictures."),
     "price_per_gpu_hour": (float, "Price of one GPU for an hour, to tell what regions cost."),
+    "max_gpu_seconds": (
+        float,
+        "GPU time after which the job pauses, in seconds; no limit if unset.",
+    ),
 }
 SETTINGS = JOB_SETTINGS | {
     "broker_url": (str, "Redis or Valkey, as a URL."),

@@ -156,16 +156,32 @@ class Client:
             warnings.warn(line, stacklevel=2)
         await_loaded(self.redis)
         if sent.tally.job_was_there:
-            self.resume(sent.job)
+            self.reconcile(sent.job)
         else:
             self.sender.render(sent.job, range(sent.job.shards))
         return sent.job.job
 
-    def resume(self, job: Job) -> Reconciled:
+    def reconcile(self, job: Job) -> Reconciled:
         """Queues what is missing of a job; says what it found."""
         from regioncap.jobs.reconcile import reconcile
 
         return reconcile(self.store, self.progress(job.job), self.sender, job)
+
+    def resume(self, job: Job, max_gpu_seconds: float) -> Reconciled:
+        """Has a job go on that paused as its limit of GPU time was reached.
+
+        Args:
+            job: The job.
+            max_gpu_seconds: Its limit from now on, counted from its beginning.
+
+        Raises:
+            UsageError: The job has no limit, or has taken that much already.
+            ServiceError: A service cannot be reached.
+        """
+        from regioncap.jobs import budgets
+
+        budgets.resume(self.store, self.redis, job, max_gpu_seconds)
+        return self.reconcile(job)
 
     def upload(
         self,
@@ -240,7 +256,7 @@ class Client:
         poll_s: float = 0.5,
         on_progress: Callable[[JobStatus], None] = lambda _: None,
     ) -> JobStatus:
-        """Waits until a job has ended.
+        """Waits until a job has ended, or pauses as its limit of GPU time is reached.
 
         Args:
             job_id: The job.
@@ -253,20 +269,20 @@ class Client:
         """
         for status in self.follow(self.load(job_id), timeout_s=timeout_s, poll_s=poll_s):
             on_progress(status)
-            if status.ended:
+            if status.rests:
                 return status
         raise TimeoutError(f"job {job_id} still runs after {timeout_s:g} s")
 
     def follow(
         self, job: Job, *, timeout_s: float | None = None, poll_s: float = 0.5
     ) -> Iterator[JobStatus]:
-        """Looks at a job again and again, until it has ended or the time is over; once at least."""
+        """Looks at a job again and again, until it rests or the time is over; once at least."""
         began = time.monotonic()
         while True:
             status = self.status_of(job)
             yield status
             waited_s = time.monotonic() - began
-            if status.ended or (timeout_s is not None and waited_s >= timeout_s):
+            if status.rests or (timeout_s is not None and waited_s >= timeout_s):
                 return
             time.sleep(pause_s(waited_s, poll_s))
 
@@ -311,7 +327,7 @@ class AsyncClient:
             while True:
                 status = await self.status(job_id)
                 on_progress(status)
-                if status.ended:
+                if status.rests:
                     return status
                 await asyncio.sleep(pause_s(time.monotonic() - began, poll_s))
 

@@ -151,6 +151,12 @@ class ImageRegionCaptionPipeline:
         job = sent.job.job
         self._tells_from_s = time.monotonic() + _TELL_EVERY_S
         status = client.wait(job, on_progress=self._tell_now_and_then)
+        if not status.ended:
+            raise UsageError(
+                f"job {job} has paused: its limit of GPU time is reached",
+                code="paused",
+                hint=f"go on with: regioncap resume {job} --max-gpu-seconds N",
+            )
         self._write(client, job)
         self._tell(f"{status.done:,} records, {status.failed:,} failed: {self._result_file}")
         return PipelineResult(

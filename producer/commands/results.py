@@ -88,7 +88,7 @@ def _parts(client: Client, job: Job, *, follow: bool) -> Iterator[Part]:
     from regioncap.jobs.results import follow_parts, read_parts
 
     def ended() -> bool:
-        return client.status_of(job).ended
+        return client.status_of(job).rests
 
     if not follow:
         return read_parts(client.store, job)

@@ -89,7 +89,7 @@ def submit_command(
 
     if wait:
         raise typer.Exit(watch_job(client, job))
-    if client.status_of(job).ended:
+    if client.status_of(job).rests:
         return
     tell_of_missing_workers(client, job)
     say(f"watch it: regioncap watch {job.job}")
@@ -133,7 +133,7 @@ def _go_on(client: Client, job: Job) -> None:
 
     say(f"it is there already, under the key {job.key!r}; nothing is submitted anew")
     with _queueing(job):
-        found = client.resume(job)
+        found = client.reconcile(job)
     if sent := len(found.render) + len(found.caption):
         say(f"{words.count(sent, 'shard')} of {job.shards:,} queued that were missing")
     say(summary_line(client.status_of(job)))
@@ -177,7 +177,7 @@ def _queueing(job: Job) -> Iterator[None]:
 def _resume(client: Client, job_id: str) -> Job:
     """Queues what is missing of a job."""
     job = client.load(job_id)
-    found = client.resume(job)
+    found = client.reconcile(job)
     sent = len(found.render) + len(found.caption)
     if found.state == "open":
         say(f"{words.count(sent, 'shard')} of {job.shards:,} queued, the others were already")

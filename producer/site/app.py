@@ -263,7 +263,7 @@ def _progress(status: JobStatus) -> dict[str, Any]:
     return {
         "status": status,
         "per_s": per_s,
-        "left_s": left / per_s if status.done and not status.ended else None,
+        "left_s": left / per_s if status.done and not status.rests else None,
         "took_s": passed_s,
     }
 

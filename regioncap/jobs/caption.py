@@ -47,6 +47,7 @@ from regioncap.jobs import (
     results,
     retry,
 )
+from regioncap.jobs.budgets import Purse
 from regioncap.jobs.gpu_time import BusyClock
 from regioncap.jobs.load import Load, ShardLoad
 from regioncap.jobs.output import output_record, with_verdicts
@@ -132,6 +133,7 @@ class CaptionStage:
         self._gpus = gpus
         self._clock = BusyClock(runtime.monotonic)
         self._load = load or Load()
+        self._purse = Purse(store, runtime)
         self._runtime = runtime
         self._lock = threading.Lock()
         #: Whether the engine did not caption our own pictures when it was asked last.
@@ -231,6 +233,9 @@ class CaptionStage:
         task.turn.pulse.allow(_AFTER * longest_s)
         found = self._store.find_tagged(task.key("results"))
         again = None if found is None else retry.find(self._store, job.job, shard)
+        is_work = found is None or again is not None
+        if is_work and self._purse.is_spent(self._progress(job.job).redis, job):
+            return "paused"
         outcome = "done"
         if found is None:
             summary = self._first(task)
@@ -324,7 +329,7 @@ class CaptionStage:
             work = verify_records(
                 some, pictures, engine, how, crop, retries=retries, on_answer=pulse.beat
             )
-            return self._in_engine(how.name, work, pulse)
+            return self._in_engine(task, work)
 
         def alone(record: RenderedRecord, quarantine: Quarantine) -> Captioned:
             # One that cannot be asked back stays as it is.
@@ -432,15 +437,16 @@ class CaptionStage:
             on_answer=task.turn.pulse.beat,
             on_record=lambda record: task.load.answered(_requests(record)),
         )
-        return self._in_engine(how.name, work, task.turn.pulse)
+        return self._in_engine(task, work)
 
     def _in_engine(
-        self, job_id: str, work: Coroutine[Any, Any, list[Captioned]], pulse: Pulse
+        self, task: _Task, work: Coroutine[Any, Any, list[Captioned]]
     ) -> list[Captioned]:
         """Runs something on the engine's loop, and shares its time among the records."""
+        job, pulse = task.job, task.turn.pulse
         pulse.beat()
         future = self._engine.run(work)
-        entry = (job_id, future)
+        entry = (job.job, future)
         with self._lock:
             self._asked.append(entry)
         try:
@@ -449,6 +455,9 @@ class CaptionStage:
         finally:
             with self._lock:
                 self._asked.remove(entry)
+            # Also what was asked in vain.
+            spent_ms = round(1000 * share.seconds * self._gpus)
+            self._purse.spend(self._progress(job.job).redis, job, spent_ms)
         asked = [captioned for captioned in done if captioned.requests]
         for captioned in asked:
             captioned.gpu_ms = round(1000 * share.seconds * self._gpus / len(asked))

@@ -12,7 +12,7 @@ from regioncap import keys
 from regioncap.errors import RecordError, ServiceError
 from regioncap.inputs.originals import Originals
 from regioncap.job import Job
-from regioncap.jobs import catalogue, grids, own_pictures, parts, retry
+from regioncap.jobs import budgets, catalogue, grids, own_pictures, parts, retry
 from regioncap.jobs.retry import Again
 from regioncap.jobs.turn import Turn
 from regioncap.parallel import REAL, Runtime
@@ -69,6 +69,8 @@ class RenderStage:
         job = catalogue.load_shard(self._store, job_id, shard)
         if self._store.exists(keys.cancelled_key(job_id)):
             return "cancelled"
+        if budgets.is_paused(self._store, job):
+            return "paused"
         key = keys.part_key(job_id, "rendered", shard)
         grid, outcome = grids.of_job(self._store, job), "already done"
         how = ViewSettings.of(job, self._limits, grid)

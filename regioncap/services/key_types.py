@@ -23,7 +23,7 @@ _TYPES = {
     r"regioncap:(worker|depths):.*": "string",
     r"regioncap:later:.*": "zset",
     r"regioncap:[^:]+:rendered": "string",
-    r"regioncap:[^:]+:(parts|counts)": "hash",
+    r"regioncap:[^:]+:(parts|counts|spent)": "hash",
     r"regioncap:[^:]+:(attempts|waits):.*": "hash",
     UNACKED: "hash",
     UNACKED_INDEX: "zset",

@@ -30,6 +30,7 @@ RIGHTS = {
     "images/0.jpg": {"producer": "pg", "worker": "g", "reader": "g"},
     "keys/0.json": {"producer": "pg", "worker": "g", "reader": ""},
     f"jobs/{JOB}/job.json": {"producer": "pg", "worker": "g", "reader": "g"},
+    f"jobs/{JOB}/budget.json": {"producer": "pg", "worker": "pg", "reader": "g"},
     f"jobs/{JOB}/input/part-00000.jsonl": {"producer": "pg", "worker": "g", "reader": "g"},
     f"jobs/{JOB}/marked/00000000.jpg": {"producer": "g", "worker": "pg", "reader": "g"},
     f"jobs/{JOB}/results/part-00000.jsonl": {"producer": "g", "worker": "pg", "reader": "g"},

@@ -403,6 +403,7 @@ class Worker:
                 progress,
                 world.settings,
                 sender,  # type: ignore[arg-type]
+                gpus=1,
                 runtime=world.runtime,
             )
             own = {"check": stage.check, "try_out": stage.try_out}
