@@ -19,8 +19,9 @@ from PIL import features
 from regioncap.errors import RegionCapError
 from regioncap.packages import is_installed
 from regioncap.services import presence
-from regioncap.services.backlog import UNACKED, read_depths
+from regioncap.services.backlog import read_depths
 from regioncap.services.broker import check_server, connect, queue_errors
+from regioncap.services.claims import UNACKED
 from regioncap.services.store import Store
 from regioncap.settings import Settings
 from regioncap.views import formats

@@ -15,6 +15,13 @@ JobArgument = Annotated[str, typer.Argument(metavar="JOB", help="The job.")]
 ImageRoot = Annotated[
     Path | None, typer.Option(help="Folder that image paths are relative to [FILE's folder].")
 ]
+GpusOption = Annotated[
+    str | None,
+    typer.Option(
+        help="GPUs to use, a worker on each, or on each group of tensor_parallel_size: all, any"
+        " (the first that is free), or numbers and UUIDs of nvidia-smi, as 0,2.",
+    ),
+]
 
 #: Type and description of the settings that commands take. They stand here once more because the
 #: settings bring Pydantic, and `--help` and completion are to be quick; a test holds them equal.

@@ -209,6 +209,10 @@ class Settings(BaseSettings, JobSettings):
     engine_args: dict[str, Any] = Field(
         default_factory=dict, description="Further arguments of the engine, passed on as they are."
     )
+    gpu_locks: Path = Field(
+        Path("/tmp/regioncap-gpus"),  # noqa: S108  # of the machine, not of one user
+        description="Folder of the locks by which this machine's workers share its GPUs.",
+    )
     openai_base_url: str = Field(
         "http://127.0.0.1:8000/v1", description="Address of the server, for the engine openai."
     )

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from producer.context import client_of, emit, say, settings_of, talk
-from producer.options import setting_options
+from producer.options import GpusOption, setting_options
 from regioncap.errors import ServiceError
 
 if TYPE_CHECKING:
@@ -29,7 +29,10 @@ if TYPE_CHECKING:
 def up_command(
     context: typer.Context,
     render_workers: Annotated[int, typer.Option(help="Render workers.", min=0)] = 1,
-    caption_workers: Annotated[int, typer.Option(help="Caption workers.", min=0)] = 1,
+    caption_workers: Annotated[
+        int | None, typer.Option(help="Caption workers [one, or one on each GPU].", min=0)
+    ] = None,
+    gpus: GpusOption = None,
     **flags: Any,
 ) -> None:
     """Run Redis, the S3 store and workers here, until Ctrl-C."""
@@ -39,7 +42,7 @@ def up_command(
 
     with _stack(STACK_FOLDER) as stack, noted(Path.cwd()):
         settings = settings_of(context, **flags, **stack.settings())
-        start_workers(stack, settings, render_workers, caption_workers)
+        start_workers(stack, settings, render_workers, caption_workers, gpus)
         say(f"up; data and logs in {STACK_FOLDER}/; in another terminal, here or below:")
         say("  regioncap submit my.jsonl")
         with suppress(KeyboardInterrupt):
@@ -144,13 +147,19 @@ def _stack(folder: Path) -> Iterator[LocalStack]:
 
 
 def start_workers(
-    stack: LocalStack, settings: Settings, render_workers: int, caption_workers: int
+    stack: LocalStack,
+    settings: Settings,
+    render_workers: int,
+    caption_workers: int | None,
+    gpus: str | None = None,
 ) -> None:
-    """Starts workers as children of the stack and waits until they serve."""
+    """Starts workers as children of the stack, waits until they serve and says who has what."""
     from regioncap.local import workers
 
     with talk.status("starting workers"):
-        workers.start_workers(stack, settings, render_workers, caption_workers)
+        told = workers.start_workers(stack, settings, render_workers, caption_workers, gpus)
+    for line in told:
+        say(line)
 
 
 def _tell_restart(child: Child, pause_s: float) -> None:

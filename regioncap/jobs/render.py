@@ -17,6 +17,7 @@ from regioncap.jobs.retry import Again
 from regioncap.jobs.turn import Turn
 from regioncap.parallel import REAL, Runtime
 from regioncap.records import InputRecord, Problem, RenderedRecord, dump_lines
+from regioncap.services.claims import is_claimed
 from regioncap.services.progress import Progress
 from regioncap.services.queue import Sender
 from regioncap.services.store import Store
@@ -88,7 +89,8 @@ class RenderStage:
             self._render_again(job, shard, again, how, turn)
             outcome = "done"
         self._progress(job_id).note_rendered(shard)
-        self._sender.caption(job, [shard])
+        if outcome != "already done" or not self._is_captioned(job_id, shard):
+            self._sender.caption(job, [shard])
         return outcome
 
     def check(self) -> None:
@@ -105,6 +107,12 @@ class RenderStage:
                 code="worker-unwell",
                 hint="see its log; stop it if others are well",
             ) from error
+
+    def _is_captioned(self, job_id: str, shard: int) -> bool:
+        """Whether a shard has its captions, or is just getting them."""
+        if self._store.exists(keys.part_key(job_id, "results", shard)):
+            return True
+        return is_claimed(self._progress(job_id).redis, job_id, "caption", shard)
 
     def _submitted(self, job: Job, shard: int, turn: Turn) -> list[InputRecord]:
         return parts.submitted(self._store, job, shard, turn.waited)

@@ -17,6 +17,7 @@ import redis
 from regioncap.keys import submitted_at
 from regioncap.services import waits
 from regioncap.services.broker import queue_errors
+from regioncap.services.claims import UNACKED
 from regioncap.services.messages import (
     CAPTION_TASK,
     RENDER,
@@ -26,9 +27,6 @@ from regioncap.services.messages import (
     is_no_list,
     parse,
 )
-
-#: kombu's hash of unacknowledged messages: delivery tag -> [message, exchange, routing key].
-UNACKED = "unacked"
 
 _CHUNK = 1000
 #: Where depths are kept, and for how long.

@@ -11,16 +11,18 @@ import re
 
 import redis
 
-from regioncap.services.backlog import UNACKED
 from regioncap.services.broker import queue_errors
+from regioncap.services.claims import UNACKED
 from regioncap.services.leases import UNACKED_INDEX
 from regioncap.services.messages import is_ours
+from regioncap.services.silence import BEAT
 
 #: The types of keys by their names.
 _TYPES = {
     r"regioncap:janitor": "string",
     r"regioncap:janitor:seen": "hash",
-    r"regioncap:(worker|depths):.*": "string",
+    BEAT: "hash",
+    r"regioncap:(worker|depths|claim):.*": "string",
     r"regioncap:later:.*": "zset",
     r"regioncap:[^:]+:rendered": "string",
     r"regioncap:[^:]+:(parts|counts|spent)": "hash",

@@ -16,10 +16,12 @@ from kombu import Connection, Consumer
 from kombu.transport import redis as kombu_redis
 
 from regioncap.job import Job
-from regioncap.services.backlog import UNACKED, read_backlog
+from regioncap.services.backlog import read_backlog
 from regioncap.services.broker import connect, server_time
+from regioncap.services.claims import UNACKED
 from regioncap.services.leases import UNACKED_INDEX, Leases, ServerTimeQoS
 from regioncap.services.queue import Sender, make_app
+from regioncap.services.silence import BEAT
 from regioncap.settings import Settings
 
 JOB = "20260101-000000-eeeeee"
@@ -114,6 +116,12 @@ def test_a_message_whose_end_redis_is_not_told_makes_room_for_another(
     assert channel.qos.can_consume()
 
 
+def hear(client: redis.Redis, silent_s: float = 0.0) -> None:
+    """Has somebody have looked for abandoned messages for long, and last so long ago."""
+    now = server_time(client)
+    client.hset(BEAT, mapping={"since": now - 1000, "last": now - silent_s})
+
+
 def _refuse(*_: Any) -> None:
     raise redis.exceptions.ConnectionError("refused")
 
@@ -127,11 +135,33 @@ def test_another_clock_takes_nobody_s_message(
     monkeypatch.setattr(kombu_redis, "time", lambda: real() + ahead_s)
     monkeypatch.setattr(time, "time", lambda: real() + ahead_s)
     (tag,) = channel.qos._delivered
+    hear(client)
     channel.qos.restore_visible(interval=1)
     assert client.llen("render") == 1
     client.zadd(UNACKED_INDEX, {tag: server_time(client) - 60})
     channel.qos.restore_visible(interval=1)
     assert client.llen("render") == 2
+
+
+def test_after_a_silence_leases_are_renewed_before_anything_is_given_away(
+    channel: Any, client: redis.Redis
+) -> None:
+    (tag,) = channel.qos._delivered
+    client.zadd(UNACKED_INDEX, {tag: server_time(client) - 60})
+    for silent_s in (None, 30.0):
+        if silent_s is None:
+            client.delete(BEAT)
+        else:
+            hear(client, silent_s)
+        for _ in range(3):
+            channel.qos.restore_visible(interval=1)
+        assert client.llen("render") == 1
+    leases = Leases(client, 5)
+    with leases.hold(tag):
+        leases.renew()
+    hear(client)
+    channel.qos.restore_visible(interval=1)
+    assert client.llen("render") == 1
 
 
 def test_delivery_by_a_clock_behind_is_noted_by_the_clock_of_redis(

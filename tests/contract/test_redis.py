@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from regioncap.services.attempts import Attempts
 from regioncap.services.broker import connect
+from regioncap.services.claims import UNACKED, Claim, is_claimed
 from regioncap.services.progress import Progress
 from regioncap.services.spending import Spending
 from regioncap.settings import load_settings
@@ -99,6 +100,35 @@ def test_attempts(client: redis.Redis) -> None:
     assert attempts.deaths() == 1
     attempts.clear()
     assert attempts.deaths() == 0
+
+
+def test_a_claim_holds_for_as_long_as_its_delivery_is_in_hand(client: redis.Redis) -> None:
+    tags = [f"{JOB}-{nth}" for nth in range(3)]
+    first, second, third = (Claim(client, JOB, "caption", 1, tag, timeout_s=30) for tag in tags)
+    client.hset(UNACKED, mapping=dict.fromkeys(tags, "[]"))
+
+    assert first.take()
+    assert first.take()
+    assert not second.take()
+    assert is_claimed(client, JOB, "caption", 1)
+    client.hdel(UNACKED, tags[0])  # given back, whoever did it
+    assert not is_claimed(client, JOB, "caption", 1)
+    assert second.take()
+    first.keep()  # too late: somebody else does it
+    second.release()
+    second.keep()
+    assert not is_claimed(client, JOB, "caption", 1)
+
+    assert first.take()  # Redis knows nothing of it any more
+    assert 0 < int(client.ttl(f"regioncap:claim:{JOB}:caption:1")) <= 30
+    assert not third.take()
+    first.keep()
+    first.release()
+    assert third.take()
+    client.delete(UNACKED, f"regioncap:claim:{JOB}:caption:1")
+    third.keep()
+    assert not second.take()
+    third.release()
 
 
 def test_a_lock_is_one_s_until_it_expires(client: redis.Redis) -> None:

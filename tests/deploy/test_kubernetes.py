@@ -327,7 +327,14 @@ def _applied(address: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize(
-    "name", ["overlays/cpu", "overlays/gpu", *(f"examples/{name}" for name in EXAMPLES)]
+    "name",
+    [
+        "overlays/gpu",
+        *(
+            pytest.param(name, marks=pytest.mark.more)
+            for name in ("overlays/cpu", *(f"examples/{name}" for name in EXAMPLES))
+        ),
+    ],
 )
 def test_a_second_apply_takes_another_image_and_other_settings(name: str, tmp_path: Path) -> None:
     components = ["gc", "page"]

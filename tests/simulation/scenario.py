@@ -45,6 +45,8 @@ REST_S = 60 * T_S
 STILL_S = 2 * T_S
 #: Time between two looks at whether there is anything to do.
 LOOK_S = 2.0
+#: Faults by which it is forgotten, or cannot be known, who does a shard.
+LOSES_CLAIMS = {"paused", "Redis flushed", "last second lost"}
 #: Jobs that ended so long ago are removed by who cleans up.
 OLDEST_S = T_S
 #: How often a person looks at a job of whose end nobody tells.
@@ -331,6 +333,9 @@ class Scenario:
                 continue
             self._check_results(people, job, json.loads(success))
             self._promise(not self._is_retried(job), f"{job.job}: a retry was dropped")
+        met = {fault for fault, _, _ in self.world.faults.met}
+        twice = self.world.asked_twice
+        self._promise(not twice or bool(met & LOSES_CLAIMS), f"{twice} were asked twice at once")
 
     def _check_results(self, people: list[Person], job: Job, success: dict[str, Any]) -> None:
         lines = []

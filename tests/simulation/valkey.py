@@ -439,7 +439,7 @@ def _named(args: tuple[Any, ...]) -> str:
     parts = key.split(":")
     if parts[0] != "regioncap":
         kind = key if name not in {"script load", "scan"} else ""
-    elif len(parts) > 2 and parts[1] != "janitor":
+    elif len(parts) > 2 and parts[1] not in {"janitor", "claim"}:
         kind = parts[2]  # regioncap:JOB:KIND
     else:
         kind = ":".join(parts[1:2])

@@ -32,7 +32,7 @@ from regioncap.jobs.caption import CaptionStage
 from regioncap.jobs.janitor import Janitor
 from regioncap.jobs.render import RenderStage
 from regioncap.records import InputRecord
-from regioncap.services.backlog import UNACKED
+from regioncap.services.claims import UNACKED
 from regioncap.services.leases import Leases
 from regioncap.services.progress import Progress
 from regioncap.services.queue import RENDER
@@ -46,7 +46,7 @@ from tests.simulation import s3, valkey
 from tests.simulation.broker import Channel, Sender
 from tests.simulation.faults import Faults
 from tests.simulation.gate import Gate
-from tests.simulation.schedule import Process, Schedule
+from tests.simulation.schedule import Process, Schedule, Thread
 from tests.simulation.threads import EPOCH_S, Event, InlineExecutor, SimulatedRuntime
 from workers.drain import Drain
 from workers.shards import Delivery, GoesBack, Shards
@@ -129,6 +129,8 @@ class World:
         self.faults.tell = self.tell
         #: Until when the server that the engine asks does not serve.
         self.engine_away_until_s = 0.0
+        #: How long a worker's engine takes over an answer, seconds.
+        self.answer_s: Callable[[Process], float] = lambda _: 0.0
         #: Workers whose engines are broken until they end, and how.
         self.broken: dict[Process, str] = {}
         #: Records, as `JOB-INDEX`, that no engine gets over.
@@ -136,6 +138,10 @@ class World:
         self.workers: dict[Process, Worker] = {}
         #: Answers of the engine.
         self.calls = 0
+        #: Shards that engines are asked about, and by which of their threads.
+        self.asking: dict[tuple[str, int], set[Thread]] = {}
+        #: Shards that two engines were asked about at the same time.
+        self.asked_twice: list[tuple[str, int]] = []
         #: Coroutines given to the engine; those of processes that were killed never end.
         self.asked: list[Coroutine[Any, Any, Any]] = []
 
@@ -289,6 +295,11 @@ class Engine:
         if world.schedule.current in EngineThread.cancelled:
             raise asyncio.CancelledError
         world.calls += 1
+        self._note(request)
+        if seconds := world.answer_s(self._process):
+            world.schedule.wait(seconds)
+            if world.schedule.current in EngineThread.cancelled:
+                raise asyncio.CancelledError
         if self._process in world.broken:
             return self._broken(world.broken[self._process])
         if request.request_id.rpartition("-")[0] in world.poison:
@@ -299,6 +310,19 @@ class Engine:
         )
         world.gate.leave("engine caption")
         return Answer(text)
+
+    def _note(self, request: CaptionRequest) -> None:
+        """Notes that this thread asks about a shard, until it ends."""
+        world = self._world
+        job, index, _ = request.request_id.rsplit("-", 2)
+        shard = job, int(index) // RECORDS_A_SHARD
+        threads = world.asking.setdefault(shard, set())
+        others = threads - EngineThread.cancelled - {world.schedule.current}
+        if any(other.process.alive and not other.ended for other in others):
+            world.tell(f"two ask about {shard}")
+            world.asked_twice.append(shard)
+        assert world.schedule.current is not None
+        threads.add(world.schedule.current)
 
     @staticmethod
     def _broken(way: str) -> Answer | RequestError:
@@ -311,7 +335,7 @@ class EngineThread:
     """The product's class of this name on the schedule: a thread for each piece of work."""
 
     #: Threads whose work was cancelled.
-    cancelled: ClassVar[set[object]] = set()
+    cancelled: ClassVar[set[Thread | None]] = set()
 
     def __init__(self, world: World, engine: Engine) -> None:
         self._world = world
@@ -386,7 +410,7 @@ class Worker:
     def _main(self) -> None:
         world = self.world
         self.redis = world.redis_client()
-        self.channel = Channel(self.redis, world.settings)
+        self.channel = Channel(self.redis, world.settings, partial(world.name, "delivery"))
         self.queue = RENDER if self.stage == "render" else world.settings.queue
         self.stopping = world.runtime.event()
         store, sender = world.store(), world.sender(self.redis)

@@ -25,7 +25,7 @@ ROOMS = {
     "captions": {"views", "engines.base"},
     "jobs": {"inputs", "views", "engines", "captions", "services"},
     "outputs": {"jobs", "captions", "views", "services"},
-    "local": {"services"},
+    "local": {"services", "engines.gpu_groups"},
     "evaluation": {
         "inputs", "views", "engines", "captions", "jobs.status", "outputs.pages", "client",
     },

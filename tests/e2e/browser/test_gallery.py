@@ -302,6 +302,7 @@ def test_nothing_hangs_over_on_a_narrow_screen(gallery: Page) -> None:
     assert gallery.evaluate("document.documentElement.scrollWidth") == 390
 
 
+@pytest.mark.more
 def test_ten_thousand_records(tab: Page, tmp_path: Path) -> None:
     coffee = file_url(examples_dir() / "photos/coffee.jpg", tmp_path)
     boxes = [[i * 50, 20, 40, 200] for i in range(5)]
