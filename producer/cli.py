@@ -58,6 +58,7 @@ COMMANDS: dict[str, dict[str, Callable[..., None] | typer.Typer]] = {
     "Jobs": {
         "validate": validate.validate_command,
         "submit": submit.submit_command,
+        "jobs": status.jobs_command,
         "status": status.status_command,
         "watch": watch.watch_command,
         "resume": resume.resume_command,

@@ -11,7 +11,17 @@ import typer
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-JobArgument = Annotated[str, typer.Argument(metavar="JOB", help="The job.")]
+#: A job that is read: the latest if none is named.
+JobArgument = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="JOB", help="Its id, the beginning of one, or its name; by default the latest."
+    ),
+]
+#: A job that is changed.
+ChangedJob = Annotated[
+    str, typer.Argument(metavar="JOB", help="Its id, the beginning of one, or its name.")
+]
 ImageRoot = Annotated[
     Path | None, typer.Option(help="Folder that image paths are relative to [FILE's folder].")
 ]
@@ -51,7 +61,7 @@ JOB_SETTINGS: dict[str, tuple[Any, str]] = {
         str,
         "Fields to write beside captions: referring, or a file with a JSON Schema of a region.",
     ),
-    "prompt": (str, "Name of a prompt template, or a file with one."),
+    "prompt": (str, "A prompt template's name, a file with one, or a sentence of your own."),
     "temperature": (float, "Sampling temperature; 0 is greedy."),
     "top_p": (float, "Nucleus sampling threshold."),
     "max_tokens": (int, "Longest answer, in tokens."),

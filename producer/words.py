@@ -19,13 +19,6 @@ def size(bytes_: int) -> str:
     return decimal(bytes_)
 
 
-def count(number: int, noun: str) -> str:
-    """A number of things: `1 record`, `2,000 boxes`."""
-    if number == 1:
-        return f"{number:,} {noun}"
-    return f"{number:,} {noun}es" if noun.endswith("x") else f"{number:,} {noun}s"
-
-
 def span(seconds: float) -> str:
     """A span of time in its two largest units: `3 min 20 s`."""
     left, parts = max(0, round(seconds)), []

@@ -25,12 +25,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from regioncap.client import Client, Submission
+from regioncap.client import Client
 from regioncap.errors import ServiceError, UsageError
 from regioncap.files import open_input, whole
 from regioncap.inputs.lines import parse_line, read_lines
 from regioncap.jobs.status import JobStatus
+from regioncap.jobs.submission import Submission
 from regioncap.packages import is_installed
+from regioncap.plurals import counted
 from regioncap.records import InputRecord, dump_lines
 from regioncap.settings import Settings, load_settings
 
@@ -158,7 +160,8 @@ class ImageRegionCaptionPipeline:
                 hint=f"go on with: regioncap resume {job} --max-gpu-seconds N",
             )
         self._write(client, job)
-        self._tell(f"{status.done:,} records, {status.failed:,} failed: {self._result_file}")
+        done = counted(status.done, "record")
+        self._tell(f"{done}, {status.failed:,} failed: {self._result_file}")
         return PipelineResult(
             self._result_file, job, status.done, status.failed, status.regions_ok,
             time.monotonic() - started,
@@ -217,7 +220,7 @@ class ImageRegionCaptionPipeline:
 
     def _tell_now_and_then(self, status: JobStatus) -> None:
         if time.monotonic() >= self._tells_from_s:
-            self._tell(f"{status.done:,} of {status.records:,} records")
+            self._tell(f"{status.done:,} of {counted(status.records, 'record')}")
             self._tells_from_s = time.monotonic() + _TELL_EVERY_S
 
     def _tell(self, text: str) -> None:

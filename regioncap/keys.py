@@ -74,7 +74,7 @@ def check_job_id(text: str) -> str:
         raise UsageError(
             f"{text!r} is not a job id",
             code="bad-job-id",
-            hint="ids look like 20261124-031522-k3v7qa; `regioncap status` lists the recent ones",
+            hint="ids look like 20261124-031522-k3v7qa; `regioncap jobs` lists the recent ones",
         )
     return text
 

@@ -115,7 +115,10 @@ class JobSettings(BaseModel):
         description="Fields to write beside captions: referring, or a file with a JSON Schema of"
         " a region.",
     )
-    prompt: str = Field("default", description="Name of a prompt template, or a file with one.")
+    prompt: str = Field(
+        "default",
+        description="A prompt template's name, a file with one, or a sentence of your own.",
+    )
     temperature: float = Field(0.7, ge=0, le=2, description="Sampling temperature; 0 is greedy.")
     top_p: float = Field(0.9, gt=0, le=1, description="Nucleus sampling threshold.")
     max_tokens: int = Field(512, ge=1, le=32_768, description="Longest answer, in tokens.")

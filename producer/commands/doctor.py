@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from producer import words
 from producer.complaints import unconfigured
 from producer.context import emit_json, say, settings_of
 from producer.tables import show_line
+from regioncap.plurals import counted
 
 if TYPE_CHECKING:
     from producer.checks import Check
@@ -41,7 +41,7 @@ def doctor_command(
         if remedy:
             show_line(("", 4), ("", 17), (f"-> {remedy}", 0))
     if failed:
-        say(f"{words.count(failed, 'check')} failed")
+        say(f"{counted(failed, 'check')} failed")
         raise typer.Exit(_EXIT_SERVICE)
 
 

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 import typer
 from rich.table import Table
 
-from producer import words
 from producer.context import client_of, emit, say, talk
 from producer.meter import progress
 from producer.options import setting_options
 from producer.terminal import SafeConsole
+from regioncap.plurals import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -107,8 +107,8 @@ def eval_command(
     turns = list(product(_numbers(regions, "--regions", most=50), _sizes(sizes)))
     chosen = _scenes(data, scenes, turns, kinds, seed)
     count = sum(len(scene.truths) for scene in chosen)
-    ways = words.count(len(variants), "way")
-    say(f"{words.count(len(chosen), 'picture')} with {count} regions, {ways} to show them")
+    ways = counted(len(variants), "way")
+    say(f"{counted(len(chosen), 'picture')} with {counted(count, 'region')}, {ways} to show them")
     run = _run_as_jobs if as_jobs else partial(_run, verify=verify)
     results, facts = run(client, variants, chosen)
     if report is not None:
@@ -239,7 +239,7 @@ def _run_as_jobs(
         for variant in variants:
             result, facts = run(variant)
             results.append(result)
-    say("the jobs stay: `regioncap status` lists them, `regioncap gc` removes them when old")
+    say("the jobs stay: `regioncap jobs` lists them, `regioncap gc` removes them when old")
     return results, facts
 
 

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from producer.context import client_of, on_terminal, say
+from producer.commands.status import tell_advice
+from producer.context import client_of, job_of, on_terminal, say
 from producer.options import JobArgument
 from producer.tables import show_table
 from regioncap.files import whole_file
+from regioncap.plurals import agree, counted
 
 if TYPE_CHECKING:
     from regioncap.client import Client
@@ -30,7 +32,7 @@ _ROWS = 30
 
 def results_command(
     context: typer.Context,
-    job_id: JobArgument,
+    job_id: JobArgument = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="File to write [stdout].")
     ] = None,
@@ -46,8 +48,10 @@ def results_command(
     ] = False,
 ) -> None:
     """Bring the results so far: a table on a terminal, else JSON Lines in input order."""
+    from regioncap.jobs.advice import of_failures
+
     client = client_of(context)
-    job = client.load(job_id)
+    job = job_of(client, job_id)
     code = 0
     if output is None and not json and not follow and on_terminal():
         done, bad = _show(client, job, only_failed=failed)
@@ -59,9 +63,12 @@ def results_command(
         code = exit_code(client.status_of(job))
     if images is not None:
         fetch_images(client, job, images)
-    say(f"{done:,} of {job.records:,} records, {bad:,} failed")
+    say(f"{done:,} of {counted(job.records, 'record')}, {bad:,} failed")
     if done < job.records and not follow:
-        say(f"the job is not finished; watch it: regioncap watch {job.job}")
+        tell_advice(client, job)
+    elif failed and bad:
+        for line in of_failures(client.status_of(job), job)[:-1]:  # the last names this command
+            say(line)
     raise typer.Exit(code)
 
 
@@ -153,5 +160,6 @@ def fetch_images(client: Client, job: Job, folder: Path) -> int:
     uris = (uri for record in results.read(client.store, job) for uri in record["pictures"])
     brought = Counter(map_ahead(bring, uris))
     if gone := brought[False]:
-        say(f"{gone:,} marked pictures are not in the store any more")
+        are = agree(gone, "is", "are")
+        say(f"{counted(gone, 'marked picture')} {are} not in the store any more")
     return brought[True]

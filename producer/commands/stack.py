@@ -95,7 +95,7 @@ def demo_command(
         status = follow_job(client, job)
         fetch_results(client, job, output / "results.jsonl")
         fetch_images(client, job, output / "marked")
-        write_page(client, job.job, output / "gallery.html")
+        write_page(client, job, output / "gallery.html", replace=True)
     say(f"done in {time.monotonic() - started:.0f} s; open {output / 'gallery.html'} in a browser:")
     for name in ("gallery.html", "results.jsonl", "marked"):
         emit(str(output / name))

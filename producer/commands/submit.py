@@ -11,13 +11,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from producer import words
-from producer.context import client_of, emit, say, settings_of
+from producer.commands.status import tell_advice
+from producer.context import client_of, emit, job_of, say, settings_of
 from producer.meter import meter
 from producer.options import JOB_SETTINGS, ImageRoot, setting_options
+from regioncap.plurals import counted
 
 if TYPE_CHECKING:
     from regioncap.client import Client
     from regioncap.inputs.report import Report
+    from regioncap.inputs.source import Target
     from regioncap.job import Job
     from regioncap.jobs.submit import Tally
     from regioncap.settings import Settings
@@ -28,12 +31,12 @@ if TYPE_CHECKING:
 )
 def submit_command(
     context: typer.Context,
-    file: Annotated[
-        str | None,
+    files: Annotated[
+        list[str] | None,
         typer.Argument(
-            metavar="FILE",
-            help="JSON Lines with `image` and `bbox`, pictures, a data set of another tool, or -;"
-            " also s3:// and hf:.",
+            metavar="FILE...",
+            help="JSON Lines with `image` and `bbox`, pictures, folders, data sets of other tools,"
+            " or -; also s3:// and hf:. Pictures together are one job, all else is a job each.",
         ),
     ] = None,
     image_root: ImageRoot = None,
@@ -63,39 +66,49 @@ def submit_command(
     **flags: Any,
 ) -> None:
     """Submit a job: upload its images, queue its work, print its id."""
-    if key and resume is not None:
-        raise typer.BadParameter("--key goes with a FILE")
-    if (file is None) == (resume is None):
-        raise typer.BadParameter("give either a FILE or --resume JOB")
-    if dry_run and file is not None:
-        raise typer.Exit(_dry_run(settings_of(context, **flags), file, image_root))
-    client = client_of(context, **flags)
+    if bool(files) == (resume is not None):
+        raise typer.BadParameter("give either FILE... or --resume JOB")
     if resume is not None:
-        job = _resume(client, resume)
-    else:
-        labels = _labels(label or [])
-        job = submit_file(
-            client,
-            str(file),
-            image_root=image_root,
-            name=name,
-            labels=labels,
-            force=force,
-            key=key,
+        if key:
+            raise typer.BadParameter("--key goes with a FILE")
+        client = client_of(context, **flags)
+        raise typer.Exit(_tell_of(client, [_resume(client, resume)], wait=wait))
+    from regioncap.inputs.source import grouped
+
+    targets = grouped(files or [])
+    if len(targets) > 1 and (name or key):
+        raise typer.BadParameter(
+            f"these are {len(targets)} inputs, each a job of its own; submit them one by one",
+            param_hint="--name" if name else "--key",
         )
-    emit(job.job)
-    sys.stdout.flush()
+    if dry_run:
+        settings = settings_of(context, **flags)
+        codes = [_dry_run(settings, each, image_root, force=force) for each in targets]
+        raise typer.Exit(max(codes))
+    client = client_of(context, **flags)
+    options = {"image_root": image_root, "labels": _labels(label or []), "force": force}
+    jobs = []
+    for target in targets:
+        jobs.append(submit_file(client, target, name=name, key=key, **options))
+        emit(jobs[-1].job)
+        sys.stdout.flush()
+    raise typer.Exit(_tell_of(client, jobs, wait=wait))
+
+
+def _tell_of(client: Client, jobs: list[Job], *, wait: bool) -> int:
+    """Watches jobs that were submitted, or says how; returns the exit code."""
     from producer.commands.watch import tell_of_missing_workers, watch_job
 
     if wait:
-        raise typer.Exit(watch_job(client, job))
-    if client.status_of(job).rests:
-        return
-    tell_of_missing_workers(client, job)
-    say(f"watch it: regioncap watch {job.job}")
+        return max(watch_job(client, job) for job in jobs)
+    for job in jobs:
+        if not client.status_of(job).rests:
+            tell_of_missing_workers(client, job)
+            say(f"watch it: regioncap watch {job.job}")
+    return 0
 
 
-def submit_file(client: Client, file: str | Path, **options: Any) -> Job:
+def submit_file(client: Client, file: Target | Path, **options: Any) -> Job:
     """Submits as `Client.submit`, with progress bars and messages.
 
     Args:
@@ -103,7 +116,7 @@ def submit_file(client: Client, file: str | Path, **options: Any) -> Job:
         file: The input.
         options: Fields of `Submission`.
     """
-    from regioncap.client import Submission
+    from regioncap.jobs.submission import Submission
 
     try:
         with meter("uploading", "images") as bar:
@@ -135,7 +148,7 @@ def _go_on(client: Client, job: Job) -> None:
     with _queueing(job):
         found = client.reconcile(job)
     if sent := len(found.render) + len(found.caption):
-        say(f"{words.count(sent, 'shard')} of {job.shards:,} queued that were missing")
+        say(f"{counted(sent, 'shard')} of {job.shards:,} queued that were missing")
     say(summary_line(client.status_of(job)))
 
 
@@ -176,17 +189,18 @@ def _queueing(job: Job) -> Iterator[None]:
 
 def _resume(client: Client, job_id: str) -> Job:
     """Queues what is missing of a job."""
-    job = client.load(job_id)
+    job = job_of(client, job_id, to_change=True)
     found = client.reconcile(job)
     sent = len(found.render) + len(found.caption)
     if found.state == "open":
-        say(f"{words.count(sent, 'shard')} of {job.shards:,} queued, the others were already")
+        say(f"{counted(sent, 'shard')} of {job.shards:,} queued, the others were already")
     else:
         say(f"nothing to queue: the job is {found.state}")
+        tell_advice(client, job)
     return job
 
 
-def _dry_run(settings: Settings, file: str, root: Path | None) -> int:
+def _dry_run(settings: Settings, target: Target, root: Path | None, *, force: bool) -> int:
     """Checks an input and says what submitting it would do; returns the exit code."""
     from producer.commands.validate import check_file
     from regioncap.jobs.submit import words_of
@@ -194,12 +208,14 @@ def _dry_run(settings: Settings, file: str, root: Path | None) -> int:
 
     marks.get(settings.mark_style)
     words_of(settings)
-    totals = check_file(file, settings, root=root)
-    say(f"{words.count(-(-totals.records // settings.shard_size), 'shard')} would be queued")
+    totals, refused = check_file(target, settings, root=root)
+    if refused is not None and not force:
+        raise refused
+    say(f"{counted(-(-totals.records // settings.shard_size), 'shard')} would be queued")
     if totals.boxes:
-        say(f"{words.count(totals.boxes, 'box')} to caption")
+        say(f"{counted(totals.boxes, 'box')} to caption")
     say(
-        f"at most {words.count(totals.images, 'image')}, {words.size(totals.image_bytes)} would be "
+        f"at most {counted(totals.images, 'image')}, {words.size(totals.image_bytes)} would be "
         "uploaded: none twice, and none that the store has"
     )
     return 2 if totals.problems else 0
@@ -216,7 +232,7 @@ def _tell(tally: Tally, report: Report) -> None:
         say("regioncap validate shows all problems")
     if tally.totals.failing:
         least = "at least " if tally.totals.remote else ""
-        say(f"{least}{words.count(tally.totals.failing, 'error record')} will come out")
+        say(f"{least}{counted(tally.totals.failing, 'error record')} will come out")
 
 
 def _labels(pairs: list[str]) -> dict[str, str]:

@@ -16,8 +16,9 @@ from rich.text import Text
 
 from producer.context import client_of, emit_model
 from producer.terminal import SafeConsole
-from producer.words import count, span, waits
+from producer.words import span, waits
 from regioncap.errors import ServiceError
+from regioncap.plurals import counted
 
 if TYPE_CHECKING:
     from producer.fleet import Fleet, WorkerView
@@ -79,7 +80,8 @@ def board(fleet: Fleet, width: int) -> RenderableType:
         for name in ("records", "regions", "tokens")
     }
     head = (
-        f"RegionCap   {count(len(fleet.workers), 'worker')}   {speed['records']:,.1f} records/s   "
+        f"RegionCap   {counted(len(fleet.workers), 'worker')}   "
+        f"{speed['records']:,.1f} records/s   "
         f"{speed['regions']:,.1f} regions/s   {speed['tokens']:,.0f} tokens/s"
     )
     roomy = width >= _ROOMY

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.live import Live
 
-from producer.commands.status import summary_line
-from producer.context import client_of, emit_model, say, talk
+from producer.commands.status import summary_line, tell_advice
+from producer.context import client_of, emit_model, job_of, say, talk
 from producer.options import JobArgument
 from regioncap.errors import ServiceError
 
@@ -33,7 +33,7 @@ _EXIT_PAUSED = 9
 
 def watch_command(
     context: typer.Context,
-    job_id: JobArgument,
+    job_id: JobArgument = None,
     timeout: Annotated[
         float | None, typer.Option(help="Give up watching after so many seconds.", min=0)
     ] = None,
@@ -44,7 +44,7 @@ def watch_command(
     """Watch a job until it ends; Ctrl-C leaves it running."""
     client = client_of(context)
     follow = emit_job if json else follow_job
-    raise typer.Exit(watch_job(client, client.load(job_id), timeout, follow))
+    raise typer.Exit(watch_job(client, job_of(client, job_id), timeout, follow))
 
 
 def watch_job(
@@ -61,8 +61,9 @@ def watch_job(
     if not status.rests:
         say(come_back)
         return _EXIT_TIMED_OUT
-    if status.state == "done":
-        _say_next(status)
+    if status.failed:
+        _tell_of_failures(client, job)
+    tell_advice(client, job, status)
     return exit_code(status)
 
 
@@ -83,11 +84,16 @@ def tell_of_missing_workers(client: Client, job: Job) -> None:
         say(f"no {kind} worker{where}, so the job waits; start one: {command}")
 
 
-def _say_next(status: JobStatus) -> None:
-    say(f"results: regioncap results {status.job} -o results.jsonl")
-    if status.failed:
-        say(f"failed:  regioncap results {status.job} --failed")
-    say(f"gallery: regioncap view {status.job} --open")
+def _tell_of_failures(client: Client, job: Job) -> None:
+    """Names the first failed records, a line each code, and where to mend them."""
+    from regioncap.jobs import failures
+
+    try:
+        found = failures.first(client.store, client.progress(job.job), job)
+    except ServiceError:
+        return  # the counts are told
+    for line in found:
+        say(line)
 
 
 def follow_job(client: Client, job: Job, timeout_s: float | None = None) -> JobStatus:

@@ -30,6 +30,7 @@ from regioncap.jobs.status import JobStatus
 from regioncap.outputs.audit import record_flags
 from regioncap.outputs.gallery.page import GalleryRecord, GallerySummary, gallery_values
 from regioncap.outputs.pages import asset, csp_hash, template
+from regioncap.plurals import counted
 
 #: Requests worked on at a time; more wait.
 _THREADS = 16
@@ -195,7 +196,7 @@ class Site:
 
 def _page(name: str, values: dict[str, Any], status: int = 200) -> Response:
     """A page, whose policy allows the script and the style that stand in it and nothing else."""
-    known = _assets() | {"words": words, "now": datetime.now(UTC)} | values
+    known = _assets() | {"words": words, "counted": counted, "now": datetime.now(UTC)} | values
     policy = (
         "default-src 'none'; img-src 'self'; connect-src 'self'; form-action 'self';"
         f" script-src {known['script_hash']}; style-src {known['style_hash']};"

@@ -25,6 +25,7 @@ from regioncap import keys
 from regioncap.errors import NotFoundError, StoreDeniedError, StoreError, UsageError
 from regioncap.job import Job
 from regioncap.jobs import catalogue, parts
+from regioncap.plurals import counted
 from regioncap.records import SCHEMA_VERSION, FormatVersion, InputRecord, dump_json
 from regioncap.services.store import Store
 from regioncap.settings import JobSettings
@@ -148,7 +149,9 @@ class Claim:
         before = parts.submitted(self._store, job, shard)
         for now, then in zip_longest(records, before):
             if now is None:
-                self._refuse([f"the input has {then.index:,} records, and had {job.records:,}"])
+                self._refuse(
+                    [f"the input has {counted(then.index, 'record')}, and had {job.records:,}"]
+                )
             elif then is None:
                 self._refuse([f"the input has more records than {job.records:,}, as it had"])
             else:
@@ -158,7 +161,9 @@ class Claim:
         """Returns if the job that stands has so many records; as `check_shard`."""
         assert self.standing is not None  # noqa: S101 - for the type
         if records != self.standing.records:
-            self._refuse([f"the input has {records:,} records, and had {self.standing.records:,}"])
+            self._refuse(
+                [f"the input has {counted(records, 'record')}, and had {self.standing.records:,}"]
+            )
 
     def _changes(self, now: InputRecord, then: InputRecord) -> Iterator[str]:
         """What of a record is another than it was."""

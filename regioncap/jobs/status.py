@@ -6,6 +6,7 @@ Where Redis is away the store alone tells how many shards are done.
 from __future__ import annotations
 
 from datetime import datetime
+from html import escape
 from typing import Literal
 
 import redis
@@ -18,6 +19,7 @@ from regioncap.job import sums as job_sums
 from regioncap.jobs import audits, budgets, catalogue
 from regioncap.jobs.audits import JobAudit
 from regioncap.jobs.budgets import Budget
+from regioncap.plurals import counted
 from regioncap.records import SCHEMA_VERSION, Stage
 from regioncap.services.broker import queue_errors, server_time
 from regioncap.services.progress import Progress
@@ -84,6 +86,26 @@ class JobStatus(BaseModel):
     def ended(self) -> bool:
         """Whether nothing more will happen."""
         return self.state in {"done", "cancelled"}
+
+    def parts(self) -> list[str]:
+        """How far it is, in some words each."""
+        parts = [
+            self.job,
+            self.state,
+            f"{self.done:,} of {counted(self.records, 'record')}",
+            f"{self.failed:,} failed",
+            f"{self.regions_ok:,} of {counted(self.regions, 'region')} captioned",
+        ]
+        sums = self.sums
+        if sums and sums.reused:
+            parts.append(f"{sums.reused:,} reused")
+        if sums and sums.price_per_1000_regions is not None:
+            parts.append(f"{sums.price_per_1000_regions:.3g} per 1,000 regions")
+        return [*parts, self.name] if self.name else parts
+
+    def _repr_html_(self) -> str:
+        head, *rest = map(escape, self.parts())
+        return f"<b>{head}</b> · {' · '.join(rest)}"
 
 
 def pause_s(watched_s: float, latest_s: float = _LATEST_S) -> float:

@@ -23,11 +23,18 @@ from regioncap.jobs import catalogue
 from regioncap.jobs.keyed import Claim
 from regioncap.keys import FRESH
 from regioncap.parallel import REAL, Runtime, map_ahead
+from regioncap.plurals import counted
 from regioncap.records import InputRecord, Problem, dump_lines
 from regioncap.services.store import Store
 from regioncap.settings import Settings
 from regioncap.views.formats import extension_of
-from regioncap.views.prompts import FOR_FIELDS, built_in, parse_template, template_of
+from regioncap.views.prompts import (
+    FOR_FIELDS,
+    built_in,
+    of_sentence,
+    parse_template,
+    template_of,
+)
 from regioncap.views.region_schema import RegionSchema, load_schema
 
 #: Input parts that are being written, and those taken and not yet written.
@@ -160,9 +167,14 @@ class Uploader:
 def template_text(prompt: str) -> str:
     """Text of the user's own prompt template, checked; empty for one that is built in.
 
+    Args:
+        prompt: The name of a template, a TOML file, or what to ask: a sentence of several words.
+
     Raises:
         UsageError: The file cannot be read or is no template, or there is no such template.
     """
+    if len(prompt.split()) > 1 and not prompt.endswith(".toml"):
+        return of_sentence(prompt)
     if not prompt.endswith(".toml"):
         built_in(prompt)
         return ""
@@ -252,7 +264,7 @@ def submit(
         shard, held = part
         if shard >= keys.MAX_SHARDS:
             raise UsageError(
-                f"more than {keys.MAX_SHARDS:,} shards of {settings.shard_size} records",
+                f"more than {keys.MAX_SHARDS:,} shards of {counted(settings.shard_size, 'record')}",
                 code="too-many-shards",
                 hint="give a larger --shard-size, or submit the input in parts",
             )
@@ -271,8 +283,8 @@ def submit(
         runtime=runtime,
     )
     with closing(uploaded):
-        counted = (_count(tally, *each, on_progress) for each in uploaded)
-        parts = enumerate(_batches(counted, settings.shard_size))
+        seen = (_count(tally, *each, on_progress) for each in uploaded)
+        parts = enumerate(_batches(seen, settings.shard_size))
         written = map_ahead(
             put, parts, threads=_PARTS_AT_A_TIME, ahead=_PARTS_AHEAD, runtime=runtime
         )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from regioncap.errors import NotFoundError, RecordError
+from regioncap.errors import NotFoundError, RecordError, UsageError
 from regioncap.files import whole
 from regioncap.job import Job
 from regioncap.jobs import audits, catalogue
@@ -31,6 +33,10 @@ _SHOWN_QUALITY = 85
 #: Records whose pictures are held at a time.
 _AHEAD = 32
 
+#: How a page says which job it shows, and where at the latest.
+_SHOWS = re.compile(rb'<meta name="regioncap-job" content="([0-9a-z-]+)">')
+_HEAD_BYTES = 4096
+
 #: Takes a file name and a JPEG, and says where the page finds the picture.
 _Place = Callable[[str, bytes], str]
 
@@ -42,6 +48,7 @@ def write_view(
     original: Callable[[str], bytes],
     *,
     embed: bool = False,
+    replace: bool = False,
     on_record: Callable[[], None] = lambda: None,
 ) -> int:
     """Writes the gallery of the results so far.
@@ -52,11 +59,17 @@ def write_view(
         page: The HTML file to write; pictures go into a folder beside it.
         original: Brings a source by its s3:// name, or raises RecordError.
         embed: Whether the page holds its pictures in itself.
+        replace: Whether the page of another job may be replaced.
         on_record: Called for each record.
 
     Returns:
         How many records it shows.
+
+    Raises:
+        UsageError: The page of another job is there (`output-exists`).
     """
+    if not replace:
+        _check_own(page, job)
     page.parent.mkdir(parents=True, exist_ok=True)
     pictures = page.with_name(f"{page.stem}_files")
     if not embed:
@@ -77,8 +90,38 @@ def write_view(
             yield record
 
     with whole(page) as temporary, temporary.open("w", encoding="utf-8") as out:
-        write_gallery(out, counted(), GallerySummary(job.name or job.job, facts))
+        write_gallery(out, counted(), GallerySummary(job.name or job.job, facts, job.job))
     return count
+
+
+@dataclass(frozen=True, slots=True)
+class Viewed:
+    """A page that was written."""
+
+    path: Path
+    #: Records that it shows, and those that the job has.
+    records: int
+    of: int
+
+
+def page_name(job: Job) -> Path:
+    """The page of a job where the user names none: no two jobs have the same."""
+    return Path(f"gallery-{job.job}.html")
+
+
+def _check_own(page: Path, job: Job) -> None:
+    """Returns unless a page shows another job."""
+    try:
+        with page.open("rb") as file:
+            found = _SHOWS.search(file.read(_HEAD_BYTES))
+    except OSError:
+        return  # there is none; or writing it says what is wrong
+    if found and found[1].decode() != job.job:
+        raise UsageError(
+            f"{page} shows job {found[1].decode()}",
+            code="output-exists",
+            hint=f"name another page with -o, or none for {page_name(job)}",
+        )
 
 
 def _embedded(_: str, jpeg: bytes) -> str:
