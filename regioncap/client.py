@@ -335,12 +335,13 @@ class Client:
             UsageError: The page of another job is there (`output-exists`).
         """
         from regioncap.outputs.gallery import Viewed, page_name, write_view
+        from regioncap.views.view import Limits
 
         loaded = self.load(job)
         path = Path(page or page_name(loaded))
         count = write_view(
-            self.store, loaded, path, self._originals, embed=embed, replace=replace,
-            on_record=on_record,
+            self.store, loaded, path, self._originals, limits=Limits.of(self.settings),
+            embed=embed, replace=replace, on_record=on_record,
         )  # fmt: skip
         return Viewed(path, count, loaded.records)
 

@@ -124,6 +124,7 @@ class ImageRegionCaptionPipeline:
         self._tells_from_s = 0.0
         self._flags = {
             "max_boxes": max_boxes,
+            "keep_marked": True,  # they are copied into cache_path
             "overflow": "cut",  # as the reference: normalized_bbox has max_boxes rows, always
             "model": model_path,
             "hf_cache_dir": Path(hf_cache_dir).expanduser(),

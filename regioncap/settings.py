@@ -136,6 +136,9 @@ class JobSettings(BaseModel):
     price_per_gpu_hour: float | None = Field(
         None, ge=0, description="Price of one GPU for an hour, to tell what regions cost."
     )
+    keep_marked: bool = Field(
+        True, description="Keep marked pictures; else they are removed when their results stand."
+    )
     max_gpu_seconds: float | None = Field(
         None,
         gt=0,

@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 
 
 @setting_options(
-    *(name for name in JOB_SETTINGS if name != "region_schema"), "model", region_schema="--schema"
+    *(name for name in JOB_SETTINGS if name not in {"region_schema", "keep_marked"}),
+    "model",
+    region_schema="--schema",
+    keep_marked=" /--no-keep-marked",
 )
 def submit_command(
     context: typer.Context,

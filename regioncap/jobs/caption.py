@@ -41,6 +41,7 @@ from regioncap.jobs import (
     catalogue,
     finish,
     grids,
+    marked,
     markers,
     own_pictures,
     parts,
@@ -164,6 +165,9 @@ class CaptionStage:
                 return self._do(_Task(job, shard, turn, load))
         except _OtherGridError as error:
             return self._have_rendered(job, shard, error.grid)
+        except _NotDrawnError:
+            self._sender.render(job, [shard])
+            return "rendered anew"
         except CancelledError:
             if self._store.exists(keys.cancelled_key(job_id)):
                 return "cancelled"
@@ -247,10 +251,18 @@ class CaptionStage:
             retry.end(self._store, again)
         else:
             summary, outcome = self._summary(task, found), "already done"
+        if not job.settings.keep_marked:
+            self._remove_marked(task)
         progress = self._progress(job.job)
         if progress.note_part(shard, summary) >= job.shards:
             finish.finish(self._store, progress, job, runtime=self._runtime)
         return outcome
+
+    def _remove_marked(self, task: _Task) -> None:
+        """Removes the shard's pictures: its results stand."""
+        part = self._store.find(task.key("rendered"))
+        if part is not None:
+            marked.remove(self._store, parts.rendered(part, self._store, task.job, task.shard))
 
     def _first(self, task: _Task) -> dict[str, Any]:
         """Makes the results part, and returns the summary of the one that stands.
@@ -321,7 +333,7 @@ class CaptionStage:
     def _ask_back(
         self, records: Sequence[RenderedRecord], task: _Task, retries: Set[int]
     ) -> list[Captioned]:
-        how, pictures = self._how(task.job), self._fetch(records)
+        how, pictures = self._how(task.job), self._fetch(records, task)
         crop, engine, pulse = self._crop_maker(how), self._engine.engine, task.turn.pulse
         task.load.know(sum(len(record.regions) for record in records))
 
@@ -427,7 +439,7 @@ class CaptionStage:
         return {index: name for index, name in named if name is not None}
 
     def _ask_engine(self, records: Sequence[RenderedRecord], task: _Task) -> list[Captioned]:
-        how, pictures = self._how(task.job), self._fetch(records)
+        how, pictures = self._how(task.job), self._fetch(records, task)
         work = caption_records(
             records,
             pictures,
@@ -472,9 +484,14 @@ class CaptionStage:
 
         return quarantine.alone(record.index, work, give_up)
 
-    def _fetch(self, records: Sequence[RenderedRecord]) -> dict[str, bytes]:
+    def _fetch(self, records: Sequence[RenderedRecord], task: _Task) -> dict[str, bytes]:
         view_keys = [view.key for record in records for view in record.all_views]
-        return dict(zip(view_keys, self._pool.map(self._store.get, view_keys), strict=True))
+        try:
+            return dict(zip(view_keys, self._pool.map(self._store.get, view_keys), strict=True))
+        except NotFoundError:
+            if task.job.settings.keep_marked:
+                raise
+            raise _NotDrawnError from None
 
     def _crop_maker(self, how: ViewSettings) -> CropMaker:
         def crop(record: RenderedRecord, chosen: Sequence[Region]) -> list[Shown]:
@@ -498,6 +515,10 @@ class CaptionStage:
 def _requests(record: RenderedRecord) -> int:
     """How many requests a record begins with."""
     return 0 if record.error is not None else len(record.all_views)
+
+
+class _NotDrawnError(Exception):
+    """Pictures that are not kept are to be drawn again."""
 
 
 class _OtherGridError(Exception):
