@@ -10,7 +10,7 @@
     words, tables  numbers, sizes and times in words; tables for people and pipes
     meter, board   the bar of work done here, and what `watch` shows of a job
 
-    checks, gpu_checks    what `doctor` looks at
+    checks, gpu_checks, start_checks, memory_checks  what `doctor` looks at
     fleet                 what `top` looks at
     site                  the pages of `serve`
     origins, starter      where settings come from, and what `init` writes

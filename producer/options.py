@@ -70,7 +70,7 @@ JOB_SETTINGS: dict[str, tuple[Any, str]] = {
     "queue": (str, "Queue of the caption workers to use: one queue per model."),
     "reuse": (bool, "Take over captions of earlier jobs where nothing changed: adds pictures."),
     "price_per_gpu_hour": (float, "Price of one GPU for an hour, to tell what regions cost."),
-    "keep_marked": (bool, "Keep marked pictures; else they are removed when their results stand."),
+    "keep_marked": (bool, "Whether marked pictures stay when their results are there."),
     "max_gpu_seconds": (
         float,
         "GPU time after which the job pauses, in seconds; no limit if unset.",

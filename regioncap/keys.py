@@ -14,6 +14,7 @@
     jobs/<job>/grid.json                     what pictures are made for, if not what job.json says
     jobs/<job>/budget.json                   its limit of GPU time, if it paused or was resumed
     jobs/<job>/results/part-00000.jsonl      what users poll
+    jobs/<job>/partial/part-00000.<token>.jsonl  answers about a shard that came to no end
     jobs/<job>/retry/part-00000.<token>.json records of the part that are to be done again
     jobs/<job>/_SUCCESS                      written last
     jobs/<job>/audit.json                    what `regioncap audit` said of these results
@@ -145,7 +146,7 @@ def job_key(job: str) -> str:
     return f"{JOBS}{job}/job.json"
 
 
-def prefix(job: str, kind: Parts | Literal["marked"] | None = None) -> str:
+def prefix(job: str, kind: Parts | Literal["marked", "partial"] | None = None) -> str:
     """Prefix of all objects of a job, or of all of one kind."""
     return f"{JOBS}{job}/{kind}/" if kind else f"{JOBS}{job}/"
 
@@ -172,6 +173,11 @@ def part_number(key: str, job: str, kind: Parts) -> int | None:
 def retry_key(job: str, shard: int, token: str) -> str:
     """Request that records of a shard are done again."""
     return prefix(job, "retry") + part_name(shard, f"{token}.json")
+
+
+def partial_key(job: str, shard: int, token: str) -> str:
+    """Answers that one turn at a shard got."""
+    return prefix(job, "partial") + part_name(shard, f"{token}.jsonl")
 
 
 def marked_key(job: str, index: int, suffix: str = "") -> str:

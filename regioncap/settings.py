@@ -137,7 +137,7 @@ class JobSettings(BaseModel):
         None, ge=0, description="Price of one GPU for an hour, to tell what regions cost."
     )
     keep_marked: bool = Field(
-        True, description="Keep marked pictures; else they are removed when their results stand."
+        True, description="Whether marked pictures stay when their results are there."
     )
     max_gpu_seconds: float | None = Field(
         None,
@@ -214,6 +214,11 @@ class Settings(BaseSettings, JobSettings):
     download_dir: Path | None = Field(None, description="Folder that weights are downloaded to.")
     engine_args: dict[str, Any] = Field(
         default_factory=dict, description="Further arguments of the engine, passed on as they are."
+    )
+    compile_cache_dir: Path | None = Field(
+        None,
+        description="Folder that keeps what vLLM compiles, for later starts and other workers; its"
+        " own in the home folder if unset.",
     )
     gpu_locks: Path = Field(
         Path("/tmp/regioncap-gpus"),  # noqa: S108  # of the machine, not of one user

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from producer.complaints import unconfigured
 from producer.context import emit_json, say, settings_of
+from producer.options import setting_options
 from producer.tables import show_line
 from regioncap.plurals import counted
 
@@ -22,13 +23,21 @@ _NAMED_BY = {"redis": "broker_url", "store": "s3_endpoint"}
 _EXIT_SERVICE = 4
 
 
+@setting_options("engine", "model")
 def doctor_command(
     context: typer.Context,
     json: Annotated[bool, typer.Option("--json", help="JSON, one object a check.")] = False,
+    gpu_memory: Annotated[
+        float | None,
+        typer.Option(
+            help="Check nothing; say what of the model fits on a GPU of so many gigabytes.", min=1
+        ),
+    ] = None,
+    **flags: Any,
 ) -> None:
     """Check everything that this configuration needs, and say what to do."""
     failed = 0
-    for check in _checks(settings_of(context)):
+    for check in _checks(settings_of(context, **flags), gpu_memory):
         remedy = check.remedy
         if check.status == "fail":
             failed += 1
@@ -45,12 +54,18 @@ def doctor_command(
         raise typer.Exit(_EXIT_SERVICE)
 
 
-def _checks(settings: Settings) -> Iterator[Check]:
-    from producer import gpu_checks
+def _checks(settings: Settings, gpu_memory_gb: float | None) -> Iterator[Check]:
+    from producer import gpu_checks, memory_checks, start_checks
     from producer.checks import run_checks
 
+    if gpu_memory_gb is not None:
+        yield from memory_checks.check_card(settings, gpu_memory_gb)
+        return
     yield from run_checks(settings)
     if settings.engine == "vllm":
         yield from gpu_checks.check_all(
             settings.model, hf_cache_dir=settings.hf_cache_dir, download_dir=settings.download_dir
         )
+        if not gpu_checks.is_for_cpu():
+            yield from memory_checks.check_gpus(settings)
+        yield from start_checks.check_all(settings)

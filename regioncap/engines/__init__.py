@@ -8,6 +8,8 @@ model        where the weights are;  model_files  whether they are whole;  small
 model_grid   how a model takes pictures
 gpu, cuda_libraries  what is there to start on;  cpu  what it takes without a GPU
 gpu_groups   which worker has which GPUs;  gpu_devices, gpu_locks  what there is, and who holds it
+memory       what of a GPU a model takes, by calculation
+toolchain    what vLLM compiles with;  compile_cache  what it keeps of that for later starts
 thread       an engine on an event loop of its own, for callers in many threads
 
 Adding one: a module here with a class of the `Engine` protocol and a function `from_settings`, and

@@ -81,6 +81,14 @@ def visible_gpus(environ: Mapping[str, str] = os.environ) -> list[Gpu]:
     return _select(all_gpus(environ), environ.get("CUDA_VISIBLE_DEVICES"))
 
 
+def gpu_names(environ: Mapping[str, str] = os.environ) -> list[str]:
+    """The names of the visible GPUs; none where the driver does not tell."""
+    try:
+        return [gpu.name for gpu in visible_gpus(environ)]
+    except (EngineStartError, OSError, subprocess.SubprocessError, ValueError):
+        return []
+
+
 def all_gpus(environ: Mapping[str, str] = os.environ) -> list[Gpu]:
     """The GPUs of this machine, whatever CUDA_VISIBLE_DEVICES says; see `visible_gpus`."""
     done = ask_driver(environ, f"--query-gpu={_QUERY}", _CSV)

@@ -124,7 +124,12 @@ class Search:
         prefixes = [keys.prefix(job), keys.open_key(job)]
         if self.marked_only:
             # Without its rendered part a shard that is to be retried is drawn again.
-            prefixes = [keys.prefix(job, "rendered"), keys.prefix(job, "marked")]
+            kinds: list[Literal["rendered", "marked", "partial"]] = [
+                "rendered",
+                "marked",
+                "partial",
+            ]
+            prefixes = [keys.prefix(job, each) for each in kinds]
         return self._rubbish("marked" if self.marked_only else "job", job, prefixes, max(times))
 
     def _broken_off(self, job: str) -> Rubbish | None:

@@ -141,6 +141,13 @@ def test_every_replica_takes_a_gpu_of_its_own(compose: Compose) -> None:
     assert "gpu-locks:/volumes/gpu-locks:rw" in compose.service("volumes")["volumes"]
 
 
+def test_what_a_gpu_worker_compiles_and_fetches_survives(compose: Compose) -> None:
+    service = compose.service("caption-gpu")
+    assert "models:/models:rw" in service["volumes"]
+    for name in ("REGIONCAP_COMPILE_CACHE_DIR", "REGIONCAP_HF_CACHE_DIR"):
+        assert f"{service['environment'][name]}/".startswith("/models/")
+
+
 def test_the_health_of_redis_needs_no_secret(compose: Compose, services: dict[str, int]) -> None:
     _, shell = compose.service("redis")["healthcheck"]["test"]
     tool("redis-cli")

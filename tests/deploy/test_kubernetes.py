@@ -239,7 +239,7 @@ def test_what_is_compiled_is_shared(overlay: Resources) -> None:
     for model in models:
         (container,) = _pods(overlay)["caption"]["containers"]
         shared = {m["mountPath"] for m in container["volumeMounts"] if m["name"] == "models"}
-        for name in ("VLLM_CACHE_ROOT", "HF_HOME", "REGIONCAP_HF_CACHE_DIR"):
+        for name in ("REGIONCAP_COMPILE_CACHE_DIR", "HF_HOME", "REGIONCAP_HF_CACHE_DIR"):
             assert any(f"{model[name]}/".startswith(f"{folder}/") for folder in shared)
 
 

@@ -34,6 +34,7 @@ RIGHTS = {
     f"jobs/{JOB}/input/part-00000.jsonl": {"producer": "pg", "worker": "g", "reader": "g"},
     f"jobs/{JOB}/marked/00000000.jpg": {"producer": "g", "worker": "pgd", "reader": "g"},
     f"jobs/{JOB}/results/part-00000.jsonl": {"producer": "g", "worker": "pg", "reader": "g"},
+    f"jobs/{JOB}/partial/part-00000.ab.jsonl": {"producer": "g", "worker": "pgd", "reader": "g"},
     f"jobs/{JOB}/_SUCCESS": {"producer": "g", "worker": "pgd", "reader": "g"},
     f"jobs/{JOB}/_CANCELLED": {"producer": "pgd", "worker": "gd", "reader": "g"},
     f"open/{JOB}": {"producer": "pgd", "worker": "pgd", "reader": ""},

@@ -12,8 +12,8 @@ import pytest
 from regioncap import keys
 from regioncap.inputs.originals import REFUSALS
 from regioncap.jobs import catalogue, finish, markers, retry
-from regioncap.jobs.caption import CaptionStage
 from regioncap.jobs.kept import Version
+from regioncap.jobs.trial import Trial
 from regioncap.services.leases import Pulse
 from regioncap.services.store import Store
 from regioncap.services.waits import Look
@@ -123,7 +123,7 @@ def no_markers(patch: pytest.MonkeyPatch) -> None:
 
 
 def nobody_in_doubt(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(CaptionStage, "try_out", lambda *_, **__: None)
+    patch.setattr(Trial, "try_out", lambda *_, **__: None)
 
 
 def leases_for_ever(patch: pytest.MonkeyPatch) -> None:
