@@ -2,7 +2,7 @@
 
     cli            the table of all commands, the global options, and what an end means
     commands       the commands, a module each noun
-    options        options and arguments that several commands have
+    options        options and arguments that several commands have;  metavars  their values in help
 
     context        speaking to people (stderr) and writing data (stdout); settings and client
     terminal       the one way to a terminal, where texts of others command nothing

@@ -68,6 +68,10 @@ JOB_SETTINGS: dict[str, tuple[Any, str]] = {
     "seed": (int, "Seed of the sampling; none by default."),
     "shard_size": (int, "Records in a shard."),
     "queue": (str, "Queue of the caption workers to use: one queue per model."),
+    "priority": (
+        str,
+        "Which jobs go first where several wait for the same workers: high, normal or low.",
+    ),
     "reuse": (bool, "Take over captions of earlier jobs where nothing changed: adds pictures."),
     "price_per_gpu_hour": (float, "Price of one GPU for an hour, to tell what regions cost."),
     "keep_marked": (bool, "Whether marked pictures stay when their results are there."),
@@ -82,6 +86,7 @@ SETTINGS = JOB_SETTINGS | {
     "s3_bucket": (str, "Bucket that holds everything."),
     "engine": (str, "What captions: baseline (no model), vllm or openai."),
     "model": (str, "Model folder or hub name, or small, for vllm and openai."),
+    "openai_base_url": (str, "Address of the server, for the engine openai."),
 }
 
 

@@ -159,7 +159,9 @@ class Shards:
         return outcome
 
     def _caught(self, delivery: Delivery, work: Work, pulse: Pulse, claim: Claim) -> str:
-        attempts = Attempts(self._redis, delivery.job, self._stage, delivery.shard)
+        attempts = Attempts(
+            self._redis, delivery.job, self._stage, delivery.shard, self._leases.lives
+        )
         waits = Waits(self._redis, delivery.job, self._stage, delivery.queue)
         try:
             if claim.take():
@@ -240,7 +242,7 @@ class Shards:
             waits.hold(delivery.shard, look.held_until)
             return "held"
         suspect = attempts.deaths() >= SHARD_DEATHS
-        with self._turnstile.alone() if suspect else self._turnstile.shared():
+        with self._alone() if suspect else self._turnstile.shared():
             pulse.beat()
             self._check_stopping()
             self._check()
@@ -257,6 +259,18 @@ class Shards:
             attempts.clear()
             waits.forget(delivery.shard)
         return outcome
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Runs the block while no other shard runs; a death in it excuses nothing elsewhere."""
+        lives = self._leases.lives
+        with self._turnstile.alone():
+            lives.is_alone = True
+            lives.leave()
+            try:
+                yield
+            finally:
+                lives.is_alone = False
 
     @staticmethod
     def _deaths(attempts: Attempts) -> int:

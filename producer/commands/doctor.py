@@ -23,7 +23,7 @@ _NAMED_BY = {"redis": "broker_url", "store": "s3_endpoint"}
 _EXIT_SERVICE = 4
 
 
-@setting_options("engine", "model")
+@setting_options("engine", "model", openai_base_url="--base-url")
 def doctor_command(
     context: typer.Context,
     json: Annotated[bool, typer.Option("--json", help="JSON, one object a check.")] = False,
@@ -56,12 +56,14 @@ def doctor_command(
 
 def _checks(settings: Settings, gpu_memory_gb: float | None) -> Iterator[Check]:
     from producer import gpu_checks, memory_checks, start_checks
-    from producer.checks import run_checks
+    from producer.checks import check_engine, run_checks
 
     if gpu_memory_gb is not None:
         yield from memory_checks.check_card(settings, gpu_memory_gb)
         return
     yield from run_checks(settings)
+    if settings.engine == "openai":
+        yield check_engine(settings)
     if settings.engine == "vllm":
         yield from gpu_checks.check_all(
             settings.model, hf_cache_dir=settings.hf_cache_dir, download_dir=settings.download_dir

@@ -14,7 +14,7 @@ import typer
 from rich.table import Table
 
 from producer.context import client_of, emit, say, talk
-from producer.meter import progress
+from producer.meter import doing, progress
 from producer.options import setting_options
 from producer.terminal import SafeConsole
 from regioncap.plurals import counted
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 _REGRESSION = 8
 
 
-@setting_options("engine", "model")
+@setting_options("engine", "model", openai_base_url="--base-url")
 def eval_command(
     context: typer.Context,
     data: Annotated[
@@ -89,7 +89,8 @@ def eval_command(
     """
     if as_jobs and any(flags.values()):
         raise typer.BadParameter(
-            "the workers of the running system have an engine (leave out --engine and --model)",
+            "the workers of the running system have an engine (leave out --engine and what belongs"
+            " to it)",
             param_hint="--as-jobs",
         )
     if as_jobs and verify:
@@ -179,7 +180,7 @@ def _scenes(
     from regioncap.errors import UsageError
     from regioncap.evaluation import scenes
 
-    with talk.status("making the scenes"):
+    with doing("making the scenes"):
         if data is not None:
             found = list(scenes.own_data(data))
         else:
@@ -212,7 +213,7 @@ def _run(
     settings = client.settings
     job = settings.job_settings()
     thread = EngineThread(engines.make(settings))
-    with talk.status("starting the engine"):
+    with doing("starting the engine"):
         thread.start()
     limits = Limits.of(settings).on(thread.engine.grid or Grid())
     with closing(thread), progress() as bar:

@@ -30,7 +30,7 @@ def validate_command(
     context: typer.Context,
     files: Annotated[
         list[str],
-        typer.Argument(metavar="FILE...", help="JSON Lines, pictures, folders, data sets, or -."),
+        typer.Argument(metavar="FILE", help="JSON Lines, pictures, folders, data sets, or -."),
     ],
     image_root: ImageRoot = None,
     deep: Annotated[

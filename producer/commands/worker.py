@@ -30,7 +30,7 @@ def render_command(
 
 
 @worker.command("caption")
-@setting_options("engine", "model")
+@setting_options("engine", "model", openai_base_url="--base-url")
 def caption_command(
     context: typer.Context,
     queue: Annotated[str | None, typer.Option(help="Queue to serve.")] = None,

@@ -6,6 +6,7 @@ openai       any server that speaks OpenAI's protocol
 vllm         vLLM in this process;  vllm_start  its options, and what is checked before it starts
 model        where the weights are;  model_files  whether they are whole;  small_model  our own
 model_grid   how a model takes pictures
+preflight    whether an engine can start at all, asked before services start
 gpu, cuda_libraries  what is there to start on;  cpu  what it takes without a GPU
 gpu_groups   which worker has which GPUs;  gpu_devices, gpu_locks  what there is, and who holds it
 memory       what of a GPU a model takes, by calculation

@@ -22,6 +22,7 @@ from regioncap.job import Job
 from regioncap.jobs import results
 from regioncap.parallel import REAL, Runtime
 from regioncap.records import SCHEMA_VERSION, FormatVersion, dump_json
+from regioncap.services import due
 from regioncap.services.spending import Spending
 from regioncap.services.store import Store
 
@@ -105,6 +106,7 @@ class Purse:
             else:
                 written = self._store.put_matching(key, text, found.etag, "application/json")
             if written is not None:
+                due.drop(client, job.job)
                 return True
         raise StoreError(f"the budget of job {job.job} is being changed by others")
 

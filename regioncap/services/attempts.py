@@ -2,7 +2,8 @@
 
 A start is noted under a name of its own before the work and taken back after it, whatever its end;
 so noting it twice, as a client does whose answer was lost, is noting it once. What stays are the
-starts whose process died. A shard that did so twice is run in quarantine: its records one
+starts whose process died; what died together with others does not count, see
+`regioncap.services.lives`. A shard that did so twice is run in quarantine: its records one
 at a time, and each start of a record counted in the same way. A record whose process died three
 times while it was alone there gets an error record, and its neighbours their captions.
 
@@ -20,7 +21,8 @@ import structlog
 from regioncap import keys
 from regioncap.errors import ServiceError, StoppedError
 from regioncap.records import Problem, Stage
-from regioncap.services.broker import queue_errors
+from regioncap.services.broker import queue_errors, server_time
+from regioncap.services.lives import Lives, Start, read
 
 #: A shard whose worker died this often is run in quarantine.
 SHARD_DEATHS = 2
@@ -44,30 +46,44 @@ class Attempts:
         job: The job.
         stage: `render` or `caption`.
         shard: The shard.
+        lives: Tells which deaths count; by default all do.
     """
 
-    def __init__(self, client: redis.Redis, job: str, stage: Stage, shard: int) -> None:
+    def __init__(
+        self,
+        client: redis.Redis,
+        job: str,
+        stage: Stage,
+        shard: int,
+        lives: Lives | None = None,
+    ) -> None:
         self._redis = client
+        self._lives = lives
         self._key = f"regioncap:{job}:attempts:{stage}:{shard}"
         self.stage = stage
         #: The last start of each, by what was started.
         self._started: dict[str, str] = {}
 
     def deaths(self) -> int:
-        """How many starts of the shard have not come to an end."""
+        """How many starts of the shard have not come to an end, and may be the shard's doing."""
         with queue_errors():
             noted: Any = self._redis.hgetall(self._key)
-        return self._count(noted, _SHARD)
+        return self._count(noted, _SHARD, SHARD_DEATHS)
 
     def start(self, what: str = _SHARD) -> int:
         """Notes a start of the shard or of a record; returns how many died before."""
         self._started[what] = field = f"{what}/{keys.new_token()}"
-        with queue_errors(), self._redis.pipeline() as pipe:
-            pipe.hset(self._key, field, "1")
-            pipe.expire(self._key, _KEPT_S)
-            pipe.hgetall(self._key)
-            noted = pipe.execute()[2]
-        return self._count(noted, what) - 1
+        with queue_errors():
+            if self._lives is not None:
+                self._lives.touch()
+            start = Start(self._lives.name if self._lives else "", server_time(self._redis))
+            with self._redis.pipeline() as pipe:
+                pipe.hset(self._key, field, start.text())
+                pipe.expire(self._key, _KEPT_S)
+                pipe.hgetall(self._key)
+                noted = pipe.execute()[2]
+        noted.pop(field, None)
+        return self._count(noted, what, RECORD_DEATHS)
 
     def forgive(self, what: str = _SHARD) -> None:
         """Takes this start back: its process lives."""
@@ -86,11 +102,11 @@ class Attempts:
         with queue_errors():
             self._redis.delete(self._key)
 
-    @staticmethod
-    def _count(noted: dict[str, str], what: str) -> int:
+    def _count(self, noted: dict[str, str], what: str, enough: int) -> int:
         # Versions before 0.2 kept a number under the bare name.
         earlier = max(0, int(noted.get(what) or 0))
-        return earlier + sum(field.startswith(f"{what}/") for field in noted)
+        starts = [read(text) for field, text in noted.items() if field.startswith(f"{what}/")]
+        return earlier + (self._lives.blamed(starts, enough) if self._lives else len(starts))
 
 
 class Quarantine:

@@ -28,6 +28,7 @@ from regioncap import metrics
 from regioncap.parallel import REAL, Runtime
 from regioncap.services.broker import server_time
 from regioncap.services.claims import Claim
+from regioncap.services.lives import Lives
 from regioncap.services.silence import may_give_away
 
 #: kombu's sorted set of unacknowledged messages: delivery tag -> time of delivery.
@@ -177,6 +178,8 @@ class Leases:
         runtime: Runtime = REAL,
     ) -> None:
         self._redis = client
+        #: That of this process, while it has something in hand.
+        self.lives = Lives(client, timeout_s)
         self.timeout_s = timeout_s
         self.period_s = timeout_s / 3
         self._stalled_s = stalled_s
@@ -204,8 +207,11 @@ class Leases:
         finally:
             with self._lock:
                 self._held.pop(tag, None)
+                is_idle = not self._held
             if claim is not None:
                 claim.release()
+            if is_idle:
+                self.lives.leave()
 
     def silent_s(self) -> float | None:
         """For how long the shard in hand that is silent longest has been so; None if none is.
@@ -222,6 +228,7 @@ class Leases:
             held = {tag: each for tag, each in sorted(self._held.items()) if each.pulse.left_s}
         if not held:
             return
+        self.lives.touch()
         now = server_time(self._redis)
         # XX: a message that was acknowledged meanwhile must not come back.
         kept = self._redis.zadd(UNACKED_INDEX, dict.fromkeys(held, now), xx=True, ch=True)

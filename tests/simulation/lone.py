@@ -10,6 +10,7 @@ from regioncap import keys
 from regioncap.job import Job
 from regioncap.jobs.submit import submit
 from regioncap.services.attempts import Attempts
+from regioncap.services.lives import Lives
 from regioncap.services.store import Store
 from tests.simulation import s3
 from tests.simulation.gate import Gate
@@ -60,5 +61,7 @@ class Lone:
     def deaths(self) -> list[int]:
         """Starts that are charged, by shard."""
         client = self.world.redis_client()
+        client.gate = Gate()
+        lives = Lives(client, T_S)
         (job,) = self.jobs
-        return [Attempts(client, job.job, "caption", n).deaths() for n in range(job.shards)]
+        return [Attempts(client, job.job, "caption", n, lives).deaths() for n in range(job.shards)]
