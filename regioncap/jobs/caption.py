@@ -391,11 +391,16 @@ class CaptionStage:
     def _ask_all(self, records: Sequence[RenderedRecord], task: _Task) -> list[Captioned]:
         if (quarantine := task.turn.quarantine) is None:
             return self._ask_engine(records, task)
-        done = []
-        for record in records:
-            done.append(self._ask_alone(record, task, quarantine))
-            task.partial.keep()  # the next one may be the end of this process
-        return done
+
+        def ask(some: Sequence[RenderedRecord]) -> list[Captioned]:
+            done = self._ask_engine(some, task)
+            task.partial.keep()  # what comes next may be the end of this process
+            return done
+
+        def give_up(record: RenderedRecord, problem: Problem) -> Captioned:
+            return Captioned(record.model_copy(update={"error": problem}))
+
+        return quarantine.in_halves(records, ask, give_up)
 
     def _ask_engine(self, records: Sequence[RenderedRecord], task: _Task) -> list[Captioned]:
         how, pictures = self._how(task.job), self._fetch(records, task)
@@ -464,15 +469,6 @@ class CaptionStage:
         """Gives records their part of the time that so many took."""
         for captioned in done:
             captioned.gpu_ms = round(1000 * seconds * self._gpus / count)
-
-    def _ask_alone(self, record: RenderedRecord, task: _Task, quarantine: Quarantine) -> Captioned:
-        def work() -> Captioned:
-            return self._ask_engine([record], task)[0]
-
-        def give_up(problem: Problem) -> Captioned:
-            return Captioned(record.model_copy(update={"error": problem}))
-
-        return quarantine.alone(record.index, work, give_up)
 
     def _fetch(self, records: Sequence[RenderedRecord], task: _Task) -> dict[str, bytes]:
         view_keys = [view.key for record in records for view in record.all_views]
