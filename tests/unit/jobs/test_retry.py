@@ -222,7 +222,13 @@ def test_idle_time_before_a_change_does_not_count_as_work(
     assert first is not None
     assert first.worked_s is not None
     began = job.created + timedelta(days=1)
-    monkeypatch.setattr(Store, "modified", lambda *_: began)
+    real = Store.modified
+
+    def modified(store: Store, key: str) -> datetime | None:
+        """The version is kept when the change begins."""
+        return real(store, key) and (began if "/versions/" in key else real(store, key))
+
+    monkeypatch.setattr(Store, "modified", modified)
     late = At(began + timedelta(seconds=7))
 
     apply_edits(store, progress, job, {1: Edit({1: "hers"})}, runtime=late)
