@@ -202,7 +202,9 @@ def _workers(client: redis.Redis, kind: str, queue: str) -> Check:
 
 def _queues(client: redis.Redis, settings: Settings) -> Check:
     found = read_depths(client, ["render", settings.queue])
-    depths = ", ".join(f"{name} {depth.queued}" for name, depth in found.items())
+    depths = ", ".join(
+        f"{name} {depth.queued + depth.due + depth.paused}" for name, depth in found.items()
+    )
     held_back = sum(depth.waiting for depth in found.values())
     text = f"waiting shards: {depths}; in hand: {client.hlen(UNACKED)}; held back: {held_back}"
     return Check("", "ok", text)

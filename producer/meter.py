@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TypeVar
 
 from rich.progress import BarColumn, Progress, ProgressColumn, TaskProgressColumn, TextColumn
 
 from producer import words
 from producer.context import say, talk
 from regioncap.jobs.rate import Rate
-
-T = TypeVar("T")
 
 _LINE_EVERY_S = 10.0
 _DRAW_EVERY_S = 0.1
@@ -59,12 +56,6 @@ class Meter:
         else:
             total = None if fraction is None else 1.0
             self._bar.update(self._task, completed=fraction or 0.0, total=total, text=text)
-
-    def track(self, items: Sequence[T]) -> Iterator[T]:
-        """Gives the items and shows how many were taken."""
-        for number, item in enumerate(items):
-            self.show(number / len(items), number)
-            yield item
 
     def _parts(self, fraction: float | None, done: int, extra: str) -> Iterator[str]:
         yield f"{done:,} {self._unit}"

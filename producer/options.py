@@ -68,6 +68,10 @@ JOB_SETTINGS: dict[str, tuple[Any, str]] = {
     "seed": (int, "Seed of the sampling; none by default."),
     "shard_size": (int, "Records in a shard."),
     "queue": (str, "Queue of the caption workers to use: one queue per model."),
+    "priority": (
+        str,
+        "Which jobs go first where several wait for the same workers: high, normal or low.",
+    ),
     "reuse": (bool, "Take over captions of earlier jobs where nothing changed: adds pictures."),
     "price_per_gpu_hour": (float, "Price of one GPU for an hour, to tell what regions cost."),
 }

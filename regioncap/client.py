@@ -28,6 +28,7 @@ from regioncap.jobs import advice, catalogue, lookup, results
 from regioncap.jobs.status import JobStatus, job_status, pause_s
 from regioncap.services.broker import await_loaded, connect
 from regioncap.services.progress import Progress
+from regioncap.services.sender import Sender
 from regioncap.services.store import Store
 from regioncap.settings import Settings, Verify, load_settings
 
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
     from regioncap.outputs.gallery import Viewed
     from regioncap.outputs.notebook import JobId, Jobs, Results
     from regioncap.outputs.versions import Changes
-    from regioncap.services.queue import Sender
 
 #: A job: its id, the beginning of one, or its name; or itself. None is the latest.
 AnyJob = str | Job | None
@@ -109,10 +109,8 @@ class Client:
 
     @cached_property
     def sender(self) -> Sender:
-        """Puts shards into the queue."""
-        from regioncap.services.queue import Sender, make_app
-
-        return Sender(make_app(self.settings))
+        """Asks for stages of shards."""
+        return Sender(self.redis, self.settings)
 
     def progress(self, job_id: str) -> Progress:
         """The progress of a job, as Redis has it."""

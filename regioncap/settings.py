@@ -65,6 +65,7 @@ Overflow = Literal["rounds", "cut"]
 EngineName = Literal["baseline", "vllm", "openai"]
 RegionMode = Literal["marks", "crop", "marks+crop"]
 Verify = Literal["no", "mark", "retry"]
+Priority = Literal["high", "normal", "low"]
 
 
 #: A folder in a bucket. Characters that patterns of policies read otherwise do not fit.
@@ -128,6 +129,11 @@ class JobSettings(BaseModel):
         "caption",
         pattern=f"^{CAPTION_QUEUE}$",
         description="Queue of the caption workers to use: one queue per model.",
+    )
+    priority: Priority = Field(
+        "normal",
+        description="Which jobs go first where several wait for the same workers: high, normal or"
+        " low.",
     )
     reuse: bool = Field(
         False,
@@ -248,6 +254,11 @@ class Settings(BaseSettings, JobSettings):
         gt=0,
         description="A shard that takes longer to render, or gets no caption for so long, is tried"
         " again.",
+    )
+    window_shards: int = Field(
+        5_000,
+        ge=1,
+        description="Shards of a job that may be on their way; the rest follow as these get done.",
     )
     memory_limit_mb: int = Field(
         6_000, ge=500, description="Address space of a render process, megabytes."

@@ -88,6 +88,10 @@ def _facts(status: JobStatus, job: Job) -> dict[str, str]:
         "labels": ", ".join(f"{key}={value}" for key, value in status.labels.items()),
         "state": status.state,
         "waits": "; ".join(words.waits(status.waits)),
+        "to follow": f"{counted(status.shards_to_follow, 'shard')} of {job.shards:,} are not"
+        " queued yet: they follow as those before them get done"
+        if status.shards_to_follow
+        else "",
         "records": done,
         "regions": f"{status.regions_ok:,} of {status.regions:,} captioned",
         "tokens": tokens if status.prompt_tokens else "",
@@ -96,6 +100,7 @@ def _facts(status: JobStatus, job: Job) -> dict[str, str]:
         "key": job.key,
         "source": job.source,
         "queue": job.settings.queue,
+        "priority": job.settings.priority if job.settings.priority != "normal" else "",
         "created": f"{status.created:%Y-%m-%d %H:%M:%S} UTC, {words.ago(status.created)}",
         "took": words.took(status.worked_s) if status.worked_s is not None else "",
         "results": status.results,

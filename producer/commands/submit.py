@@ -164,13 +164,13 @@ def _tell_of_queue(client: Client) -> None:
 
 
 def _queue(client: Client, job: Job) -> None:
-    with _queueing(job), meter("queueing", "shards") as bar:
-        client.sender.render(job, bar.track(range(job.shards)))
+    with _queueing(job):
+        client.sender.render(job, range(job.shards))
 
 
 @contextmanager
 def _queueing(job: Job) -> Iterator[None]:
-    """Says what to do where not all is queued."""
+    """Says what to do where nothing is queued."""
     from regioncap.errors import QueueError
 
     remedy = f"regioncap submit --resume {job.job}"
@@ -178,13 +178,10 @@ def _queueing(job: Job) -> Iterator[None]:
         yield
     except QueueError as error:
         raise QueueError(
-            f"job {job.job} is safe in the store but not all queued: {error.message}",
+            f"job {job.job} is safe in the store but not queued: {error.message}",
             code=error.code,
             hint=f"workers find it when Redis is back; to queue it at once: {remedy}",
         ) from error
-    except KeyboardInterrupt:
-        say(f"job {job.job} is not all queued; send the rest: {remedy}")
-        raise
 
 
 def _resume(client: Client, job_id: str) -> Job:

@@ -119,13 +119,14 @@ def _table(title: str, *columns: str, wraps: str = "") -> Table:
 
 
 def _queues(fleet: Fleet) -> Table:
-    columns = (">waiting", ">in hand", ">held back", ">oldest", ">workers")
+    columns = (">queued", ">to follow", ">in hand", ">held back", ">oldest", ">workers")
     table = _table("Queues", "queue", *columns)
     for queue in fleet.queues:
         missing = queue.queued > 0 and queue.workers == 0
         table.add_row(
             queue.name,
             f"{queue.queued:,}",
+            f"{queue.due + queue.paused:,}",
             f"{queue.unacked:,}",
             f"{queue.waiting:,}",
             span(queue.oldest_s) if queue.queued else "-",

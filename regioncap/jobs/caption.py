@@ -52,7 +52,7 @@ from regioncap.records import Problem, Region, RenderedRecord, dump_lines
 from regioncap.services.attempts import Quarantine
 from regioncap.services.leases import Pulse
 from regioncap.services.progress import Progress
-from regioncap.services.queue import Sender
+from regioncap.services.sender import Sender
 from regioncap.services.store import Found, Store
 from regioncap.settings import Settings
 from regioncap.views.view import Limits, Shown, ViewSettings, crop_regions

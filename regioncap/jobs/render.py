@@ -19,7 +19,7 @@ from regioncap.parallel import REAL, Runtime
 from regioncap.records import InputRecord, Problem, RenderedRecord, dump_lines
 from regioncap.services.claims import is_claimed
 from regioncap.services.progress import Progress
-from regioncap.services.queue import Sender
+from regioncap.services.sender import Sender
 from regioncap.services.store import Store
 from regioncap.settings import Settings
 from regioncap.views.render import Rendered, render_record

@@ -20,6 +20,7 @@ from regioncap.jobs import audits, catalogue
 from regioncap.jobs.audits import JobAudit
 from regioncap.plurals import counted
 from regioncap.records import SCHEMA_VERSION, Stage
+from regioncap.services import due
 from regioncap.services.broker import queue_errors, server_time
 from regioncap.services.progress import Progress
 from regioncap.services.store import Store
@@ -63,6 +64,8 @@ class JobStatus(BaseModel):
     shards: int
     shards_rendered: int | None = None
     shards_done: int = 0
+    #: Shards that are in no queue yet: they follow as those before them get done.
+    shards_to_follow: int = 0
     regions: int = 0
     regions_ok: int = 0
     prompt_tokens: int = 0
@@ -158,6 +161,7 @@ def _take_progress(status: JobStatus, store: Store, client: redis.Redis | None, 
         status.shards_done = counts.pop("shards")
         _take_counts(status, counts)
         status.sums = job_sums(job, counts, now())
+        status.shards_to_follow = due.count(client, job.job)
         status.waits = _waits(client, job)
     except QueueError:
         status.shards_done = len(catalogue.parts(store, job.job, "results"))

@@ -20,13 +20,16 @@ from regioncap.services.silence import BEAT
 
 #: The types of keys by their names.
 _TYPES = {
-    r"regioncap:janitor": "string",
+    r"regioncap:janitor(:kept)?": "string",
     r"regioncap:janitor:seen": "hash",
     BEAT: "hash",
     LIVES: "zset",
-    r"regioncap:(worker|depths|claim):.*": "string",
+    r"regioncap:(worker|depths|mark|claim):.*": "string",
+    r"regioncap:turns": "set",
+    r"regioncap:turns:.*": "zset",
     r"regioncap:later:.*": "zset",
-    r"regioncap:[^:]+:rendered": "string",
+    r"regioncap:[^:]+:(rendered|due:.*)": "string",
+    r"regioncap:[^:]+:due": "hash",
     r"regioncap:[^:]+:(parts|counts)": "hash",
     r"regioncap:[^:]+:(attempts|waits):.*": "hash",
     UNACKED: "hash",

@@ -15,14 +15,15 @@ from celery.worker.request import Request
 from kombu import Connection, Consumer
 from kombu.transport import redis as kombu_redis
 
-from regioncap.job import Job
 from regioncap.services.backlog import read_backlog
 from regioncap.services.broker import connect, server_time
 from regioncap.services.claims import UNACKED
 from regioncap.services.leases import UNACKED_INDEX, Leases, ServerTimeQoS
-from regioncap.services.queue import Sender, make_app
+from regioncap.services.queue import make_app
+from regioncap.services.sender import Sender
 from regioncap.services.silence import BEAT
 from regioncap.settings import Settings
+from tests.support.jobs import a_job
 
 JOB = "20260101-000000-eeeeee"
 
@@ -44,9 +45,7 @@ def client(settings: Settings) -> Iterator[redis.Redis]:
 def channel(settings: Settings, client: redis.Redis) -> Iterator[Any]:
     """A channel that has taken one of two messages."""
     app = make_app(settings)
-    job: Any = SimpleNamespace(job=JOB, settings=SimpleNamespace(queue="caption"))
-    typed: Job = job
-    Sender(app).render(typed, [3, 4])
+    Sender(client, settings).render(a_job(JOB), [3, 4])
     connection: Connection
     with app.connection_for_read() as connection:
         channel = connection.channel()

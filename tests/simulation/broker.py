@@ -90,8 +90,8 @@ class Delivery:
         self._channel.basic_reject(self.tag, requeue=True)
 
 
-class Sender:
-    """`regioncap.services.queue.Sender` without Celery: the same messages.
+class DirectSender:
+    """Sends as the version before did, without Celery: all at once, straight into the queue.
 
     Args:
         client: The Redis that carries the queue.

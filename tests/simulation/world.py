@@ -33,9 +33,11 @@ from regioncap.jobs.janitor import Janitor
 from regioncap.jobs.render import RenderStage
 from regioncap.records import InputRecord
 from regioncap.services.claims import UNACKED
+from regioncap.services.feeder import Feeder
 from regioncap.services.leases import Leases
 from regioncap.services.progress import Progress
 from regioncap.services.queue import RENDER
+from regioncap.services.sender import Sender
 from regioncap.services.store import Store
 from regioncap.services.waits import put_back
 from regioncap.settings import Settings
@@ -43,7 +45,7 @@ from regioncap.views.render import render_record
 from regioncap.views.view import ViewSettings
 from tests.simulation import broker as queue
 from tests.simulation import s3, valkey
-from tests.simulation.broker import Channel, Sender
+from tests.simulation.broker import Channel
 from tests.simulation.faults import Faults
 from tests.simulation.gate import Gate
 from tests.simulation.schedule import Process, Schedule, Thread
@@ -59,6 +61,10 @@ STALLED_S = 4 * T_S
 #: Longest that a client waits for an answer, seconds.
 PATIENCE_S = 10.0
 HANDS = 2
+#: Of shards of a job on their way: fewer than it has.
+WINDOW_SHARDS = 3
+#: Where it stands whose turn it is.
+TURNS = tuple(f"regioncap:turns:{queue}" for queue in ("render", "caption"))
 #: How often a worker looks whether it is told to stop while it waits for a message.
 _PATROL_S = 30.0
 
@@ -117,7 +123,11 @@ class World:
         self.faults = Faults(self.schedule)
         self.gate = WorldGate(self.schedule, self.faults)
         self.settings = Settings(
-            visibility_timeout_s=T_S, shard_size=RECORDS_A_SHARD, grace_s=5, keep_captions=True
+            visibility_timeout_s=T_S,
+            shard_size=RECORDS_A_SHARD,
+            grace_s=5,
+            keep_captions=True,
+            window_shards=WINDOW_SHARDS,
         )
         self.s3 = s3.S3Server(conditions)
         self.s3.buckets[self.settings.s3_bucket] = {}
@@ -169,15 +179,17 @@ class World:
 
     def sender(self, client: redis.Redis) -> Sender:
         """What puts shards into the queue."""
-        return Sender(client, partial(self.name, "tag"))
+        return Sender(client, self.settings, self.runtime.monotonic)
 
-    def await_message(self, queue: str, stopping: Event) -> None:
+    def await_message(self, stopping: Event, *keys: str) -> None:
         """Returns when something lies in a queue, or the worker stops; asks nobody meanwhile."""
-        while not self.redis_server.do_exists(queue) and not stopping.is_set():
+        while not self.redis_server.do_exists(*keys) and not stopping.is_set():
             event = Event(self.schedule)
-            self._waiting.setdefault(queue, []).append(event)
+            for key in keys:
+                self._waiting.setdefault(key, []).append(event)
             event.wait(_PATROL_S)
-            self._waiting[queue].remove(event)
+            for key in keys:
+                self._waiting[key].remove(event)
 
     def _on_push(self, queue: str) -> None:
         for event in self._waiting.get(queue, []):
@@ -417,7 +429,7 @@ class Worker:
         progress = partial(Progress, self.redis)
         stage: Any
         if self.stage == "render":
-            stage = RenderStage(store, world.settings, sender, progress, runtime=world.runtime)  # type: ignore[arg-type]
+            stage = RenderStage(store, world.settings, sender, progress, runtime=world.runtime)
             own: dict[str, Any] = {"try_out": lambda _: stage.check()}
         else:
             engine: Any = EngineThread(world, Engine(world, self.process))
@@ -426,7 +438,7 @@ class Worker:
                 engine,
                 progress,
                 world.settings,
-                sender,  # type: ignore[arg-type]
+                sender,
                 runtime=world.runtime,
             )
             own = {"check": stage.check, "try_out": stage.try_out}
@@ -449,11 +461,12 @@ class Worker:
             runtime=world.runtime,
             **own,
         )
-        if self.stage == "caption":
-            janitor = Janitor(
-                store, self.redis, sender, T_S, runtime=world.runtime  # type: ignore[arg-type]
-            )  # fmt: skip
-            self._start(janitor.run, "janitor")
+        self.feeder = Feeder(self.redis, world.runtime.monotonic)
+        stands_by = self.stage == "caption"
+        janitor = Janitor(
+            store, self.redis, sender, T_S, stands_by=stands_by, runtime=world.runtime
+        )
+        self._start(janitor.run, "janitor")
         for hand in range(HANDS):
             self._start(self._hand, f"hand-{hand}")
         self._start(self._sweep, "sweep")
@@ -461,7 +474,7 @@ class Worker:
 
     def _hand(self) -> None:
         while not self.stopping.is_set():
-            self.world.await_message(self.queue, self.stopping)
+            self.world.await_message(self.stopping, self.queue)
             try:
                 if (delivery := self.channel.take(self.queue)) is not None:
                     self._do(delivery)
@@ -476,6 +489,8 @@ class Worker:
             message.redelivered,
             message.queue,
         )
+        with suppress(ServiceError):
+            self.feeder.after_taking(message.queue)
         try:
             self.shards.run(delivery, self.work)
         except GoesBack:
@@ -486,10 +501,11 @@ class Worker:
     def _recall(self) -> None:
         """As `workers.recall` does, which asks every second also where nothing waits."""
         while True:
-            self.world.await_message(f"regioncap:later:{self.queue}", self.stopping)
+            self.world.await_message(self.stopping, f"regioncap:later:{self.queue}", *TURNS)
             self.world.schedule.wait(1.0)
             with suppress(ServiceError):
                 put_back(self.redis, self.queue)
+                self.feeder.feed_all()
 
     def _sweep(self) -> None:
         while True:
