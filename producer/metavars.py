@@ -44,6 +44,7 @@ METAVARS = {
     "per_call": "N,...",
     "port": "PORT",
     "price_per_gpu_hour": "PRICE",
+    "priority": "high|normal|low",
     "prompt": "NAME|FILE|TEXT",
     "prompts": "NAME,...",
     "queue": "QUEUE",
