@@ -127,6 +127,10 @@ def _jobs(store: Store, client: redis.Redis, now: float) -> list[JobView]:
         per_s = status.done / passed_s
         left = status.records - status.done
         views.append(
-            JobView(status=status, per_s=per_s, eta_s=left / per_s if status.done else None)
+            JobView(
+                status=status,
+                per_s=per_s,
+                eta_s=left / per_s if status.done and not status.rests else None,
+            )
         )
     return views

@@ -33,6 +33,7 @@ METAVARS = {
     "limit": "N",
     "mark_style": "STYLE",
     "max_boxes": "N",
+    "max_gpu_seconds": "SECONDS",
     "max_tokens": "N",
     "model": "FOLDER|NAME",
     "modes": "MODE,...",

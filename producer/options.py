@@ -74,6 +74,11 @@ JOB_SETTINGS: dict[str, tuple[Any, str]] = {
     ),
     "reuse": (bool, "Take over captions of earlier jobs where nothing changed: adds pictures."),
     "price_per_gpu_hour": (float, "Price of one GPU for an hour, to tell what regions cost."),
+    "keep_marked": (bool, "Whether marked pictures stay when their results are there."),
+    "max_gpu_seconds": (
+        float,
+        "GPU time after which the job pauses, in seconds; no limit if unset.",
+    ),
 }
 SETTINGS = JOB_SETTINGS | {
     "broker_url": (str, "Redis or Valkey, as a URL."),

@@ -42,7 +42,13 @@ def ago(moment: datetime) -> str:
 
 def waits(found: Iterable[Waiting]) -> list[str]:
     """Why a job waits: `render waits: the S3 store refused ..., for 40 s`."""
-    return [f"{each.stage} waits: {each.reason}, for {span(each.waited_s)}" for each in found]
+    return [_wait(each) for each in found]
+
+
+def _wait(wait: Waiting) -> str:
+    if wait.again_in_s is None:
+        return f"paused {span(wait.waited_s)} ago: {wait.reason}"
+    return f"{wait.stage} waits: {wait.reason}, for {span(wait.waited_s)}"
 
 
 def speed(per_s: float, what: str) -> str:

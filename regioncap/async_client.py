@@ -67,7 +67,7 @@ class AsyncClient:
             while True:
                 status = await asyncio.to_thread(self._client.status_of, loaded)
                 on_progress(status)
-                if status.ended:
+                if status.rests:
                     return status
                 await asyncio.sleep(pause_s(time.monotonic() - began, poll_s))
 

@@ -159,16 +159,32 @@ class Client:
             self._tell(line)
         await_loaded(self.redis)
         if sent.tally.job_was_there:
-            self.resume(sent.job)
+            self.reconcile(sent.job)
         else:
             self.sender.render(sent.job, range(sent.job.shards))
         return JobId.of(sent.job.job, lambda: self._html(sent.job))
 
-    def resume(self, job: Job) -> Reconciled:
+    def reconcile(self, job: Job) -> Reconciled:
         """Queues what is missing of a job; says what it found."""
         from regioncap.jobs.reconcile import reconcile
 
         return reconcile(self.store, self.progress(job.job), self.sender, job)
+
+    def resume(self, job: Job, max_gpu_seconds: float) -> Reconciled:
+        """Has a job go on that paused as its limit of GPU time was reached.
+
+        Args:
+            job: The job.
+            max_gpu_seconds: Its limit from now on, counted from its beginning.
+
+        Raises:
+            UsageError: The job has no limit, or has taken that much already.
+            ServiceError: A service cannot be reached.
+        """
+        from regioncap.jobs import budgets
+
+        budgets.resume(self.store, self.redis, job, max_gpu_seconds)
+        return self.reconcile(job)
 
     def upload(
         self,
@@ -246,7 +262,7 @@ class Client:
         on_progress: Callable[[JobStatus], None] | None = None,
         progress: bool | None = None,
     ) -> JobStatus:
-        """Waits until a job has ended.
+        """Waits until a job has ended, or pauses as its limit of GPU time is reached.
 
         Args:
             job: The job.
@@ -267,20 +283,20 @@ class Client:
                 show(status)
                 if on_progress is not None:
                     on_progress(status)
-                if status.ended:
+                if status.rests:
                     return status
         raise TimeoutError(f"job {loaded.job} still runs after {timeout_s:g} s")
 
     def follow(
         self, job: Job, *, timeout_s: float | None = None, poll_s: float = 0.5
     ) -> Iterator[JobStatus]:
-        """Looks at a job again and again, until it has ended or the time is over; once at least."""
+        """Looks at a job again and again, until it rests or the time is over; once at least."""
         began = time.monotonic()
         while True:
             status = self.status_of(job)
             yield status
             waited_s = time.monotonic() - began
-            if status.ended or (timeout_s is not None and waited_s >= timeout_s):
+            if status.rests or (timeout_s is not None and waited_s >= timeout_s):
                 return
             time.sleep(pause_s(waited_s, poll_s))
 
@@ -317,12 +333,13 @@ class Client:
             UsageError: The page of another job is there (`output-exists`).
         """
         from regioncap.outputs.gallery import Viewed, page_name, write_view
+        from regioncap.views.view import Limits
 
         loaded = self.load(job)
         path = Path(page or page_name(loaded))
         count = write_view(
-            self.store, loaded, path, self._originals, embed=embed, replace=replace,
-            on_record=on_record,
+            self.store, loaded, path, self._originals, limits=Limits.of(self.settings),
+            embed=embed, replace=replace, on_record=on_record,
         )  # fmt: skip
         return Viewed(path, count, loaded.records)
 

@@ -124,6 +124,7 @@ class ImageRegionCaptionPipeline:
         self._tells_from_s = 0.0
         self._flags = {
             "max_boxes": max_boxes,
+            "keep_marked": True,  # they are copied into cache_path
             "overflow": "cut",  # as the reference: normalized_bbox has max_boxes rows, always
             "model": model_path,
             "hf_cache_dir": Path(hf_cache_dir).expanduser(),
@@ -153,6 +154,12 @@ class ImageRegionCaptionPipeline:
         job = sent.job.job
         self._tells_from_s = time.monotonic() + _TELL_EVERY_S
         status = client.wait(job, on_progress=self._tell_now_and_then)
+        if not status.ended:
+            raise UsageError(
+                f"job {job} has paused: its limit of GPU time is reached",
+                code="paused",
+                hint=f"go on with: regioncap resume {job} --max-gpu-seconds N",
+            )
         self._write(client, job)
         done = counted(status.done, "record")
         self._tell(f"{done}, {status.failed:,} failed: {self._result_file}")

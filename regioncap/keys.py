@@ -12,6 +12,7 @@
                                              record as 00000000-r2.jpg
     jobs/<job>/rendered/part-00000.jsonl
     jobs/<job>/grid.json                     what pictures are made for, if not what job.json says
+    jobs/<job>/budget.json                   its limit of GPU time, if it paused or was resumed
     jobs/<job>/results/part-00000.jsonl      what users poll
     jobs/<job>/partial/part-00000.<token>.jsonl  answers about a shard that came to no end
     jobs/<job>/retry/part-00000.<token>.json records of the part that are to be done again
@@ -118,6 +119,11 @@ def queue_key(queue: str) -> str:
 def grid_key(job: str) -> str:
     """What a job's pictures are made for since a caption worker found that they do not fit."""
     return f"{JOBS}{job}/grid.json"
+
+
+def budget_key(job: str) -> str:
+    """A job's limit of GPU time, since it was reached or changed."""
+    return f"{JOBS}{job}/budget.json"
 
 
 def new_token() -> str:

@@ -142,6 +142,14 @@ class JobSettings(BaseModel):
     price_per_gpu_hour: float | None = Field(
         None, ge=0, description="Price of one GPU for an hour, to tell what regions cost."
     )
+    keep_marked: bool = Field(
+        True, description="Whether marked pictures stay when their results are there."
+    )
+    max_gpu_seconds: float | None = Field(
+        None,
+        gt=0,
+        description="GPU time after which the job pauses, in seconds; no limit if unset.",
+    )
 
 
 def _lower(value: object) -> object:

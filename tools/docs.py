@@ -73,7 +73,8 @@ def _metavar(parameter: Any) -> str:
 
 
 def _option(option: Any) -> str:
-    names = ", ".join(f"`{name}`" for name in option.opts)
+    named = [*option.opts, *option.secondary_opts]
+    names = ", ".join(f"`{name}`" for name in named if name.strip())
     if option.is_flag:
         return names
     value = option.metavar
@@ -121,6 +122,7 @@ value at hand.
 | 6 | no such job |
 | 7 | the job was cancelled |
 | 8 | `eval --fail-on-regression`: fewer captions are right than before |
+| 9 | paused: the job's limit of GPU time is reached |
 | 130 | ended by Ctrl-C |
 | 141 | the reader of stdout has gone, as in `\\| head` |
 

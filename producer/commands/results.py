@@ -95,7 +95,7 @@ def _parts(client: Client, job: Job, *, follow: bool) -> Iterator[Part]:
     from regioncap.jobs.results import follow_parts, read_parts
 
     def ended() -> bool:
-        return client.status_of(job).ended
+        return client.status_of(job).rests
 
     if not follow:
         return read_parts(client.store, job)
@@ -140,6 +140,26 @@ def _tail(text: str, longest: int = 32) -> str:
     return text if len(text) <= longest else "…" + text[1 - longest :]
 
 
+def _draw_images(client: Client, job: Job, folder: Path) -> int:
+    """Draws the pictures again that are not kept; returns how many."""
+    from regioncap.inputs.originals import Originals
+    from regioncap.jobs import results
+    from regioncap.jobs.marked import Redrawn
+    from regioncap.parallel import map_ahead
+    from regioncap.views.view import Limits
+
+    originals = Originals(client.store, client.settings)
+    redrawn = Redrawn(client.store, job, Limits.of(client.settings), originals.fetch)
+    done = (given for given, _ in results.read_with_inputs(client.store, job))
+    count = 0
+    for pictures in map_ahead(redrawn.pictures, done):
+        for key, jpeg in pictures:
+            count += 1
+            with whole_file(folder / Path(key).name) as file:
+                file.write(jpeg)
+    return count
+
+
 def fetch_images(client: Client, job: Job, folder: Path) -> int:
     """Brings the pictures that the engine saw in the results so far; returns how many."""
     from regioncap.errors import NotFoundError
@@ -157,6 +177,8 @@ def fetch_images(client: Client, job: Job, folder: Path) -> int:
             file.write(data)
         return True
 
+    if not job.settings.keep_marked:
+        return _draw_images(client, job, folder)
     uris = (uri for record in results.read(client.store, job) for uri in record["pictures"])
     brought = Counter(map_ahead(bring, uris))
     if gone := brought[False]:

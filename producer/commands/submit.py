@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 
 
 @setting_options(
-    *(name for name in JOB_SETTINGS if name != "region_schema"), "model", region_schema="--schema"
+    *(name for name in JOB_SETTINGS if name not in {"region_schema", "keep_marked"}),
+    "model",
+    region_schema="--schema",
+    keep_marked=" /--no-keep-marked",
 )
 def submit_command(
     context: typer.Context,
@@ -102,7 +105,7 @@ def _tell_of(client: Client, jobs: list[Job], *, wait: bool) -> int:
     if wait:
         return max(watch_job(client, job) for job in jobs)
     for job in jobs:
-        if not client.status_of(job).ended:
+        if not client.status_of(job).rests:
             tell_of_missing_workers(client, job)
             say(f"watch it: regioncap watch {job.job}")
     return 0
@@ -146,7 +149,7 @@ def _go_on(client: Client, job: Job) -> None:
 
     say(f"it is there already, under the key {job.key!r}; nothing is submitted anew")
     with _queueing(job):
-        found = client.resume(job)
+        found = client.reconcile(job)
     if sent := len(found.render) + len(found.caption):
         say(f"{counted(sent, 'shard')} of {job.shards:,} queued that were missing")
     say(summary_line(client.status_of(job)))
@@ -187,7 +190,7 @@ def _queueing(job: Job) -> Iterator[None]:
 def _resume(client: Client, job_id: str) -> Job:
     """Queues what is missing of a job."""
     job = job_of(client, job_id, to_change=True)
-    found = client.resume(job)
+    found = client.reconcile(job)
     sent = len(found.render) + len(found.caption)
     if found.state == "open":
         say(f"{counted(sent, 'shard')} of {job.shards:,} queued, the others were already")

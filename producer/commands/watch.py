@@ -28,6 +28,7 @@ _LINE_EVERY_S = 5.0
 _EXIT_FAILED_RECORDS = 3
 _EXIT_TIMED_OUT = 5
 _EXIT_CANCELLED = 7
+_EXIT_PAUSED = 9
 
 
 def watch_command(
@@ -57,7 +58,7 @@ def watch_job(
     except KeyboardInterrupt:
         say(come_back)
         raise
-    if not status.ended:
+    if not status.rests:
         say(come_back)
         return _EXIT_TIMED_OUT
     if status.failed:
@@ -72,7 +73,7 @@ def tell_of_missing_workers(client: Client, job: Job) -> None:
 
     queue = job.settings.queue
     try:
-        if client.status_of(job).ended:
+        if client.status_of(job).rests:
             return
         missing = presence.unserved(client.redis, queue)
     except ServiceError:
@@ -108,7 +109,7 @@ def follow_job(client: Client, job: Job, timeout_s: float | None = None) -> JobS
             board.see(now, status, failure.look(status.failed))
             if talk.is_terminal:
                 live.update(board.view(), refresh=True)
-            elif now >= next_line and not status.ended:
+            elif now >= next_line and not status.rests:
                 say("  ".join([summary_line(status), *board.speeds(), board.left()]).rstrip())
                 next_line = now + _LINE_EVERY_S
     say(summary_line(status))
@@ -119,10 +120,10 @@ def emit_job(client: Client, job: Job, timeout_s: float | None = None) -> JobSta
     """Writes how far a job is every few seconds and at the end, for scripts."""
     next_s = -math.inf
     for status in client.follow(job, timeout_s=timeout_s):
-        if time.monotonic() >= next_s and not status.ended:
+        if time.monotonic() >= next_s and not status.rests:
             emit_model(status)
             next_s = time.monotonic() + _LINE_EVERY_S
-    if status.ended:
+    if status.rests:
         emit_model(status)
     return status
 
@@ -131,4 +132,6 @@ def exit_code(status: JobStatus) -> int:
     """The exit code that says how a job ended."""
     if status.state == "cancelled":
         return _EXIT_CANCELLED
+    if status.state == "paused":
+        return _EXIT_PAUSED
     return _EXIT_FAILED_RECORDS if status.failed else 0

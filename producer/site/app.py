@@ -233,8 +233,14 @@ def _gallery_records(job: Job, records: list[dict[str, Any]]) -> Iterator[Galler
         yield GalleryRecord(
             {**record, "regions": regions},
             clean=f"{base}/clean" if record["width"] else None,
-            marked=f"{base}/marked" if record["image_with_bbox"] else None,
+            marked=f"{base}/marked" if _has_marked(job, record) else None,
         )
+
+
+def _has_marked(job: Job, record: dict[str, Any]) -> bool:
+    if job.settings.keep_marked:
+        return bool(record["image_with_bbox"])
+    return bool(record["valid_bboxes_num"]) and job.settings.region_mode != "crop"
 
 
 def _turns(
@@ -267,7 +273,7 @@ def _progress(status: JobStatus) -> dict[str, Any]:
     return {
         "status": status,
         "per_s": per_s,
-        "left_s": left / per_s if status.done and not status.ended else None,
+        "left_s": left / per_s if status.done and not status.rests else None,
         "took_s": passed_s,
     }
 

@@ -141,6 +141,14 @@ def _of_running(status: JobStatus, job: Job) -> list[str]:
     return [*lines, f"watch it: regioncap watch {job.job}"]
 
 
+def _of_paused(status: JobStatus, job: Job) -> list[str]:
+    return [
+        f"paused with {_so_far(status)}; go on with: regioncap resume {job.job}"
+        " --max-gpu-seconds N, counted from its beginning",
+        f"what is done stays: regioncap results {job.job} brings {counted(status.done, 'record')}",
+    ]
+
+
 def _of_done(status: JobStatus, job: Job) -> list[str]:
     return [
         *of_failures(status, job),
@@ -160,6 +168,7 @@ def _of_cancelled(status: JobStatus, job: Job) -> list[str]:
 _BY_STATE: dict[State, Callable[[JobStatus, Job], list[str]]] = {
     "waiting": _of_waiting,
     "running": _of_running,
+    "paused": _of_paused,
     "done": _of_done,
     "cancelled": _of_cancelled,
 }

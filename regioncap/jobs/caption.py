@@ -34,11 +34,13 @@ from regioncap.jobs import (
     catalogue,
     finish,
     grids,
+    marked,
     markers,
     parts,
     results,
     retry,
 )
+from regioncap.jobs.budgets import Purse
 from regioncap.jobs.gpu_time import BusyClock
 from regioncap.jobs.load import Load, ShardLoad
 from regioncap.jobs.output import output_record, with_verdicts
@@ -125,6 +127,7 @@ class CaptionStage:
         self._gpus = gpus
         self._clock = BusyClock(runtime.monotonic)
         self._load = load or Load()
+        self._purse = Purse(store, runtime)
         self._runtime = runtime
         self._lock = threading.Lock()
         self._keep_s = settings.visibility_timeout_s / _KEPT_IN_TIMEOUT
@@ -154,6 +157,9 @@ class CaptionStage:
                 return self._do(_Task(job, shard, turn, load, partial))
         except _OtherGridError as error:
             return self._have_rendered(job, shard, error.grid)
+        except _NotDrawnError:
+            self._sender.render(job, [shard])
+            return "rendered anew"
         except CancelledError:
             if self._store.exists(keys.cancelled_key(job_id)):
                 partial.drop()
@@ -191,6 +197,9 @@ class CaptionStage:
         task.turn.pulse.allow(_AFTER * longest_s)
         found = self._store.find_tagged(task.key("results"))
         again = None if found is None else retry.find(self._store, job.job, shard)
+        is_work = found is None or again is not None
+        if is_work and self._purse.is_spent(self._progress(job.job).redis, job):
+            return "paused"
         outcome = "done"
         if found is None:
             summary = self._first(task)
@@ -203,10 +212,18 @@ class CaptionStage:
         else:
             summary, outcome = self._summary(task, found), "already done"
         task.partial.drop()
+        if not job.settings.keep_marked:
+            self._remove_marked(task)
         progress = self._progress(job.job)
         if progress.note_part(shard, summary) >= job.shards:
             finish.finish(self._store, progress, job, runtime=self._runtime)
         return outcome
+
+    def _remove_marked(self, task: _Task) -> None:
+        """Removes the shard's pictures: its results stand."""
+        part = self._store.find(task.key("rendered"))
+        if part is not None:
+            marked.remove(self._store, parts.rendered(part, self._store, task.job, task.shard))
 
     def _first(self, task: _Task) -> dict[str, Any]:
         """Makes the results part, and returns the summary of the one that stands.
@@ -277,7 +294,7 @@ class CaptionStage:
     def _ask_back(
         self, records: Sequence[RenderedRecord], task: _Task, retries: Set[int]
     ) -> list[Captioned]:
-        how, pictures = self._how(task.job), self._fetch(records)
+        how, pictures = self._how(task.job), self._fetch(records, task)
         crop, engine, pulse = self._crop_maker(how), self._engine.engine, task.turn.pulse
         task.load.know(sum(len(record.regions) for record in records))
 
@@ -285,7 +302,7 @@ class CaptionStage:
             work = verify_records(
                 some, pictures, engine, how, crop, retries=retries, on_answer=pulse.beat
             )
-            return self._in_engine(how.name, work, pulse)
+            return self._in_engine(task, work)
 
         def alone(record: RenderedRecord, quarantine: Quarantine) -> Captioned:
             # One that cannot be asked back stays as it is.
@@ -381,7 +398,7 @@ class CaptionStage:
         return done
 
     def _ask_engine(self, records: Sequence[RenderedRecord], task: _Task) -> list[Captioned]:
-        how, pictures = self._how(task.job), self._fetch(records)
+        how, pictures = self._how(task.job), self._fetch(records, task)
 
         def answered(captioned: Captioned) -> None:
             task.load.answered(_requests(captioned.record))
@@ -404,26 +421,25 @@ class CaptionStage:
             self._share_out(seconds, done, len(records))
             task.partial.keep()
 
-        return self._in_engine(how.name, work, task.turn.pulse, keep)
+        return self._in_engine(task, work, keep)
 
     def _in_engine(
         self,
-        job_id: str,
+        task: _Task,
         work: Coroutine[Any, Any, list[Captioned]],
-        pulse: Pulse,
         keep: Callable[[float], None] = lambda seconds: None,
     ) -> list[Captioned]:
         """Runs something on the engine's loop, and shares its time among the records.
 
         Args:
-            job_id: The job.
+            task: The shard.
             work: What is run.
-            pulse: Tells whether it makes progress.
             keep: Called now and then, and where it comes to no end, with the time that it has had.
         """
+        job, pulse = task.job, task.turn.pulse
         pulse.beat()
         future = self._engine.run(work)
-        entry = (job_id, future)
+        entry = (job.job, future)
         with self._lock:
             self._asked.append(entry)
         try:
@@ -437,6 +453,9 @@ class CaptionStage:
         finally:
             with self._lock:
                 self._asked.remove(entry)
+            # Also what was asked in vain.
+            spent_ms = round(1000 * share.seconds * self._gpus)
+            self._purse.spend(self._progress(job.job).redis, job, spent_ms)
         asked = [captioned for captioned in done if captioned.requests]
         self._share_out(share.seconds, asked, len(asked))
         return done
@@ -455,9 +474,14 @@ class CaptionStage:
 
         return quarantine.alone(record.index, work, give_up)
 
-    def _fetch(self, records: Sequence[RenderedRecord]) -> dict[str, bytes]:
+    def _fetch(self, records: Sequence[RenderedRecord], task: _Task) -> dict[str, bytes]:
         view_keys = [view.key for record in records for view in record.all_views]
-        return dict(zip(view_keys, self._pool.map(self._store.get, view_keys), strict=True))
+        try:
+            return dict(zip(view_keys, self._pool.map(self._store.get, view_keys), strict=True))
+        except NotFoundError:
+            if task.job.settings.keep_marked:
+                raise
+            raise _NotDrawnError from None
 
     def _crop_maker(self, how: ViewSettings) -> CropMaker:
         def crop(record: RenderedRecord, chosen: Sequence[Region]) -> list[Shown]:
@@ -481,6 +505,10 @@ class CaptionStage:
 def _requests(record: RenderedRecord) -> int:
     """How many requests a record begins with."""
     return 0 if record.error is not None else len(record.all_views)
+
+
+class _NotDrawnError(Exception):
+    """Pictures that are not kept are to be drawn again."""
 
 
 class _OtherGridError(Exception):

@@ -172,7 +172,7 @@ class Janitor:
         done = reconcile(self._store, progress, self._sender, job, backlog, runtime=self._runtime)
         with queue_errors():
             self._redis.hdel(_SEEN, job.job)
-        if done.state != "open" or done.render or done.caption:
+        if done.state not in {"open", "paused"} or done.render or done.caption:
             _log.warning(
                 "reconciled", job=job.job, state=done.state,
                 render=len(done.render), caption=len(done.caption),

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from regioncap import keys
 from regioncap.job import Job
-from regioncap.jobs import catalogue, finish, markers, results, retry
+from regioncap.jobs import budgets, catalogue, finish, markers, results, retry
 from regioncap.parallel import REAL, Runtime
 from regioncap.services.backlog import Backlog, read_backlog
 from regioncap.services.progress import Progress
@@ -25,7 +25,7 @@ from regioncap.services.store import Store
 class Reconciled(NamedTuple):
     """What was found and done."""
 
-    #: `finished`, `cancelled`, or `open`.
+    #: `finished`, `cancelled`, `paused`, or `open`.
     state: str
     #: Shards that were nowhere, and are due now.
     render: list[int]
@@ -68,6 +68,8 @@ def reconcile(
     backlog = backlog or read_backlog(progress.redis, {job.settings.queue}, [job.job])
     stored = catalogue.part_tags(store, job)
     rendered = _rebuild(store, progress, job, stored, again)
+    if budgets.is_paused(store, job):
+        return Reconciled("paused", [], [])
     todo = (set(range(job.shards)) - stored.keys()) | again
     queued = backlog.shards(job.job, "render")
     waiting = backlog.shards(job.job, "caption")

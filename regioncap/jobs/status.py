@@ -16,8 +16,9 @@ from regioncap import keys
 from regioncap.errors import QueueError
 from regioncap.job import Job, Sums, now
 from regioncap.job import sums as job_sums
-from regioncap.jobs import audits, catalogue
+from regioncap.jobs import audits, budgets, catalogue
 from regioncap.jobs.audits import JobAudit
+from regioncap.jobs.budgets import Budget
 from regioncap.plurals import counted
 from regioncap.records import SCHEMA_VERSION, Stage
 from regioncap.services import due
@@ -30,19 +31,20 @@ from regioncap.services.waits import waiting
 #: job of seconds is seen to end at once, and one of hours costs two looks a second.
 _LOOK_SHARE, _SOONEST_S, _LATEST_S = 0.1, 0.05, 0.5
 
-State = Literal["waiting", "running", "done", "cancelled"]
+State = Literal["waiting", "running", "paused", "done", "cancelled"]
 
 
 class Waiting(BaseModel):
-    """Why shards of a job wait, and are tried again by themselves."""
+    """Why shards of a job wait."""
 
     stage: Stage
     #: The cause, as an error's code, and in words.
     code: str
     reason: str
-    #: For how long it has lasted, seconds, and in how many it is tried again.
+    #: For how long it has lasted, seconds, and in how many it is tried again; None if it is not by
+    #: itself.
     waited_s: float
-    again_in_s: float
+    again_in_s: float | None
 
 
 class JobStatus(BaseModel):
@@ -73,10 +75,17 @@ class JobStatus(BaseModel):
     sums: Sums | None = None
     #: What the last audit said of the results, if they are still the same.
     audit: JobAudit | None = None
+    #: Its limit of GPU time, and whether it waits for more; None if it has none.
+    budget: Budget | None = None
     #: What keeps it from going on, the oldest cause first.
     waits: list[Waiting] = Field(default_factory=list)
     #: Where the results are, to read without this program.
     results: str = ""
+
+    @property
+    def rests(self) -> bool:
+        """Whether nothing more will happen by itself."""
+        return self.ended or self.state == "paused"
 
     @property
     def ended(self) -> bool:
@@ -143,9 +152,14 @@ def job_status(store: Store, client: redis.Redis | None, job: Job) -> JobStatus:
         )
         status.audit = audits.kept(store, job.job, success)
         return status
+    status.budget = budgets.find(store, job)
+    if (pause := _pause(status.budget, job)) is not None:
+        status.waits.append(pause)
     _take_progress(status, store, client, job)
     if store.exists(keys.cancelled_key(job.job)):
         status.state = "cancelled"
+    elif status.budget is not None and status.budget.paused is not None:
+        status.state = "paused"
     elif status.shards_done or status.shards_rendered:
         status.state = "running"
     return status
@@ -161,11 +175,26 @@ def _take_progress(status: JobStatus, store: Store, client: redis.Redis | None, 
         status.shards_done = counts.pop("shards")
         _take_counts(status, counts)
         status.sums = job_sums(job, counts, now())
+        if status.budget is not None:
+            status.budget.gpu_seconds = budgets.known_ms(client, job, counts) / 1000
+        status.waits += _waits(client, job)
         status.shards_to_follow = due.count(client, job.job)
-        status.waits = _waits(client, job)
     except QueueError:
         status.shards_done = len(catalogue.parts(store, job.job, "results"))
         status.done = min(job.records, status.shards_done * job.settings.shard_size)
+
+
+def _pause(budget: Budget | None, job: Job) -> Waiting | None:
+    if budget is None or budget.paused is None:
+        return None
+    return Waiting(
+        stage="caption",
+        code="budget-spent",
+        reason=f"its {budget.max_gpu_seconds:,g} GPU seconds are taken ({budget.gpu_seconds:,.1f});"
+        f" go on with: regioncap resume {job.job} --max-gpu-seconds N",
+        waited_s=round(max(0.0, (now() - budget.paused).total_seconds()), 1),
+        again_in_s=None,
+    )
 
 
 def _waits(client: redis.Redis, job: Job) -> list[Waiting]:

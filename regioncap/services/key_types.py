@@ -30,7 +30,7 @@ _TYPES = {
     r"regioncap:later:.*": "zset",
     r"regioncap:[^:]+:(rendered|due:.*)": "string",
     r"regioncap:[^:]+:due": "hash",
-    r"regioncap:[^:]+:(parts|counts)": "hash",
+    r"regioncap:[^:]+:(parts|counts|spent)": "hash",
     r"regioncap:[^:]+:(attempts|waits):.*": "hash",
     UNACKED: "hash",
     UNACKED_INDEX: "zset",

@@ -17,6 +17,7 @@ from regioncap.services.broker import connect, server_time
 from regioncap.services.claims import UNACKED, Claim, is_claimed
 from regioncap.services.lives import LIVES, Lives, Start
 from regioncap.services.progress import Progress
+from regioncap.services.spending import Spending
 from regioncap.settings import load_settings
 from tests.simulation.valkey import Client, Server
 
@@ -50,6 +51,18 @@ def test_a_part_counts_once_whatever_it_was_before(client: redis.Redis) -> None:
     progress.forget_part(0)
     progress.forget_part(0)
     assert progress.counts() == {"shards": 1, "records": 4, "failed": 0}
+
+
+def test_what_is_spent_adds_up_unless_the_sum_is_lost(client: redis.Redis) -> None:
+    spending = Spending(client, JOB)
+
+    spending.add(5)
+    assert spending.read_ms() is None
+    assert (spending.begin(40), spending.begin(70)) == (40, 40)
+    spending.add(2)
+
+    assert spending.read_ms() == 42
+    assert 0 < int(client.ttl(f"regioncap:{JOB}:spent")) <= 7 * 24 * 3600
 
 
 def test_rendered_shards_and_what_is_let_go(client: redis.Redis) -> None:

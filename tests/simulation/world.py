@@ -439,6 +439,7 @@ class Worker:
                 progress,
                 world.settings,
                 sender,
+                gpus=1,
                 runtime=world.runtime,
             )
             own = {"check": stage.check, "try_out": stage.try_out}

@@ -13,6 +13,7 @@ from regioncap.errors import NotFoundError, RecordError, UsageError
 from regioncap.files import whole
 from regioncap.job import Job
 from regioncap.jobs import audits, catalogue
+from regioncap.jobs.marked import Redrawn
 from regioncap.jobs.results import read_with_inputs
 from regioncap.outputs.audit import Auditor
 from regioncap.outputs.gallery.page import (
@@ -25,7 +26,9 @@ from regioncap.outputs.pages import data_url
 from regioncap.parallel import map_ahead
 from regioncap.records import InputRecord
 from regioncap.services.store import Store
+from regioncap.settings import Settings
 from regioncap.views.pixels import decode, encode_jpeg
+from regioncap.views.view import Limits
 
 #: Pictures are shown at this size at most, in pixels.
 _SHOWN_SIDE = 1280
@@ -47,6 +50,7 @@ def write_view(
     page: Path,
     original: Callable[[str], bytes],
     *,
+    limits: Limits | None = None,
     embed: bool = False,
     replace: bool = False,
     on_record: Callable[[], None] = lambda: None,
@@ -58,6 +62,7 @@ def write_view(
         job: The job.
         page: The HTML file to write; pictures go into a folder beside it.
         original: Brings a source by its s3:// name, or raises RecordError.
+        limits: As the render workers have them, for pictures that are not kept.
         embed: Whether the page holds its pictures in itself.
         replace: Whether the page of another job may be replaced.
         on_record: Called for each record.
@@ -84,7 +89,7 @@ def write_view(
 
     def counted() -> Iterator[GalleryRecord]:
         nonlocal count
-        for record in _records(store, job, original, place):
+        for record in _records(store, job, original, place, limits):
             count += 1
             on_record()
             yield record
@@ -134,11 +139,20 @@ def _saved(folder: Path, page_dir: Path, name: str, jpeg: bytes) -> str:
 
 
 def _records(
-    store: Store, job: Job, original: Callable[[str], bytes], place: _Place
+    store: Store,
+    job: Job,
+    original: Callable[[str], bytes],
+    place: _Place,
+    limits: Limits | None,
 ) -> Iterator[GalleryRecord]:
     auditor = Auditor(job)
+    redrawn = None
+    if not job.settings.keep_marked:
+        redrawn = Redrawn(store, job, limits or Limits.of(Settings()), original)
     pairs = ((given, auditor.annotated(result)) for given, result in read_with_inputs(store, job))
-    return map_ahead(lambda pair: _record(store, original, *pair, place), pairs, ahead=_AHEAD)
+    return map_ahead(
+        lambda pair: _record(store, original, *pair, place, redrawn=redrawn), pairs, ahead=_AHEAD
+    )
 
 
 def _record(
@@ -147,9 +161,14 @@ def _record(
     given: InputRecord,
     result: dict[str, Any],
     place: _Place,
+    *,
+    redrawn: Redrawn | None,
 ) -> GalleryRecord:
     clean_jpeg = _clean(original, given)
-    marked_jpeg = _object(store, result["image_with_bbox"])
+    if redrawn is not None and result["error"] is None:
+        marked_jpeg = redrawn.first(given)
+    else:
+        marked_jpeg = _object(store, result["image_with_bbox"])
     name = f"{given.index:08d}"
     return GalleryRecord(
         result,
