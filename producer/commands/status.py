@@ -81,7 +81,6 @@ def _row(status: JobStatus) -> tuple[str, ...]:
 
 def _facts(status: JobStatus, job: Job) -> dict[str, str]:
     done = f"{status.done:,} of {status.records:,} done, {status.failed:,} failed"
-    ended = status.finished
     tokens = f"{status.prompt_tokens:,} read, {status.completion_tokens:,} written"
     facts = {
         "job": status.job,
@@ -103,7 +102,7 @@ def _facts(status: JobStatus, job: Job) -> dict[str, str]:
         "queue": job.settings.queue,
         "priority": job.settings.priority if job.settings.priority != "normal" else "",
         "created": f"{status.created:%Y-%m-%d %H:%M:%S} UTC, {words.ago(status.created)}",
-        "took": words.took((ended - status.created).total_seconds()) if ended else "",
+        "took": words.took(status.worked_s) if status.worked_s is not None else "",
         "results": status.results,
     }
     return {name: value for name, value in facts.items() if value}

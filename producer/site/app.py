@@ -265,7 +265,10 @@ def _turns(
 
 
 def _progress(status: JobStatus) -> dict[str, Any]:
-    passed_s = max(1e-3, ((status.finished or datetime.now(UTC)) - status.created).total_seconds())
+    passed_s = status.worked_s
+    if passed_s is None:
+        passed_s = ((status.finished or datetime.now(UTC)) - status.created).total_seconds()
+    passed_s = max(1e-3, passed_s)
     per_s, left = status.done / passed_s, status.records - status.done
     return {
         "status": status,

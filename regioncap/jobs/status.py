@@ -5,7 +5,7 @@ Where Redis is away the store alone tells how many shards are done.
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from html import escape
 from typing import Literal
 
@@ -57,6 +57,8 @@ class JobStatus(BaseModel):
     state: State
     created: datetime
     finished: datetime | None = None
+    #: For how long it was worked on until it finished; idle time before a retry does not count.
+    worked_s: float | None = None
     records: int
     #: Records that have a result, with failed ones.
     done: int = 0
@@ -140,9 +142,14 @@ def job_status(store: Store, client: redis.Redis | None, job: Job) -> JobStatus:
     success = catalogue.find_success(store, job.job)
     if success is not None:
         status.state, status.finished = "done", success.finished
+        status.worked_s = success.worked_s
+        if status.worked_s is None:
+            status.worked_s = (success.finished - job.created).total_seconds()
         status.shards_done = status.shards_rendered = job.shards
         _take_counts(status, success.counts)
-        status.sums = job_sums(job, success.counts, success.finished)
+        status.sums = job_sums(
+            job, success.counts, job.created + timedelta(seconds=status.worked_s)
+        )
         status.audit = audits.kept(store, job.job, success)
         return status
     status.budget = budgets.find(store, job)
