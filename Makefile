@@ -57,8 +57,8 @@ test: $(VENV)/.dev ## Run all tests
 	exit $$((system + vllm))
 
 test-quick: $(VENV)/.dev ## Run the tests that start no servers, in less than a minute
-	$(BIN)/python -m pytest tests/unit tests/contract tests/hostile tests/deploy -m 'not servers' \
-	  --numprocesses 2 --dist worksteal
+	$(BIN)/python -m pytest tests/unit tests/contract tests/hostile -m 'not servers and not more' \
+	  --hypothesis-profile quick --numprocesses 2 --dist worksteal
 
 test-system: $(VENV)/.dev ## Run all tests but those of the vLLM engine
 	$(BIN)/python -m pytest --ignore tests/e2e/vllm -m '$(TESTS)' \

@@ -30,6 +30,7 @@ from regioncap.client import Client
 from regioncap.job import Job
 from regioncap.jobs import catalogue
 from regioncap.local import LocalStack
+from regioncap.services import due
 from regioncap.services.presence import workers
 from regioncap.services.queue import CAPTION
 from regioncap.settings import load_settings
@@ -106,6 +107,7 @@ def burst(stack: LocalStack, client: Client, folder: Path, shards: int) -> dict[
     empty_bytes = _memory(client.redis)
     client.sender.caption(job, range(shards))
     queued_bytes = (_memory(client.redis) - empty_bytes) / shards
+    due.drop(client.redis, job.job)
     client.redis.delete(CAPTION)
     with waiting_workers(stack, client, os.cpu_count() or 1):
         before = _spent(client.redis)

@@ -19,8 +19,9 @@ from PIL import features
 from regioncap.errors import RegionCapError
 from regioncap.packages import is_installed
 from regioncap.services import presence
-from regioncap.services.backlog import UNACKED, read_depths
+from regioncap.services.backlog import read_depths
 from regioncap.services.broker import check_server, connect, queue_errors
+from regioncap.services.claims import UNACKED
 from regioncap.services.store import Store
 from regioncap.settings import Settings
 from regioncap.views import formats
@@ -61,6 +62,13 @@ def run_checks(settings: Settings) -> Iterator[Check]:
     if store.status != "fail":
         yield _run("store conditions", _conditions, settings)
     yield _run("pictures", _pictures)
+
+
+def check_engine(settings: Settings) -> Check:
+    """Asks the server of the engine openai for the model."""
+    from regioncap.engines import preflight
+
+    return _run("engine", lambda: Check("", "ok", preflight.check(settings)))
 
 
 def _run(name: str, check: Callable[P, Check], *args: P.args, **kwargs: P.kwargs) -> Check:
@@ -194,7 +202,9 @@ def _workers(client: redis.Redis, kind: str, queue: str) -> Check:
 
 def _queues(client: redis.Redis, settings: Settings) -> Check:
     found = read_depths(client, ["render", settings.queue])
-    depths = ", ".join(f"{name} {depth.queued}" for name, depth in found.items())
+    depths = ", ".join(
+        f"{name} {depth.queued + depth.due + depth.paused}" for name, depth in found.items()
+    )
     held_back = sum(depth.waiting for depth in found.values())
     text = f"waiting shards: {depths}; in hand: {client.hlen(UNACKED)}; held back: {held_back}"
     return Check("", "ok", text)

@@ -22,6 +22,7 @@ from producer.commands import (
     prompts,
     repair,
     results,
+    resume,
     serve,
     setup,
     stack,
@@ -34,6 +35,7 @@ from producer.commands import (
     worker,
 )
 from producer.complaints import complain, complain_of_bug
+from producer.metavars import put_into
 from producer.options import setting_options
 from regioncap.errors import RegionCapError
 
@@ -57,8 +59,10 @@ COMMANDS: dict[str, dict[str, Callable[..., None] | typer.Typer]] = {
     "Jobs": {
         "validate": validate.validate_command,
         "submit": submit.submit_command,
+        "jobs": status.jobs_command,
         "status": status.status_command,
         "watch": watch.watch_command,
+        "resume": resume.resume_command,
         "cancel": repair.cancel_command,
         "retry": repair.retry_command,
         "verify": repair.verify_command,
@@ -122,18 +126,19 @@ _OPTIONAL_VALUES = {"--verify": ("mark", {"no", "mark", "retry"})}
 def with_values(arguments: Sequence[str]) -> list[str]:
     """The command line with the values that may be left out; typer knows no such options."""
     names = {name for commands in COMMANDS.values() for name in commands}
-    command = next((each for each in arguments if each in names), "")
+    called = next((each for each in arguments if each in names), "")
     whole = []
     for place, argument in enumerate(arguments):
         whole.append(argument)
         default, values = _OPTIONAL_VALUES.get(argument, ("", set[str]()))
-        if (
-            command == "submit"
-            and values
-            and {*arguments[place + 1 : place + 2]}.isdisjoint(values)
-        ):
+        if called == "submit" and values and {*arguments[place + 1 : place + 2]}.isdisjoint(values):
             whole.append(default)
     return whole
+
+
+def whole_command() -> Any:
+    """The whole command, as help, completion and the page of commands show it."""
+    return put_into(typer.main.get_command(app))
 
 
 def main() -> None:
@@ -141,7 +146,9 @@ def main() -> None:
     flags: dict[str, Any] = {}
     try:
         arguments = with_values(sys.argv[1:])
-        code: Any = app(arguments, prog_name="regioncap", standalone_mode=False, obj=flags)
+        code: Any = whole_command()(
+            arguments, prog_name="regioncap", standalone_mode=False, obj=flags
+        )
         sys.stdout.flush()
     except RegionCapError as error:
         code = complain(error, flags)

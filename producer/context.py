@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from regioncap.client import Client
+    from regioncap.job import Job
     from regioncap.settings import Settings
 
 talk = SafeConsole(stderr=True)
@@ -64,4 +65,12 @@ def client_of(context: typer.Context, **flags: Any) -> Client:
     """A client with these settings; it tells within seconds of a service that is away."""
     from regioncap.client import Client
 
-    return Client(settings_of(context, **flags), patient=False)
+    return Client(settings_of(context, **flags), patient=False, tell=say)
+
+
+def job_of(client: Client, wanted: str | None, *, to_change: bool = False) -> Job:
+    """The job that is meant; which one that is, is said where its whole id was not given."""
+    found = client.find(wanted, to_change=to_change)
+    if found.said:
+        say(found.said)
+    return found.job

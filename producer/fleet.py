@@ -57,6 +57,12 @@ class QueueView(BaseModel):
     oldest_s: float
     #: Shards that wait for a time before they are queued again.
     waiting: int = 0
+    #: Shards that follow into the queue as soon as it has room, and those that follow later, as
+    #: their job has its window full or captions lag behind.
+    due: int = 0
+    paused: int = 0
+    #: Of a caption queue, shards of its jobs that are not sent to be drawn yet.
+    undrawn: int = 0
     workers: int
 
 
@@ -121,6 +127,10 @@ def _jobs(store: Store, client: redis.Redis, now: float) -> list[JobView]:
         per_s = status.done / passed_s
         left = status.records - status.done
         views.append(
-            JobView(status=status, per_s=per_s, eta_s=left / per_s if status.done else None)
+            JobView(
+                status=status,
+                per_s=per_s,
+                eta_s=left / per_s if status.done and not status.rests else None,
+            )
         )
     return views

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TypeVar
 
 from rich.progress import BarColumn, Progress, ProgressColumn, TaskProgressColumn, TextColumn
 
 from producer import words
 from producer.context import say, talk
 from regioncap.jobs.rate import Rate
-
-T = TypeVar("T")
 
 _LINE_EVERY_S = 10.0
 _DRAW_EVERY_S = 0.1
@@ -59,12 +57,6 @@ class Meter:
             total = None if fraction is None else 1.0
             self._bar.update(self._task, completed=fraction or 0.0, total=total, text=text)
 
-    def track(self, items: Sequence[T]) -> Iterator[T]:
-        """Gives the items and shows how many were taken."""
-        for number, item in enumerate(items):
-            self.show(number / len(items), number)
-            yield item
-
     def _parts(self, fraction: float | None, done: int, extra: str) -> Iterator[str]:
         yield f"{done:,} {self._unit}"
         yield extra
@@ -76,6 +68,28 @@ class Meter:
 def progress(*columns: ProgressColumn) -> Progress:
     """A bar on stderr, where that is a terminal; it is gone when the work is done."""
     return Progress(*columns, console=talk, disable=not talk.is_terminal, transient=True)
+
+
+@contextmanager
+def doing(what: str) -> Iterator[None]:
+    """Says what is being done: at once on a terminal, elsewhere if it takes long, and again."""
+    if talk.is_terminal:
+        with talk.status(what):
+            yield
+        return
+    began_s, done = time.monotonic(), threading.Event()
+
+    def tell() -> None:
+        while not done.wait(_LINE_EVERY_S):
+            say(f"{what}: {words.span(time.monotonic() - began_s)} so far")
+
+    teller = threading.Thread(target=tell, name="doing", daemon=True)
+    teller.start()
+    try:
+        yield
+    finally:
+        done.set()
+        teller.join()
 
 
 @contextmanager

@@ -11,9 +11,26 @@ import typer
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-JobArgument = Annotated[str, typer.Argument(metavar="JOB", help="The job.")]
+#: A job that is read: the latest if none is named.
+JobArgument = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="JOB", help="Its id, the beginning of one, or its name; by default the latest."
+    ),
+]
+#: A job that is changed.
+ChangedJob = Annotated[
+    str, typer.Argument(metavar="JOB", help="Its id, the beginning of one, or its name.")
+]
 ImageRoot = Annotated[
     Path | None, typer.Option(help="Folder that image paths are relative to [FILE's folder].")
+]
+GpusOption = Annotated[
+    str | None,
+    typer.Option(
+        help="GPUs to use, a worker on each, or on each group of tensor_parallel_size: all, any"
+        " (the first that is free), or numbers and UUIDs of nvidia-smi, as 0,2.",
+    ),
 ]
 
 #: Type and description of the settings that commands take. They stand here once more because the
@@ -44,15 +61,24 @@ JOB_SETTINGS: dict[str, tuple[Any, str]] = {
         str,
         "Fields to write beside captions: referring, or a file with a JSON Schema of a region.",
     ),
-    "prompt": (str, "Name of a prompt template, or a file with one."),
+    "prompt": (str, "A prompt template's name, a file with one, or a sentence of your own."),
     "temperature": (float, "Sampling temperature; 0 is greedy."),
     "top_p": (float, "Nucleus sampling threshold."),
     "max_tokens": (int, "Longest answer, in tokens."),
     "seed": (int, "Seed of the sampling; none by default."),
     "shard_size": (int, "Records in a shard."),
     "queue": (str, "Queue of the caption workers to use: one queue per model."),
+    "priority": (
+        str,
+        "Which jobs go first where several wait for the same workers: high, normal or low.",
+    ),
     "reuse": (bool, "Take over captions of earlier jobs where nothing changed: adds pictures."),
     "price_per_gpu_hour": (float, "Price of one GPU for an hour, to tell what regions cost."),
+    "keep_marked": (bool, "Whether marked pictures stay when their results are there."),
+    "max_gpu_seconds": (
+        float,
+        "GPU time after which the job pauses, in seconds; no limit if unset.",
+    ),
 }
 SETTINGS = JOB_SETTINGS | {
     "broker_url": (str, "Redis or Valkey, as a URL."),
@@ -60,6 +86,7 @@ SETTINGS = JOB_SETTINGS | {
     "s3_bucket": (str, "Bucket that holds everything."),
     "engine": (str, "What captions: baseline (no model), vllm or openai."),
     "model": (str, "Model folder or hub name, or small, for vllm and openai."),
+    "openai_base_url": (str, "Address of the server, for the engine openai."),
 }
 
 

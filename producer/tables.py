@@ -16,7 +16,7 @@ from regioncap.escapes import shown
 _UNCUT = 100_000
 
 _STYLES = {
-    "done": "green", "running": "cyan", "cancelled": "yellow",
+    "done": "green", "running": "cyan", "cancelled": "yellow", "paused": "yellow",
     "ok": "green", "warn": "yellow", "FAIL": "bold red",
 }  # fmt: skip
 

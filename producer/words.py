@@ -19,13 +19,6 @@ def size(bytes_: int) -> str:
     return decimal(bytes_)
 
 
-def count(number: int, noun: str) -> str:
-    """A number of things: `1 record`, `2,000 boxes`."""
-    if number == 1:
-        return f"{number:,} {noun}"
-    return f"{number:,} {noun}es" if noun.endswith("x") else f"{number:,} {noun}s"
-
-
 def span(seconds: float) -> str:
     """A span of time in its two largest units: `3 min 20 s`."""
     left, parts = max(0, round(seconds)), []
@@ -49,7 +42,13 @@ def ago(moment: datetime) -> str:
 
 def waits(found: Iterable[Waiting]) -> list[str]:
     """Why a job waits: `render waits: the S3 store refused ..., for 40 s`."""
-    return [f"{each.stage} waits: {each.reason}, for {span(each.waited_s)}" for each in found]
+    return [_wait(each) for each in found]
+
+
+def _wait(wait: Waiting) -> str:
+    if wait.again_in_s is None:
+        return f"paused {span(wait.waited_s)} ago: {wait.reason}"
+    return f"{wait.stage} waits: {wait.reason}, for {span(wait.waited_s)}"
 
 
 def speed(per_s: float, what: str) -> str:

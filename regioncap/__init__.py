@@ -8,8 +8,9 @@
     local        all of it on one machine
 
 At the top stand what all rooms share (records, job, keys, settings, errors, metrics, files,
-parallel, packages, running_stack, escapes, tether) and the two faces for programs: client, and
-dataflow for users of DataFlow-MM. tests/unit/test_architecture.py says which room may import which.
+parallel, packages, running_stack, escapes, tether, plurals) and the faces for programs: client,
+async_client, and dataflow for users of DataFlow-MM. tests/unit/test_architecture.py says which room
+may import which.
 
 The public names are loaded when they are first used, so that importing the package costs nothing.
 """
@@ -20,7 +21,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from regioncap.client import AsyncClient, Client
+    from regioncap.async_client import AsyncClient
+    from regioncap.client import Client
     from regioncap.dataflow import ImageRegionCaptionPipeline, PipelineResult
     from regioncap.errors import RegionCapError
     from regioncap.settings import Settings
@@ -38,7 +40,7 @@ __all__ = [
 ]
 
 _MODULES = {
-    "AsyncClient": "client",
+    "AsyncClient": "async_client",
     "Client": "client",
     "ImageRegionCaptionPipeline": "dataflow",
     "PipelineResult": "dataflow",

@@ -25,12 +25,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from regioncap.client import Client, Submission
+from regioncap.client import Client
 from regioncap.errors import ServiceError, UsageError
 from regioncap.files import open_input, whole
 from regioncap.inputs.lines import parse_line, read_lines
 from regioncap.jobs.status import JobStatus
+from regioncap.jobs.submission import Submission
 from regioncap.packages import is_installed
+from regioncap.plurals import counted
 from regioncap.records import InputRecord, dump_lines
 from regioncap.settings import Settings, load_settings
 
@@ -122,6 +124,7 @@ class ImageRegionCaptionPipeline:
         self._tells_from_s = 0.0
         self._flags = {
             "max_boxes": max_boxes,
+            "keep_marked": True,  # they are copied into cache_path
             "overflow": "cut",  # as the reference: normalized_bbox has max_boxes rows, always
             "model": model_path,
             "hf_cache_dir": Path(hf_cache_dir).expanduser(),
@@ -151,8 +154,15 @@ class ImageRegionCaptionPipeline:
         job = sent.job.job
         self._tells_from_s = time.monotonic() + _TELL_EVERY_S
         status = client.wait(job, on_progress=self._tell_now_and_then)
+        if not status.ended:
+            raise UsageError(
+                f"job {job} has paused: its limit of GPU time is reached",
+                code="paused",
+                hint=f"go on with: regioncap resume {job} --max-gpu-seconds N",
+            )
         self._write(client, job)
-        self._tell(f"{status.done:,} records, {status.failed:,} failed: {self._result_file}")
+        done = counted(status.done, "record")
+        self._tell(f"{done}, {status.failed:,} failed: {self._result_file}")
         return PipelineResult(
             self._result_file, job, status.done, status.failed, status.regions_ok,
             time.monotonic() - started,
@@ -211,7 +221,7 @@ class ImageRegionCaptionPipeline:
 
     def _tell_now_and_then(self, status: JobStatus) -> None:
         if time.monotonic() >= self._tells_from_s:
-            self._tell(f"{status.done:,} of {status.records:,} records")
+            self._tell(f"{status.done:,} of {counted(status.records, 'record')}")
             self._tells_from_s = time.monotonic() + _TELL_EVERY_S
 
     def _tell(self, text: str) -> None:

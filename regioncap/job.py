@@ -57,7 +57,7 @@ class Sums(BaseModel):
     completion_tokens: int
     #: Time in which engines were busy with the job, times their GPUs; 0 for engines without.
     gpu_seconds: float
-    #: Regions with a caption per second since the job was submitted, waiting included.
+    #: Regions with a caption per second while the job was worked on, waiting included.
     valid_regions_per_s: float
     #: Of regions with a caption; None without a price per GPU hour, GPU time or captions.
     price_per_1000_regions: float | None = None
@@ -147,6 +147,8 @@ class Job(BaseModel):
     created: datetime
     name: str = ""
     labels: dict[str, str] = Field(default_factory=dict)
+    #: The user's key, under which there is no other job; empty for none.
+    key: str = ""
     #: Where the records came from, as the user wrote it.
     source: str = ""
     records: int = Field(ge=0)
@@ -194,6 +196,9 @@ class Summary(BaseModel):
     finished: datetime
     #: Of the results: 1 as captioned, and one more with each import of edits.
     version: int = 1
+    #: For how long it was worked on, seconds: from submission to its first end, and as long as each
+    #: change of it took; None where a version that did not count it wrote this.
+    worked_s: float | None = None
     counts: dict[str, int]
     sums: Sums | None = None
 

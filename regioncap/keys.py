@@ -2,6 +2,7 @@
 
     images/<sha256>.<ext>                    sources, content-addressed, shared by jobs
     captions/<2 digits>/<fingerprint>.json   captions of a record, for `submit --reuse`
+    keys/<sha256>.json                       which job was submitted under a key
     queues/<queue>.json                      what serves a queue, and how it takes pictures
     open/<job>                               empty; there while the job is unfinished
     open/<job>.<token>                       as this, of a finished job that is being changed
@@ -11,7 +12,9 @@
                                              record as 00000000-r2.jpg
     jobs/<job>/rendered/part-00000.jsonl
     jobs/<job>/grid.json                     what pictures are made for, if not what job.json says
+    jobs/<job>/budget.json                   its limit of GPU time, if it paused or was resumed
     jobs/<job>/results/part-00000.jsonl      what users poll
+    jobs/<job>/partial/part-00000.<token>.jsonl  answers about a shard that came to no end
     jobs/<job>/retry/part-00000.<token>.json records of the part that are to be done again
     jobs/<job>/_SUCCESS                      written last
     jobs/<job>/audit.json                    what `regioncap audit` said of these results
@@ -24,6 +27,7 @@ same object again.
 
 from __future__ import annotations
 
+import hashlib
 import re
 import secrets
 from datetime import UTC, datetime, timedelta
@@ -41,6 +45,7 @@ JOBS = "jobs/"
 OPEN = "open/"
 IMAGES = "images/"
 QUEUES = "queues/"
+SUBMISSIONS = "keys/"
 CAPTIONS = "captions/"
 
 #: What a job has a part of for each shard; the names of the folders that they lie in.
@@ -70,7 +75,7 @@ def check_job_id(text: str) -> str:
         raise UsageError(
             f"{text!r} is not a job id",
             code="bad-job-id",
-            hint="ids look like 20261124-031522-k3v7qa; `regioncap status` lists the recent ones",
+            hint="ids look like 20261124-031522-k3v7qa; `regioncap jobs` lists the recent ones",
         )
     return text
 
@@ -101,6 +106,11 @@ def captions_key(fingerprint: str) -> str:
     return f"{CAPTIONS}{fingerprint[:2]}/{fingerprint}.json"
 
 
+def submission_key(key: str) -> str:
+    """Which job was submitted under a user's key."""
+    return f"{SUBMISSIONS}{hashlib.sha256(key.encode('utf-8', 'replace')).hexdigest()}.json"
+
+
 def queue_key(queue: str) -> str:
     """What the caption workers of a queue tell about themselves."""
     return f"{QUEUES}{queue}.json"
@@ -109,6 +119,11 @@ def queue_key(queue: str) -> str:
 def grid_key(job: str) -> str:
     """What a job's pictures are made for since a caption worker found that they do not fit."""
     return f"{JOBS}{job}/grid.json"
+
+
+def budget_key(job: str) -> str:
+    """A job's limit of GPU time, since it was reached or changed."""
+    return f"{JOBS}{job}/budget.json"
 
 
 def new_token() -> str:
@@ -131,7 +146,7 @@ def job_key(job: str) -> str:
     return f"{JOBS}{job}/job.json"
 
 
-def prefix(job: str, kind: Parts | Literal["marked"] | None = None) -> str:
+def prefix(job: str, kind: Parts | Literal["marked", "partial"] | None = None) -> str:
     """Prefix of all objects of a job, or of all of one kind."""
     return f"{JOBS}{job}/{kind}/" if kind else f"{JOBS}{job}/"
 
@@ -158,6 +173,11 @@ def part_number(key: str, job: str, kind: Parts) -> int | None:
 def retry_key(job: str, shard: int, token: str) -> str:
     """Request that records of a shard are done again."""
     return prefix(job, "retry") + part_name(shard, f"{token}.json")
+
+
+def partial_key(job: str, shard: int, token: str) -> str:
+    """Answers that one turn at a shard got."""
+    return prefix(job, "partial") + part_name(shard, f"{token}.jsonl")
 
 
 def marked_key(job: str, index: int, suffix: str = "") -> str:

@@ -42,7 +42,8 @@ from regioncap.settings import BoxFormat
 #:         format of its own, and the size that the input declares
 #:     3   a job says how its model takes pictures (before: as Qwen2.5-VL does); a record may ask
 #:         for a caption of the whole picture, and a job for attributes of regions
-SCHEMA_VERSION = 3
+#:     4   a job may have a limit of GPU time, and may not keep its marked pictures
+SCHEMA_VERSION = 4
 
 
 def check_version(version: int) -> int:

@@ -65,6 +65,7 @@ Overflow = Literal["rounds", "cut"]
 EngineName = Literal["baseline", "vllm", "openai"]
 RegionMode = Literal["marks", "crop", "marks+crop"]
 Verify = Literal["no", "mark", "retry"]
+Priority = Literal["high", "normal", "low"]
 
 
 #: A folder in a bucket. Characters that patterns of policies read otherwise do not fit.
@@ -115,7 +116,10 @@ class JobSettings(BaseModel):
         description="Fields to write beside captions: referring, or a file with a JSON Schema of"
         " a region.",
     )
-    prompt: str = Field("default", description="Name of a prompt template, or a file with one.")
+    prompt: str = Field(
+        "default",
+        description="A prompt template's name, a file with one, or a sentence of your own.",
+    )
     temperature: float = Field(0.7, ge=0, le=2, description="Sampling temperature; 0 is greedy.")
     top_p: float = Field(0.9, gt=0, le=1, description="Nucleus sampling threshold.")
     max_tokens: int = Field(512, ge=1, le=32_768, description="Longest answer, in tokens.")
@@ -126,12 +130,25 @@ class JobSettings(BaseModel):
         pattern=f"^{CAPTION_QUEUE}$",
         description="Queue of the caption workers to use: one queue per model.",
     )
+    priority: Priority = Field(
+        "normal",
+        description="Which jobs go first where several wait for the same workers: high, normal or"
+        " low.",
+    )
     reuse: bool = Field(
         False,
         description="Take over captions of earlier jobs where nothing changed: adds pictures.",
     )
     price_per_gpu_hour: float | None = Field(
         None, ge=0, description="Price of one GPU for an hour, to tell what regions cost."
+    )
+    keep_marked: bool = Field(
+        True, description="Whether marked pictures stay when their results are there."
+    )
+    max_gpu_seconds: float | None = Field(
+        None,
+        gt=0,
+        description="GPU time after which the job pauses, in seconds; no limit if unset.",
     )
 
 
@@ -204,6 +221,15 @@ class Settings(BaseSettings, JobSettings):
     engine_args: dict[str, Any] = Field(
         default_factory=dict, description="Further arguments of the engine, passed on as they are."
     )
+    compile_cache_dir: Path | None = Field(
+        None,
+        description="Folder that keeps what vLLM compiles, for later starts and other workers; its"
+        " own in the home folder if unset.",
+    )
+    gpu_locks: Path = Field(
+        Path("/tmp/regioncap-gpus"),  # noqa: S108  # of the machine, not of one user
+        description="Folder of the locks by which this machine's workers share its GPUs.",
+    )
     openai_base_url: str = Field(
         "http://127.0.0.1:8000/v1", description="Address of the server, for the engine openai."
     )
@@ -236,6 +262,11 @@ class Settings(BaseSettings, JobSettings):
         gt=0,
         description="A shard that takes longer to render, or gets no caption for so long, is tried"
         " again.",
+    )
+    window_shards: int = Field(
+        5_000,
+        ge=1,
+        description="Shards of a job that may be on their way; the rest follow as these get done.",
     )
     memory_limit_mb: int = Field(
         6_000, ge=500, description="Address space of a render process, megabytes."

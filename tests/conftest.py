@@ -14,6 +14,7 @@ from regioncap.local import LocalStack, files
 
 # A busy machine is no reason to fail.
 settings.register_profile("regioncap", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("quick", settings.get_profile("regioncap"), max_examples=20)
 settings.load_profile("regioncap")
 
 # Run in the background of a script the tests inherit an ignored Ctrl-C, and hand it on to what they

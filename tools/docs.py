@@ -34,11 +34,9 @@ def pages() -> dict[str, str]:
 
 def cli_page() -> str:
     """Every command with its arguments and options."""
-    import typer
+    from producer.cli import whole_command
 
-    from producer.cli import app
-
-    root = typer.main.get_command(app)
+    root = whole_command()
     return _CLI_INTRO + "\n".join(_command(root, "regioncap")).rstrip() + "\n"
 
 
@@ -70,14 +68,16 @@ def _command(command: Any, name: str) -> Iterator[str]:
 
 def _metavar(parameter: Any) -> str:
     text = (parameter.metavar or parameter.name.upper()).strip("[]")
+    text += "..." if parameter.nargs == -1 else ""
     return text if parameter.required else f"[{text}]"
 
 
 def _option(option: Any) -> str:
-    names = ", ".join(f"`{name}`" for name in option.opts)
+    named = [*option.opts, *option.secondary_opts]
+    names = ", ".join(f"`{name}`" for name in named if name.strip())
     if option.is_flag:
         return names
-    value = option.metavar or option.name.rpartition("_")[2].upper()
+    value = option.metavar
     default = option.default
     shown = "" if default in {None, ""} or callable(default) else f" [{default}]"
     return f"{names} {value}{shown}"
@@ -122,6 +122,7 @@ value at hand.
 | 6 | no such job |
 | 7 | the job was cancelled |
 | 8 | `eval --fail-on-regression`: fewer captions are right than before |
+| 9 | paused: the job's limit of GPU time is reached |
 | 130 | ended by Ctrl-C |
 | 141 | the reader of stdout has gone, as in `\\| head` |
 

@@ -25,9 +25,11 @@ from regioncap.jobs.load import Load
 from regioncap.parallel import sleep, start_thread
 from regioncap.services.broker import connect
 from regioncap.services.channel import take_while
+from regioncap.services.feeder import Feeder
 from regioncap.services.leases import Leases
 from regioncap.services.progress import Progress
-from regioncap.services.queue import CAPTION_TASK, Sender, make_app
+from regioncap.services.queue import CAPTION_TASK, make_app
+from regioncap.services.sender import Sender
 from regioncap.services.store import Store
 from regioncap.settings import Settings, worker_settings
 from workers import logs
@@ -116,6 +118,15 @@ class CaptionWorker:
             stopping=self._stopping,
         )
 
+    @cached_property
+    def feeder(self) -> Feeder:
+        """Fills queues up."""
+        return Feeder(self._redis)
+
+    @cached_property
+    def _sender(self) -> Sender:
+        return Sender(self._redis, self._settings)
+
     def progress(self, job_id: str) -> Progress:
         """The progress of a job."""
         return Progress(self._redis, job_id)
@@ -128,7 +139,7 @@ class CaptionWorker:
             self.engine,
             self.progress,
             self._settings,
-            Sender(self._app),
+            self._sender,
             gpus=engines.gpus(self._settings),
             keep_captions=self._settings.keep_captions,
             load=self._load,
@@ -167,9 +178,11 @@ class CaptionWorker:
     def _ready(self, **_: Any) -> None:
         start_thread("cancelled", self._watch_for_cancelled)
         start_thread("grid", self._tell_grid)
-        patience_s = self._settings.visibility_timeout_s
         Recall(connect(self._settings), self._settings.queue).start()
-        Janitor(self.store, connect(self._settings), Sender(self._app), patience_s).start()
+        client, patience_s = connect(self._settings), self._settings.visibility_timeout_s
+        Janitor(
+            self.store, client, Sender(client, self._settings), patience_s, stands_by=True
+        ).start()
 
     def _tell_grid(self) -> None:
         """Tells submissions how the model takes pictures."""
@@ -211,4 +224,5 @@ worker.connect()
 @app.task(name=CAPTION_TASK, bind=True)
 def caption(self: Task, job: str, shard: int) -> None:
     """Captions the records of a shard."""
+    worker.feeder.after_taking(_settings.queue)
     run_shard(worker.shards, self, job, shard, worker.stage.run)

@@ -114,8 +114,9 @@ class Gauges(Collector):
     @staticmethod
     def _of_queues(depths: dict[str, Depth]) -> Iterator[Metric]:
         text = (
-            "Shards in the queue (queued), with a worker (unacked), or held back for a time "
-            "(waiting), of all workers."
+            "Shards in the queue (queued), with a worker (unacked), held back for a time "
+            "(waiting), to follow when the queue has room (due) or later (paused), or to be "
+            "drawn first (undrawn), of all workers."
         )
         backlog = _gauge("backlog_shards", text, labels=["queue", "state"])
         text = "Age of the job that the next shard belongs to; 0 if none waits."
@@ -124,6 +125,9 @@ class Gauges(Collector):
             backlog.add_metric([queue, "queued"], depth.queued)
             backlog.add_metric([queue, "unacked"], depth.unacked)
             backlog.add_metric([queue, "waiting"], depth.waiting)
+            backlog.add_metric([queue, "due"], depth.due)
+            backlog.add_metric([queue, "paused"], depth.paused)
+            backlog.add_metric([queue, "undrawn"], depth.undrawn)
             oldest.add_metric([queue], depth.oldest_s)
         yield backlog
         yield oldest

@@ -1,4 +1,4 @@
-"""The janitor as a process of its own: `python -m workers.janitor`; caption workers run one too."""
+"""The janitor as a process of its own: `python -m workers.janitor`; workers run one too."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import signal
 from regioncap import metrics
 from regioncap.jobs.janitor import Janitor
 from regioncap.services.broker import connect
-from regioncap.services.queue import Sender, make_app
+from regioncap.services.sender import Sender
 from regioncap.services.store import Store
 from regioncap.settings import Settings, worker_settings
 from workers import logs
@@ -19,11 +19,9 @@ def main() -> None:
     """Makes rounds until the process is told to stop."""
     logs.configure()
     settings = worker_settings()
+    client = connect(settings)
     janitor = Janitor(
-        Store(settings),
-        connect(settings),
-        Sender(make_app(settings)),
-        settings.visibility_timeout_s,
+        Store(settings), client, Sender(client, settings), settings.visibility_timeout_s
     )
     _serve_health(settings, janitor)
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -1,4 +1,4 @@
-"""Recall: shards that wait beside a queue are put back into it when their time has come."""
+"""Recall: puts shards into queues, those that waited beside them and those whose turn it is."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import structlog
 
 from regioncap.errors import ServiceError
 from regioncap.parallel import REAL, Runtime
+from regioncap.services.feeder import Feeder
 from regioncap.services.waits import put_back
 
-#: Every worker looks, and one look costs Redis two commands.
+#: Every worker looks, and one look costs Redis some five commands.
 _PERIOD_S = 1.0
 
 _log = structlog.get_logger("regioncap")
@@ -27,6 +28,7 @@ class Recall:
     def __init__(self, client: redis.Redis, queue: str, *, runtime: Runtime = REAL) -> None:
         self._redis = client
         self._queue = queue
+        self._feeder = Feeder(client, runtime.monotonic)
         self._runtime = runtime
 
     def start(self) -> None:
@@ -39,6 +41,7 @@ class Recall:
             self._runtime.sleep(_PERIOD_S)
             try:
                 put_back(self._redis, self._queue)
+                self._feeder.feed_all()
             except ServiceError as error:
                 _log.debug("what waits goes on waiting", error=str(error))
             except Exception:

@@ -10,13 +10,17 @@ import resource
 from functools import cached_property
 from typing import Any
 
+import redis
 from celery import Celery, Task, signals
 
+from regioncap.jobs.janitor import Janitor
 from regioncap.jobs.render import RenderStage
 from regioncap.jobs.turn import Turn
 from regioncap.services.broker import connect
+from regioncap.services.feeder import Feeder
 from regioncap.services.leases import Leases
-from regioncap.services.queue import RENDER, RENDER_TASK, Sender, make_app
+from regioncap.services.queue import RENDER, RENDER_TASK, make_app
+from regioncap.services.sender import Sender
 from regioncap.services.store import Store
 from regioncap.settings import Settings, worker_settings
 from workers import logs
@@ -57,13 +61,22 @@ class RenderWorker:
     @cached_property
     def shards(self) -> Shards:
         """Runs a child's shards."""
-        client, settings = connect(self._settings), self._settings
+        client, settings = self._redis, self._settings
         leases = Leases(client, settings.visibility_timeout_s, stalled_s=settings.shard_timeout_s)
         return Shards("render", client, leases, try_out=lambda _: self._stage.check())
 
     @cached_property
+    def feeder(self) -> Feeder:
+        """Fills queues up, in a child."""
+        return Feeder(self._redis)
+
+    @cached_property
+    def _redis(self) -> redis.Redis:
+        return connect(self._settings)
+
+    @cached_property
     def _stage(self) -> RenderStage:
-        store, sender = Store(self._settings), Sender(self._app)
+        store, sender = Store(self._settings), Sender(self._redis, self._settings)
         return RenderStage(store, self._settings, sender, self.shards.progress)
 
     def work(self, job: str, shard: int, turn: Turn) -> str:
@@ -71,7 +84,11 @@ class RenderWorker:
         return self._stage.run(job, shard, turn)
 
     def _ready(self, **_: Any) -> None:
+        # In the main process, which does nothing else.
         Recall(connect(self._settings), RENDER).start()
+        client, patience_s = connect(self._settings), self._settings.visibility_timeout_s
+        sender = Sender(client, self._settings)
+        Janitor(Store(self._settings), client, sender, patience_s).start()
 
     def _limit_memory(self, **_: Any) -> None:
         # What the pool's own limit does not see: a single picture that takes all there is.
@@ -97,4 +114,5 @@ worker.connect()
 @app.task(name=RENDER_TASK, bind=True)
 def render(self: Task, job: str, shard: int) -> None:
     """Draws the pictures of a shard."""
+    worker.feeder.after_taking(RENDER)
     run_shard(worker.shards, self, job, shard, worker.work)

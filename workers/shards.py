@@ -35,6 +35,7 @@ from regioncap.jobs.turn import Turn
 from regioncap.parallel import REAL, Runtime
 from regioncap.records import Stage
 from regioncap.services.attempts import SHARD_DEATHS, Attempts, Quarantine
+from regioncap.services.claims import Claim
 from regioncap.services.leases import Leases, Pulse
 from regioncap.services.progress import Progress
 from regioncap.services.waits import Waits, back_off_s
@@ -56,7 +57,7 @@ _DROPPED = {"no-such-job", "no-such-shard", "bad-job"}
 #: Does a shard; returns what became of it.
 Work = Callable[[str, int, Turn], str]
 #: Ends of a turn at which the shard is not done, but waits.
-_WAITS = {"waits", "held", "left"}
+_WAITS = {"waits", "held", "left", "claimed"}
 
 
 class GoesBack(Exception):  # noqa: N818 - no error: the shard is done later, or by another worker
@@ -137,9 +138,13 @@ class Shards:
         started = self._clock()
         if delivery.is_redelivered:
             metrics.add("shards_redelivered", stage=self._stage)
+        claim = Claim(
+            self._redis, delivery.job, self._stage, delivery.shard, delivery.tag,
+            timeout_s=self._leases.timeout_s,
+        )  # fmt: skip
         try:
-            with self._leases.hold(delivery.tag) as pulse:
-                outcome = self._caught(delivery, work, pulse)
+            with self._leases.hold(delivery.tag, claim) as pulse:
+                outcome = self._caught(delivery, work, pulse, claim)
         except GoesBack:
             metrics.add("shards", stage=self._stage, outcome="returned")
             raise
@@ -153,11 +158,18 @@ class Shards:
             _log.info("shard", outcome=outcome, seconds=round(seconds, 3))
         return outcome
 
-    def _caught(self, delivery: Delivery, work: Work, pulse: Pulse) -> str:
-        attempts = Attempts(self._redis, delivery.job, self._stage, delivery.shard)
+    def _caught(self, delivery: Delivery, work: Work, pulse: Pulse, claim: Claim) -> str:
+        attempts = Attempts(
+            self._redis, delivery.job, self._stage, delivery.shard, self._leases.lives
+        )
         waits = Waits(self._redis, delivery.job, self._stage, delivery.queue)
         try:
-            return self._counted(attempts, waits, delivery, work, pulse)
+            if claim.take():
+                return self._counted(attempts, waits, delivery, work, pulse)
+            # Another message of the shard is in hand. This one may be the only one that is left in
+            # the end, so it waits.
+            waits.pause(delivery.shard, self._leases.period_s)
+            outcome = "claimed"
         except (StoppedError, EngineDeadError) as error:
             raise self._back(error) from None
         except EngineUnwellError as error:
@@ -165,14 +177,15 @@ class Shards:
         except OccupiedError as error:
             with self._noted(error):
                 waits.pause(delivery.shard, _OCCUPIED_PAUSE_S)
-            return "held"
+            outcome = "held"
         except ServiceError as error:
             return self._wait_for(waits, delivery.shard, error)
         except NewerFormatError as error:
             self._wait(waits, delivery.shard, error, pause_s=_NEWER_PAUSE_S)
-            return "left"
+            outcome = "left"
         except Exception as error:
             return self._failed(attempts, waits, delivery.shard, error)
+        return outcome
 
     def _back(self, error: StoppedError | EngineDeadError) -> GoesBack:
         """Says that the shard is to be given back at once, since this worker ends."""
@@ -229,7 +242,7 @@ class Shards:
             waits.hold(delivery.shard, look.held_until)
             return "held"
         suspect = attempts.deaths() >= SHARD_DEATHS
-        with self._turnstile.alone() if suspect else self._turnstile.shared():
+        with self._alone() if suspect else self._turnstile.shared():
             pulse.beat()
             self._check_stopping()
             self._check()
@@ -246,6 +259,18 @@ class Shards:
             attempts.clear()
             waits.forget(delivery.shard)
         return outcome
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Runs the block while no other shard runs; a death in it excuses nothing elsewhere."""
+        lives = self._leases.lives
+        with self._turnstile.alone():
+            lives.is_alone = True
+            lives.leave()
+            try:
+                yield
+            finally:
+                lives.is_alone = False
 
     @staticmethod
     def _deaths(attempts: Attempts) -> int:

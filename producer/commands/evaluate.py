@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 import typer
 from rich.table import Table
 
-from producer import words
 from producer.context import client_of, emit, say, talk
-from producer.meter import progress
+from producer.meter import doing, progress
 from producer.options import setting_options
 from producer.terminal import SafeConsole
+from regioncap.plurals import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 _REGRESSION = 8
 
 
-@setting_options("engine", "model")
+@setting_options("engine", "model", openai_base_url="--base-url")
 def eval_command(
     context: typer.Context,
     data: Annotated[
@@ -89,7 +89,8 @@ def eval_command(
     """
     if as_jobs and any(flags.values()):
         raise typer.BadParameter(
-            "the workers of the running system have an engine (leave out --engine and --model)",
+            "the workers of the running system have an engine (leave out --engine and what belongs"
+            " to it)",
             param_hint="--as-jobs",
         )
     if as_jobs and verify:
@@ -107,8 +108,8 @@ def eval_command(
     turns = list(product(_numbers(regions, "--regions", most=50), _sizes(sizes)))
     chosen = _scenes(data, scenes, turns, kinds, seed)
     count = sum(len(scene.truths) for scene in chosen)
-    ways = words.count(len(variants), "way")
-    say(f"{words.count(len(chosen), 'picture')} with {count} regions, {ways} to show them")
+    ways = counted(len(variants), "way")
+    say(f"{counted(len(chosen), 'picture')} with {counted(count, 'region')}, {ways} to show them")
     run = _run_as_jobs if as_jobs else partial(_run, verify=verify)
     results, facts = run(client, variants, chosen)
     if report is not None:
@@ -179,7 +180,7 @@ def _scenes(
     from regioncap.errors import UsageError
     from regioncap.evaluation import scenes
 
-    with talk.status("making the scenes"):
+    with doing("making the scenes"):
         if data is not None:
             found = list(scenes.own_data(data))
         else:
@@ -212,7 +213,7 @@ def _run(
     settings = client.settings
     job = settings.job_settings()
     thread = EngineThread(engines.make(settings))
-    with talk.status("starting the engine"):
+    with doing("starting the engine"):
         thread.start()
     limits = Limits.of(settings).on(thread.engine.grid or Grid())
     with closing(thread), progress() as bar:
@@ -239,7 +240,7 @@ def _run_as_jobs(
         for variant in variants:
             result, facts = run(variant)
             results.append(result)
-    say("the jobs stay: `regioncap status` lists them, `regioncap gc` removes them when old")
+    say("the jobs stay: `regioncap jobs` lists them, `regioncap gc` removes them when old")
     return results, facts
 
 

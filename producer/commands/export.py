@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from producer.context import client_of, emit, say
+from producer.commands.status import tell_advice
+from producer.context import client_of, emit, job_of, say
 from producer.meter import progress
-from producer.options import JobArgument
-
-if TYPE_CHECKING:
-    from regioncap.outputs.exports.base import Item
+from producer.options import ChangedJob, JobArgument
+from regioncap.plurals import agree, counted
 
 
 def export_command(
     context: typer.Context,
-    job_id: JobArgument,
     output: Annotated[Path, typer.Option("--output", "-o", help="File or folder to write.")],
+    job_id: JobArgument = None,
     format_: Annotated[
         str | None,
         typer.Option(
@@ -39,56 +36,35 @@ def export_command(
     ] = False,
 ) -> None:
     """Write the results in a form that other tools read."""
-    from regioncap.inputs.originals import Originals
-    from regioncap.outputs import exports
-    from regioncap.outputs.exports.base import About
-    from regioncap.outputs.exports.items import only_verified, read_items
-
     client = client_of(context)
-    chosen = exports.get(format_ or exports.name_for(output), bom=bom)
-    job = client.load(job_id)
-    original = Originals(client.store, client.settings).fetch
-    about = About(job=job.job, title=job.name or f"Job {job.job}", created=job.created)
-    found: Counter[str] = Counter()
+    job = job_of(client, job_id)
     with progress() as bar:
-        items = read_items(client.store, job, original, chosen.pictures)
-        if verified:
-            items = only_verified(items)
-        shown = bar.track(items, total=job.records, description="records")
-        exports.export(chosen, _counted(shown, found), output, about)
-    say(f"{found.total():,} of {job.records:,} records, {found['failed']:,} failed")
-    if found.total() < job.records:
-        say(f"the job is not finished; watch it: regioncap watch {job.job}")
+        task = bar.add_task("records", total=job.records)
+        done = client.export(
+            job, output, format=format_, bom=bom, verified=verified,
+            on_record=lambda: bar.advance(task),
+        )  # fmt: skip
+    say(f"{done.records:,} of {counted(done.of, 'record')}, {done.failed:,} failed")
+    if done.records < done.of and not verified:
+        tell_advice(client, job)
     emit(str(output))
-
-
-def _counted(items: Iterable[Item], found: Counter[str]) -> Iterator[Item]:
-    for item in items:
-        found["failed" if item.record["error"] is not None else "ok"] += 1
-        yield item
 
 
 def import_edits_command(
     context: typer.Context,
-    job_id: JobArgument,
+    job_id: ChangedJob,
     file: Annotated[
         Path, typer.Argument(help="Label Studio's JSON export, or edited results as JSON Lines.")
     ],
     by: Annotated[str | None, typer.Option(help="Who edited, where the file does not say.")] = None,
 ) -> None:
     """Bring corrected captions back as a new version of the results; the old one is kept."""
-    from regioncap.outputs import versions
-    from regioncap.outputs.edits import read_edits
-    from regioncap.services.progress import Progress
-
     client = client_of(context)
-    job = client.load(job_id)
-    edits = read_edits(file, job.job, by=by)
-    outcome = versions.apply_edits(client.store, Progress(client.redis, job.job), job, edits)
+    outcome = client.import_edits(job_of(client, job_id, to_change=True), file, by=by)
     if outcome.kept_as is None:
         say("every caption is as it was; nothing changed")
         return
     say(
-        f"{outcome.captions:,} captions of {outcome.records:,} records corrected; "
-        f"what they were is kept: {outcome.kept_as}"
+        f"{counted(outcome.captions, 'caption')} of {counted(outcome.records, 'record')} corrected;"
+        f" what {agree(outcome.captions, 'it was', 'they were')} is kept: {outcome.kept_as}"
     )

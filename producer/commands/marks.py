@@ -3,73 +3,81 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from producer.context import emit, say, settings_of
-from producer.options import setting_options
-from regioncap.files import open_input
+from producer.options import ImageRoot, setting_options
 
 if TYPE_CHECKING:
     from PIL import Image
 
+    from regioncap.inputs.source import Source
     from regioncap.records import InputRecord
     from regioncap.settings import Settings
 
 _GAP_PX = 8
 
 
-@setting_options("region_mode", "max_boxes", "box_format", mark_style="--style")
+@setting_options("region_mode", "max_boxes", "box_format", "prompt", mark_style="--style")
 def marks_command(
     context: typer.Context,
-    file: Annotated[Path, typer.Argument(help="An image, or JSON Lines with --record.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Picture to write.")],
+    file: Annotated[
+        str, typer.Argument(metavar="FILE", help="A picture, or any input that submit takes.")
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="PICTURE", help="Picture to write.")
+    ],
     boxes: Annotated[
-        str | None, typer.Option(help="JSON: [[x, y, w, h], ...]; proposed ones by default.")
+        str | None,
+        typer.Option(help="Boxes of the picture: [[x, y, w, h], ...]; proposed ones by default."),
     ] = None,
     record: Annotated[
-        int | None, typer.Option(min=1, help="Line of FILE whose image is to be drawn.")
-    ] = None,
+        int, typer.Option(metavar="LINE", min=1, help="Line, or number, of the record to draw.")
+    ] = 1,
+    image_root: ImageRoot = None,
     **flags: Any,
 ) -> None:
     """Draw what an engine would see of one image; several pictures come out side by side."""
-    from regioncap.inputs.boxes import settle
+    from regioncap.inputs.source import open_source
 
     settings = settings_of(context, **flags)
-    given = _record_of_line(file, record) if record else _record_of_image(file, boxes)
-    given = settle(given, settings)
-    picture, prompts = _draw(settings, given, file.parent)
+    with open_source(file, sys.stdin.buffer, image_root, settings) as source:
+        given = _chosen(source, record)
+        if boxes is not None:
+            given = _with_boxes(given, boxes, settings)
+        picture, prompts = _draw(settings, given, source)
     picture.save(output)
     for prompt in prompts:
         say(prompt)
     emit(str(output))
 
 
-def _record_of_image(file: Path, boxes: str | None) -> InputRecord:
+def _chosen(source: Source, line: int) -> InputRecord:
+    for record in source.records:
+        if record.line == line:
+            return record
+    raise typer.BadParameter(f"{source.name} has no record in line {line}", param_hint="--record")
+
+
+def _with_boxes(record: InputRecord, boxes: str, settings: Settings) -> InputRecord:
+    """The picture of a record with boxes that were typed."""
+    from regioncap.inputs.boxes import settle
     from regioncap.inputs.lines import parse_line
 
-    fields: dict[str, Any] = {"image": file.name}
-    if boxes is not None:
-        try:
-            fields["bbox"] = json.loads(boxes)
-        except ValueError as error:
-            raise typer.BadParameter(f"not JSON: {error}", param_hint="--boxes") from None
-    return parse_line(json.dumps(fields).encode(), line=1, index=0)
+    try:
+        fields = {"image": record.image or "", "bbox": json.loads(boxes)}
+    except ValueError as error:
+        raise typer.BadParameter(f"not JSON: {error}", param_hint="--boxes") from None
+    typed = parse_line(json.dumps(fields).encode(), line=record.line, index=record.index)
+    typed.picture = record.picture
+    return settle(typed, settings)
 
 
-def _record_of_line(file: Path, line: int) -> InputRecord:
-    from regioncap.inputs.lines import read_lines
-
-    with open_input(file) as stream:
-        for record in read_lines(stream):
-            if record.line == line:
-                return record
-    raise typer.BadParameter(f"{file} has no record in line {line}", param_hint="--record")
-
-
-def _draw(settings: Settings, record: InputRecord, root: Path) -> tuple[Image.Image, list[str]]:
+def _draw(settings: Settings, record: InputRecord, source: Source) -> tuple[Image.Image, list[str]]:
     """The pictures of a record in one, and their prompts."""
     from regioncap.errors import RecordError
     from regioncap.inputs.locate import Locator
@@ -80,12 +88,11 @@ def _draw(settings: Settings, record: InputRecord, root: Path) -> tuple[Image.Im
 
     if record.error is not None:
         raise RecordError(record.error.message, code=record.error.code)
-    place = Locator(settings, root).find(record)
-    if isinstance(place, str):
-        raise RecordError(f"{place} lies in a store", code="image-remote", hint="bring it here")
+    place = Locator(settings, source.root, source.image_root).find(record)
+    data = _bring(settings, record, place) if isinstance(place, str) else place.read()
     template = template_of(settings.prompt, template_text(settings.prompt))
     how = ViewSettings("preview", settings.job_settings(), template, Limits.of(settings))
-    rendered, pictures = render_record(record, place.read(), how)
+    rendered, pictures = render_record(record, data, how)
     if rendered.error is not None:
         raise RecordError(rendered.error.message, code=rendered.error.code)
     for region in rendered.regions:
@@ -97,6 +104,15 @@ def _draw(settings: Settings, record: InputRecord, root: Path) -> tuple[Image.Im
         f"{', '.join(str(region.number) for region in view.regions)}: {view.prompt.text}"
         for view in rendered.views
     ]
+
+
+def _bring(settings: Settings, record: InputRecord, place: str) -> bytes:
+    """A picture that lies in a store."""
+    from regioncap.inputs.originals import Originals
+    from regioncap.services.store import Store
+
+    record.source = place
+    return Originals(Store(settings, attempts=1), settings).fetch(place)
 
 
 def _side_by_side(jpegs: list[bytes]) -> Image.Image:

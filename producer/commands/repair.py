@@ -6,28 +6,30 @@ from typing import Annotated
 
 import typer
 
-from producer import words
-from producer.context import client_of, emit, say
-from producer.options import JobArgument
+from producer.commands.status import tell_advice
+from producer.context import client_of, emit, job_of, say
+from producer.options import ChangedJob
+from regioncap.plurals import agree, counted
 
 
-def cancel_command(context: typer.Context, job_id: JobArgument) -> None:
+def cancel_command(context: typer.Context, job_id: ChangedJob) -> None:
     """Stop a job, or the retry of a finished one; what is done stays."""
-    from regioncap.jobs.cancel import cancel
-
     client = client_of(context)
-    job = client.load(job_id)
+    job = job_of(client, job_id, to_change=True)
     told = {
         "cancelled": "cancelled",
         "retry cancelled": "the retry is cancelled; the job is finished as it was",
         "finished": "it is finished already",
     }
-    say(told[cancel(client.store, client.progress(job.job), job)])
+    outcome = client.cancel(job)
+    say(told[outcome])
+    if outcome == "cancelled":
+        tell_advice(client, job)
 
 
 def retry_command(
     context: typer.Context,
-    job_id: JobArgument,
+    job_id: ChangedJob,
     flagged: Annotated[
         bool, typer.Option("--flagged", help="Those too whose captions `audit` flags.")
     ] = False,
@@ -36,47 +38,35 @@ def retry_command(
     ] = False,
 ) -> None:
     """Run the failed records of a finished job again, and nothing else."""
-    from regioncap.jobs import catalogue, retry
-    from regioncap.outputs.audit import flagged_indices
-
     client = client_of(context)
-    job = client.load(job_id)
-    chosen = flagged_indices(client.store, job) if flagged else set()
-    before = catalogue.find_success(client.store, job.job)
-    again = retry.begin(client.store, client.progress(job.job), job, chosen, edited=edited)
-    client.sender.render(job, sorted(again))
-    failed = sum(len(shard.indices) for shard in again.values())
-    if before and before.counts["failed"] > failed:
-        stay = words.count(before.counts["failed"] - failed, "failed record")
-        say(f"{stay} cannot be run again: mend these lines of the input and submit them")
-    records = sum(len(shard.indices | shard.flagged) for shard in again.values())
-    if not records:
+    job = job_of(client, job_id, to_change=True)
+    again = client.retry(job, flagged=flagged, edited=edited)
+    if not again.records:
         say("there is nothing to run again")
         return
-    say(f"{words.count(records, 'record')} run again; watch it: regioncap watch {job.job}")
+    runs = agree(again.records, "runs", "run")
+    say(f"{counted(again.records, 'record')} {runs} again; watch it: regioncap watch {job.job}")
 
 
 def verify_command(
     context: typer.Context,
-    job_id: JobArgument,
+    job_id: ChangedJob,
     again: Annotated[
         bool, typer.Option("--retry", help="Ask for captions again that are found wrong.")
     ] = False,
 ) -> None:
     """Ask the captions of a finished job back, and note which are found true of their region."""
-    from regioncap.jobs import retry
-
     client = client_of(context)
-    job = client.load(job_id)
-    wishes = retry.begin(
-        client.store, client.progress(job.job), job, verify="retry" if again else "mark"
-    )
-    client.sender.render(job, sorted(wishes))
-    records = sum(len(shard.verify) for shard in wishes.values())
-    if not records:
+    job = job_of(client, job_id, to_change=True)
+    asked = client.verify(job, retry=again)
+    if not asked.records:
         say("there are no captions to verify")
         return
-    say(f"{words.count(records, 'record')} asked back; watch it: regioncap watch {job.job}")
+    are = agree(asked.records, "is", "are")
+    say(
+        f"the captions of {counted(asked.records, 'record')} {are} asked back; watch it:"
+        f" regioncap watch {job.job}"
+    )
 
 
 def reconcile_command(
@@ -89,13 +79,13 @@ def reconcile_command(
 
     client = client_of(context)
     if job_id:
-        jobs = iter([client.load(job_id)])
+        jobs = iter([job_of(client, job_id, to_change=True)])
     else:  # those left out are being submitted, perhaps, or not ours to read
         ids = catalogue.open_ids(client.store)
         jobs = catalogue.load_each(client.store, ids, lambda _, error: say(f"left out: {error}"))
     for job in jobs:
         done = reconcile(client.store, client.progress(job.job), client.sender, job)
         emit(
-            f"{job.job}  {done.state}  {len(done.render)} shards to render, "
-            f"{len(done.caption)} to caption"
+            f"{job.job}  {done.state}  {counted(len(done.render), 'shard')} to render, "
+            f"{len(done.caption):,} to caption"
         )

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from producer.context import client_of, on_terminal, say
+from producer.commands.status import tell_advice
+from producer.context import client_of, job_of, on_terminal, say
 from producer.options import JobArgument
 from producer.tables import show_table
 from regioncap.files import whole_file
+from regioncap.plurals import agree, counted
 
 if TYPE_CHECKING:
     from regioncap.client import Client
@@ -30,7 +32,7 @@ _ROWS = 30
 
 def results_command(
     context: typer.Context,
-    job_id: JobArgument,
+    job_id: JobArgument = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="File to write [stdout].")
     ] = None,
@@ -46,8 +48,10 @@ def results_command(
     ] = False,
 ) -> None:
     """Bring the results so far: a table on a terminal, else JSON Lines in input order."""
+    from regioncap.jobs.advice import of_failures
+
     client = client_of(context)
-    job = client.load(job_id)
+    job = job_of(client, job_id)
     code = 0
     if output is None and not json and not follow and on_terminal():
         done, bad = _show(client, job, only_failed=failed)
@@ -59,9 +63,12 @@ def results_command(
         code = exit_code(client.status_of(job))
     if images is not None:
         fetch_images(client, job, images)
-    say(f"{done:,} of {job.records:,} records, {bad:,} failed")
+    say(f"{done:,} of {counted(job.records, 'record')}, {bad:,} failed")
     if done < job.records and not follow:
-        say(f"the job is not finished; watch it: regioncap watch {job.job}")
+        tell_advice(client, job)
+    elif failed and bad:
+        for line in of_failures(client.status_of(job), job)[:-1]:  # the last names this command
+            say(line)
     raise typer.Exit(code)
 
 
@@ -88,7 +95,7 @@ def _parts(client: Client, job: Job, *, follow: bool) -> Iterator[Part]:
     from regioncap.jobs.results import follow_parts, read_parts
 
     def ended() -> bool:
-        return client.status_of(job).ended
+        return client.status_of(job).rests
 
     if not follow:
         return read_parts(client.store, job)
@@ -133,6 +140,26 @@ def _tail(text: str, longest: int = 32) -> str:
     return text if len(text) <= longest else "…" + text[1 - longest :]
 
 
+def _draw_images(client: Client, job: Job, folder: Path) -> int:
+    """Draws the pictures again that are not kept; returns how many."""
+    from regioncap.inputs.originals import Originals
+    from regioncap.jobs import results
+    from regioncap.jobs.marked import Redrawn
+    from regioncap.parallel import map_ahead
+    from regioncap.views.view import Limits
+
+    originals = Originals(client.store, client.settings)
+    redrawn = Redrawn(client.store, job, Limits.of(client.settings), originals.fetch)
+    done = (given for given, _ in results.read_with_inputs(client.store, job))
+    count = 0
+    for pictures in map_ahead(redrawn.pictures, done):
+        for key, jpeg in pictures:
+            count += 1
+            with whole_file(folder / Path(key).name) as file:
+                file.write(jpeg)
+    return count
+
+
 def fetch_images(client: Client, job: Job, folder: Path) -> int:
     """Brings the pictures that the engine saw in the results so far; returns how many."""
     from regioncap.errors import NotFoundError
@@ -150,8 +177,11 @@ def fetch_images(client: Client, job: Job, folder: Path) -> int:
             file.write(data)
         return True
 
+    if not job.settings.keep_marked:
+        return _draw_images(client, job, folder)
     uris = (uri for record in results.read(client.store, job) for uri in record["pictures"])
     brought = Counter(map_ahead(bring, uris))
     if gone := brought[False]:
-        say(f"{gone:,} marked pictures are not in the store any more")
+        are = agree(gone, "is", "are")
+        say(f"{counted(gone, 'marked picture')} {are} not in the store any more")
     return brought[True]

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from producer.context import client_of, emit, say, settings_of, talk
-from producer.options import setting_options
+from producer.context import client_of, emit, say, settings_of
+from producer.meter import doing
+from producer.options import GpusOption, setting_options
 from regioncap.errors import ServiceError
 
 if TYPE_CHECKING:
@@ -25,21 +26,27 @@ if TYPE_CHECKING:
     from regioncap.settings import Settings
 
 
-@setting_options("engine", "model")
+@setting_options("engine", "model", openai_base_url="--base-url")
 def up_command(
     context: typer.Context,
     render_workers: Annotated[int, typer.Option(help="Render workers.", min=0)] = 1,
-    caption_workers: Annotated[int, typer.Option(help="Caption workers.", min=0)] = 1,
+    caption_workers: Annotated[
+        int | None, typer.Option(help="Caption workers [one, or one on each GPU].", min=0)
+    ] = None,
+    gpus: GpusOption = None,
     **flags: Any,
 ) -> None:
     """Run Redis, the S3 store and workers here, until Ctrl-C."""
+    from regioncap.engines import preflight
     from regioncap.local.workers import complain_of_ended
     from regioncap.running_stack import noted
     from regioncap.settings import STACK_FOLDER
 
+    captions = preflight.check(settings_of(context, **flags))
     with _stack(STACK_FOLDER) as stack, noted(Path.cwd()):
         settings = settings_of(context, **flags, **stack.settings())
-        start_workers(stack, settings, render_workers, caption_workers)
+        start_workers(stack, settings, render_workers, caption_workers, gpus)
+        say(captions)
         say(f"up; data and logs in {STACK_FOLDER}/; in another terminal, here or below:")
         say("  regioncap submit my.jsonl")
         with suppress(KeyboardInterrupt):
@@ -62,13 +69,13 @@ def down_command() -> None:
         return
     with suppress(ProcessLookupError):  # killed, and its servers are about to end
         os.kill(stack.pid, signal.SIGTERM)
-    with talk.status("stopping"):
+    with doing("stopping"):
         while find_stack(folder) is not None:
             time.sleep(0.2)
     say("down")
 
 
-@setting_options("engine", "model")
+@setting_options("engine", "model", openai_base_url="--base-url")
 def demo_command(
     context: typer.Context,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write.")] = Path(
@@ -81,9 +88,11 @@ def demo_command(
     from producer.commands.submit import submit_file
     from producer.commands.view import write_page
     from producer.commands.watch import exit_code, follow_job
+    from regioncap.engines import preflight
     from regioncap.inputs import examples
 
     started = time.monotonic()
+    captions = preflight.check(settings_of(context, **flags))
     output.mkdir(parents=True, exist_ok=True)
     with _scratch() as folder, _stack(folder) as stack:
         client = client_of(context, **flags, **stack.settings())
@@ -92,7 +101,8 @@ def demo_command(
         status = follow_job(client, job)
         fetch_results(client, job, output / "results.jsonl")
         fetch_images(client, job, output / "marked")
-        write_page(client, job.job, output / "gallery.html")
+        write_page(client, job, output / "gallery.html", replace=True)
+    say(captions)
     say(f"done in {time.monotonic() - started:.0f} s; open {output / 'gallery.html'} in a browser:")
     for name in ("gallery.html", "results.jsonl", "marked"):
         emit(str(output / name))
@@ -130,27 +140,33 @@ def _stack(folder: Path) -> Iterator[LocalStack]:
     before = signal.signal(signal.SIGTERM, stop)
     stack = LocalStack(folder, _tell_restart)
     try:
-        with talk.status("starting Valkey and SeaweedFS"):
+        with doing("starting Valkey and SeaweedFS"):
             stack.start()
         yield stack
     finally:
         # A second signal must not leave servers behind.
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        with talk.status("stopping"):
+        with doing("stopping"):
             stack.stop()
         signal.signal(signal.SIGTERM, before)
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def start_workers(
-    stack: LocalStack, settings: Settings, render_workers: int, caption_workers: int
+    stack: LocalStack,
+    settings: Settings,
+    render_workers: int,
+    caption_workers: int | None,
+    gpus: str | None = None,
 ) -> None:
-    """Starts workers as children of the stack and waits until they serve."""
+    """Starts workers as children of the stack, waits until they serve and says who has what."""
     from regioncap.local import workers
 
-    with talk.status("starting workers"):
-        workers.start_workers(stack, settings, render_workers, caption_workers)
+    with doing("starting workers"):
+        told = workers.start_workers(stack, settings, render_workers, caption_workers, gpus)
+    for line in told:
+        say(line)
 
 
 def _tell_restart(child: Child, pause_s: float) -> None:

@@ -1,4 +1,4 @@
-"""`regioncap status`."""
+"""`regioncap status` and `jobs`."""
 
 from __future__ import annotations
 
@@ -8,38 +8,55 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from producer import words
-from producer.context import client_of, emit_model, say
+from producer.context import client_of, emit_model, job_of, say
+from producer.options import JobArgument
 from producer.tables import show_facts, show_table
+from regioncap.plurals import counted
 
 if TYPE_CHECKING:
+    from regioncap.client import Client
     from regioncap.job import Job
     from regioncap.jobs.status import JobStatus
 
 
 def status_command(
     context: typer.Context,
-    job_id: Annotated[str | None, typer.Argument(metavar="JOB", help="One job.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="JSON, one object a job.")] = False,
-    limit: Annotated[int, typer.Option(help="How many recent jobs.", min=1)] = 10,
+    job_id: JobArgument = None,
+    json: Annotated[bool, typer.Option("--json", help="JSON, one object.")] = False,
 ) -> None:
-    """Show how far a job is, or the recent jobs."""
-    from regioncap.jobs import catalogue
-
+    """Show how far a job is, and what to do next."""
     client = client_of(context)
-    if job_id:
-        found = [client.load(job_id)]
-    else:
-        found = catalogue.recent(client.store, limit, lambda error: say(f"left out: {error}"))
-    statuses = [client.status_of(job) for job in found]
+    job = job_of(client, job_id)
+    status = client.status_of(job)
+    if json:
+        emit_model(status)
+        return
+    show_facts(_facts(status, job))
+    tell_advice(client, job, status)
+
+
+def jobs_command(
+    context: typer.Context,
+    json: Annotated[bool, typer.Option("--json", help="JSON, one object a job.")] = False,
+    limit: Annotated[int, typer.Option(help="How many, the newest first.", min=1)] = 10,
+) -> None:
+    """List the recent jobs with their names."""
+    statuses = client_of(context).jobs(limit)
     if json:
         for status in statuses:
             emit_model(status)
-    elif job_id:
-        show_facts(_facts(statuses[0], found[0]))
     elif statuses:
         show_jobs(statuses)
     else:
         say("no jobs yet; submit one: regioncap submit my.jsonl")
+
+
+def tell_advice(client: Client, job: Job, status: JobStatus | None = None) -> None:
+    """Says what can be done next about a job."""
+    from regioncap.jobs.advice import advice
+
+    for line in advice(status or client.status_of(job), job):
+        say(line)
 
 
 def show_jobs(statuses: Iterable[JobStatus]) -> None:
@@ -64,7 +81,6 @@ def _row(status: JobStatus) -> tuple[str, ...]:
 
 def _facts(status: JobStatus, job: Job) -> dict[str, str]:
     done = f"{status.done:,} of {status.records:,} done, {status.failed:,} failed"
-    ended = status.finished
     tokens = f"{status.prompt_tokens:,} read, {status.completion_tokens:,} written"
     facts = {
         "job": status.job,
@@ -72,15 +88,21 @@ def _facts(status: JobStatus, job: Job) -> dict[str, str]:
         "labels": ", ".join(f"{key}={value}" for key, value in status.labels.items()),
         "state": status.state,
         "waits": "; ".join(words.waits(status.waits)),
+        "to follow": f"{counted(status.shards_to_follow, 'shard')} of {job.shards:,} are not"
+        " queued yet: they follow as those before them get done"
+        if status.shards_to_follow
+        else "",
         "records": done,
         "regions": f"{status.regions_ok:,} of {status.regions:,} captioned",
         "tokens": tokens if status.prompt_tokens else "",
         **_sums(status),
         "audit": status.audit.line() if status.audit else "",
+        "key": job.key,
         "source": job.source,
         "queue": job.settings.queue,
+        "priority": job.settings.priority if job.settings.priority != "normal" else "",
         "created": f"{status.created:%Y-%m-%d %H:%M:%S} UTC, {words.ago(status.created)}",
-        "took": words.took((ended - status.created).total_seconds()) if ended else "",
+        "took": words.took(status.worked_s) if status.worked_s is not None else "",
         "results": status.results,
     }
     return {name: value for name, value in facts.items() if value}
@@ -95,11 +117,11 @@ def _sums(status: JobStatus) -> dict[str, str]:
     lengths = ", ".join(f"{name} {count:,}" for name, count in quality.caption_words.items())
     return {
         "words": f"of a caption: {lengths}" if lengths else "",
-        "verified": f"{quality.verified:,} captions, {quality.refuted:,} found wrong"
+        "verified": f"{counted(quality.verified, 'caption')}, {quality.refuted:,} found wrong"
         if quality.verified or quality.refuted
         else "",
-        "repeated": f"{words.count(quality.repeated, 'caption')}" if quality.repeated else "",
-        "reused": f"{words.count(sums.reused, 'record')}" if sums.reused else "",
+        "repeated": f"{counted(quality.repeated, 'caption')}" if quality.repeated else "",
+        "reused": f"{counted(sums.reused, 'record')}" if sums.reused else "",
         "GPU time": f"{sums.gpu_seconds:,.1f} s" if sums.gpu_seconds else "",
         "speed": words.speed(sums.valid_regions_per_s, "regions") if status.regions_ok else "",
         "price": f"{price:.3g} per 1,000 regions" if price is not None else "",
@@ -108,19 +130,4 @@ def _sums(status: JobStatus) -> dict[str, str]:
 
 def summary_line(status: JobStatus) -> str:
     """One line for people."""
-    parts = [
-        status.job,
-        status.state,
-        f"{status.done:,} of {status.records:,} records",
-        f"{status.failed:,} failed",
-        f"{status.regions_ok:,} of {words.count(status.regions, 'region')} captioned",
-    ]
-    sums = status.sums
-    if sums and sums.reused:
-        parts.append(f"{sums.reused:,} reused")
-    if sums and sums.price_per_1000_regions is not None:
-        parts.append(f"{sums.price_per_1000_regions:.3g} per 1,000 regions")
-    if status.name:
-        parts.append(status.name)
-    parts += words.waits(status.waits[:1])
-    return "  ".join(parts)
+    return "  ".join([*status.parts(), *words.waits(status.waits[:1])])

@@ -3,35 +3,43 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from producer import words
-from producer.context import client_of, emit, say, settings_of
+from producer.commands.status import tell_advice
+from producer.context import client_of, emit, job_of, say, settings_of
 from producer.meter import meter
 from producer.options import JOB_SETTINGS, ImageRoot, setting_options
+from regioncap.plurals import counted
 
 if TYPE_CHECKING:
     from regioncap.client import Client
     from regioncap.inputs.report import Report
+    from regioncap.inputs.source import Target
     from regioncap.job import Job
     from regioncap.jobs.submit import Tally
     from regioncap.settings import Settings
 
 
 @setting_options(
-    *(name for name in JOB_SETTINGS if name != "region_schema"), "model", region_schema="--schema"
+    *(name for name in JOB_SETTINGS if name not in {"region_schema", "keep_marked"}),
+    "model",
+    region_schema="--schema",
+    keep_marked=" /--no-keep-marked",
 )
 def submit_command(
     context: typer.Context,
-    file: Annotated[
-        str | None,
+    files: Annotated[
+        list[str] | None,
         typer.Argument(
             metavar="FILE",
-            help="JSON Lines with `image` and `bbox`, pictures, a data set of another tool, or -;"
-            " also s3:// and hf:.",
+            help="JSON Lines with `image` and `bbox`, pictures, folders, data sets of other tools,"
+            " or -; also s3:// and hf:. Pictures together are one job, all else is a job each.",
         ),
     ] = None,
     image_root: ImageRoot = None,
@@ -39,6 +47,12 @@ def submit_command(
     label: Annotated[
         list[str] | None, typer.Option(help="A label, as key=value; may be repeated.")
     ] = None,
+    key: Annotated[
+        str,
+        typer.Option(
+            help="Submit once: the same again under the same key is the same job, for scripts."
+        ),
+    ] = "",
     wait: Annotated[bool, typer.Option("--wait", help="Watch until it is done.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check and count; needs no services, sends nothing.")
@@ -55,29 +69,49 @@ def submit_command(
     **flags: Any,
 ) -> None:
     """Submit a job: upload its images, queue its work, print its id."""
-    if (file is None) == (resume is None):
-        raise typer.BadParameter("give either a FILE or --resume JOB")
-    if dry_run and file is not None:
-        raise typer.Exit(_dry_run(settings_of(context, **flags), file, image_root))
-    client = client_of(context, **flags)
+    if bool(files) == (resume is not None):
+        raise typer.BadParameter("give either FILE... or --resume JOB")
     if resume is not None:
-        job = _resume(client, resume)
-    else:
-        labels = _labels(label or [])
-        job = submit_file(
-            client, str(file), image_root=image_root, name=name, labels=labels, force=force
+        if key:
+            raise typer.BadParameter("--key goes with a FILE")
+        client = client_of(context, **flags)
+        raise typer.Exit(_tell_of(client, [_resume(client, resume)], wait=wait))
+    from regioncap.inputs.source import grouped
+
+    targets = grouped(files or [])
+    if len(targets) > 1 and (name or key):
+        raise typer.BadParameter(
+            f"these are {len(targets)} inputs, each a job of its own; submit them one by one",
+            param_hint="--name" if name else "--key",
         )
-    emit(job.job)
-    sys.stdout.flush()
+    if dry_run:
+        settings = settings_of(context, **flags)
+        codes = [_dry_run(settings, each, image_root, force=force) for each in targets]
+        raise typer.Exit(max(codes))
+    client = client_of(context, **flags)
+    options = {"image_root": image_root, "labels": _labels(label or []), "force": force}
+    jobs = []
+    for target in targets:
+        jobs.append(submit_file(client, target, name=name, key=key, **options))
+        emit(jobs[-1].job)
+        sys.stdout.flush()
+    raise typer.Exit(_tell_of(client, jobs, wait=wait))
+
+
+def _tell_of(client: Client, jobs: list[Job], *, wait: bool) -> int:
+    """Watches jobs that were submitted, or says how; returns the exit code."""
     from producer.commands.watch import tell_of_missing_workers, watch_job
 
     if wait:
-        raise typer.Exit(watch_job(client, job))
-    tell_of_missing_workers(client, job)
-    say(f"watch it: regioncap watch {job.job}")
+        return max(watch_job(client, job) for job in jobs)
+    for job in jobs:
+        if not client.status_of(job).rests:
+            tell_of_missing_workers(client, job)
+            say(f"watch it: regioncap watch {job.job}")
+    return 0
 
 
-def submit_file(client: Client, file: str | Path, **options: Any) -> Job:
+def submit_file(client: Client, file: Target | Path, **options: Any) -> Job:
     """Submits as `Client.submit`, with progress bars and messages.
 
     Args:
@@ -85,7 +119,7 @@ def submit_file(client: Client, file: str | Path, **options: Any) -> Job:
         file: The input.
         options: Fields of `Submission`.
     """
-    from regioncap.client import Submission
+    from regioncap.jobs.submission import Submission
 
     try:
         with meter("uploading", "images") as bar:
@@ -101,9 +135,24 @@ def submit_file(client: Client, file: str | Path, **options: Any) -> Job:
     except KeyboardInterrupt:
         say("nothing was submitted; run it again: what is uploaded is not sent again")
         raise
-    _tell(sent.tally, sent.report)
-    _queue(client, sent.job)
+    if sent.tally.job_was_there:
+        _go_on(client, sent.job)
+    else:
+        _tell(sent.tally, sent.report)
+        _queue(client, sent.job)
     return sent.job
+
+
+def _go_on(client: Client, job: Job) -> None:
+    """Says how far the job is that was there already, and queues what it lacks."""
+    from producer.commands.status import summary_line
+
+    say(f"it is there already, under the key {job.key!r}; nothing is submitted anew")
+    with _queueing(job):
+        found = client.reconcile(job)
+    if sent := len(found.render) + len(found.caption):
+        say(f"{counted(sent, 'shard')} of {job.shards:,} queued that were missing")
+    say(summary_line(client.status_of(job)))
 
 
 def _tell_of_queue(client: Client) -> None:
@@ -118,39 +167,40 @@ def _tell_of_queue(client: Client) -> None:
 
 
 def _queue(client: Client, job: Job) -> None:
+    with _queueing(job):
+        client.sender.render(job, range(job.shards))
+
+
+@contextmanager
+def _queueing(job: Job) -> Iterator[None]:
+    """Says what to do where nothing is queued."""
     from regioncap.errors import QueueError
 
     remedy = f"regioncap submit --resume {job.job}"
     try:
-        with meter("queueing", "shards") as bar:
-            client.sender.render(job, bar.track(range(job.shards)))
+        yield
     except QueueError as error:
         raise QueueError(
-            f"job {job.job} is safe in the store but not all queued: {error.message}",
+            f"job {job.job} is safe in the store but not queued: {error.message}",
             code=error.code,
             hint=f"workers find it when Redis is back; to queue it at once: {remedy}",
         ) from error
-    except KeyboardInterrupt:
-        say(f"job {job.job} is not all queued; send the rest: {remedy}")
-        raise
 
 
 def _resume(client: Client, job_id: str) -> Job:
     """Queues what is missing of a job."""
-    from regioncap.jobs.reconcile import reconcile
-    from regioncap.services.progress import Progress
-
-    job = client.load(job_id)
-    found = reconcile(client.store, Progress(client.redis, job_id), client.sender, job)
+    job = job_of(client, job_id, to_change=True)
+    found = client.reconcile(job)
     sent = len(found.render) + len(found.caption)
     if found.state == "open":
-        say(f"{words.count(sent, 'shard')} of {job.shards:,} queued, the others were already")
+        say(f"{counted(sent, 'shard')} of {job.shards:,} queued, the others were already")
     else:
         say(f"nothing to queue: the job is {found.state}")
+        tell_advice(client, job)
     return job
 
 
-def _dry_run(settings: Settings, file: str, root: Path | None) -> int:
+def _dry_run(settings: Settings, target: Target, root: Path | None, *, force: bool) -> int:
     """Checks an input and says what submitting it would do; returns the exit code."""
     from producer.commands.validate import check_file
     from regioncap.jobs.submit import words_of
@@ -158,12 +208,14 @@ def _dry_run(settings: Settings, file: str, root: Path | None) -> int:
 
     marks.get(settings.mark_style)
     words_of(settings)
-    totals = check_file(file, settings, root=root)
-    say(f"{words.count(-(-totals.records // settings.shard_size), 'shard')} would be queued")
+    totals, refused = check_file(target, settings, root=root)
+    if refused is not None and not force:
+        raise refused
+    say(f"{counted(-(-totals.records // settings.shard_size), 'shard')} would be queued")
     if totals.boxes:
-        say(f"{words.count(totals.boxes, 'box')} to caption")
+        say(f"{counted(totals.boxes, 'box')} to caption")
     say(
-        f"at most {words.count(totals.images, 'image')}, {words.size(totals.image_bytes)} would be "
+        f"at most {counted(totals.images, 'image')}, {words.size(totals.image_bytes)} would be "
         "uploaded: none twice, and none that the store has"
     )
     return 2 if totals.problems else 0
@@ -180,7 +232,7 @@ def _tell(tally: Tally, report: Report) -> None:
         say("regioncap validate shows all problems")
     if tally.totals.failing:
         least = "at least " if tally.totals.remote else ""
-        say(f"{least}{words.count(tally.totals.failing, 'error record')} will come out")
+        say(f"{least}{counted(tally.totals.failing, 'error record')} will come out")
 
 
 def _labels(pairs: list[str]) -> dict[str, str]:

@@ -16,8 +16,9 @@ from rich.text import Text
 
 from producer.context import client_of, emit_model
 from producer.terminal import SafeConsole
-from producer.words import count, span, waits
+from producer.words import span, waits
 from regioncap.errors import ServiceError
+from regioncap.plurals import counted
 
 if TYPE_CHECKING:
     from producer.fleet import Fleet, WorkerView
@@ -79,7 +80,8 @@ def board(fleet: Fleet, width: int) -> RenderableType:
         for name in ("records", "regions", "tokens")
     }
     head = (
-        f"RegionCap   {count(len(fleet.workers), 'worker')}   {speed['records']:,.1f} records/s   "
+        f"RegionCap   {counted(len(fleet.workers), 'worker')}   "
+        f"{speed['records']:,.1f} records/s   "
         f"{speed['regions']:,.1f} regions/s   {speed['tokens']:,.0f} tokens/s"
     )
     roomy = width >= _ROOMY
@@ -117,13 +119,14 @@ def _table(title: str, *columns: str, wraps: str = "") -> Table:
 
 
 def _queues(fleet: Fleet) -> Table:
-    columns = (">waiting", ">in hand", ">held back", ">oldest", ">workers")
+    columns = (">queued", ">to follow", ">in hand", ">held back", ">oldest", ">workers")
     table = _table("Queues", "queue", *columns)
     for queue in fleet.queues:
         missing = queue.queued > 0 and queue.workers == 0
         table.add_row(
             queue.name,
             f"{queue.queued:,}",
+            f"{queue.due + queue.paused:,}",
             f"{queue.unacked:,}",
             f"{queue.waiting:,}",
             span(queue.oldest_s) if queue.queued else "-",

@@ -6,17 +6,18 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from producer import words
 from producer.context import emit, emit_json, say, settings_of
 from producer.meter import meter
 from producer.options import ImageRoot, setting_options
+from regioncap.plurals import counted
 
 if TYPE_CHECKING:
-    from regioncap.inputs.source import Source
+    from regioncap.errors import UsageError
+    from regioncap.inputs.source import Source, Target
     from regioncap.inputs.totals import Totals
     from regioncap.inputs.validate import Checked
     from regioncap.settings import Settings
@@ -29,7 +30,7 @@ def validate_command(
     context: typer.Context,
     files: Annotated[
         list[str],
-        typer.Argument(metavar="FILE...", help="JSON Lines, pictures, folders, data sets, or -."),
+        typer.Argument(metavar="FILE", help="JSON Lines, pictures, folders, data sets, or -."),
     ],
     image_root: ImageRoot = None,
     deep: Annotated[
@@ -47,38 +48,53 @@ def validate_command(
     **flags: Any,
 ) -> None:
     """Find every mistake in an input before it is submitted; needs no services."""
+    from regioncap.inputs.source import grouped
+
     settings = settings_of(context, **flags)
     problems = False
-    for file in files:
-        totals = check_file(file, settings, root=image_root, limit=limit, json=json, deep=deep)
-        problems = problems or bool(totals.problems)
+    for file in grouped(files):
+        found = check_file(file, settings, root=image_root, limit=limit, json=json, deep=deep)
+        problems = problems or bool(found.totals.problems)
+        if found.refused is not None:
+            say(f"submit refuses it as it is ({found.refused.hint})")
     if problems:
         raise typer.Exit(_EXIT_INVALID)
 
 
+class Looked(NamedTuple):
+    """What was found of an input."""
+
+    totals: Totals
+    #: Why `submit` refuses it; None if it is taken.
+    refused: UsageError | None
+
+
 def check_file(
-    target: str,
+    target: Target,
     settings: Settings,
     *,
     root: Path | None,
     limit: int = 3,
     json: bool = False,
     deep: bool = False,
-) -> Totals:
+) -> Looked:
     """Checks an input: says what it was read as, its problems, and how many there are."""
-    from regioncap.inputs.judgement import check_reading
+    from regioncap.inputs.judgement import check_reading, refusal
     from regioncap.inputs.report import describe, more_of
     from regioncap.inputs.source import no_records, open_source
     from regioncap.inputs.totals import Totals
+    from regioncap.inputs.validate import JUDGED
 
-    totals = Totals(shown=limit or None)
+    totals, refused = Totals(shown=limit or None), None
     with open_source(target, sys.stdin.buffer, root, settings) as source:
         for checked in _checked(source, settings, totals, deep=deep):
             if json:
                 for finding in checked.findings:
                     emit_json(finding.as_json())
+            if totals.records == JUDGED:
+                refused = refusal(totals, settings)
     if not totals.records:
-        raise no_records(target)
+        raise no_records(source.name)
     if json:
         emit_json(totals.as_json(source.reading))
     else:
@@ -92,7 +108,9 @@ def check_file(
     sys.stdout.flush()
     tell_totals(totals)
     check_reading(source, settings)
-    return totals
+    if totals.records < JUDGED:
+        refused = refusal(totals, settings)
+    return Looked(totals, refused)
 
 
 def _checked(
@@ -120,12 +138,12 @@ def _checked(
 def tell_totals(totals: Totals) -> None:
     """Says how many problems there are."""
     if not totals.problems:
-        say(f"{words.count(totals.records, 'record')}, no problems")
+        say(f"{counted(totals.records, 'record')}, no problems")
         return
     codes = ", ".join(f"{number:,} {code}" for code, number in totals.problems.most_common())
     say(
-        f"{words.count(totals.problems.total(), 'problem')} in {totals.flawed:,} of "
-        f"{words.count(totals.records, 'record')} ({codes})"
+        f"{counted(totals.problems.total(), 'problem')} in {totals.flawed:,} of "
+        f"{counted(totals.records, 'record')} ({codes})"
     )
     if totals.failing:
-        say(f"{words.count(totals.failing, 'error record')} would come out")
+        say(f"{counted(totals.failing, 'error record')} would come out")

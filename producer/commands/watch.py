@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.live import Live
 
-from producer.commands.status import summary_line
-from producer.context import client_of, emit_model, say, talk
+from producer.commands.status import summary_line, tell_advice
+from producer.context import client_of, emit_model, job_of, say, talk
 from producer.options import JobArgument
 from regioncap.errors import ServiceError
 
@@ -28,11 +28,12 @@ _LINE_EVERY_S = 5.0
 _EXIT_FAILED_RECORDS = 3
 _EXIT_TIMED_OUT = 5
 _EXIT_CANCELLED = 7
+_EXIT_PAUSED = 9
 
 
 def watch_command(
     context: typer.Context,
-    job_id: JobArgument,
+    job_id: JobArgument = None,
     timeout: Annotated[
         float | None, typer.Option(help="Give up watching after so many seconds.", min=0)
     ] = None,
@@ -43,7 +44,7 @@ def watch_command(
     """Watch a job until it ends; Ctrl-C leaves it running."""
     client = client_of(context)
     follow = emit_job if json else follow_job
-    raise typer.Exit(watch_job(client, client.load(job_id), timeout, follow))
+    raise typer.Exit(watch_job(client, job_of(client, job_id), timeout, follow))
 
 
 def watch_job(
@@ -57,11 +58,12 @@ def watch_job(
     except KeyboardInterrupt:
         say(come_back)
         raise
-    if not status.ended:
+    if not status.rests:
         say(come_back)
         return _EXIT_TIMED_OUT
-    if status.state == "done":
-        _say_next(status)
+    if status.failed:
+        _tell_of_failures(client, job)
+    tell_advice(client, job, status)
     return exit_code(status)
 
 
@@ -71,7 +73,7 @@ def tell_of_missing_workers(client: Client, job: Job) -> None:
 
     queue = job.settings.queue
     try:
-        if client.status_of(job).ended:
+        if client.status_of(job).rests:
             return
         missing = presence.unserved(client.redis, queue)
     except ServiceError:
@@ -82,11 +84,16 @@ def tell_of_missing_workers(client: Client, job: Job) -> None:
         say(f"no {kind} worker{where}, so the job waits; start one: {command}")
 
 
-def _say_next(status: JobStatus) -> None:
-    say(f"results: regioncap results {status.job} -o results.jsonl")
-    if status.failed:
-        say(f"failed:  regioncap results {status.job} --failed")
-    say(f"gallery: regioncap view {status.job} --open")
+def _tell_of_failures(client: Client, job: Job) -> None:
+    """Names the first failed records, a line each code, and where to mend them."""
+    from regioncap.jobs import failures
+
+    try:
+        found = failures.first(client.store, client.progress(job.job), job)
+    except ServiceError:
+        return  # the counts are told
+    for line in found:
+        say(line)
 
 
 def follow_job(client: Client, job: Job, timeout_s: float | None = None) -> JobStatus:
@@ -102,7 +109,7 @@ def follow_job(client: Client, job: Job, timeout_s: float | None = None) -> JobS
             board.see(now, status, failure.look(status.failed))
             if talk.is_terminal:
                 live.update(board.view(), refresh=True)
-            elif now >= next_line and not status.ended:
+            elif now >= next_line and not status.rests:
                 say("  ".join([summary_line(status), *board.speeds(), board.left()]).rstrip())
                 next_line = now + _LINE_EVERY_S
     say(summary_line(status))
@@ -113,10 +120,10 @@ def emit_job(client: Client, job: Job, timeout_s: float | None = None) -> JobSta
     """Writes how far a job is every few seconds and at the end, for scripts."""
     next_s = -math.inf
     for status in client.follow(job, timeout_s=timeout_s):
-        if time.monotonic() >= next_s and not status.ended:
+        if time.monotonic() >= next_s and not status.rests:
             emit_model(status)
             next_s = time.monotonic() + _LINE_EVERY_S
-    if status.ended:
+    if status.rests:
         emit_model(status)
     return status
 
@@ -125,4 +132,6 @@ def exit_code(status: JobStatus) -> int:
     """The exit code that says how a job ended."""
     if status.state == "cancelled":
         return _EXIT_CANCELLED
+    if status.state == "paused":
+        return _EXIT_PAUSED
     return _EXIT_FAILED_RECORDS if status.failed else 0

@@ -30,6 +30,7 @@ from regioncap.jobs.status import JobStatus
 from regioncap.outputs.audit import record_flags
 from regioncap.outputs.gallery.page import GalleryRecord, GallerySummary, gallery_values
 from regioncap.outputs.pages import asset, csp_hash, template
+from regioncap.plurals import counted
 
 #: Requests worked on at a time; more wait.
 _THREADS = 16
@@ -195,7 +196,7 @@ class Site:
 
 def _page(name: str, values: dict[str, Any], status: int = 200) -> Response:
     """A page, whose policy allows the script and the style that stand in it and nothing else."""
-    known = _assets() | {"words": words, "now": datetime.now(UTC)} | values
+    known = _assets() | {"words": words, "counted": counted, "now": datetime.now(UTC)} | values
     policy = (
         "default-src 'none'; img-src 'self'; connect-src 'self'; form-action 'self';"
         f" script-src {known['script_hash']}; style-src {known['style_hash']};"
@@ -232,8 +233,14 @@ def _gallery_records(job: Job, records: list[dict[str, Any]]) -> Iterator[Galler
         yield GalleryRecord(
             {**record, "regions": regions},
             clean=f"{base}/clean" if record["width"] else None,
-            marked=f"{base}/marked" if record["image_with_bbox"] else None,
+            marked=f"{base}/marked" if _has_marked(job, record) else None,
         )
+
+
+def _has_marked(job: Job, record: dict[str, Any]) -> bool:
+    if job.settings.keep_marked:
+        return bool(record["image_with_bbox"])
+    return bool(record["valid_bboxes_num"]) and job.settings.region_mode != "crop"
 
 
 def _turns(
@@ -258,12 +265,15 @@ def _turns(
 
 
 def _progress(status: JobStatus) -> dict[str, Any]:
-    passed_s = max(1e-3, ((status.finished or datetime.now(UTC)) - status.created).total_seconds())
+    passed_s = status.worked_s
+    if passed_s is None:
+        passed_s = ((status.finished or datetime.now(UTC)) - status.created).total_seconds()
+    passed_s = max(1e-3, passed_s)
     per_s, left = status.done / passed_s, status.records - status.done
     return {
         "status": status,
         "per_s": per_s,
-        "left_s": left / per_s if status.done and not status.ended else None,
+        "left_s": left / per_s if status.done and not status.rests else None,
         "took_s": passed_s,
     }
 

@@ -172,16 +172,14 @@ class Jobs:
 
     def _list(self, only_open: bool) -> list[str]:
         try:
-            if only_open:
-                ids = catalogue.open_ids(self._store)
-            else:
-                found = self._store.list_keys(keys.JOBS, recursive=False)
-                ids = [prefix.removeprefix(keys.JOBS).rstrip("/") for prefix in found]
+            if not only_open:
+                return catalogue.find_ids(self._store)
+            ids = catalogue.open_ids(self._store)
         except StoreError as error:
             if error.code != "no-bucket":  # which the first job makes
                 raise
             return []
-        return sorted((each for each in ids if keys.is_job_id(each)), reverse=True)
+        return sorted(filter(keys.is_job_id, ids), reverse=True)
 
     def _load(self, job_id: str) -> Job:
         return catalogue.load(self._store, job_id)

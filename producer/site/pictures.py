@@ -13,7 +13,9 @@ from regioncap.errors import NotFoundError, RecordError, StoreDeniedError
 from regioncap.inputs.originals import Originals
 from regioncap.job import Job
 from regioncap.jobs import parts
+from regioncap.jobs.marked import Redrawn
 from regioncap.outputs.gallery import shown_jpeg
+from regioncap.views.view import Limits
 
 Kind = Literal["clean", "marked", "small"]
 
@@ -36,6 +38,7 @@ class Pictures:
         self._job = job
         self._store = client.store
         self._originals = Originals(client.store, client.settings)
+        self._limits = Limits.of(client.settings)
         self._decoding = threading.BoundedSemaphore(_DECODED)
         # An input part never changes; a page asks for pictures of the same few.
         self._sources: Kept[tuple[str, int], list[str | None]]
@@ -56,7 +59,7 @@ class Pictures:
         if not 0 <= index < job.records:
             raise NotFoundError(f"job {job.job} has no record {index}")
         if kind == "marked":
-            found = self._store.find(keys.marked_key(job.job, index))
+            found = self._marked(job, index)
             if found is None or not found.startswith(_JPEG):
                 raise NotFoundError(f"record {index} has no marked picture")
             return found
@@ -72,6 +75,15 @@ class Pictures:
             # A reader may be allowed the marked pictures alone; the page falls back to them.
             raise NotFoundError(error.message) from error
         return jpeg
+
+    def _marked(self, job: Job, index: int) -> bytes | None:
+        if job.settings.keep_marked:
+            return self._store.find(keys.marked_key(job.job, index))
+        shard, place = divmod(index, job.settings.shard_size)
+        record = parts.submitted(self._store, job, shard)[place]
+        redrawn = Redrawn(self._store, job, self._limits, self._originals.fetch)
+        with self._decoding:
+            return redrawn.first(record)
 
     def _read_sources(self, of: tuple[str, int]) -> list[str | None]:
         job_id, shard = of

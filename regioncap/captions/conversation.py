@@ -72,7 +72,7 @@ async def caption_records(
     crop: CropMaker,
     *,
     on_answer: Callable[[], None] = lambda: None,
-    on_record: Callable[[RenderedRecord], None] = lambda record: None,
+    on_record: Callable[[Captioned], None] = lambda captioned: None,
 ) -> list[Captioned]:
     """Captions records; those with an error stay as they are.
 
@@ -95,7 +95,7 @@ async def caption_records(
 
     async def talk(each: Captioned) -> None:
         await _Conversation(each, pictures, engine, how, crop, on_answer).run()
-        on_record(each.record)
+        on_record(each)
 
     await asyncio.gather(*map(talk, done))
     return done

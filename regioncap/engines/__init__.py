@@ -6,7 +6,11 @@ openai       any server that speaks OpenAI's protocol
 vllm         vLLM in this process;  vllm_start  its options, and what is checked before it starts
 model        where the weights are;  model_files  whether they are whole;  small_model  our own
 model_grid   how a model takes pictures
+preflight    whether an engine can start at all, asked before services start
 gpu, cuda_libraries  what is there to start on;  cpu  what it takes without a GPU
+gpu_groups   which worker has which GPUs;  gpu_devices, gpu_locks  what there is, and who holds it
+memory       what of a GPU a model takes, by calculation
+toolchain    what vLLM compiles with;  compile_cache  what it keeps of that for later starts
 thread       an engine on an event loop of its own, for callers in many threads
 
 Adding one: a module here with a class of the `Engine` protocol and a function `from_settings`, and
@@ -17,6 +21,7 @@ from __future__ import annotations
 
 import math
 from importlib import import_module
+from typing import Any
 
 from regioncap.engines.base import Engine
 from regioncap.settings import Settings
@@ -38,4 +43,10 @@ def gpus(settings: Settings) -> int:
     if settings.engine != "vllm":
         return 0
     sizes = ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size")
-    return math.prod(int(settings.engine_args.get(size, 1)) for size in sizes)
+    return math.prod(int(argument(settings, size, 1)) for size in sizes)
+
+
+def argument(settings: Settings, name: str, default: Any) -> Any:
+    """An engine argument of the settings; dashes in its name count as underscores."""
+    given = {each.replace("-", "_"): value for each, value in settings.engine_args.items()}
+    return given.get(name, default)

@@ -20,6 +20,7 @@ from regioncap.errors import EngineStartError
 _GIB = 1 << 30
 _MIB = 1 << 20
 _QUERY = "index,uuid,name,memory.total,memory.free,driver_version,compute_cap"
+_CSV = "--format=csv,noheader,nounits"
 _APPS_QUERY = "pid,process_name,used_gpu_memory,gpu_uuid"
 #: How vLLM names its processes.
 _ENGINE = "VLLM::"
@@ -57,13 +58,40 @@ class Orphan:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class GpuProcess:
+    """A process that computes on a GPU, as the driver tells of it."""
+
+    pid: int
+    name: str
+    used_bytes: int
+    #: Of the GPU, or of its part (MIG).
+    uuid: str
+
+    def __str__(self) -> str:
+        return f"process {self.pid} ({self.name}, {self.used_bytes / _GIB:.1f} GiB)"
+
+
 def visible_gpus(environ: Mapping[str, str] = os.environ) -> list[Gpu]:
     """The GPUs that an engine started now would use, in its order; none if there is no driver.
 
     Raises:
         EngineStartError: `gpu-driver`, when the driver is installed and does not answer.
     """
-    done = _ask_driver(f"--query-gpu={_QUERY}", environ)
+    return _select(all_gpus(environ), environ.get("CUDA_VISIBLE_DEVICES"))
+
+
+def gpu_names(environ: Mapping[str, str] = os.environ) -> list[str]:
+    """The names of the visible GPUs; none where the driver does not tell."""
+    try:
+        return [gpu.name for gpu in visible_gpus(environ)]
+    except (EngineStartError, OSError, subprocess.SubprocessError, ValueError):
+        return []
+
+
+def all_gpus(environ: Mapping[str, str] = os.environ) -> list[Gpu]:
+    """The GPUs of this machine, whatever CUDA_VISIBLE_DEVICES says; see `visible_gpus`."""
+    done = ask_driver(environ, f"--query-gpu={_QUERY}", _CSV)
     if done is None:
         return []
     if done.returncode != 0:
@@ -73,27 +101,35 @@ def visible_gpus(environ: Mapping[str, str] = os.environ) -> list[Gpu]:
             code="gpu-driver",
             hint="install or reload the NVIDIA driver; in a container, start it with --gpus all",
         )
-    return _select(parse_gpus(done.stdout), environ.get("CUDA_VISIBLE_DEVICES"))
+    return parse_gpus(done.stdout)
 
 
-def orphans(gpus: Sequence[Gpu], environ: Mapping[str, str] = os.environ) -> list[Orphan]:
-    """Engines that hold one of these GPUs though their workers are gone; as far as can be seen.
+def gpu_processes(environ: Mapping[str, str] = os.environ) -> list[GpuProcess]:
+    """The processes that compute on this machine's GPUs; as far as can be seen.
 
     In a container the driver may name processes by numbers of the machine's, or none at all.
     """
     try:
-        done = _ask_driver(f"--query-compute-apps={_APPS_QUERY}", environ)
+        done = ask_driver(environ, f"--query-compute-apps={_APPS_QUERY}", _CSV)
     except (OSError, subprocess.SubprocessError):
         return []
     found = []
     for line in done.stdout.strip().splitlines() if done and done.returncode == 0 else ():
-        match = re.fullmatch(r"(\d+), *(.*), *([^,]*), *([^,]*)", line.strip())
-        if match is None or match[4] not in {gpu.uuid for gpu in gpus}:
+        if match := re.fullmatch(r"(\d+), *(.*), *([^,]*), *([^,]*)", line.strip()):
+            found.append(GpuProcess(int(match[1]), match[2], _mib(match[3]), match[4]))
+    return found
+
+
+def orphans(gpus: Sequence[Gpu], environ: Mapping[str, str] = os.environ) -> list[Orphan]:
+    """Engines that hold one of these GPUs though their workers are gone; as far as can be seen."""
+    found = []
+    for process in gpu_processes(environ):
+        if process.uuid not in {gpu.uuid for gpu in gpus}:
             continue
-        title = _title(int(match[1]))
-        name = title if title.startswith(_ENGINE) else match[2]
-        if name.startswith(_ENGINE) and _is_left_over(int(match[1])):
-            found.append(Orphan(int(match[1]), name, _mib(match[3]), match[4]))
+        title = _title(process.pid)
+        name = title if title.startswith(_ENGINE) else process.name
+        if name.startswith(_ENGINE) and _is_left_over(process.pid):
+            found.append(Orphan(process.pid, name, process.used_bytes, process.uuid))
     return found
 
 
@@ -124,15 +160,14 @@ def _is_left_over(pid: int) -> bool:
         return False  # it has ended, or is not of this container
 
 
-def _ask_driver(query: str, environ: Mapping[str, str]) -> subprocess.CompletedProcess[str] | None:
+def ask_driver(
+    environ: Mapping[str, str], *arguments: str
+) -> subprocess.CompletedProcess[str] | None:
+    """What `nvidia-smi` says to some arguments; None if it is not there."""
     if (command := shutil.which("nvidia-smi", path=environ.get("PATH"))) is None:
         return None
     return subprocess.run(  # noqa: S603  # the driver's own tool, no user input
-        [command, query, "--format=csv,noheader,nounits"],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
+        [command, *arguments], capture_output=True, text=True, timeout=60, check=False
     )
 
 
@@ -194,8 +229,8 @@ def check_memory(
                 code="memory-short",
                 hint=kill_command(held)
                 if held
-                else "end what else uses the GPU (nvidia-smi lists it), choose another with "
-                f"CUDA_VISIBLE_DEVICES, or set gpu_memory_utilization to at most {fits}",
+                else "end what else uses the GPU (nvidia-smi lists it), take one that is free with "
+                f"--gpus any, or set gpu_memory_utilization to at most {fits}",
             )
 
 

@@ -28,6 +28,7 @@ from regioncap.engines.base import (
 from regioncap.engines.pressure import Pressure
 from regioncap.errors import EngineAwayError, EngineDeadError, EngineStartError, RequestError
 from regioncap.packages import install_line
+from regioncap.plurals import counted
 from regioncap.settings import Settings
 
 try:
@@ -140,6 +141,23 @@ class OpenAIEngine:
         pressure = self.pressure
         return EngineStats(pressure.running, pressure.waiting, pressure.limit)
 
+    async def look(self, timeout_s: float) -> None:
+        """Finds the model at the server, in one try; starts nothing.
+
+        Raises:
+            EngineStartError: As `start`.
+        """
+        self._client = openai.AsyncOpenAI(
+            base_url=self.base_url,
+            api_key=self.api_key or "none",
+            timeout=timeout_s,
+            max_retries=0,
+        )
+        try:
+            await self._choose_model()
+        finally:
+            await self.close()
+
     async def _choose_model(self) -> None:
         try:
             names = [model.id async for model in self._require_client().models.list()]
@@ -151,9 +169,11 @@ class OpenAIEngine:
             self.model = names[0]
         if self.model not in names:
             raise EngineStartError(
-                f"{self.base_url} does not serve {self.model!r}",
+                f"{self.base_url} does not serve {self.model!r}"
+                if self.model
+                else f"{self.base_url} serves {counted(len(names), 'model')}, and none is named",
                 code="server-model-missing",
-                hint=f"set the model to one that it serves: {', '.join(names[:5]) or 'none'}",
+                hint=f"name one that it serves with --model: {', '.join(names[:5]) or 'none'}",
             )
 
     async def _warm_up(self) -> None:
@@ -252,7 +272,10 @@ class OpenAIEngine:
         if status in _MISCONFIGURED:
             hint = "check the key (REGIONCAP_OPENAI_API_KEY), the address and the model's name"
         elif status is None:
-            hint = "check that the server runs and the address (REGIONCAP_OPENAI_BASE_URL)"
+            hint = (
+                "check that the server runs, and its address (--base-url, or"
+                " REGIONCAP_OPENAI_BASE_URL)"
+            )
         else:
             hint = "the server's log names the cause"
         return EngineStartError(
@@ -287,7 +310,8 @@ def _asked_pause_s(error: openai.APIError) -> float:
 def from_settings(settings: Settings) -> OpenAIEngine:
     """The engine that the settings describe, not started."""
     return OpenAIEngine(
-        settings.model,
+        # One that nobody named is the default of another engine: here the only model served.
+        settings.model if "model" in settings.model_fields_set else "",
         base_url=settings.openai_base_url,
         api_key=settings.openai_api_key.get_secret_value(),
         timeout_s=settings.openai_timeout_s,

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import importlib.util
 import io
 import logging
 import math
 import re
+import time
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +23,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
+from regioncap.engines import argument, compile_cache, toolchain
 from regioncap.engines.base import (
     Answer,
     CaptionRequest,
@@ -32,6 +35,7 @@ from regioncap.engines.base import (
 )
 from regioncap.engines.cpu import fit_small, is_built_for_cpu
 from regioncap.engines.deadline import Deadline
+from regioncap.engines.gpu import gpu_names
 from regioncap.engines.model import resolve_model
 from regioncap.engines.model_grid import read_grid
 from regioncap.engines.offspring import Offspring
@@ -99,14 +103,20 @@ class VllmEngine:
             EngineStartError: It cannot start as configured; the hint says what to change.
         """
         settings = self._settings
+        for_cpu = is_built_for_cpu()
+        for_small = settings.model == SMALL and for_cpu
+        compile_cache.use(settings.compile_cache_dir)
+        if importlib.util.find_spec("vllm") is not None:
+            eager = for_small or bool(argument(settings, "enforce_eager", False))
+            toolchain.prepare(for_cpu=for_cpu, eager=eager)
         resolved = await asyncio.to_thread(
             resolve_model,
             settings.model,
             hf_cache_dir=settings.hf_cache_dir,
             download_dir=settings.download_dir,
         )
+        started_s = time.monotonic()
         prepare_environment()
-        for_small = settings.model == SMALL and is_built_for_cpu()
         if for_small:
             fit_small()
         grid = read_grid(resolved.folder, settings.model)
@@ -136,6 +146,8 @@ class VllmEngine:
         except BaseException:
             await self.close()
             raise
+        key = compile_cache.key_of(settings, resolved.revision, [] if for_cpu else gpu_names())
+        compile_cache.note_start(key, time.monotonic() - started_s)
 
     async def caption(self, requests: Sequence[CaptionRequest]) -> list[Answer | RequestError]:
         """Answers every request, in the order given; see `Engine.caption`."""

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from itertools import chain, islice
 
 from regioncap.errors import UsageError
-from regioncap.inputs.report import counted
 from regioncap.inputs.source import Source
 from regioncap.inputs.totals import Totals
 from regioncap.inputs.validate import JUDGED, Checker
 from regioncap.parallel import map_ahead
+from regioncap.plurals import counted
 from regioncap.records import InputRecord
 from regioncap.settings import Settings
 
@@ -37,9 +37,8 @@ def judged(source: Source, settings: Settings) -> Iterator[InputRecord]:
     totals = Totals()
     for checked in map_ahead(checker.check, head):
         totals.add(checked)
-    for code, number in totals.flawed_by.most_common(1):
-        if number > totals.records / 2:
-            raise hopeless(totals, code, number, settings)
+    if (error := refusal(totals, settings)) is not None:
+        raise error
     return chain(_taken_from(head), source.records)
 
 
@@ -60,7 +59,15 @@ def check_reading(source: Source, settings: Settings) -> None:
         )
 
 
-def hopeless(totals: Totals, code: str, number: int, settings: Settings) -> UsageError:
+def refusal(totals: Totals, settings: Settings) -> UsageError | None:
+    """Why an input is refused of whose beginning this was found; None if it is taken."""
+    for code, number in totals.flawed_by.most_common(1):
+        if number > totals.records / 2:
+            return _hopeless(totals, code, number, settings)
+    return None
+
+
+def _hopeless(totals: Totals, code: str, number: int, settings: Settings) -> UsageError:
     """The error of an input of which most would fail in one way."""
     hint = totals.hint(code, settings.box_format)
     first = totals.examples[code].examples[0]

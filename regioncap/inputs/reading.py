@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from regioncap.plurals import agree, counted
+
 #: Examples kept of each reason.
 EXAMPLES = 3
 
@@ -51,11 +53,13 @@ class Reading:
     def lines(self) -> list[str]:
         """What was left out, a line each reason."""
         lines = [
-            f"left out: {group.count:,} {why}: {group}" for why, group in self.left_out.items()
+            f"left out ({group.count:,}): {why}: {group}" for why, group in self.left_out.items()
         ]
         unread = self.unread_annotations
         if unread.count:
-            lines.append(f"not read: {unread.count:,} files that look like annotations: {unread}")
+            look = agree(unread.count, "looks", "look")
+            files = counted(unread.count, "file")
+            lines.append(f"not read: {files} that {look} like annotations: {unread}")
         return lines
 
     def as_json(self) -> dict[str, Any]:

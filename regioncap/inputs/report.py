@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from regioncap.inputs.reading import Reading
 from regioncap.inputs.totals import Totals
+from regioncap.plurals import counted
 from regioncap.settings import Settings
 
 
@@ -77,9 +78,3 @@ def more_of(totals: Totals, code: str, settings: Settings) -> Iterator[str]:
     hint = totals.hint(code, settings.box_format)
     if left:
         yield f"... and {left:,} more {code}" + (f" ({hint})" if hint else "")
-
-
-def counted(number: int, noun: str) -> str:
-    """A number of things: `1 record`, `2,000 boxes`."""
-    ending = "" if number == 1 else "es" if noun.endswith("x") else "s"
-    return f"{number:,} {noun}{ending}"

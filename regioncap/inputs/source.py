@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +20,7 @@ from regioncap.inputs.in_store import brought, is_in_store
 from regioncap.inputs.lines import read_lines
 from regioncap.inputs.pictures import is_picture, look_into, pictures_of, tell_left_out
 from regioncap.inputs.reading import Reading
+from regioncap.plurals import counted
 from regioncap.records import InputRecord
 from regioncap.settings import JobSettings, Settings, load_settings
 
@@ -46,15 +47,36 @@ class Source:
     image_root: Path | None = None
 
 
+#: What the user names as one input: a file, a folder and the like, or some pictures.
+Target = str | Sequence[Path]
+
+
+def grouped(names: Iterable[str]) -> list[Target]:
+    """The inputs that some names are: pictures together are one, all else is one each."""
+    targets: list[Target] = []
+    pictures: list[Path] = []
+    for name in names:
+        path = Path(name)
+        if name != STDIN and is_picture(path) and path.is_file():
+            if not pictures:
+                targets.append(pictures)
+            pictures.append(path)
+        else:
+            targets.append(name)
+    return [
+        str(pictures[0]) if each is pictures and len(pictures) == 1 else each for each in targets
+    ]
+
+
 @contextmanager
 def open_source(
-    target: str, stdin: BinaryIO, root: Path | None = None, settings: JobSettings | None = None
+    target: Target, stdin: BinaryIO, root: Path | None = None, settings: JobSettings | None = None
 ) -> Iterator[Source]:
     """Opens what the user named.
 
     Args:
-        target: A file with records, a picture, a folder, or `-`; or the s3:// name of an object or
-            a folder.
+        target: A file with records, a picture, a folder, or `-`; the s3:// name of an object or
+            a folder; or some pictures.
         stdin: What `-` reads.
         root: Folder that pictures are looked for in, besides the file's own and the working folder.
         settings: How boxes are meant; by default as by default. Of what lies in a store, where that
@@ -64,6 +86,9 @@ def open_source(
         UsageError: It cannot be read (`no-input-file`).
         StoreError: The store in which it lies is away.
     """
+    if not isinstance(target, str):
+        yield _of_pictures(target, root, settings or JobSettings())
+        return
     if is_on_hub(target):
         where = settings if isinstance(settings, Settings) else load_settings()
         place = bring(target, where.hf_cache_dir)
@@ -160,6 +185,24 @@ def _check_text(path: Path, file: BinaryIO) -> None:
     file.seek(0)
     if b"\0" in head and not re.search(rb"^\s*\{", head, re.MULTILINE):
         raise bad_dataset(path, "a binary file, no JSON Lines", "give one JSON object a line")
+
+
+def _of_pictures(paths: Sequence[Path], root: Path | None, settings: JobSettings) -> Source:
+    """Pictures that were named one by one."""
+    read = 0
+
+    def records() -> Iterator[InputRecord]:
+        nonlocal read
+        for index, path in enumerate(paths):
+            read = index + 1
+            made = InputRecord(index=index, line=read, image=str(path), picture=path)
+            yield settle(made, settings)
+
+    def fraction() -> float:
+        return read / len(paths)
+
+    name = counted(len(paths), "picture")
+    return Source(name, Path(), records(), fraction, Reading("pictures without boxes"), root)
 
 
 def no_records(name: str) -> UsageError:

@@ -47,9 +47,11 @@ class Finding:
     message: str
 
     def __str__(self) -> str:
-        # The field has been named; the message, which also stands alone elsewhere, names it again.
-        what = self.message.removeprefix("image ").removeprefix("box ")
-        return f"{self.file}:{self.line}: {self.field} {self.code} {what}"
+        # The message, which also stands alone elsewhere, names what it is about, but not which box.
+        what = self.message
+        if self.field.startswith("bbox["):
+            what = f"{self.field} {what.removeprefix('box ')}"
+        return f"{self.file}:{self.line}: {self.code}: {what}"
 
     def as_json(self) -> dict[str, Any]:
         """The finding as a JSON object."""

@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field, ValidationError
 from regioncap import keys
 from regioncap.errors import NewerFormatError
 from regioncap.job import Summary
+from regioncap.plurals import counted
 from regioncap.records import SCHEMA_VERSION, FormatVersion, dump_json
 from regioncap.services.store import Store
 
@@ -63,8 +64,8 @@ class JobAudit(BaseModel):
     def line(self) -> str:
         """The sums in one line for people."""
         return (
-            f"{self.regions_flagged:,} of {self.regions:,} regions flagged, "
-            f"{self.near_duplicates:,} near duplicates"
+            f"{self.regions_flagged:,} of {counted(self.regions, 'region')} flagged, "
+            f"{counted(self.near_duplicates, 'near duplicate')}"
         )
 
 

@@ -7,14 +7,16 @@ was.
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import Literal
 
 from regioncap import keys
-from regioncap.errors import StoreError
+from regioncap.errors import QueueError, StoreError
 from regioncap.job import Job
 from regioncap.jobs import catalogue, markers, retry
 from regioncap.jobs.finish import finish
 from regioncap.parallel import REAL, Runtime
+from regioncap.services import due
 from regioncap.services.progress import Progress
 from regioncap.services.store import Store
 
@@ -46,6 +48,8 @@ def cancel(store: Store, progress: Progress, job: Job, *, runtime: Runtime = REA
             _mark(store, job, runtime)
             if not catalogue.has_all_parts(store, job):
                 markers.remove(store, markers.settled(store, job.job, runtime))
+                with suppress(QueueError):  # then a janitor does it
+                    due.drop(progress.redis, job.job)
                 return "cancelled"
             store.delete(keys.cancelled_key(job.job))  # it came too late
     raise StoreError(f"job {job.job} is being changed by others", hint="try again")

@@ -5,7 +5,6 @@ The stage runs in many threads, a shard each; the engine behind it sees all thei
 
 from __future__ import annotations
 
-import math
 import threading
 from collections.abc import Callable, Coroutine, Sequence, Set
 from concurrent.futures import CancelledError, Future
@@ -15,7 +14,6 @@ from typing import Any
 import structlog
 
 from regioncap import keys, metrics
-from regioncap.captions import degenerate
 from regioncap.captions.conversation import (
     Captioned,
     CropMaker,
@@ -25,13 +23,8 @@ from regioncap.captions.conversation import (
 from regioncap.engines import base
 from regioncap.engines.thread import EngineThread
 from regioncap.errors import (
-    EngineAwayError,
-    EngineDeadError,
     EngineError,
-    EngineUnwellError,
     NotFoundError,
-    RegionCapError,
-    ServiceError,
     StoppedError,
     StoreError,
 )
@@ -41,35 +34,35 @@ from regioncap.jobs import (
     catalogue,
     finish,
     grids,
+    marked,
     markers,
-    own_pictures,
     parts,
     results,
     retry,
 )
+from regioncap.jobs.budgets import Purse
 from regioncap.jobs.gpu_time import BusyClock
 from regioncap.jobs.load import Load, ShardLoad
 from regioncap.jobs.output import output_record, with_verdicts
+from regioncap.jobs.partial import Partial
 from regioncap.jobs.retry import Again
 from regioncap.jobs.reuse import KeptCaptions, fingerprint
+from regioncap.jobs.trial import Trial
 from regioncap.jobs.turn import Turn
 from regioncap.parallel import REAL, Runtime
 from regioncap.records import Problem, Region, RenderedRecord, dump_lines
 from regioncap.services.attempts import Quarantine
 from regioncap.services.leases import Pulse
 from regioncap.services.progress import Progress
-from regioncap.services.queue import Sender
+from regioncap.services.sender import Sender
 from regioncap.services.store import Found, Store
 from regioncap.settings import Settings
 from regioncap.views.view import Limits, Shown, ViewSettings, crop_regions
 
 #: An engine may be silent about a shard for so many times what it takes over a request at most.
 _AFTER = 1.5
-#: Longest time that the engine may take to say that it serves, and to caption our own pictures,
-#: unless it takes longer over any request.
-_CHECK_S, _TRIAL_S = 10.0, 120.0
-#: A shard all of whose records got the same words is tried so often elsewhere.
-_SAME_WORDS_TRIES = 2
+#: Answers are kept so often in the time after which a worker that is silent loses its shard.
+_KEPT_IN_TIMEOUT = 3
 
 _log = structlog.get_logger("regioncap")
 
@@ -84,6 +77,8 @@ class _Task:
     turn: Turn
     #: Counts what the engine is still to answer.
     load: ShardLoad
+    #: What is answered already, if the shard comes to no end.
+    partial: Partial
 
     def key(self, kind: keys.PartKind) -> str:
         """Key of the shard's part of a kind."""
@@ -132,12 +127,11 @@ class CaptionStage:
         self._gpus = gpus
         self._clock = BusyClock(runtime.monotonic)
         self._load = load or Load()
+        self._purse = Purse(store, runtime)
         self._runtime = runtime
         self._lock = threading.Lock()
-        #: Whether the engine did not caption our own pictures when it was asked last.
-        self._is_unwell = False
-        #: What the engine says of pictures that differ, and may.
-        self._usual_words: set[str] = set()
+        self._keep_s = settings.visibility_timeout_s / _KEPT_IN_TIMEOUT
+        self._trial = Trial(engine, self._limits)
         #: Requests in the engine, with their jobs.
         self._asked: list[tuple[str, Future[list[Captioned]]]] = []
 
@@ -157,60 +151,32 @@ class CaptionStage:
         job = catalogue.load_shard(self._store, job_id, shard)
         if self._store.exists(keys.cancelled_key(job_id)):
             return "cancelled"
+        partial = Partial(self._store, job_id, shard)
         try:
             with self._load.shard() as load:
-                return self._do(_Task(job, shard, turn, load))
+                return self._do(_Task(job, shard, turn, load, partial))
         except _OtherGridError as error:
             return self._have_rendered(job, shard, error.grid)
+        except _NotDrawnError:
+            self._sender.render(job, [shard])
+            return "rendered anew"
         except CancelledError:
             if self._store.exists(keys.cancelled_key(job_id)):
+                partial.drop()
                 return "cancelled"
+            partial.keep()
             raise StoppedError("the worker is told to stop") from None
+        except Exception:
+            partial.keep()
+            raise
 
     def check(self) -> None:
-        """Returns if the engine serves; where it was unwell, it is tried on our own pictures.
+        """As `Trial.check`."""
+        self._trial.check()
 
-        Raises:
-            EngineDeadError, EngineAwayError, EngineUnwellError: It does not.
-        """
-        try:
-            self._engine.check(_CHECK_S)
-        except TimeoutError:
-            raise EngineAwayError(f"the engine has not answered for {_CHECK_S:.0f} s") from None
-        if self._is_unwell:
-            self.try_out("it was unwell")
-
-    def try_out(self, why: str, *, differently: bool = False) -> None:
-        """Returns if the engine captions our own pictures, so that the records are to blame.
-
-        Args:
-            why: What lets one doubt it.
-            differently: Whether it is to say different things about them.
-
-        Raises:
-            EngineUnwellError: It does not, and a new process is the cure.
-            EngineDeadError: It is gone.
-            EngineAwayError: It is elsewhere, and does not (`engine-unwell`) or cannot be asked.
-        """
-        engine = self._engine.engine
-        _log.warning("trying the engine on our own pictures", reason=why)
-        trial = self._engine.run(
-            own_pictures.caption(
-                engine, self._limits.on(engine.grid or Grid()), differently=differently
-            )
-        )
-        try:
-            trial.result(max(_TRIAL_S, base.longest_s(engine, own_pictures.MAX_TOKENS)))
-        except (ServiceError, EngineDeadError):
-            raise
-        except Exception as error:
-            trial.cancel()
-            self._is_unwell = True
-            message = f"the engine is unwell: {why}, and {_in_words(error)}"
-            if base.is_remote(engine):
-                raise EngineAwayError(message, code=EngineUnwellError.code) from error
-            raise EngineUnwellError(message) from error
-        self._is_unwell = False
+    def try_out(self, why: str) -> None:
+        """As `Trial.try_out`."""
+        self._trial.try_out(why)
 
     def jobs_in_hand(self) -> set[str]:
         """Jobs that have requests in the engine."""
@@ -231,6 +197,9 @@ class CaptionStage:
         task.turn.pulse.allow(_AFTER * longest_s)
         found = self._store.find_tagged(task.key("results"))
         again = None if found is None else retry.find(self._store, job.job, shard)
+        is_work = found is None or again is not None
+        if is_work and self._purse.is_spent(self._progress(job.job).redis, job):
+            return "paused"
         outcome = "done"
         if found is None:
             summary = self._first(task)
@@ -242,10 +211,19 @@ class CaptionStage:
             retry.end(self._store, again)
         else:
             summary, outcome = self._summary(task, found), "already done"
+        task.partial.drop()
+        if not job.settings.keep_marked:
+            self._remove_marked(task)
         progress = self._progress(job.job)
         if progress.note_part(shard, summary) >= job.shards:
             finish.finish(self._store, progress, job, runtime=self._runtime)
         return outcome
+
+    def _remove_marked(self, task: _Task) -> None:
+        """Removes the shard's pictures: its results stand."""
+        part = self._store.find(task.key("rendered"))
+        if part is not None:
+            marked.remove(self._store, parts.rendered(part, self._store, task.job, task.shard))
 
     def _first(self, task: _Task) -> dict[str, Any]:
         """Makes the results part, and returns the summary of the one that stands.
@@ -268,7 +246,7 @@ class CaptionStage:
         found, part = results.standing(found, self._store, task.job, task.shard)
         wanted = {each["index"] for each in part.lines if again.wants(each)}
         chosen = [each for each in self._rendered(task) if each.index in wanted]
-        lines, keep = self._caption_all(chosen, task, anew=again.flagged)
+        lines, keep = self._caption_all(chosen, task, again)
         made = {line["index"]: line for line in lines}
         while True:
             new, placed = retry.merged(found.data, made, again)
@@ -316,7 +294,7 @@ class CaptionStage:
     def _ask_back(
         self, records: Sequence[RenderedRecord], task: _Task, retries: Set[int]
     ) -> list[Captioned]:
-        how, pictures = self._how(task.job), self._fetch(records)
+        how, pictures = self._how(task.job), self._fetch(records, task)
         crop, engine, pulse = self._crop_maker(how), self._engine.engine, task.turn.pulse
         task.load.know(sum(len(record.regions) for record in records))
 
@@ -324,7 +302,7 @@ class CaptionStage:
             work = verify_records(
                 some, pictures, engine, how, crop, retries=retries, on_answer=pulse.beat
             )
-            return self._in_engine(how.name, work, pulse)
+            return self._in_engine(task, work)
 
         def alone(record: RenderedRecord, quarantine: Quarantine) -> Captioned:
             # One that cannot be asked back stays as it is.
@@ -377,24 +355,31 @@ class CaptionStage:
         self,
         records: Sequence[RenderedRecord],
         task: _Task,
-        anew: Set[int] = frozenset(),
+        again: Again | None = None,
     ) -> tuple[list[dict[str, Any]], Callable[[Set[int]], None]]:
-        """Lines of the results; captions made earlier are not taken over for records `anew`.
+        """Lines of the results; a retry takes over no captions of records that it wants anew.
 
         Also returns what keeps captions for later jobs, to be called with the places of those that
         the results hold.
         """
         job = task.job
-        names = self._fingerprints(records, job)
-        old = [record for record in records if record.index not in anew]
-        known = self._kept.find(old, names) if job.settings.reuse else {}
+        named = ((r.index, fingerprint(r, job, self._engine.engine)) for r in records)
+        names = {index: name for index, name in named if name is not None}
+        known = task.partial.find(records, names, again)
+        done = list(known.values())
+        if job.settings.reuse:
+            anew = known.keys() | (again.flagged if again else set())
+            old = [record for record in records if record.index not in anew]
+            known |= self._kept.find(old, names)
         rest = [record for record in records if record.index not in known]
         task.load.know(sum(map(_requests, rest)))
-        if (quarantine := task.turn.quarantine) is None:
-            done = self._ask_engine(rest, task)
-        else:
-            done = [self._ask_alone(record, task, quarantine) for record in rest]
-        self._examine(done, task.turn)
+        asked = self._ask_all(rest, task)
+        try:
+            self._trial.examine(asked, task.turn)
+        except BaseException:
+            task.partial.drop()
+            raise
+        done += asked
 
         def keep(placed: Set[int]) -> None:
             if self._keeps:
@@ -403,26 +388,29 @@ class CaptionStage:
         whole = known | {captioned.record.index: captioned for captioned in done}
         return [self._line(whole[record.index], task) for record in records], keep
 
-    def _examine(self, done: Sequence[Captioned], turn: Turn) -> None:
-        """Returns if the answers may be as they are; else raises as `try_out`."""
-        if silence := degenerate.silence(done):
-            self.try_out(silence)
-        words = degenerate.same_words(done)
-        if not words or words in self._usual_words:
-            return
-        if turn.waited(EngineUnwellError.code) < _SAME_WORDS_TRIES:
-            self.try_out(f"it says {words[:30]!r} of several pictures", differently=True)
-        else:  # other processes have found the same
-            self._usual_words.add(words)
+    def _ask_all(self, records: Sequence[RenderedRecord], task: _Task) -> list[Captioned]:
+        if (quarantine := task.turn.quarantine) is None:
+            return self._ask_engine(records, task)
 
-    def _fingerprints(self, records: Sequence[RenderedRecord], job: Job) -> dict[int, str]:
-        if not (self._keeps or job.settings.reuse):
-            return {}
-        named = ((r.index, fingerprint(r, job, self._engine.engine)) for r in records)
-        return {index: name for index, name in named if name is not None}
+        def ask(some: Sequence[RenderedRecord]) -> list[Captioned]:
+            done = self._ask_engine(some, task)
+            task.partial.keep()  # what comes next may be the end of this process
+            return done
+
+        def give_up(record: RenderedRecord, problem: Problem) -> Captioned:
+            return Captioned(record.model_copy(update={"error": problem}))
+
+        return quarantine.in_halves(records, ask, give_up)
 
     def _ask_engine(self, records: Sequence[RenderedRecord], task: _Task) -> list[Captioned]:
-        how, pictures = self._how(task.job), self._fetch(records)
+        how, pictures = self._how(task.job), self._fetch(records, task)
+
+        def answered(captioned: Captioned) -> None:
+            task.load.answered(_requests(captioned.record))
+            task.partial.add(captioned)
+            done.append(captioned)
+
+        done: list[Captioned] = []
         work = caption_records(
             records,
             pictures,
@@ -430,42 +418,66 @@ class CaptionStage:
             how,
             self._crop_maker(how),
             on_answer=task.turn.pulse.beat,
-            on_record=lambda record: task.load.answered(_requests(record)),
+            on_record=answered,
         )
-        return self._in_engine(how.name, work, task.turn.pulse)
+
+        def keep(seconds: float) -> None:
+            # Those that are under way take their part of the time, too.
+            self._share_out(seconds, done, len(records))
+            task.partial.keep()
+
+        return self._in_engine(task, work, keep)
 
     def _in_engine(
-        self, job_id: str, work: Coroutine[Any, Any, list[Captioned]], pulse: Pulse
+        self,
+        task: _Task,
+        work: Coroutine[Any, Any, list[Captioned]],
+        keep: Callable[[float], None] = lambda seconds: None,
     ) -> list[Captioned]:
-        """Runs something on the engine's loop, and shares its time among the records."""
+        """Runs something on the engine's loop, and shares its time among the records.
+
+        Args:
+            task: The shard.
+            work: What is run.
+            keep: Called now and then, and where it comes to no end, with the time that it has had.
+        """
+        job, pulse = task.job, task.turn.pulse
         pulse.beat()
         future = self._engine.run(work)
-        entry = (job_id, future)
+        entry = (job.job, future)
         with self._lock:
             self._asked.append(entry)
         try:
             with self._clock.working() as share:
-                done = _answered(future, pulse)
+                done = _answered(
+                    future, pulse, self._keep_s, lambda: keep(self._clock.so_far_s(share))
+                )
+        except BaseException:
+            keep(share.seconds)
+            raise
         finally:
             with self._lock:
                 self._asked.remove(entry)
+            # Also what was asked in vain.
+            spent_ms = round(1000 * share.seconds * self._gpus)
+            self._purse.spend(self._progress(job.job).redis, job, spent_ms)
         asked = [captioned for captioned in done if captioned.requests]
-        for captioned in asked:
-            captioned.gpu_ms = round(1000 * share.seconds * self._gpus / len(asked))
+        self._share_out(share.seconds, asked, len(asked))
         return done
 
-    def _ask_alone(self, record: RenderedRecord, task: _Task, quarantine: Quarantine) -> Captioned:
-        def work() -> Captioned:
-            return self._ask_engine([record], task)[0]
+    def _share_out(self, seconds: float, done: Sequence[Captioned], count: int) -> None:
+        """Gives records their part of the time that so many took."""
+        for captioned in done:
+            captioned.gpu_ms = round(1000 * seconds * self._gpus / count)
 
-        def give_up(problem: Problem) -> Captioned:
-            return Captioned(record.model_copy(update={"error": problem}))
-
-        return quarantine.alone(record.index, work, give_up)
-
-    def _fetch(self, records: Sequence[RenderedRecord]) -> dict[str, bytes]:
+    def _fetch(self, records: Sequence[RenderedRecord], task: _Task) -> dict[str, bytes]:
         view_keys = [view.key for record in records for view in record.all_views]
-        return dict(zip(view_keys, self._pool.map(self._store.get, view_keys), strict=True))
+        try:
+            return dict(zip(view_keys, self._pool.map(self._store.get, view_keys), strict=True))
+        except NotFoundError:
+            if task.job.settings.keep_marked:
+                raise
+            raise _NotDrawnError from None
 
     def _crop_maker(self, how: ViewSettings) -> CropMaker:
         def crop(record: RenderedRecord, chosen: Sequence[Region]) -> list[Shown]:
@@ -491,6 +503,10 @@ def _requests(record: RenderedRecord) -> int:
     return 0 if record.error is not None else len(record.all_views)
 
 
+class _NotDrawnError(Exception):
+    """Pictures that are not kept are to be drawn again."""
+
+
 class _OtherGridError(Exception):
     """Pictures were made for another model."""
 
@@ -505,8 +521,16 @@ def _with_captions(record: RenderedRecord, line: dict[str, Any]) -> RenderedReco
     return record.model_copy(update={"regions": regions})
 
 
-def _answered(future: Future[list[Captioned]], pulse: Pulse) -> list[Captioned]:
+def _answered(
+    future: Future[list[Captioned]], pulse: Pulse, keep_s: float, keep: Callable[[], None]
+) -> list[Captioned]:
     """What came of a request to the engine; it is taken out where nothing comes any more.
+
+    Args:
+        future: The request.
+        pulse: Tells for how long nothing has been answered.
+        keep_s: So often what is answered is kept.
+        keep: Keeps it.
 
     Raises:
         EngineError: Nothing was answered for as long as a shard may be silent (`engine-silent`).
@@ -520,13 +544,8 @@ def _answered(future: Future[list[Captioned]], pulse: Pulse) -> list[Captioned]:
                 code="engine-silent",
             )
         try:
-            return future.result(None if left_s == math.inf else left_s)
+            return future.result(min(left_s, keep_s))
         except TimeoutError:
             if future.done():  # it is the engine's own
                 raise
-
-
-def _in_words(error: Exception) -> str:
-    if isinstance(error, TimeoutError):
-        return "it has not captioned our own picture in all the time that it may take"
-    return error.message if isinstance(error, RegionCapError) else repr(error)
+            keep()

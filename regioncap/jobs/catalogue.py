@@ -25,8 +25,13 @@ MAX_JOB_BYTES = 1_000_000
 _HEAD_BYTES = 16 * 1024
 
 
-def save(store: Store, job: Job) -> None:
+def save(store: Store, job: Job, *, is_new: bool = False) -> None:
     """Writes a job; the marker first, so that a job that is there is always found again.
+
+    Args:
+        store: Where it is to lie.
+        job: The job.
+        is_new: Whether one that is there already stays as it is.
 
     Raises:
         UsageError: Its name, labels and template are too long together.
@@ -40,7 +45,10 @@ def save(store: Store, job: Job) -> None:
             hint="shorten them",
         )
     store.put(keys.open_key(job.job), b"")
-    store.put(keys.job_key(job.job), text, "application/json")
+    if is_new:
+        store.put_new(keys.job_key(job.job), text, "application/json")
+    else:
+        store.put(keys.job_key(job.job), text, "application/json")
 
 
 def load(store: Store, job_id: str) -> Job:
@@ -58,7 +66,7 @@ def load(store: Store, job_id: str) -> Job:
         raise NotFoundError(
             f"there is no job {job_id}",
             code="no-such-job",
-            hint="`regioncap status` lists the recent ones",
+            hint="`regioncap jobs` lists the recent ones",
         ) from None
     try:
         job = Job.model_validate_json(text if len(text) <= MAX_JOB_BYTES else b"")
@@ -153,18 +161,14 @@ def recent(
         if not isinstance(error, NotFoundError | UsageError):
             left_out(error)
 
-    prefixes = store.list_keys(keys.JOBS, recursive=False)
-    ids = sorted((prefix.removeprefix(keys.JOBS).rstrip("/") for prefix in prefixes), reverse=True)
-    return list(islice(load_each(store, ids, tell), limit))
+    return list(islice(load_each(store, find_ids(store), tell), limit))
 
 
-def not_finished(job: Job) -> UsageError:
-    """Says that something needs a finished job."""
-    return UsageError(
-        f"job {job.job} is not finished",
-        code="not-finished",
-        hint=f"wait for it: regioncap watch {job.job}",
-    )
+def find_ids(store: Store, beginning: str = "") -> list[str]:
+    """Ids of all jobs, with those being submitted, or of those that begin so; the newest first."""
+    prefixes = store.list_keys(keys.JOBS + beginning, recursive=False)
+    found = (prefix.removeprefix(keys.JOBS).rstrip("/") for prefix in prefixes)
+    return sorted(filter(keys.is_job_id, found), reverse=True)
 
 
 def parts(store: Store, job_id: str, kind: keys.Parts) -> set[int]:

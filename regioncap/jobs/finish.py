@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from datetime import datetime, timedelta
 from typing import Any
 
 from regioncap import keys
 from regioncap.errors import QueueError, StoreError
-from regioncap.job import Job, Summary, parse_summary, sums
+from regioncap.job import Job, Summary, parse_summary, sum_up
 from regioncap.jobs import catalogue, markers, results
 from regioncap.jobs.success import SuccessWriter
 from regioncap.parallel import REAL, Runtime
@@ -92,13 +93,15 @@ def _written(
     """Writes `_SUCCESS` unless it says the same; None if another wrote it meanwhile."""
     if before is not None and writer.names_what(before.data):
         return before.data
-    moment = runtime.now()
+    moment, number = runtime.now(), current(store, job.job)
+    worked = _worked(store, job, number, moment)
     summary = Summary(
         job=job.job,
         finished=moment,
-        version=current(store, job.job),
+        version=number,
         counts=dict(writer.counts),
-        sums=sums(job, writer.counts, moment),
+        worked_s=worked.total_seconds(),
+        sums=sum_up(writer.counts, worked, job.settings.price_per_gpu_hour),
     )
     key, text = keys.success_key(job.job), writer.text(summary)
     if before is None:
@@ -106,6 +109,20 @@ def _written(
     else:
         written = store.put_matching(key, text, before.etag, "application/json")
     return None if written is None else text
+
+
+def _worked(store: Store, job: Job, number: int, moment: datetime) -> timedelta:
+    """For how long the job was worked on: not while it was finished and nobody changed it."""
+    key = f"{keys.version_prefix(job.job, number - 1)}_SUCCESS"
+    earlier = store.find(key) if number > 1 else None
+    began = store.modified(key) if earlier is not None else None
+    if earlier is None or began is None:
+        return moment - job.created
+    before = parse_summary(earlier)
+    worked = before.finished - job.created
+    if before.worked_s is not None:
+        worked = timedelta(seconds=before.worked_s)
+    return worked + max(timedelta(), moment - began)
 
 
 def current(store: Store, job_id: str) -> int:

@@ -4,6 +4,7 @@
     marked      of jobs that ended long ago only the marked pictures and what belongs to them
     pictures    sources that no job names any more
     captions    kept for later jobs with `--reuse`
+    keys        of submissions that broke off
 
 A job that has not ended is never touched, however old it is. A source may be shared by many jobs:
 it goes only if no remaining job's input names it, and it is looked for in the text of the input
@@ -24,13 +25,17 @@ from functools import partial
 from itertools import islice
 from typing import Literal
 
+from pydantic import ValidationError
+
 from regioncap import keys
-from regioncap.errors import UsageError
+from regioncap.errors import NewerFormatError, RegionCapError, UsageError
+from regioncap.jobs import catalogue
+from regioncap.jobs.keyed import Taken
 from regioncap.jobs.markers import BROKEN_OFF
 from regioncap.parallel import map_ahead
 from regioncap.services.store import Store, Stored
 
-Kind = Literal["job", "broken-off", "marked", "pictures", "captions"]
+Kind = Literal["job", "broken-off", "marked", "pictures", "captions", "keys"]
 
 #: No source is removed that is younger, whatever is asked for: the time between is what a
 #: submission has to name a picture that it has found.
@@ -88,6 +93,7 @@ class Search:
         if not self.marked_only:
             yield from self._pictures(gone)
             yield from self._captions()
+            yield from self._keys()
 
     def _job_ids(self) -> list[str]:
         """All that is under `jobs/` and bears a job's name."""
@@ -118,7 +124,12 @@ class Search:
         prefixes = [keys.prefix(job), keys.open_key(job)]
         if self.marked_only:
             # Without its rendered part a shard that is to be retried is drawn again.
-            prefixes = [keys.prefix(job, "rendered"), keys.prefix(job, "marked")]
+            kinds: list[Literal["rendered", "marked", "partial"]] = [
+                "rendered",
+                "marked",
+                "partial",
+            ]
+            prefixes = [keys.prefix(job, each) for each in kinds]
         return self._rubbish("marked" if self.marked_only else "job", job, prefixes, max(times))
 
     def _broken_off(self, job: str) -> Rubbish | None:
@@ -144,6 +155,8 @@ class Search:
         def found() -> Iterator[str]:
             # What is left of a job without it counts as broken off, and goes the next time.
             if kind == "job":
+                # Before the job: whoever submits under its key is then not sent to what is gone.
+                yield from self._key_of(job)
                 yield keys.job_key(job)
             yield from (each.key for each in stored())
 
@@ -152,6 +165,37 @@ class Search:
             return None
         remove = partial(self._delete, found)
         return Rubbish(kind, job, len(sizes), sum(sizes), since, remove)
+
+    def _key_of(self, job: str) -> Iterator[str]:
+        """The object of the key that a job was submitted under, if it was under one."""
+        with suppress(RegionCapError):
+            if key := catalogue.load(self.store, job).key:
+                yield keys.submission_key(key)
+
+    def _keys(self) -> Iterator[Rubbish]:
+        """Keys of submissions that broke off and were never taken up again."""
+        cutoff = min(self._cutoff, self.now - BROKEN_OFF)
+
+        def old() -> Iterator[Stored]:
+            for stored in self.store.list_stored(keys.SUBMISSIONS):
+                text = self.store.find(stored.key) if stored.modified <= cutoff else None
+                if text is not None and not self._is_of_a_job(text):
+                    yield stored
+
+        if found := list(old()):
+            remove = partial(self._delete, lambda: iter([stored.key for stored in found]))
+            size_bytes = sum(stored.size_bytes for stored in found)
+            yield Rubbish("keys", keys.SUBMISSIONS, len(found), size_bytes, None, remove)
+
+    def _is_of_a_job(self, text: bytes) -> bool:
+        """Whether the job of a key is there; one that cannot be read is of none."""
+        try:
+            job = keys.check_job_id(Taken.model_validate_json(text).job)
+        except (ValidationError, UsageError):
+            return False
+        except NewerFormatError:
+            return True
+        return self.store.exists(keys.job_key(job))
 
     def _pictures(self, gone: set[str]) -> Iterator[Rubbish]:
         """Sources that no remaining job names, in lots that memory can hold."""

@@ -48,6 +48,12 @@ class BusyClock:
                 self._divide()
                 self._working.remove(share)
 
+    def so_far_s(self, share: Share) -> float:
+        """What a share is until now, seconds."""
+        with self._lock:
+            self._divide()
+            return share.seconds
+
     def _divide(self) -> None:
         now = self._now()
         for share in self._working:

@@ -36,11 +36,15 @@ class Choice(BaseModel):
 
     grid: Grid
     origin: str
+    #: Whether a model was asked, or named in vain: of a default nobody needs to hear.
+    is_told: bool = True
 
     def lines(self) -> list[str]:
         """What a submission says of it."""
+        if not self.is_told:
+            return []
         if not self.grid.resizes:
-            return [f"pictures: in cells of {self.grid.cell_px} pixels, {self.origin}"]
+            return [f"pictures: made {self.origin}"]
         return [
             f"pictures: {self.origin}, which takes pictures of fixed size or in tiles and resizes"
             " what it gets, marks with it; `regioncap eval` measures what that costs"
@@ -68,15 +72,14 @@ def choose(store: Store, settings: Settings) -> Choice:
             grid=served.grid,
             origin=f"as {served.model} takes them, which serves the queue {queue}",
         )
-    why = f"no caption worker of the queue {queue} has told otherwise"
     if "model" in settings.model_fields_set:
         try:
             grid = grid_of_model(settings)
         except EngineStartError as error:
-            why = f"how {settings.model} takes them cannot be read here: {error.message}"
-        else:
-            return Choice(grid=grid, origin=f"as {settings.model} takes them")
-    return Choice(grid=Grid(), origin=f"as Qwen2.5-VL takes them ({why})")
+            why = f"how {settings.model} takes them cannot be read here, {error.message}"
+            return Choice(grid=Grid(), origin=f"as Qwen2.5-VL takes them: {why}")
+        return Choice(grid=grid, origin=f"as {settings.model} takes them")
+    return Choice(grid=Grid(), origin="as Qwen2.5-VL takes them", is_told=False)
 
 
 def of_job(store: Store, job: Job) -> Grid:

@@ -25,20 +25,28 @@ from regioncap.job import Job
 from regioncap.jobs import catalogue
 from regioncap.jobs.reconcile import reconcile
 from regioncap.parallel import REAL, Runtime
+from regioncap.services import due
 from regioncap.services.backlog import Backlog, read_backlog
 from regioncap.services.broker import queue_errors, server_time
+from regioncap.services.feeder import Feeder
 from regioncap.services.key_types import remove_wrong
+from regioncap.services.messages import RENDER
 from regioncap.services.progress import Progress
-from regioncap.services.queue import RENDER, Sender
+from regioncap.services.sender import Sender
 from regioncap.services.store import Store
 from regioncap.services.waits import put_back
 
 _LOCK = "regioncap:janitor"
 _SEEN = "regioncap:janitor:seen"
+#: There while rounds are made that cost no GPU its time.
+_KEPT = "regioncap:janitor:kept"
 #: A janitor that has looked at nothing for this long is stuck.
 _STUCK_S = 600.0
 #: Between two looks for keys that hold another type of value.
 _TYPES_PERIOD_S = 600.0
+
+#: So many rounds that nobody made, and whoever stands by makes them.
+_ROUNDS_MISSED = 3
 
 #: What Redis says of how long a key lives that never expires.
 _FOR_EVER = -1
@@ -54,8 +62,11 @@ class Janitor:
     Args:
         store: Where they lie.
         client: The Redis that carries the queue.
-        sender: Sends what is missing.
+        sender: Asks for what is missing.
         patience_s: A job that has made no progress for this long is reconciled.
+        stands_by: Whether it makes rounds only where no other janitor does, as those of caption
+            workers: to list the parts of a large job takes seconds of the processor that feeds a
+            GPU.
         runtime: The clock and the thread that it goes by.
     """
 
@@ -66,12 +77,15 @@ class Janitor:
         sender: Sender,
         patience_s: float,
         *,
+        stands_by: bool = False,
         runtime: Runtime = REAL,
     ) -> None:
         self._store = store
         self._redis = client
         self._sender = sender
+        self._feeder = Feeder(client, runtime.monotonic)
         self._patience_s = patience_s
+        self._stands_by = stands_by
         self.period_s = max(1.0, patience_s / 4)
         self._runtime = runtime
         self._stopped = runtime.event()
@@ -115,7 +129,10 @@ class Janitor:
 
     def round(self) -> None:
         """Looks at all unfinished jobs once."""
+        turned = due.jobs(self._redis)  # before the list: their markers were there before them
         ids = catalogue.open_ids(self._store)
+        for job_id in turned - set(ids):
+            due.drop(self._redis, job_id)  # it has ended
         queues, stalled = {RENDER}, []
         for job in catalogue.load_each(self._store, ids, self._leave_out):
             queues.add(job.settings.queue)
@@ -124,9 +141,12 @@ class Janitor:
         # Workers do this too, where there are some.
         for queue in queues:
             put_back(self._redis, queue)
+        self._feeder.feed_all()
         if not stalled:
             return
-        backlog = read_backlog(self._redis, {job.settings.queue for job in stalled})
+        backlog = read_backlog(
+            self._redis, {job.settings.queue for job in stalled}, [job.job for job in stalled]
+        )
         for job in stalled:
             self._for_one(job, partial(self._reconcile, backlog=backlog))
 
@@ -152,7 +172,7 @@ class Janitor:
         done = reconcile(self._store, progress, self._sender, job, backlog, runtime=self._runtime)
         with queue_errors():
             self._redis.hdel(_SEEN, job.job)
-        if done.state != "open" or done.render or done.caption:
+        if done.state not in {"open", "paused"} or done.render or done.caption:
             _log.warning(
                 "reconciled", job=job.job, state=done.state,
                 render=len(done.render), caption=len(done.caption),
@@ -179,14 +199,28 @@ class Janitor:
             if seen is not None:
                 before = _noted(seen)
                 if before.get("look") == look:
-                    return bool(now - before["since"] >= self._patience_s)
+                    is_late = bool(now - before["since"] >= self._patience_s)
+                    return is_late and not self._awaits_its_turn(job, look[0])
             self._redis.hset(_SEEN, job.job, json.dumps({"look": look, "since": now}))
         return False
 
+    def _awaits_its_turn(self, job: Job, done: int) -> bool:
+        """Whether all that is left of a job is due, so that nothing of it can be lost."""
+        left = due.count(self._redis, job.job)
+        if not left or left + done < job.shards:
+            return False
+        for send in (self._sender.render, self._sender.caption):
+            send(job, ())  # it has its turn, whatever became of that
+        return True
+
     def _take_lock(self) -> bool:
         with queue_errors():
+            if self._stands_by and self._redis.exists(_KEPT):
+                return False
             held_ms = int(self.period_s * 900)
             if self._redis.set(_LOCK, "1", nx=True, px=held_ms):
+                if not self._stands_by:
+                    self._redis.set(_KEPT, "1", px=int(self.period_s * _ROUNDS_MISSED * 1000))
                 return True
             if self._redis.ttl(_LOCK) == _FOR_EVER:  # whatever it is, it is no lock of ours
                 self._redis.delete(_LOCK)

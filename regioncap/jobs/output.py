@@ -17,7 +17,8 @@ def output_record(
     """One line of the results: the reference's nine fields by the same names, then ours."""
     record = captioned.record
     failed, said = record.error is not None, captioned.answers
-    pictures = [(view, store.uri(view.key)) for view in record.all_views]
+    views = record.all_views if job.settings.keep_marked else []
+    pictures = [(view, store.uri(view.key)) for view in views]
     whole = job.settings.image_caption
     of_regions = [each.text for each in said if each.regions or not whole]
     return {

@@ -2,7 +2,9 @@
 
 Needed where a message or the progress is lost: kombu loses a message when a worker dies between
 taking it and noting that (celery#7950), Redis loses a second of work in a crash and everything in
-a FLUSHALL, and a submission may find no Redis at all. Messages sent twice do no harm.
+a FLUSHALL, and a submission may find no Redis at all. What is missing becomes due again, and
+follows when it is the job's turn. A message sent twice costs no time of an engine: see
+`regioncap.services.claims`.
 """
 
 from __future__ import annotations
@@ -12,20 +14,20 @@ from typing import NamedTuple
 
 from regioncap import keys
 from regioncap.job import Job
-from regioncap.jobs import catalogue, finish, markers, results, retry
+from regioncap.jobs import budgets, catalogue, finish, markers, results, retry
 from regioncap.parallel import REAL, Runtime
 from regioncap.services.backlog import Backlog, read_backlog
 from regioncap.services.progress import Progress
-from regioncap.services.queue import Sender
+from regioncap.services.sender import Sender
 from regioncap.services.store import Store
 
 
 class Reconciled(NamedTuple):
     """What was found and done."""
 
-    #: `finished`, `cancelled`, or `open`.
+    #: `finished`, `cancelled`, `paused`, or `open`.
     state: str
-    #: Shards that were sent into the queue.
+    #: Shards that were nowhere, and are due now.
     render: list[int]
     caption: list[int]
 
@@ -44,9 +46,9 @@ def reconcile(
     Args:
         store: Where the job lies.
         progress: The job's progress.
-        sender: Sends what is missing.
+        sender: Asks for what is missing.
         job: The job.
-        backlog: What is in the queue; read if not given.
+        backlog: What is in the queue, and due of this job; read if not given.
         runtime: The clock.
 
     Raises:
@@ -63,12 +65,14 @@ def reconcile(
     if again and store.exists(keys.success_key(job.job)):
         with markers.changing(store, job.job):
             retry.reopen(store, progress, job, again)
-    backlog = backlog or read_backlog(progress.redis, {job.settings.queue})
+    backlog = backlog or read_backlog(progress.redis, {job.settings.queue}, [job.job])
     stored = catalogue.part_tags(store, job)
     rendered = _rebuild(store, progress, job, stored, again)
+    if budgets.is_paused(store, job):
+        return Reconciled("paused", [], [])
     todo = (set(range(job.shards)) - stored.keys()) | again
-    queued = {n for n in todo if (job.job, n) in backlog.render}
-    waiting = {n for n in todo if (job.job, n) in backlog.caption}
+    queued = backlog.shards(job.job, "render")
+    waiting = backlog.shards(job.job, "caption")
     # A retried shard starts over: rendering it tells which of its records lack pictures.
     to_render = sorted((todo - rendered - queued) | ((todo & again) - queued - waiting))
     to_caption = sorted((todo & rendered) - again - queued - waiting)

@@ -12,13 +12,14 @@ from regioncap import keys
 from regioncap.errors import RecordError, ServiceError
 from regioncap.inputs.originals import Originals
 from regioncap.job import Job
-from regioncap.jobs import catalogue, grids, own_pictures, parts, retry
+from regioncap.jobs import budgets, catalogue, grids, own_pictures, parts, retry
 from regioncap.jobs.retry import Again
 from regioncap.jobs.turn import Turn
 from regioncap.parallel import REAL, Runtime
 from regioncap.records import InputRecord, Problem, RenderedRecord, dump_lines
+from regioncap.services.claims import is_claimed
 from regioncap.services.progress import Progress
-from regioncap.services.queue import Sender
+from regioncap.services.sender import Sender
 from regioncap.services.store import Store
 from regioncap.settings import Settings
 from regioncap.views.render import Rendered, render_record
@@ -69,6 +70,8 @@ class RenderStage:
         job = catalogue.load_shard(self._store, job_id, shard)
         if self._store.exists(keys.cancelled_key(job_id)):
             return "cancelled"
+        if budgets.is_paused(self._store, job):
+            return "paused"
         key = keys.part_key(job_id, "rendered", shard)
         grid, outcome = grids.of_job(self._store, job), "already done"
         how = ViewSettings.of(job, self._limits, grid)
@@ -82,11 +85,15 @@ class RenderStage:
             # Where another worker was quicker, what it made fits as well.
             self._store.put_matching(key, dump_lines(part), standing.etag, "application/x-ndjson")
             outcome = "done anew"
-        elif again := retry.find(self._store, job_id, shard):
-            self._render_again(job, shard, again, how, turn)
+        elif (again := retry.find(self._store, job_id, shard)) or self._lacks_marked(job, shard):
+            if again:
+                self._render_again(job, shard, again, how, turn)
+            if not job.settings.keep_marked:
+                self._draw_again(job, shard, again, how, turn)
             outcome = "done"
         self._progress(job_id).note_rendered(shard)
-        self._sender.caption(job, [shard])
+        if outcome != "already done" or not self._is_captioned(job_id, shard):
+            self._sender.caption(job, [shard])
         return outcome
 
     def check(self) -> None:
@@ -103,6 +110,12 @@ class RenderStage:
                 code="worker-unwell",
                 hint="see its log; stop it if others are well",
             ) from error
+
+    def _is_captioned(self, job_id: str, shard: int) -> bool:
+        """Whether a shard has its captions, or is just getting them."""
+        if self._store.exists(keys.part_key(job_id, "results", shard)):
+            return True
+        return is_claimed(self._progress(job_id).redis, job_id, "caption", shard)
 
     def _submitted(self, job: Job, shard: int, turn: Turn) -> list[InputRecord]:
         return parts.submitted(self._store, job, shard, turn.waited)
@@ -124,6 +137,22 @@ class RenderStage:
             new = dump_lines(done[r.index] if r.index in wanted else r for r in before)
             if self._store.put_matching(key, new, part.etag, "application/x-ndjson"):
                 return
+
+    def _lacks_marked(self, job: Job, shard: int) -> bool:
+        """Whether pictures that are not kept may be gone although captions are still to come."""
+        if job.settings.keep_marked:
+            return False
+        return not self._store.exists(keys.part_key(job.job, "results", shard))
+
+    def _draw_again(
+        self, job: Job, shard: int, again: Again | None, how: ViewSettings, turn: Turn
+    ) -> None:
+        """Draws pictures that are not kept: of records that are captioned again, or of all."""
+        records = self._submitted(job, shard, turn)
+        if again is not None:
+            wanted = again.indices | again.flagged | again.verify
+            records = [record for record in records if record.index in wanted]
+        self._render_all(records, how, turn)
 
     def _render_all(
         self, records: Sequence[InputRecord], how: ViewSettings, turn: Turn

@@ -11,18 +11,21 @@ see `regioncap.jobs.kept`.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Set
 from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import BaseModel, Field, ValidationError
 
 from regioncap import keys
-from regioncap.errors import StoreError, UsageError
+from regioncap.errors import StoreError
 from regioncap.job import Job
-from regioncap.jobs import catalogue, markers, results
+from regioncap.jobs import advice, catalogue, markers, results
 from regioncap.jobs.finish import finished
 from regioncap.jobs.kept import Version, newest
+from regioncap.jobs.status import job_status
 from regioncap.parallel import REAL, Runtime, map_ahead
 from regioncap.records import dump_lines
 from regioncap.services.attempts import Attempts
@@ -32,6 +35,11 @@ from regioncap.settings import Verify
 
 #: Looks at a job that others change meanwhile.
 _LOOKS = 20
+#: Errors of the render stage for which a picture or its boxes are to blame.
+_OF_THE_INPUT = {
+    "bad-box", "no-usable-box", "image-missing", "image-too-large", "image-too-thin",
+    "image-unreadable",
+}  # fmt: skip
 
 
 class Again(BaseModel):
@@ -61,6 +69,26 @@ class Again(BaseModel):
             return False
         failed = record["error"] is not None and record["index"] in self.indices
         return failed or record["index"] in self.flagged
+
+
+@dataclass(slots=True)
+class Outlook:
+    """What is known beforehand of failed records that are to be done again."""
+
+    #: How many failed at submission, and are not done again.
+    unread: int = 0
+    #: Those that fail again, as what they hold is to blame; by their error's code.
+    same: Counter[str] = field(default_factory=Counter)
+
+    def look(self, lines: Iterable[Mapping[str, Any]], *, edited: bool) -> None:
+        """Counts the records of a part."""
+        for record in lines:
+            error = record["error"]
+            if error is None or (record.get("edited") and not edited):
+                continue
+            self.unread += error["stage"] == "submit"
+            if error["stage"] == "render" and error["code"] in _OF_THE_INPUT:
+                self.same[error["code"]] += 1
 
 
 def find(store: Store, job_id: str, shard: int) -> Again | None:
@@ -144,6 +172,7 @@ def begin(
     *,
     edited: bool = False,
     verify: Verify = "no",
+    outlook: Outlook | None = None,
     runtime: Runtime = REAL,
 ) -> dict[int, Again]:
     """Opens a finished job again for its failed and flagged records; queues nothing.
@@ -159,6 +188,7 @@ def begin(
         flagged: Further records, by index, that are to be captioned again.
         edited: Whether what a person wrote may be replaced.
         verify: Whether and how captions are to be asked back, instead of all else.
+        outlook: Is told what is known beforehand of the failed records.
         runtime: The clock and the threads.
 
     Returns:
@@ -171,14 +201,15 @@ def begin(
     for _ in range(_LOOKS):
         begun = pending(store, job.job)
         if begun and edited:
-            raise catalogue.not_finished(job)
+            raise _not_finished(store, job)
         version = _version(store, progress, job, begun, runtime)
         chosen = {shard: Again(indices=set()) for shard in begun}
-        is_as_read = True
+        is_as_read, seen = True, Outlook()
         for shard, found in _parts(store, job, runtime):
             part = results.checked(found.data, store, job, shard)
             progress.note_part(shard, part.summary | {"etag": found.etag})
             if verify == "no":
+                seen.look(part.lines, edited=edited)
                 wish = _wish(part.lines, flagged, edited=edited)
             else:
                 wish = _verify_wish(part.lines, verify)
@@ -189,6 +220,8 @@ def begin(
         if is_as_read:
             if chosen:
                 _open(store, progress, job, chosen, runtime)
+            if outlook is not None:
+                outlook.unread, outlook.same = seen.unread, seen.same
             return chosen
     raise StoreError(f"job {job.job} is being changed by others", hint="try again")
 
@@ -203,13 +236,11 @@ def _version(
     success = finished(store, progress, job, runtime=runtime)
     if success is not None:
         return Version(store, job, success)
-    if store.exists(keys.cancelled_key(job.job)):
-        raise UsageError(
-            f"job {job.job} was cancelled",
-            code="cancelled",
-            hint="submit its records again: `--reuse` takes over the captions that were made",
-        )
-    raise catalogue.not_finished(job)
+    raise _not_finished(store, job)
+
+
+def _not_finished(store: Store, job: Job) -> Exception:
+    return advice.not_finished(job_status(store, None, job), job)
 
 
 def _parts(store: Store, job: Job, runtime: Runtime) -> Iterable[tuple[int, Found]]:

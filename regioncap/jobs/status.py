@@ -5,7 +5,8 @@ Where Redis is away the store alone tells how many shards are done.
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
+from html import escape
 from typing import Literal
 
 import redis
@@ -15,9 +16,12 @@ from regioncap import keys
 from regioncap.errors import QueueError
 from regioncap.job import Job, Sums, now
 from regioncap.job import sums as job_sums
-from regioncap.jobs import audits, catalogue
+from regioncap.jobs import audits, budgets, catalogue
 from regioncap.jobs.audits import JobAudit
+from regioncap.jobs.budgets import Budget
+from regioncap.plurals import counted
 from regioncap.records import SCHEMA_VERSION, Stage
+from regioncap.services import due
 from regioncap.services.broker import queue_errors, server_time
 from regioncap.services.progress import Progress
 from regioncap.services.store import Store
@@ -27,19 +31,20 @@ from regioncap.services.waits import waiting
 #: job of seconds is seen to end at once, and one of hours costs two looks a second.
 _LOOK_SHARE, _SOONEST_S, _LATEST_S = 0.1, 0.05, 0.5
 
-State = Literal["waiting", "running", "done", "cancelled"]
+State = Literal["waiting", "running", "paused", "done", "cancelled"]
 
 
 class Waiting(BaseModel):
-    """Why shards of a job wait, and are tried again by themselves."""
+    """Why shards of a job wait."""
 
     stage: Stage
     #: The cause, as an error's code, and in words.
     code: str
     reason: str
-    #: For how long it has lasted, seconds, and in how many it is tried again.
+    #: For how long it has lasted, seconds, and in how many it is tried again; None if it is not by
+    #: itself.
     waited_s: float
-    again_in_s: float
+    again_in_s: float | None
 
 
 class JobStatus(BaseModel):
@@ -52,6 +57,8 @@ class JobStatus(BaseModel):
     state: State
     created: datetime
     finished: datetime | None = None
+    #: For how long it was worked on until it finished; idle time before a retry does not count.
+    worked_s: float | None = None
     records: int
     #: Records that have a result, with failed ones.
     done: int = 0
@@ -59,6 +66,8 @@ class JobStatus(BaseModel):
     shards: int
     shards_rendered: int | None = None
     shards_done: int = 0
+    #: Shards that are in no queue yet: they follow as those before them get done.
+    shards_to_follow: int = 0
     regions: int = 0
     regions_ok: int = 0
     prompt_tokens: int = 0
@@ -66,15 +75,42 @@ class JobStatus(BaseModel):
     sums: Sums | None = None
     #: What the last audit said of the results, if they are still the same.
     audit: JobAudit | None = None
+    #: Its limit of GPU time, and whether it waits for more; None if it has none.
+    budget: Budget | None = None
     #: What keeps it from going on, the oldest cause first.
     waits: list[Waiting] = Field(default_factory=list)
     #: Where the results are, to read without this program.
     results: str = ""
 
     @property
+    def rests(self) -> bool:
+        """Whether nothing more will happen by itself."""
+        return self.ended or self.state == "paused"
+
+    @property
     def ended(self) -> bool:
         """Whether nothing more will happen."""
         return self.state in {"done", "cancelled"}
+
+    def parts(self) -> list[str]:
+        """How far it is, in some words each."""
+        parts = [
+            self.job,
+            self.state,
+            f"{self.done:,} of {counted(self.records, 'record')}",
+            f"{self.failed:,} failed",
+            f"{self.regions_ok:,} of {counted(self.regions, 'region')} captioned",
+        ]
+        sums = self.sums
+        if sums and sums.reused:
+            parts.append(f"{sums.reused:,} reused")
+        if sums and sums.price_per_1000_regions is not None:
+            parts.append(f"{sums.price_per_1000_regions:.3g} per 1,000 regions")
+        return [*parts, self.name] if self.name else parts
+
+    def _repr_html_(self) -> str:
+        head, *rest = map(escape, self.parts())
+        return f"<b>{head}</b> · {' · '.join(rest)}"
 
 
 def pause_s(watched_s: float, latest_s: float = _LATEST_S) -> float:
@@ -106,14 +142,24 @@ def job_status(store: Store, client: redis.Redis | None, job: Job) -> JobStatus:
     success = catalogue.find_success(store, job.job)
     if success is not None:
         status.state, status.finished = "done", success.finished
+        status.worked_s = success.worked_s
+        if status.worked_s is None:
+            status.worked_s = (success.finished - job.created).total_seconds()
         status.shards_done = status.shards_rendered = job.shards
         _take_counts(status, success.counts)
-        status.sums = job_sums(job, success.counts, success.finished)
+        status.sums = job_sums(
+            job, success.counts, job.created + timedelta(seconds=status.worked_s)
+        )
         status.audit = audits.kept(store, job.job, success)
         return status
+    status.budget = budgets.find(store, job)
+    if (pause := _pause(status.budget, job)) is not None:
+        status.waits.append(pause)
     _take_progress(status, store, client, job)
     if store.exists(keys.cancelled_key(job.job)):
         status.state = "cancelled"
+    elif status.budget is not None and status.budget.paused is not None:
+        status.state = "paused"
     elif status.shards_done or status.shards_rendered:
         status.state = "running"
     return status
@@ -129,10 +175,26 @@ def _take_progress(status: JobStatus, store: Store, client: redis.Redis | None, 
         status.shards_done = counts.pop("shards")
         _take_counts(status, counts)
         status.sums = job_sums(job, counts, now())
-        status.waits = _waits(client, job)
+        if status.budget is not None:
+            status.budget.gpu_seconds = budgets.known_ms(client, job, counts) / 1000
+        status.waits += _waits(client, job)
+        status.shards_to_follow = due.count(client, job.job)
     except QueueError:
         status.shards_done = len(catalogue.parts(store, job.job, "results"))
         status.done = min(job.records, status.shards_done * job.settings.shard_size)
+
+
+def _pause(budget: Budget | None, job: Job) -> Waiting | None:
+    if budget is None or budget.paused is None:
+        return None
+    return Waiting(
+        stage="caption",
+        code="budget-spent",
+        reason=f"its {budget.max_gpu_seconds:,g} GPU seconds are taken ({budget.gpu_seconds:,.1f});"
+        f" go on with: regioncap resume {job.job} --max-gpu-seconds N",
+        waited_s=round(max(0.0, (now() - budget.paused).total_seconds()), 1),
+        again_in_s=None,
+    )
 
 
 def _waits(client: redis.Redis, job: Job) -> list[Waiting]:

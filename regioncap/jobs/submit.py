@@ -20,13 +20,21 @@ from regioncap.inputs.totals import Totals
 from regioncap.inputs.validate import Checked, Checker, header_of
 from regioncap.job import Grid, Job
 from regioncap.jobs import catalogue
+from regioncap.jobs.keyed import Claim
 from regioncap.keys import FRESH
 from regioncap.parallel import REAL, Runtime, map_ahead
+from regioncap.plurals import counted
 from regioncap.records import InputRecord, Problem, dump_lines
 from regioncap.services.store import Store
 from regioncap.settings import Settings
 from regioncap.views.formats import extension_of
-from regioncap.views.prompts import FOR_FIELDS, built_in, parse_template, template_of
+from regioncap.views.prompts import (
+    FOR_FIELDS,
+    built_in,
+    of_sentence,
+    parse_template,
+    template_of,
+)
 from regioncap.views.region_schema import RegionSchema, load_schema
 
 #: Input parts that are being written, and those taken and not yet written.
@@ -56,6 +64,8 @@ class Tally:
     uploaded_bytes: int = 0
     #: Pictures that were in the store already.
     known: int = 0
+    #: Whether the job was there, under its key, before it was submitted.
+    job_was_there: bool = False
     #: What was found of the records.
     totals: Totals = field(default_factory=Totals)
 
@@ -68,6 +78,7 @@ class Uploader:
         settings: Limits, and the buckets that may be named.
         checker: Finds the pictures, and checks what it is given of them.
         tally: Counted up as pictures are dealt with.
+        sends: Whether pictures are sent that are not there yet.
         runtime: The clock and the threads.
     """
 
@@ -77,12 +88,15 @@ class Uploader:
         settings: Settings,
         checker: Checker,
         tally: Tally,
+        *,
+        sends: bool = True,
         runtime: Runtime = REAL,
     ) -> None:
         self._store = store
         self._max_pixels = settings.max_image_pixels
         self._checker = checker
         self._tally = tally
+        self._sends = sends
         self._turns = runtime.condition()
         self._runtime = runtime
         #: Keys that a thread is bringing.
@@ -124,10 +138,12 @@ class Uploader:
 
     def _put(self, data: bytes) -> str:
         key = keys.image_key(hashlib.sha256(data).hexdigest(), extension_of(data))
-        with self._turn(key):
-            known = self._is_known(key)
-            if not known:
-                self._store.put(key, data)
+        known = True
+        if self._sends:
+            with self._turn(key):
+                known = self._is_known(key)
+                if not known:
+                    self._store.put(key, data)
         with self._turns:
             self._tally.known += known
             self._tally.uploaded += not known
@@ -151,9 +167,14 @@ class Uploader:
 def template_text(prompt: str) -> str:
     """Text of the user's own prompt template, checked; empty for one that is built in.
 
+    Args:
+        prompt: The name of a template, a TOML file, or what to ask: a sentence of several words.
+
     Raises:
         UsageError: The file cannot be read or is no template, or there is no such template.
     """
+    if len(prompt.split()) > 1 and not prompt.endswith(".toml"):
+        return of_sentence(prompt)
     if not prompt.endswith(".toml"):
         built_in(prompt)
         return ""
@@ -199,6 +220,7 @@ def submit(
     prompt_template: str = "",
     region_schema: RegionSchema | None = None,
     grid: Grid = _DEFAULT_GRID,
+    key: str = "",
     on_progress: Callable[[Tally], None] = lambda _: None,
     threads: int = 8,
     runtime: Runtime = REAL,
@@ -217,30 +239,40 @@ def submit(
         prompt_template: Text of the prompt template, if it is the user's own.
         region_schema: Which fields are asked for beside captions.
         grid: How the model takes pictures.
+        key: The user's key, under which there is to be one job; see `regioncap.jobs.keyed`.
         on_progress: Called from the caller's thread after each record.
         threads: Uploads at a time.
         runtime: The clock and the threads.
 
     Returns:
-        The job and what was done.
+        The job and what was done. With a key it is the one that was there, if there was one.
 
     Raises:
-        UsageError: There are no records.
+        UsageError: There are no records; or the key is that of another job (`key-taken`).
         StoreError: The store cannot be reached; there is no job then.
     """
     tally = Tally()
+    claim = Claim(store, key) if key else None
+    standing = None if claim is None else claim.standing
     checker = Checker(settings, root, source, image_root)
-    uploader = Uploader(store, settings, checker, tally, runtime)
+    uploader = Uploader(store, settings, checker, tally, sends=standing is None, runtime=runtime)
     job_id = keys.new_job_id()
+    if claim is not None:
+        claim.check_asked(settings.job_settings(), prompt_template, region_schema)
 
     def put(part: tuple[int, list[InputRecord]]) -> None:
         shard, held = part
         if shard >= keys.MAX_SHARDS:
             raise UsageError(
-                f"more than {keys.MAX_SHARDS:,} shards of {settings.shard_size} records",
+                f"more than {keys.MAX_SHARDS:,} shards of {counted(settings.shard_size, 'record')}",
                 code="too-many-shards",
                 hint="give a larger --shard-size, or submit the input in parts",
             )
+        if claim is not None and standing is not None:
+            claim.check_shard(shard, held)
+            return
+        if claim is not None:
+            claim.content.add(shard, held)
         store.put(keys.part_key(job_id, "input", shard), dump_lines(held), "application/x-ndjson")
 
     uploaded = map_ahead(
@@ -251,19 +283,24 @@ def submit(
         runtime=runtime,
     )
     with closing(uploaded):
-        counted = (_count(tally, *each, on_progress) for each in uploaded)
-        parts = enumerate(_batches(counted, settings.shard_size))
+        seen = (_count(tally, *each, on_progress) for each in uploaded)
+        parts = enumerate(_batches(seen, settings.shard_size))
         written = map_ahead(
             put, parts, threads=_PARTS_AT_A_TIME, ahead=_PARTS_AHEAD, runtime=runtime
         )
         shards = sum(1 for _ in written)
     if not shards:
         raise no_records(source)
+    if claim is not None and standing is not None:
+        claim.check_end(tally.totals.records)
+        tally.job_was_there = True
+        return standing, tally
     job = Job(
         job=job_id,
         created=runtime.now(),
         name=name,
         labels=labels or {},
+        key=key,
         source=source,
         records=tally.totals.records,
         shards=shards,
@@ -273,8 +310,12 @@ def submit(
         region_schema=region_schema,
         grid=grid,
     )
-    catalogue.save(store, job)
-    return job, tally
+    if claim is None:
+        catalogue.save(store, job)
+        return job, tally
+    taken = claim.take(job)
+    tally.job_was_there = taken.job != job.job
+    return taken, tally
 
 
 def _batches(records: Iterator[InputRecord], size: int) -> Iterator[list[InputRecord]]:

@@ -1,7 +1,7 @@
 """The embedded stack: a real Valkey and a real S3 server as child processes on this machine.
 
 stack      both servers of one folder;  valkey, seaweed  say how each is run
-workers    workers beside them
+workers    workers beside them;  side_by_side  several workers as one command
 process    child processes, started again when they end
 guard      starts the store again after a full disk
 files      files and ports that are one stack's own

@@ -31,7 +31,9 @@ class Guard:
     """
 
     def __init__(self, child: Child, folder: Path) -> None:
+        assert child.log_path is not None  # noqa: S101 - the servers of a stack have logs
         self._child = child
+        self._log_path = child.log_path
         self._folder = folder
         self._read_bytes = child.log_path.stat().st_size
         self._stopped = threading.Event()
@@ -53,7 +55,7 @@ class Guard:
     def _complains(self) -> bool:
         """Whether the log has grown by a complaint."""
         news = b""
-        with suppress(OSError), self._child.log_path.open("rb") as log:
+        with suppress(OSError), self._log_path.open("rb") as log:
             log.seek(self._read_bytes)
             news = log.read()
         self._read_bytes += len(news)

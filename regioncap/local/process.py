@@ -8,11 +8,12 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import BinaryIO, Self
 
 from regioncap.errors import ServiceError
 from regioncap.tether import Tether, send
@@ -46,6 +47,8 @@ class Command:
     umask: int = -1
     #: Descriptors that the child inherits.
     keep_fds: tuple[int, ...] = ()
+    #: Whether it is told to stop at once with its neighbours of the same kind, not one by one.
+    stop_together: bool = False
 
 
 #: Is told of a child that has ended by itself, and of the seconds until it is started again.
@@ -60,7 +63,7 @@ class Child:
 
     Args:
         command: What to run.
-        log_path: Where its output goes, appended.
+        log_path: Where its output goes, appended; None for that of this process.
         tether: What ends it when this process is killed.
         on_restart: Called in a thread of the child's.
     """
@@ -68,7 +71,7 @@ class Child:
     def __init__(
         self,
         command: Command,
-        log_path: Path,
+        log_path: Path | None,
         tether: Tether,
         on_restart: OnRestart = lambda *_: None,
     ) -> None:
@@ -124,7 +127,9 @@ class Child:
         return not self._watcher.is_alive()
 
     def ask_to_stop(self) -> None:
-        """Sends SIGTERM and starts it no more."""
+        """Sends SIGTERM and starts it no more; nothing the second time."""
+        if self._stopping.is_set():
+            return
         self._stopping.set()
         with self._spawn_lock:
             if self._watcher.is_alive() and self._process.poll() is None:
@@ -150,7 +155,9 @@ class Child:
         return f"signal {-status} ({signal.strsignal(-status)})"
 
     def log_tail(self, lines: int = _TAIL_LINES) -> str:
-        """The last lines of its log."""
+        """The last lines of its log; empty if it has none of its own."""
+        if self.log_path is None:
+            return ""
         text = self.log_path.read_text(encoding="utf-8", errors="replace")
         return "\n".join(text.splitlines()[-lines:])
 
@@ -164,15 +171,15 @@ class Child:
         return str(entry.get("error") or entry.get("event")) if isinstance(entry, dict) else line
 
     def _spawn(self) -> subprocess.Popen[bytes]:
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
-        with os.fdopen(os.open(self.log_path, flags, 0o600), "ab") as log:
+        with ExitStack() as stack:
+            log = None if self.log_path is None else stack.enter_context(_open_log(self.log_path))
             process = subprocess.Popen(  # noqa: S603 - commands are this package's own
                 self.command.argv,
                 cwd=self.command.cwd,
                 env=self.command.env,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
-                stderr=subprocess.STDOUT,
+                stderr=None if log is None else subprocess.STDOUT,
                 start_new_session=True,  # Ctrl-C in the terminal is the parent's to handle
                 umask=self.command.umask,
                 pass_fds=self.command.keep_fds,
@@ -214,8 +221,12 @@ class Child:
         return ServiceError(
             f"{self.command.name} {what}; its last words: {self.last_words()}",
             code="stack-start",
-            hint=f"see {self.log_path}",
+            hint=f"see {self.log_path or 'the log above'}",
         )
+
+
+def _open_log(path: Path) -> BinaryIO:
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "ab")
 
 
 class Supervisor:
@@ -224,24 +235,31 @@ class Supervisor:
     When this process dies in any way, its children are ended too.
 
     Args:
-        log_dir: Folder for `<name>.log`; made if it is missing.
+        log_dir: Folder for `<name>.log`; made if it is missing. None leaves children the output of
+            this process.
         keep_fds: Descriptors held open until every child has ended, also after this process.
         on_restart: Told of each child that is about to be started again, in any thread.
     """
 
     def __init__(
         self,
-        log_dir: Path,
+        log_dir: Path | None,
         keep_fds: tuple[int, ...] = (),
         on_restart: OnRestart = lambda *_: None,
     ) -> None:
-        log_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if log_dir is not None:
+            log_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.log_dir = log_dir
         self.children: list[Child] = []
         self._tether = Tether(keep_fds)
         self._on_restart = on_restart
         self._starting = threading.Lock()
         self._is_stopped = False
+        self._held: list[int] = []
+
+    def hold(self, descriptors: Iterable[int]) -> None:
+        """Takes descriptors over, to be closed when all children have ended."""
+        self._held += descriptors
 
     def start(self, command: Command) -> Child:
         """Starts a command and watches it.
@@ -255,11 +273,11 @@ class Supervisor:
             return thread.submit(self._start, command).result()
 
     def _start(self, command: Command) -> Child:
-        log_path = self.log_dir / f"{command.name}.log"
+        log_path = self.log_dir and self.log_dir / f"{command.name}.log"
         with self._starting:
             if self._is_stopped:
                 raise ServiceError(f"{command.name}: it is too late to start", code="stack-start")
-            if log_path.exists() and log_path.stat().st_size > MAX_LOG_BYTES:
+            if log_path and log_path.exists() and log_path.stat().st_size > MAX_LOG_BYTES:
                 log_path.replace(log_path.with_suffix(".log.1"))
             try:
                 child = Child(command, log_path, self._tether, self._on_restart)
@@ -279,9 +297,15 @@ class Supervisor:
         with self._starting:
             self._is_stopped = True
         while self.children:
+            for child in reversed(self.children):
+                if not child.command.stop_together:
+                    break
+                child.ask_to_stop()
             self.children[-1].stop()
             self.children.pop()
         self._tether.close()
+        while self._held:
+            os.close(self._held.pop())
 
     def __enter__(self) -> Self:
         return self

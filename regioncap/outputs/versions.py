@@ -14,10 +14,11 @@ from typing import Any
 from regioncap import keys
 from regioncap.errors import QueueError, StoreError, UsageError
 from regioncap.job import Job
-from regioncap.jobs import catalogue, markers
+from regioncap.jobs import advice, markers
 from regioncap.jobs.finish import finished
 from regioncap.jobs.kept import Version
 from regioncap.jobs.results import checked, summarize
+from regioncap.jobs.status import job_status
 from regioncap.outputs.edits import Edit, Edits, check_caption
 from regioncap.parallel import REAL, Runtime
 from regioncap.records import dump_lines
@@ -86,7 +87,7 @@ class _Import:
         """`_SUCCESS` that names what stands."""
         success = finished(self._store, self._progress, self._job, runtime=self._runtime)
         if success is None:
-            raise catalogue.not_finished(self._job)
+            raise advice.not_finished(job_status(self._store, None, self._job), self._job)
         return success
 
     def look(self) -> list[int]:

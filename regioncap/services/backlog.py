@@ -1,4 +1,4 @@
-"""The backlog: shards that are in the queue, in a worker's hands, or wait beside the queue.
+"""The backlog: shards in a queue, in a worker's hands, beside a queue, or due for it.
 
 Reads kombu's lists and its hash of unacknowledged messages; a contract test pins their form.
 """
@@ -8,15 +8,18 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from typing import NamedTuple
 
 import redis
 
 from regioncap.keys import submitted_at
-from regioncap.services import waits
+from regioncap.records import Stage
+from regioncap.services import due, waits
 from regioncap.services.broker import queue_errors
+from regioncap.services.claims import UNACKED
+from regioncap.services.feeder import room_for_captions, shared_mark, standings
 from regioncap.services.messages import (
     CAPTION_TASK,
     RENDER,
@@ -27,12 +30,9 @@ from regioncap.services.messages import (
     parse,
 )
 
-#: kombu's hash of unacknowledged messages: delivery tag -> [message, exchange, routing key].
-UNACKED = "unacked"
-
 _CHUNK = 1000
-#: Where depths are kept, and for how long.
-_DEPTHS = "regioncap:depths:"
+#: Where depths are kept, and for how long; the version before has shorter ones under its own name.
+_DEPTHS = "regioncap:depths:due:"
 _FRESH_S = 5
 
 
@@ -41,6 +41,14 @@ class Backlog(NamedTuple):
 
     render: set[tuple[str, int]]
     caption: set[tuple[str, int]]
+    #: Those that are due of the jobs that were asked for, as bitmaps by job and stage.
+    due: Mapping[tuple[str, Stage], bytes] = {}
+
+    def shards(self, job: str, stage: Stage) -> set[int]:
+        """The shards of a job that are with a worker of a stage or come to one, due ones too."""
+        found = self.render if stage == "render" else self.caption
+        bits = self.due.get((job, stage), b"")
+        return {shard for name, shard in found if name == job}.union(due.numbers(bits))
 
 
 class Depth(NamedTuple):
@@ -54,16 +62,31 @@ class Depth(NamedTuple):
     oldest_s: float
     #: Shards that wait for a time before they are queued again.
     waiting: int = 0
+    #: Shards that follow into the queue as soon as it has room.
+    due: int = 0
+    #: Shards that follow later: their job has its window full, or captions lag behind.
+    paused: int = 0
+    #: Of a caption queue, shards of its jobs that are to be drawn first and are not sent yet.
+    undrawn: int = 0
 
 
-def read_backlog(client: redis.Redis, caption_queues: set[str]) -> Backlog:
+def read_backlog(
+    client: redis.Redis, caption_queues: set[str], jobs: Iterable[str] = ()
+) -> Backlog:
     """Reads all messages, and what waits to become one.
+
+    Few are in the lists, as feeding keeps them short; what workers of the version before have sent
+    may be many. Beside the queue wait no more than a window of each job.
 
     Args:
         client: The Redis that carries the queue.
         caption_queues: The caption queues to look into.
+        jobs: Whose shards that are due are read as well.
     """
-    found = Backlog(set(), set())
+    # First: what is put into a queue meanwhile is then seen there.
+    both: tuple[Stage, Stage] = ("render", "caption")
+    bits = {(job, stage): due.bitmap(client, job, stage) for job in jobs for stage in both}
+    found = Backlog(set(), set(), bits)
     stages = {RENDER_TASK: found.render, CAPTION_TASK: found.caption}
     with queue_errors():
         for message in _messages(client, [RENDER, *sorted(caption_queues)]):
@@ -107,13 +130,36 @@ def _depths(client: redis.Redis, names: list[str]) -> dict[str, Depth]:
             pipe.lindex(name, -1)  # messages go in at the head and out at the tail
             waits.count_delayed(pipe, [name])
         answers = pipe.execute(raise_on_error=False)
-    now = time.time()
+    now, following = time.time(), _following(client, names)
     return {
-        name: Depth(_count(length), held[name], _age_s(name, oldest, now), _count(waiting))
+        name: Depth(
+            _count(length), held[name], _age_s(name, oldest, now), _count(waiting), *following[name]
+        )
         for name, length, oldest, waiting in zip(
             names, answers[::3], answers[1::3], answers[2::3], strict=True
         )
     }
+
+
+def _following(client: redis.Redis, names: list[str]) -> dict[str, tuple[int, int, int]]:
+    """What is due, paused and undrawn of each queue."""
+    to_draw = list(standings(client, RENDER))
+    undrawn = Counter[str]()
+    for each in to_draw:
+        undrawn[each.queue] += each.due
+    may_follow = 0
+    for queue in undrawn:
+        mine = [each for each in to_draw if each.queue == queue]
+        most = sum(max(0, min(each.due, each.window - each.under_way)) for each in mine)
+        room = room_for_captions(client, queue, shared_mark(client, queue)) if queue else most
+        may_follow += max(0, min(most, room))
+    found = {}
+    for name in names:
+        if name == RENDER:
+            found[name] = may_follow, undrawn.total() - may_follow, 0
+        else:
+            found[name] = sum(each.due for each in standings(client, name)), 0, undrawn[name]
+    return found
 
 
 def _count(answer: object) -> int:

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import redis
-from kombu.exceptions import OperationalError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
@@ -182,19 +181,6 @@ def _hint_of(error: BaseException) -> str:
 
 def _first_line(error: BaseException) -> str:
     return (str(error).splitlines() or [""])[0][:200]
-
-
-@contextmanager
-def broker_errors() -> Iterator[None]:
-    """Says in our words that Redis cannot be reached, for calls that go through Celery."""
-    try:
-        yield
-    except OperationalError as error:
-        # kombu wraps what redis-py raised; that says more, and what is behind it most.
-        cause = error.__cause__ or OSError(str(error))
-        behind = cause.__cause__ or cause.__context__
-        with queue_errors():
-            raise cause from behind
 
 
 def server_time(client: redis.Redis) -> float:

@@ -11,19 +11,26 @@ import re
 
 import redis
 
-from regioncap.services.backlog import UNACKED
 from regioncap.services.broker import queue_errors
+from regioncap.services.claims import UNACKED
 from regioncap.services.leases import UNACKED_INDEX
+from regioncap.services.lives import LIVES
 from regioncap.services.messages import is_ours
+from regioncap.services.silence import BEAT
 
 #: The types of keys by their names.
 _TYPES = {
-    r"regioncap:janitor": "string",
+    r"regioncap:janitor(:kept)?": "string",
     r"regioncap:janitor:seen": "hash",
-    r"regioncap:(worker|depths):.*": "string",
+    BEAT: "hash",
+    LIVES: "zset",
+    r"regioncap:(worker|depths|mark|claim):.*": "string",
+    r"regioncap:turns": "set",
+    r"regioncap:turns:.*": "zset",
     r"regioncap:later:.*": "zset",
-    r"regioncap:[^:]+:rendered": "string",
-    r"regioncap:[^:]+:(parts|counts)": "hash",
+    r"regioncap:[^:]+:(rendered|due:.*)": "string",
+    r"regioncap:[^:]+:due": "hash",
+    r"regioncap:[^:]+:(parts|counts|spent)": "hash",
     r"regioncap:[^:]+:(attempts|waits):.*": "hash",
     UNACKED: "hash",
     UNACKED_INDEX: "zset",

@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import redis
 from kombu.transport import redis as kombu_redis
@@ -27,9 +27,15 @@ from kombu.utils.json import dumps
 from regioncap import metrics
 from regioncap.parallel import REAL, Runtime
 from regioncap.services.broker import server_time
+from regioncap.services.claims import Claim
+from regioncap.services.lives import Lives
+from regioncap.services.silence import may_give_away
 
 #: kombu's sorted set of unacknowledged messages: delivery tag -> time of delivery.
 UNACKED_INDEX = "unacked_index"
+
+#: Pause before another try where Redis is away: when it is back, leases are renewed first.
+_AGAIN_S = 1.0
 
 _log = logging.getLogger(__name__)
 
@@ -63,9 +69,11 @@ class ServerTimeQoS(kombu_redis.QoS):  # type: ignore[misc]  # kombu carries no 
         """Gives abandoned messages back to the queue."""
         with self.channel.conn_or_acquire() as client:
             ahead_s = time.time() - server_time(client)
+            is_sure = may_give_away(client, float(self.channel.visibility_timeout))
         # Less than this is the way there and back.
         self._ahead_s = ahead_s if abs(ahead_s) > 0.5 else 0.0
-        super().restore_visible(start, num, interval)
+        if is_sure:
+            super().restore_visible(start, num, interval)
 
     # kombu asks a connection that was lost where Redis is, and the error would end the worker. What
     # was in hand then is given back by its lease, or comes again and is found done already.
@@ -144,6 +152,13 @@ class Pulse:
         return max(0.0, self._limit_s + self.extra_s - self.silent_s)
 
 
+class _Held(NamedTuple):
+    """A message in hand."""
+
+    pulse: Pulse
+    claim: Claim | None
+
+
 class Leases:
     """Renews the messages in hand, beside the work, three times per timeout.
 
@@ -163,19 +178,27 @@ class Leases:
         runtime: Runtime = REAL,
     ) -> None:
         self._redis = client
-        self._period_s = timeout_s / 3
+        #: That of this process, while it has something in hand.
+        self.lives = Lives(client, timeout_s)
+        self.timeout_s = timeout_s
+        self.period_s = timeout_s / 3
         self._stalled_s = stalled_s
         self._runtime = runtime
-        self._pulses: dict[str, Pulse] = {}
+        self._held: dict[str, _Held] = {}
         self._lock = threading.Lock()
         self._is_started = False
 
     @contextmanager
-    def hold(self, tag: str) -> Iterator[Pulse]:
-        """Keeps one message for as long as the block runs, and its shard makes progress."""
+    def hold(self, tag: str, claim: Claim | None = None) -> Iterator[Pulse]:
+        """Keeps one message for as long as the block runs, and its shard makes progress.
+
+        Args:
+            tag: What the queue knows its delivery by.
+            claim: The claim on its shard; kept as long, if it is taken, and released at the end.
+        """
         pulse = Pulse(self._stalled_s, self._runtime.monotonic)
         with self._lock:
-            self._pulses[tag] = pulse
+            self._held[tag] = _Held(pulse, claim)
             if not self._is_started:
                 self._is_started = True
                 self._runtime.start("leases", self._run)
@@ -183,7 +206,12 @@ class Leases:
             yield pulse
         finally:
             with self._lock:
-                self._pulses.pop(tag, None)
+                self._held.pop(tag, None)
+                is_idle = not self._held
+            if claim is not None:
+                claim.release()
+            if is_idle:
+                self.lives.leave()
 
     def silent_s(self) -> float | None:
         """For how long the shard in hand that is silent longest has been so; None if none is.
@@ -191,23 +219,33 @@ class Leases:
         What a shard is allowed beyond the limit does not count.
         """
         with self._lock:
-            times = [pulse.silent_s - pulse.extra_s for pulse in self._pulses.values()]
+            times = [each.pulse.silent_s - each.pulse.extra_s for each in self._held.values()]
         return max(0.0, *times) if times else None
 
     def renew(self) -> None:
         """Renews all messages in hand whose shards make progress, once."""
         with self._lock:
-            tags = sorted(tag for tag, pulse in self._pulses.items() if pulse.left_s)
-        if tags:
-            now = server_time(self._redis)
-            # XX: a message that was acknowledged meanwhile must not come back.
-            kept = self._redis.zadd(UNACKED_INDEX, dict.fromkeys(tags, now), xx=True, ch=True)
-            metrics.add("leases_lost", len(tags) - int(kept or 0))
+            held = {tag: each for tag, each in sorted(self._held.items()) if each.pulse.left_s}
+        if not held:
+            return
+        self.lives.touch()
+        now = server_time(self._redis)
+        # XX: a message that was acknowledged meanwhile must not come back.
+        kept = self._redis.zadd(UNACKED_INDEX, dict.fromkeys(held, now), xx=True, ch=True)
+        lost = len(held) - int(kept or 0)
+        metrics.add("leases_lost", lost)
+        if lost:
+            for each in held.values():
+                if each.claim is not None:
+                    each.claim.keep()
 
     def _run(self) -> None:
+        pause_s = self.period_s
         while True:
-            self._runtime.sleep(self._period_s)
+            self._runtime.sleep(pause_s)
+            pause_s = self.period_s
             try:
                 self.renew()
             except redis.exceptions.RedisError as error:
+                pause_s = min(self.period_s, _AGAIN_S)
                 _log.warning("leases could not be renewed: %s", type(error).__name__)

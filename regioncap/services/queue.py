@@ -1,24 +1,22 @@
-"""The queue: a Celery app without surprises, and the two messages that go through it.
+"""The queue: a Celery app without surprises, for the two messages that go through it.
 
-A message names a job and a shard and carries nothing else. There is no result backend: results are
-objects in the store.
+A message names a job and a shard and carries nothing else; `regioncap.services.due` has them sent.
+There is no result backend: results are objects in the store.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from celery import Celery
 from kombu import Queue
 
-from regioncap.job import Job
-from regioncap.services.broker import address, broker_errors
+from regioncap.services.broker import address
 from regioncap.services.channel import use_channel
 from regioncap.services.messages import CAPTION, CAPTION_TASK, RENDER, RENDER_TASK
 from regioncap.settings import Settings
 
-__all__ = ["CAPTION", "CAPTION_TASK", "RENDER", "RENDER_TASK", "Sender", "make_app"]
+__all__ = ["CAPTION", "CAPTION_TASK", "RENDER", "RENDER_TASK", "make_app"]
 
 
 def make_app(settings: Settings, *, name: str = "regioncap", **conf: Any) -> Celery:
@@ -76,33 +74,3 @@ def transport_options(settings: Settings) -> dict[str, Any]:
         "socket_keepalive": True,
         "retry_on_timeout": True,
     }
-
-
-class Sender:
-    """Puts shards into the queue.
-
-    Args:
-        app: An app from `make_app`.
-    """
-
-    def __init__(self, app: Celery) -> None:
-        self._app = app
-
-    def render(self, job: Job, shards: Iterable[int]) -> None:
-        """Asks for the render stage of shards."""
-        self._send(RENDER_TASK, RENDER, job, shards)
-
-    def caption(self, job: Job, shards: Iterable[int]) -> None:
-        """Asks for the caption stage of shards, in the queue that the job names."""
-        self._send(CAPTION_TASK, job.settings.queue, job, shards)
-
-    def _send(self, task: str, queue: str, job: Job, shards: Iterable[int]) -> None:
-        with broker_errors(), self._app.producer_pool.acquire(block=True) as producer:
-            for shard in shards:
-                self._app.send_task(
-                    task,
-                    kwargs={"job": job.job, "shard": shard},
-                    queue=queue,
-                    producer=producer,
-                    ignore_result=True,
-                )

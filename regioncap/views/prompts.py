@@ -27,6 +27,7 @@ engine with a prefix cache then computes it once. A region keeps its number howe
 from __future__ import annotations
 
 import hashlib
+import json
 import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -210,6 +211,34 @@ def _bad_template(source_name: str, problem: str) -> UsageError:
     )
 
 
+def of_sentence(sentence: str) -> str:
+    """The text of a template that asks with a sentence of the user's own.
+
+    What ties tags to names and asks for a line a region stays as in the default template: without
+    it, captions could not be told apart.
+
+    Raises:
+        UsageError: It cannot be a prompt (`bad-prompt-template`).
+    """
+    base, words = built_in(DEFAULT), " ".join(sentence.split()).replace("$", "$$")
+    tables = {
+        "regions": base.regions.model_dump() | {"before": words},
+        "again": base.again.model_dump() | {"before": words},
+        "crop": _CROP.model_dump() | {"before": words},
+    }
+    lines = ['name = "own-sentence"', f"description = {_quoted(words)}", 'answer = "text"']
+    for ask, parts in tables.items():
+        lines += [f"[{ask}]", *(f"{part} = {_quoted(text)}" for part, text in parts.items())]
+    text = "\n".join(lines) + "\n"
+    parse_template(text, "--prompt")
+    return text
+
+
+def _quoted(text: str) -> str:
+    """A text as TOML has it: as JSON has it, but for DEL."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
 @cache
 def built_in(name: str) -> Template:
     """A template that comes with RegionCap; `default` names the default one.
@@ -223,7 +252,8 @@ def built_in(name: str) -> Template:
         raise UsageError(
             f"there is no prompt template {name!r}",
             code="bad-prompt-template",
-            hint=f"built in are default, {', '.join(BUILT_IN)}; or name a TOML file",
+            hint=f"built in are default, {', '.join(BUILT_IN)}; or name a TOML file, or give a"
+            " sentence of your own in quotes",
         )
     file = resources.files("regioncap.views") / "prompt_templates" / f"{name}.toml"
     return parse_template(file.read_text(encoding="utf-8"), f"{name}.toml")

@@ -160,7 +160,13 @@ def test_folder_in_the_way_of_a_file_is_refused(name: str, tmp_path: Path) -> No
     assert (tmp_path / "out" / "mine.txt").exists()
 
 
-@formats
+@pytest.mark.parametrize(
+    "name",
+    [
+        name if name in ("jsonl", "parquet") else pytest.param(name, marks=pytest.mark.more)
+        for name in FORMATS
+    ],
+)
 def test_memory_does_not_grow_with_the_results(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

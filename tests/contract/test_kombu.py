@@ -15,12 +15,15 @@ from celery.worker.request import Request
 from kombu import Connection, Consumer
 from kombu.transport import redis as kombu_redis
 
-from regioncap.job import Job
-from regioncap.services.backlog import UNACKED, read_backlog
+from regioncap.services.backlog import read_backlog
 from regioncap.services.broker import connect, server_time
+from regioncap.services.claims import UNACKED
 from regioncap.services.leases import UNACKED_INDEX, Leases, ServerTimeQoS
-from regioncap.services.queue import Sender, make_app
+from regioncap.services.queue import make_app
+from regioncap.services.sender import Sender
+from regioncap.services.silence import BEAT
 from regioncap.settings import Settings
+from tests.support.jobs import a_job
 
 JOB = "20260101-000000-eeeeee"
 
@@ -42,9 +45,7 @@ def client(settings: Settings) -> Iterator[redis.Redis]:
 def channel(settings: Settings, client: redis.Redis) -> Iterator[Any]:
     """A channel that has taken one of two messages."""
     app = make_app(settings)
-    job: Any = SimpleNamespace(job=JOB, settings=SimpleNamespace(queue="caption"))
-    typed: Job = job
-    Sender(app).render(typed, [3, 4])
+    Sender(client, settings).render(a_job(JOB), [3, 4])
     connection: Connection
     with app.connection_for_read() as connection:
         channel = connection.channel()
@@ -114,6 +115,12 @@ def test_a_message_whose_end_redis_is_not_told_makes_room_for_another(
     assert channel.qos.can_consume()
 
 
+def hear(client: redis.Redis, silent_s: float = 0.0) -> None:
+    """Has somebody have looked for abandoned messages for long, and last so long ago."""
+    now = server_time(client)
+    client.hset(BEAT, mapping={"since": now - 1000, "last": now - silent_s})
+
+
 def _refuse(*_: Any) -> None:
     raise redis.exceptions.ConnectionError("refused")
 
@@ -127,11 +134,33 @@ def test_another_clock_takes_nobody_s_message(
     monkeypatch.setattr(kombu_redis, "time", lambda: real() + ahead_s)
     monkeypatch.setattr(time, "time", lambda: real() + ahead_s)
     (tag,) = channel.qos._delivered
+    hear(client)
     channel.qos.restore_visible(interval=1)
     assert client.llen("render") == 1
     client.zadd(UNACKED_INDEX, {tag: server_time(client) - 60})
     channel.qos.restore_visible(interval=1)
     assert client.llen("render") == 2
+
+
+def test_after_a_silence_leases_are_renewed_before_anything_is_given_away(
+    channel: Any, client: redis.Redis
+) -> None:
+    (tag,) = channel.qos._delivered
+    client.zadd(UNACKED_INDEX, {tag: server_time(client) - 60})
+    for silent_s in (None, 30.0):
+        if silent_s is None:
+            client.delete(BEAT)
+        else:
+            hear(client, silent_s)
+        for _ in range(3):
+            channel.qos.restore_visible(interval=1)
+        assert client.llen("render") == 1
+    leases = Leases(client, 5)
+    with leases.hold(tag):
+        leases.renew()
+    hear(client)
+    channel.qos.restore_visible(interval=1)
+    assert client.llen("render") == 1
 
 
 def test_delivery_by_a_clock_behind_is_noted_by_the_clock_of_redis(

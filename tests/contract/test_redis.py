@@ -13,8 +13,11 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from regioncap.services.attempts import Attempts
-from regioncap.services.broker import connect
+from regioncap.services.broker import connect, server_time
+from regioncap.services.claims import UNACKED, Claim, is_claimed
+from regioncap.services.lives import LIVES, Lives, Start
 from regioncap.services.progress import Progress
+from regioncap.services.spending import Spending
 from regioncap.settings import load_settings
 from tests.simulation.valkey import Client, Server
 
@@ -48,6 +51,18 @@ def test_a_part_counts_once_whatever_it_was_before(client: redis.Redis) -> None:
     progress.forget_part(0)
     progress.forget_part(0)
     assert progress.counts() == {"shards": 1, "records": 4, "failed": 0}
+
+
+def test_what_is_spent_adds_up_unless_the_sum_is_lost(client: redis.Redis) -> None:
+    spending = Spending(client, JOB)
+
+    spending.add(5)
+    assert spending.read_ms() is None
+    assert (spending.begin(40), spending.begin(70)) == (40, 40)
+    spending.add(2)
+
+    assert spending.read_ms() == 42
+    assert 0 < int(client.ttl(f"regioncap:{JOB}:spent")) <= 7 * 24 * 3600
 
 
 def test_rendered_shards_and_what_is_let_go(client: redis.Redis) -> None:
@@ -86,6 +101,73 @@ def test_attempts(client: redis.Redis) -> None:
     assert attempts.deaths() == 1
     attempts.clear()
     assert attempts.deaths() == 0
+
+
+def test_a_claim_holds_for_as_long_as_its_delivery_is_in_hand(client: redis.Redis) -> None:
+    tags = [f"{JOB}-{nth}" for nth in range(3)]
+    first, second, third = (Claim(client, JOB, "caption", 1, tag, timeout_s=30) for tag in tags)
+    client.hset(UNACKED, mapping=dict.fromkeys(tags, "[]"))
+
+    assert first.take()
+    assert first.take()
+    assert not second.take()
+    assert is_claimed(client, JOB, "caption", 1)
+    client.hdel(UNACKED, tags[0])  # given back, whoever did it
+    assert not is_claimed(client, JOB, "caption", 1)
+    assert second.take()
+    first.keep()  # too late: somebody else does it
+    second.release()
+    second.keep()
+    assert not is_claimed(client, JOB, "caption", 1)
+
+    assert first.take()  # Redis knows nothing of it any more
+    assert 0 < int(client.ttl(f"regioncap:claim:{JOB}:caption:1")) <= 30
+    assert not third.take()
+    first.keep()
+    first.release()
+    assert third.take()
+    client.delete(UNACKED, f"regioncap:claim:{JOB}:caption:1")
+    third.keep()
+    assert not second.take()
+    third.release()
+
+
+def _ago(client: redis.Redis, lives: Lives, seconds: float) -> Start:
+    """A start of a process that was seen last so long ago."""
+    at = server_time(client) - seconds
+    client.zadd(LIVES, {lives.name: at})
+    return Start(lives.name, at - 5)
+
+
+def test_deaths_that_count(client: redis.Redis) -> None:
+    client.delete(LIVES)
+    me, *others = (Lives(client, 30, host) for host in "aaabc")
+    me.touch()
+    assert server_time(client) - float(str(client.zscore(LIVES, me.name))) < 5
+
+    alone = [_ago(client, others[0], 100), _ago(client, others[1], 200)]
+    assert me.blamed(alone, 2) == 2
+    assert me.blamed(alone[:1], 2) == 1
+    assert me.blamed([Start("", 0), Start("", 0)], 2) == 2  # of a version that noted a number
+
+    _ago(client, others[2], 205)  # another host died with the second
+    assert me.blamed(alone, 2) == 1
+    assert me.blamed(alone * 3, 2) == 6  # and yet: it is always there
+    others[2].leave()
+    assert me.blamed(alone, 2) == 2
+
+    others[3].touch()  # lives elsewhere: so it may be the host
+    assert me.blamed(alone, 2) == 1
+    far = [*alone, _ago(client, others[2], 300)]
+    assert me.blamed(far, 2) == 3
+    client.delete(LIVES)
+
+
+def test_who_runs_a_suspect_alone_excuses_nobody(client: redis.Redis) -> None:
+    lives = Lives(client, 30)
+    lives.is_alone = True
+    lives.touch()
+    assert client.zscore(LIVES, lives.name) is None
 
 
 def test_a_lock_is_one_s_until_it_expires(client: redis.Redis) -> None:

@@ -132,29 +132,20 @@ def test_dockerfiles_copy_what_the_context_holds(name: str) -> None:
             assert (ROOT / source).exists()
 
 
-def test_every_replica_takes_a_gpu_of_its_own(tmp_path: Path) -> None:
-    smi = tmp_path / "nvidia-smi"
-    smi.write_text("#!/bin/sh\nprintf '0\\n1\\n'\n")
-    smi.chmod(0o755)
-    env = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "GPU_LOCKS": str(tmp_path)}
-    argv = [str(ROOT / "deploy/docker/one-gpu"), "sh", "-c", "echo $CUDA_VISIBLE_DEVICES; cat"]
+def test_every_replica_takes_a_gpu_of_its_own(compose: Compose) -> None:
+    """By locks in a folder that they share; tests/unit/producer/test_worker.py has the command."""
+    service = compose.service("caption-gpu")
+    assert service["command"] == ["worker", "caption", "--gpus", "any"]
+    locks = service["environment"]["REGIONCAP_GPU_LOCKS"]
+    assert f"gpu-locks:{locks}:rw" in service["volumes"]
+    assert "gpu-locks:/volumes/gpu-locks:rw" in compose.service("volumes")["volumes"]
 
-    def start() -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            argv, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
 
-    replicas = [start(), start()]
-    assert sorted(_line(replica) for replica in replicas) == ["0\n", "1\n"]
-    refused = subprocess.run(argv, env=env, capture_output=True, text=True, check=False)
-    assert refused.returncode == 69
-    assert "taken" in refused.stderr
-    replicas[0].kill()
-    replicas[0].communicate()
-    again = start()
-    assert _line(again) in {"0\n", "1\n"}
-    for replica in (again, replicas[1]):
-        replica.communicate()
+def test_what_a_gpu_worker_compiles_and_fetches_survives(compose: Compose) -> None:
+    service = compose.service("caption-gpu")
+    assert "models:/models:rw" in service["volumes"]
+    for name in ("REGIONCAP_COMPILE_CACHE_DIR", "REGIONCAP_HF_CACHE_DIR"):
+        assert f"{service['environment'][name]}/".startswith("/models/")
 
 
 def test_the_health_of_redis_needs_no_secret(compose: Compose, services: dict[str, int]) -> None:

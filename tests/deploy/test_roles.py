@@ -19,19 +19,28 @@ from producer.checks import run_checks
 from regioncap.errors import StoreError
 from regioncap.local import seaweed
 from regioncap.local.files import free_ports
+from regioncap.services import due
+from regioncap.services.backlog import Depth, read_depths
+from regioncap.services.broker import connect
+from regioncap.services.feeder import Feeder
+from regioncap.services.sender import Sender
 from regioncap.services.store import Store
-from regioncap.settings import load_settings
+from regioncap.settings import Settings, load_settings
 from tests.support.compose import ROOT, make_secrets, read_compose
+from tests.support.jobs import a_job
 from tests.support.rig import wait_until
 
 JOB = "20260101-000000-eeeeee"
 #: What each role may do to an object: put, get, delete.
 RIGHTS = {
     "images/0.jpg": {"producer": "pg", "worker": "g", "reader": "g"},
+    "keys/0.json": {"producer": "pg", "worker": "g", "reader": ""},
     f"jobs/{JOB}/job.json": {"producer": "pg", "worker": "g", "reader": "g"},
+    f"jobs/{JOB}/budget.json": {"producer": "pg", "worker": "pg", "reader": "g"},
     f"jobs/{JOB}/input/part-00000.jsonl": {"producer": "pg", "worker": "g", "reader": "g"},
-    f"jobs/{JOB}/marked/00000000.jpg": {"producer": "g", "worker": "pg", "reader": "g"},
+    f"jobs/{JOB}/marked/00000000.jpg": {"producer": "g", "worker": "pgd", "reader": "g"},
     f"jobs/{JOB}/results/part-00000.jsonl": {"producer": "g", "worker": "pg", "reader": "g"},
+    f"jobs/{JOB}/partial/part-00000.ab.jsonl": {"producer": "g", "worker": "pgd", "reader": "g"},
     f"jobs/{JOB}/_SUCCESS": {"producer": "g", "worker": "pgd", "reader": "g"},
     f"jobs/{JOB}/_CANCELLED": {"producer": "pgd", "worker": "gd", "reader": "g"},
     f"open/{JOB}": {"producer": "pgd", "worker": "pgd", "reader": ""},
@@ -179,6 +188,10 @@ def _allowed(act: Callable[[], object]) -> bool:
         ("producer", ["ZADD", "regioncap:later:render", "0", "x"], False),
         ("producer", ["SET", "regioncap:worker:render:h:1", "{}"], False),
         ("producer", ["SET", "regioncap:janitor", "1"], False),
+        ("producer", ["SET", "regioncap:j:due:render:more", "1"], True),
+        ("producer", ["ZADD", "regioncap:turns:render", "0", "j"], True),
+        ("producer", ["SETBIT", "regioncap:j:due:render", "4294967295", "1"], False),
+        ("producer", ["SET", "regioncap:mark:render", "9"], False),
         *[
             ("producer", [*words.split()], False)
             for words in (
@@ -238,6 +251,26 @@ def test_roles_of_redis(
         else:
             with pytest.raises(redis.exceptions.NoPermissionError):
                 client.execute_command(*command)
+
+
+def test_who_may_only_submit_has_shards_follow(secrets: Path, services: dict[str, int]) -> None:
+    """Those of workers put them into the queue then."""
+
+    def settings_of(role: str) -> Settings:
+        url = (secrets / f"{role}_broker_url").read_text()
+        here = f"@127.0.0.1:{services['redis']}"
+        return load_settings(broker_url=url.replace("@redis:6379", here))
+
+    settings, job = settings_of("producer"), a_job(JOB, 9)
+    with connect(settings) as client:
+        Sender(client, settings).render(job, range(job.shards))
+        assert read_depths(client, ["render"])["render"] == Depth(0, 0, 0.0, due=9)
+    with connect(settings_of("worker")) as client:
+        assert Feeder(client).feed("render")
+        assert read_depths(client, ["render"])["render"].due < 9
+    with connect(settings) as client:
+        due.drop(client, JOB)
+    assert not due.jobs(client)
 
 
 def test_users_of_minio(secrets: Path, tmp_path: Path) -> None:

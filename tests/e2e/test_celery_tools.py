@@ -9,7 +9,6 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,8 +17,10 @@ from kombu import Consumer
 from regioncap.local import LocalStack
 from regioncap.local.files import free_ports
 from regioncap.services.broker import connect, server_time
-from regioncap.services.queue import Sender, make_app
+from regioncap.services.queue import make_app
+from regioncap.services.sender import Sender
 from regioncap.settings import Settings, load_settings
+from tests.support.jobs import a_job
 from tests.support.rig import ROOT, Rig, wait_until
 
 #: Longer than what kombu takes where nobody tells it: 3600.
@@ -89,10 +90,7 @@ def in_hand(settings: Settings) -> Iterator[Any]:
     client = connect(settings)
     client.flushdb()
     app = make_app(settings)
-    job: Any = SimpleNamespace(
-        job="20260101-000000-eeeeee", settings=SimpleNamespace(queue="caption")
-    )
-    Sender(app).render(job, [3])
+    Sender(client, settings).render(a_job("20260101-000000-eeeeee"), [3])
     with app.connection_for_read() as connection:
         channel = connection.channel()
         queues = [app.amqp.queues["render"]]

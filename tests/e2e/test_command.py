@@ -108,8 +108,8 @@ def test_validate_reports_each_problem(nowhere: dict[str, str], folder: Path) ->
     good = run_command("validate", "pictures", env=nowhere, cwd=folder)
 
     first, second = people.stdout.decode().splitlines()
-    assert first == "in.jsonl:1: bbox[1] bad-box [1, 1, 0, 9] has no area"
-    assert second.startswith("in.jsonl:2: image image-missing 'gone.png' cannot be read: ")
+    assert first == "in.jsonl:1: bad-box: bbox[1] [1, 1, 0, 9] has no area"
+    assert second.startswith("in.jsonl:2: image-missing: image 'gone.png' cannot be read: ")
     assert b"2 problems in 2 of 2 records" in people.stderr
     problem, _, summary = map(json.loads, program.stdout.splitlines())
     assert (problem["line"], problem["field"], problem["code"]) == (1, "bbox[1]", "bad-box")
@@ -176,9 +176,9 @@ def test_nothing_configured_names_the_way_out(
         (["submit"], 2, b"--resume"),
         (["stats"], 2, b"Did you mean 'status'? [usage]"),
         (["submit", "in.jsonl", "--lable", "x"], 2, b"--label"),
-        (["watch"], 2, b"regioncap watch --help"),
+        (["cancel"], 2, b"regioncap cancel --help"),
         (["status", "20200101-000000-aaaaaa"], 6, b"[no-such-job]"),
-        (["watch", "nonsense"], 2, b"[bad-job-id]"),
+        (["watch", "nonsense"], 6, b"[no-such-job]"),
         (["--s3-endpoint", "127.0.0.1:1", "status"], 4, b"[store-unavailable]"),
     ],
 )
@@ -217,7 +217,7 @@ def test_submit_a_folder_and_stdin(system: System, folder: Path) -> None:
 
 def test_interrupted_submission_leaves_no_job(system: System, folder: Path) -> None:
     def jobs() -> list[bytes]:
-        return system.command("status", "--limit", "1000", "--json").stdout.splitlines()
+        return system.command("jobs", "--limit", "1000", "--json").stdout.splitlines()
 
     before = jobs()
     process = subprocess.Popen(
@@ -282,7 +282,25 @@ def test_resume_queues_what_is_missing(system: System, folder: Path) -> None:
     assert b"nothing to queue: the job is finished" in again.stderr
 
 
-def _unqueued_job(system: System, file: Path) -> str:
+def test_a_key_goes_on_with_what_broke_off_and_then_finds_it(system: System, folder: Path) -> None:
+    file = write_jsonl(folder / "in.jsonl", [{"image": "red.png"}] * 6)
+    job = _unqueued_job(system, file, key="of this test")
+    asked = ("--shard-size", "2", "--key", "of this test")
+
+    first = system.command("submit", file, *asked, "--wait")
+    again = system.command("submit", file, *asked)
+    other = system.command("submit", file, *asked, "--max-boxes", "3")
+
+    assert (first.returncode, first.stdout.decode()) == (0, f"{job}\n")
+    assert b"3 shards of 3 queued that were missing" in first.stderr
+    assert (again.returncode, again.stdout.decode()) == (0, f"{job}\n")
+    assert b"nothing is submitted anew" in again.stderr
+    assert b"done  6 of 6 records" in again.stderr
+    assert (other.returncode, other.stdout) == (2, b"")
+    assert b"max_boxes is 3, and was 10 [key-taken]" in other.stderr
+
+
+def _unqueued_job(system: System, file: Path, key: str = "") -> str:
     """A job whose submission broke off before anything was queued."""
     from regioncap.inputs.source import open_source
     from regioncap.jobs.submit import submit
@@ -290,7 +308,11 @@ def _unqueued_job(system: System, file: Path) -> str:
     with open_source(str(file), sys.stdin.buffer) as source:
         settings = system.services.settings.for_job({"shard_size": 2})
         job, _ = submit(
-            source.records, store=system.services.store, settings=settings, root=source.root
+            source.records,
+            store=system.services.store,
+            settings=settings,
+            root=source.root,
+            key=key,
         )
     return job.job
 
@@ -400,8 +422,8 @@ def test_problems_and_the_bar_do_not_run_into_each_other(system: System, folder:
 def test_tables_are_coloured_on_a_terminal_only(system: System, folder: Path) -> None:
     job = system.command("submit", folder, "--wait").stdout.decode().strip()
 
-    shown, _ = on_terminal(system, "status")
-    piped = system.command("status").stdout
+    shown, _ = on_terminal(system, "jobs")
+    piped = system.command("jobs").stdout
     table, _ = on_terminal(system, "results", job)
 
     assert "\x1b[" in shown

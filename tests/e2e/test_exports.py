@@ -71,7 +71,7 @@ def test_corrected_captions_come_back(system: System, job: str, tmp_path: Path) 
     brought = system.command("import-edits", job, tmp_path / "edited.json")
 
     assert brought.returncode == 0, brought.stderr.decode()
-    assert "1 captions of 1 records corrected" in brought.stderr.decode()
+    assert "1 caption of 1 record corrected" in brought.stderr.decode()
     [first, *others] = results_of(system, job, tmp_path / "results.jsonl")
     assert first["regions"][1]["caption"] == "a corner of a red wall"
     assert first["edited"]["by"] == "ada@example.com"

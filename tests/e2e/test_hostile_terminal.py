@@ -31,6 +31,7 @@ NEVER = ("\x1b]", "\x07", "\x08", "\x7f", "\x9b", "\u202e", "\u2066", "\x1b[31mr
 ASKED: dict[str, list[list[str]]] = {
     "validate": [["validate", "FILE"]],
     "submit": [["submit", "FILE", "--name", EVIL], ["submit", EVIL]],
+    "jobs": [["jobs"], ["jobs", "--json"]],
     "status": [["status"], ["status", "JOB"], ["status", "--json"], ["status", EVIL]],
     "watch": [["watch", "JOB"]],
     "results": [["results", "JOB"], ["results", "JOB", "--failed"]],

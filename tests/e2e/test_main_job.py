@@ -117,8 +117,8 @@ def test_boxes_that_look_wrong_are_spoken_of(system: System, folder: Path) -> No
     submitted = system.command("submit", write_jsonl(folder / "in.jsonl", lines))
 
     assert submitted.returncode == 0
-    assert b"bbox[1] box-cut [40, 40, 60, 60]" in submitted.stderr
-    assert b"bbox[0] bad-box [1, 1, 0, 0] has no area" in submitted.stderr
+    assert b"box-cut: bbox[1] [40, 40, 60, 60]" in submitted.stderr
+    assert b"bad-box: bbox[0] [1, 1, 0, 0] has no area" in submitted.stderr
     assert b"1 record without bbox: regions will be proposed" in submitted.stderr
     assert b"1 error record will come out" in submitted.stderr
 

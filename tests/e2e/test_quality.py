@@ -97,7 +97,7 @@ def test_captions_of_a_finished_job_are_asked_back(
     store.put(part_key(job, "results", 0), dump_lines([record]))
 
     asked = system.command("verify", job)
-    assert b"1 record asked back" in asked.stderr
+    assert b"1 record is asked back" in asked.stderr
     assert system.command("watch", job, "--timeout", "90").returncode == 0
 
     [found] = system.services.results(job)
@@ -118,7 +118,7 @@ def test_captions_of_a_finished_job_are_asked_back(
     ]
 
     # Asked again for those alone, by a crop; the baseline sees the same there.
-    assert b"1 record asked back" in system.command("verify", job, "--retry").stderr
+    assert b"1 record is asked back" in system.command("verify", job, "--retry").stderr
     assert system.command("watch", job, "--timeout", "90").returncode == 0
     [better] = system.services.results(job)
     assert better["usage"]["requests"] > found["usage"]["requests"]
@@ -245,7 +245,7 @@ def test_eval_has_the_running_system_caption_scenes(system: System) -> None:
     assert [row["variant"] for row in rows] == ["marks v1 default x10", "crop default"]
     assert all(row["right"] == 1 and row["engine"] == "baseline" for row in rows)
     assert [row["requests"] for row in rows] == [2, rows[1]["regions"]]
-    listed = system.command("status", "--json").stdout.decode()
+    listed = system.command("jobs", "--json").stdout.decode()
     assert "eval marks v1 default x10" in listed
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,13 @@ from regioncap.jobs import catalogue
 from regioncap.outputs import versions
 from regioncap.outputs.edits import Edit
 from regioncap.records import SCHEMA_VERSION
+from regioncap.services import due
 from regioncap.services.progress import Progress
+from tests.simulation.broker import DirectSender
 from tests.support.rig import Rig, wait_until, write_input
 
 NEWER = SCHEMA_VERSION + 1
+KINDS = ("render", "caption")
 
 
 def _submit_newer(rig: Rig, file: Path) -> Job:
@@ -121,3 +125,25 @@ def test_a_retry_that_the_version_before_began_is_gone_on_with(rig: Rig, tmp_pat
     assert after[1]["regions"][0]["caption"] == "what a person wrote"
     assert after[2:] == before[2:]
     assert not list(rig.store.list_keys(keys.prefix(job.job, "retry")))
+
+
+def test_jobs_that_take_turns_beside_workers_and_messages_of_the_version_before(
+    rig: Rig, input_file: Path, expected: bytes
+) -> None:
+    """That version sends all shards at once, and feeds no queue."""
+    older = [rig.start(kind, "tests.support.direct", DIRECT_KIND=kind) for kind in KINDS]
+    # Nobody else is up: what does not follow, its janitor misses and sends.
+    rig.check(rig.submit(input_file), expected)
+    begun = rig.submit(input_file, queue=False)
+    DirectSender(rig.redis, lambda: str(uuid.uuid4())).render(begun, range(begun.shards))
+    rig.wait_for_parts(begun)
+
+    for kind in KINDS:
+        rig.start(kind)
+    beside = rig.submit(input_file)
+    rig.check(begun, expected)
+    rig.check(beside, expected)
+    for worker in older:
+        worker.terminate()
+    rig.check(rig.submit(input_file), expected)
+    assert not due.jobs(rig.redis)

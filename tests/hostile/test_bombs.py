@@ -37,7 +37,14 @@ TOLD = {
 }
 
 
-@pytest.mark.parametrize("name", BOMBS)
+#: What takes ten seconds of a processor or more.
+LONG = {"Parquet: 20 rows of 100 MB in 4 kB", "tar that is xz: 3 GB in 0.4 MB"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.more) if name in LONG else name for name in BOMBS],
+)
 def test_validate(name: str, tmp_path: Path) -> None:
     target, peak = BOMBS[name](tmp_path), tmp_path / "peak"
     done = subprocess.run(

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from kombu import Connection, Consumer
 
 from regioncap.services import messages
-from regioncap.services.backlog import UNACKED, Backlog, Depth, read_backlog, read_depths
+from regioncap.services.backlog import Backlog, Depth, read_backlog, read_depths
 from regioncap.services.broker import connect
+from regioncap.services.claims import UNACKED
 from regioncap.services.messages import Message, NoMessageError
 from regioncap.services.queue import RENDER, RENDER_TASK, make_app
 from regioncap.settings import Settings, load_settings

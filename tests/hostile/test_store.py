@@ -24,7 +24,7 @@ from regioncap.records import InputRecord, dump_lines, load_lines
 from regioncap.services import key_types
 from regioncap.services.backlog import read_backlog
 from regioncap.services.broker import connect
-from regioncap.services.queue import Sender, make_app
+from regioncap.services.sender import Sender
 from regioncap.services.store import Store
 from regioncap.settings import Settings, load_settings
 from tests.support.stages import Stages, empty_redis, own_stages, two_shards
@@ -140,7 +140,7 @@ def test_one_bad_job_stops_no_round(stages: Stages, client: redis.Redis, job: Jo
     store.put(keys.part_key(OTHER, "results", 0), b"no results")
     for name in ("x/y", "no-id", f"{OTHER}.0123456789ab"):
         store.put(keys.OPEN + name, b"")
-    sender = Sender(make_app(stages.settings))
+    sender = Sender(connect(stages.settings), stages.settings)
     janitor = Janitor(store, client, sender, patience_s=0)
     janitor.round()
     janitor.round()
@@ -291,7 +291,9 @@ def test_a_results_part_that_cannot_be_read_is_an_error_once(
     if by == "worker":
         assert stages.caption.run(job.job, 0) == "already done"
     else:
-        janitor = Janitor(store, client, Sender(make_app(stages.settings)), patience_s=0)
+        janitor = Janitor(
+            store, client, Sender(connect(stages.settings), stages.settings), patience_s=0
+        )
         janitor.round()
         janitor.round()
 
@@ -326,7 +328,9 @@ def test_one_job_that_is_refused_stops_no_round(
         return exists(store, key)
 
     monkeypatch.setattr(Store, "exists", denied)
-    janitor = Janitor(stages.store, client, Sender(make_app(stages.settings)), patience_s=0)
+    janitor = Janitor(
+        stages.store, client, Sender(connect(stages.settings), stages.settings), patience_s=0
+    )
     janitor.round()
     janitor.round()
     assert is_all_queued(client, job)
@@ -340,7 +344,9 @@ def test_a_lock_that_never_ends_is_none(
         client.lpush("regioncap:janitor", "x")
     else:
         client.set("regioncap:janitor", "1")
-    janitor = Janitor(stages.store, client, Sender(make_app(stages.settings)), patience_s=0)
+    janitor = Janitor(
+        stages.store, client, Sender(connect(stages.settings), stages.settings), patience_s=0
+    )
     for _ in range(3):
         janitor.turn()
         if int(client.ttl("regioncap:janitor")) > 0:
@@ -362,7 +368,9 @@ def test_what_redis_holds_of_other_types_is_removed(
         client.pfadd(key, "x") if key_types.type_of(key) != "string" else client.sadd(key, "x")
     client.set("somebody:else", "x")
 
-    Janitor(stages.store, client, Sender(make_app(stages.settings)), patience_s=0).turn()
+    Janitor(
+        stages.store, client, Sender(connect(stages.settings), stages.settings), patience_s=0
+    ).turn()
 
     kinds = {key: client.type(key) for key in ours}
     assert {kind for key, kind in kinds.items() if kind != key_types.type_of(key)} <= {"none"}
@@ -378,7 +386,9 @@ def test_progress_that_is_no_progress_is_made_anew(
     client.hset(f"{base}:counts", "records", "many")
     client.hset(f"{base}:parts", mapping={"0": "garbage", "x": "{}"})
     client.hset("regioncap:janitor:seen", job.job, "garbage")
-    janitor = Janitor(stages.store, client, Sender(make_app(stages.settings)), patience_s=0)
+    janitor = Janitor(
+        stages.store, client, Sender(connect(stages.settings), stages.settings), patience_s=0
+    )
     janitor.round()
     janitor.round()
     assert stages.progress(job.job).counts()["records"] == 1

@@ -149,7 +149,7 @@ def test_a_job_of_them(theirs: Store, settings: Settings) -> None:
     put(theirs, "job", {"red.png": out.getvalue(), "data.jsonl": '{"image": "red.png"}\n'})
     stages, jobs = Stages(settings), []
     for target in "s3://depot/job/data.jsonl", "s3://depot/job/red.png":
-        assert check_file(target, settings, root=None).problems == {}
+        assert check_file(target, settings, root=None).totals.problems == {}
         jobs.append(Client(settings).submit(target))
     for name in jobs:
         stages.render.run(name, 0)

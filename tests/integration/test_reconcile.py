@@ -15,7 +15,8 @@ from regioncap.jobs.cancel import cancel
 from regioncap.jobs.janitor import Janitor
 from regioncap.jobs.reconcile import Reconciled, reconcile
 from regioncap.services.backlog import read_backlog
-from regioncap.services.queue import Sender, make_app
+from regioncap.services.broker import connect
+from regioncap.services.sender import Sender
 from regioncap.settings import Settings, load_settings
 from tests.support.stages import Stages, empty_redis, own_stages, two_shards
 
@@ -39,7 +40,7 @@ def client(settings: Settings) -> Iterator[redis.Redis]:
 
 @pytest.fixture
 def sender(settings: Settings) -> Sender:
-    return Sender(make_app(settings))
+    return Sender(connect(settings), settings)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from regioncap.client import Client
 from regioncap.errors import QueueError, UsageError
 from regioncap.job import Job
 from regioncap.services.broker import await_loaded, check_server, connect, queue_errors
-from regioncap.services.queue import Sender, make_app
+from regioncap.services.sender import Sender
 from regioncap.settings import JobSettings, Settings, load_settings
 from tests.support.certificates import certify
 from tests.support.redis_server import loading_server, redis_server, with_tls
@@ -35,7 +35,8 @@ def send(url: str) -> None:
     job = Job(
         job="20260101-000000-aaaaaa", records=1, shards=1, settings=JobSettings(), created=moment
     )
-    Sender(make_app(settings_of(url))).render(job, [0])
+    settings = settings_of(url)
+    Sender(connect(settings), settings).render(job, [0])
 
 
 def refusal(url: str) -> QueueError:

@@ -27,15 +27,17 @@ class Channel(kombu_redis.Channel):  # type: ignore[misc]  # kombu carries no ty
     Args:
         client: The Redis that carries the queue.
         settings: The visibility timeout.
+        new_tag: Gives each delivery a name of its own, as `CheckedClient` does.
     """
 
     QoS = ServerTimeQoS
     #: All our messages have the same.
     priority_steps = (0,)
 
-    def __init__(self, client: redis.Redis, settings: Settings) -> None:
+    def __init__(self, client: redis.Redis, settings: Settings, new_tag: Callable[[], str]) -> None:
         # Not the base class's, which connects.
         self._client = client
+        self._new_tag = new_tag
         self.connection = SimpleNamespace(client=client)
         self._expires: dict[str, int] = {}
         self._qos = self.QoS(self)
@@ -55,6 +57,11 @@ class Channel(kombu_redis.Channel):  # type: ignore[misc]  # kombu carries no ty
         """The next message, which is in hand from now on; None if none waits."""
         message = self.basic_get(queue)
         return None if message is None else Delivery(self, message)
+
+    def _get(self, queue: str) -> Any:
+        message = super()._get(queue)
+        message["properties"]["delivery_tag"] = self._new_tag()
+        return message
 
     def sweep(self) -> None:
         """Gives back what workers that are silent have in hand."""
@@ -83,8 +90,8 @@ class Delivery:
         self._channel.basic_reject(self.tag, requeue=True)
 
 
-class Sender:
-    """`regioncap.services.queue.Sender` without Celery: the same messages.
+class DirectSender:
+    """Sends as the version before did, without Celery: all at once, straight into the queue.
 
     Args:
         client: The Redis that carries the queue.

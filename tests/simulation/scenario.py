@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
@@ -28,11 +28,12 @@ from regioncap.outputs import versions
 from regioncap.outputs.edits import Edit
 from regioncap.services.progress import Progress
 from tests.simulation import s3
+from tests.simulation.broker import DirectSender
 from tests.simulation.faults import Fault
 from tests.simulation.gate import Gate
 from tests.simulation.threads import Event
 from tests.simulation.trouble import Trouble
-from tests.simulation.world import T_S, Keeper, World, records
+from tests.simulation.world import T_S, TURNS, Keeper, World, records
 
 #: Until then the last fault is ready to meet a request.
 TROUBLE_S = T_S
@@ -45,6 +46,8 @@ REST_S = 60 * T_S
 STILL_S = 2 * T_S
 #: Time between two looks at whether there is anything to do.
 LOOK_S = 2.0
+#: Faults by which it is forgotten, or cannot be known, who does a shard.
+LOSES_CLAIMS = {"paused", "Redis flushed", "last second lost"}
 #: Jobs that ended so long ago are removed by who cleans up.
 OLDEST_S = T_S
 #: How often a person looks at a job of whose end nobody tells.
@@ -75,6 +78,8 @@ class Person:
     cancelled: bool = False
     #: Whether there is a record that no engine gets over.
     has_poison: bool = False
+    #: Whether this one has the version before, which sends all shards at once.
+    sends_directly: bool = False
 
     def live(self) -> None:
         """All commands, one after the other."""
@@ -140,14 +145,21 @@ class Person:
             self.job = job
             if self.has_poison:
                 world.poison.add(f"{job.job}-{self.count // 2}")
-        world.sender(world.redis_client()).render(self.job, range(self.job.shards))
+        self._send(world.redis_client(), self.job, range(self.job.shards))
         return self.job.job
+
+    def _send(self, client: redis.Redis, job: Job, shards: Collection[int]) -> None:
+        world = self.scenario.world
+        if self.sends_directly:
+            DirectSender(client, partial(world.name, "tag")).render(job, shards)
+        else:
+            world.sender(client).render(job, shards)
 
     def _retry(self) -> str:
         world, job = self.scenario.world, self._loaded()
         client = world.redis_client()
         again = retry.begin(world.store(), Progress(client, job.job), job, runtime=world.runtime)
-        world.sender(client).render(job, sorted(again))
+        self._send(client, job, sorted(again))
         return f"{sorted(again)}"
 
     def _flagged(self) -> str:
@@ -157,7 +169,7 @@ class Person:
         again = retry.begin(
             world.store(), Progress(client, job.job), job, chosen, runtime=world.runtime
         )
-        world.sender(client).render(job, sorted(again))
+        self._send(client, job, sorted(again))
         return f"{sorted(again)}"
 
     def _edit(self) -> str:
@@ -229,6 +241,7 @@ class Scenario:
             Keeper(world, ["render", "render", "caption", "caption"])
             self.people = [self._new_person(nth * 3, self.random.randint(6, 8)) for nth in range(2)]
             self.people[0].has_poison = self.random.random() < 0.2
+            self.people[1].sends_directly = self.random.random() < 0.2
             if self.random.random() < 0.4:
                 self.people.append(self._new_person(0, 0, self.people[0]))
             for nth, person in enumerate(self.people):
@@ -289,7 +302,7 @@ class Scenario:
                 return False
         server = self.world.redis_server
         queues = "render", "caption"
-        busy = (*queues, "unacked", *(f"regioncap:later:{queue}" for queue in queues))
+        busy = (*queues, *TURNS, "unacked", *(f"regioncap:later:{queue}" for queue in queues))
         return not any(server.do_exists(key) for key in busy)
 
     def is_there(self, job: Job) -> bool:
@@ -331,6 +344,9 @@ class Scenario:
                 continue
             self._check_results(people, job, json.loads(success))
             self._promise(not self._is_retried(job), f"{job.job}: a retry was dropped")
+        met = {fault for fault, _, _ in self.world.faults.met}
+        twice = self.world.asked_twice
+        self._promise(not twice or bool(met & LOSES_CLAIMS), f"{twice} were asked twice at once")
 
     def _check_results(self, people: list[Person], job: Job, success: dict[str, Any]) -> None:
         lines = []

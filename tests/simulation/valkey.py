@@ -16,7 +16,7 @@ from typing import Any, TypeVar, cast
 
 import lupa.lua51
 import redis
-from redis.client import Pipeline
+from redis.client import NEVER_DECODE, Pipeline
 
 from tests.simulation.gate import Gate, ask
 
@@ -25,7 +25,7 @@ _PAUSES_S = (0.5, 1.0, 2.0)
 #: Options of a command that say what follows them.
 _WITH_VALUE = {"EX", "PX", "COUNT", "MATCH"}
 
-Z = TypeVar("Z", bound="dict[str, Any] | list[str] | bytearray")
+Z = TypeVar("Z", bound="dict[str, Any] | list[str] | set[str] | bytearray")
 
 
 class Server:
@@ -76,7 +76,9 @@ class Server:
 
     # Strings
 
-    def do_get(self, key: str) -> str | None:
+    def do_get(self, key: str) -> str | bytes | None:
+        if self._there(key) and isinstance(self._values[key], bytearray):
+            return bytes(self._values[key])
         return cast("str | None", self._peek(key, str))
 
     def do_mget(self, *keys: str) -> list[str | None]:
@@ -103,8 +105,46 @@ class Server:
         bits[at] = bits[at] | mask if bit == "1" else bits[at] & ~mask
         return int(before)
 
+    def do_getbit(self, key: str, offset: str) -> int:
+        at, mask = int(offset) // 8, 0x80 >> int(offset) % 8
+        bits = self._bits(key)
+        return int(at < len(bits) and bool(bits[at] & mask))
+
     def do_bitcount(self, key: str) -> int:
-        return sum(byte.bit_count() for byte in self._peek(key, bytearray) or b"")
+        return sum(byte.bit_count() for byte in self._bits(key))
+
+    def do_bitpos(self, key: str, bit: str, start: str = "0") -> int:
+        assert bit == "1"
+        bits = self._bits(key)
+        for at in range(int(start), len(bits)):
+            if bits[at]:
+                return 8 * at + 8 - bits[at].bit_length()
+        return -1
+
+    def do_bitop(self, operation: str, key: str, *keys: str) -> int:
+        assert operation == "OR"
+        each = [self._bits(name) for name in keys]
+        bits = bytearray(max(map(len, each)))
+        for at, byte in ((at, byte) for some in each for at, byte in enumerate(some)):
+            bits[at] |= byte
+        self.do_del(key)
+        if bits:
+            self._own(key, bytearray)[:] = bits
+        return len(bits)
+
+    def do_getrange(self, key: str, first: str, last: str) -> bytes:
+        return self._bits(key)[int(first) : int(last) + 1]
+
+    # Sets
+
+    def do_sadd(self, key: str, *members: str) -> int:
+        own = self._own(key, set)
+        new = set(members) - own
+        own.update(new)
+        return len(new)
+
+    def do_smembers(self, key: str) -> list[str]:
+        return sorted(self._peek(key, set) or ())
 
     # Keys
 
@@ -122,7 +162,7 @@ class Server:
         value = self._values[key]
         if isinstance(value, dict):  # a score is a number, and a field's value is text
             return "zset" if all(isinstance(each, float) for each in value.values()) else "hash"
-        return "list" if isinstance(value, list) else "string"
+        return "list" if isinstance(value, list) else "set" if isinstance(value, set) else "string"
 
     def do_exists(self, *keys: str) -> int:
         return sum(self._there(key) for key in keys)
@@ -244,6 +284,11 @@ class Server:
             self.on_push(key)
         return changed if "CH" in flags else new
 
+    def do_zremrangebyscore(self, key: str, low: str, high: str) -> int:
+        scores: dict[str, float] = self._peek(key, dict) or {}
+        out = [member for member, score in scores.items() if float(low) <= score <= float(high)]
+        return self.do_hdel(key, *out) if out else 0
+
     def do_zrem(self, key: str, *members: str) -> int:
         return self.do_hdel(key, *members)
 
@@ -317,6 +362,15 @@ class Server:
             raise redis.ResponseError("WRONGTYPE another kind of value")
         return self._values[key]
 
+    def _bits(self, key: str) -> bytes:
+        """A string as bits; those of text are the bytes that it was given as."""
+        if not self._there(key):
+            return b""
+        value = self._values[key]
+        return (
+            value.encode("latin-1") if isinstance(value, str) else bytes(self._peek(key, bytearray))
+        )
+
     def _own(self, key: str, kind: type[Z]) -> Z:
         """A value to write to."""
         if self._peek(key, kind) is None:
@@ -370,6 +424,8 @@ class Client(redis.Redis):
     def _read(self, args: Iterable[Any], options: dict[str, Any], reply: Any) -> Any:
         name = next(iter(args))
         options.pop("keys", None)
+        if options.pop(NEVER_DECODE, False):
+            return reply.encode("latin-1") if isinstance(reply, str) else reply
         return (
             self.response_callbacks[name](reply, **options)
             if (name in self.response_callbacks)
@@ -439,7 +495,7 @@ def _named(args: tuple[Any, ...]) -> str:
     parts = key.split(":")
     if parts[0] != "regioncap":
         kind = key if name not in {"script load", "scan"} else ""
-    elif len(parts) > 2 and parts[1] != "janitor":
+    elif len(parts) > 2 and parts[1] not in {"janitor", "turns", "claim"}:
         kind = parts[2]  # regioncap:JOB:KIND
     else:
         kind = ":".join(parts[1:2])
@@ -448,7 +504,7 @@ def _named(args: tuple[Any, ...]) -> str:
 
 def _text(word: Any) -> str:
     if isinstance(word, bytes):
-        return word.decode()
+        return word.decode("latin-1")
     return repr(word) if isinstance(word, float) else str(word)
 
 

@@ -32,10 +32,12 @@ from regioncap.jobs.caption import CaptionStage
 from regioncap.jobs.janitor import Janitor
 from regioncap.jobs.render import RenderStage
 from regioncap.records import InputRecord
-from regioncap.services.backlog import UNACKED
+from regioncap.services.claims import UNACKED
+from regioncap.services.feeder import Feeder
 from regioncap.services.leases import Leases
 from regioncap.services.progress import Progress
 from regioncap.services.queue import RENDER
+from regioncap.services.sender import Sender
 from regioncap.services.store import Store
 from regioncap.services.waits import put_back
 from regioncap.settings import Settings
@@ -43,10 +45,10 @@ from regioncap.views.render import render_record
 from regioncap.views.view import ViewSettings
 from tests.simulation import broker as queue
 from tests.simulation import s3, valkey
-from tests.simulation.broker import Channel, Sender
+from tests.simulation.broker import Channel
 from tests.simulation.faults import Faults
 from tests.simulation.gate import Gate
-from tests.simulation.schedule import Process, Schedule
+from tests.simulation.schedule import Process, Schedule, Thread
 from tests.simulation.threads import EPOCH_S, Event, InlineExecutor, SimulatedRuntime
 from workers.drain import Drain
 from workers.shards import Delivery, GoesBack, Shards
@@ -59,6 +61,10 @@ STALLED_S = 4 * T_S
 #: Longest that a client waits for an answer, seconds.
 PATIENCE_S = 10.0
 HANDS = 2
+#: Of shards of a job on their way: fewer than it has.
+WINDOW_SHARDS = 3
+#: Where it stands whose turn it is.
+TURNS = tuple(f"regioncap:turns:{queue}" for queue in ("render", "caption"))
 #: How often a worker looks whether it is told to stop while it waits for a message.
 _PATROL_S = 30.0
 
@@ -117,7 +123,11 @@ class World:
         self.faults = Faults(self.schedule)
         self.gate = WorldGate(self.schedule, self.faults)
         self.settings = Settings(
-            visibility_timeout_s=T_S, shard_size=RECORDS_A_SHARD, grace_s=5, keep_captions=True
+            visibility_timeout_s=T_S,
+            shard_size=RECORDS_A_SHARD,
+            grace_s=5,
+            keep_captions=True,
+            window_shards=WINDOW_SHARDS,
         )
         self.s3 = s3.S3Server(conditions)
         self.s3.buckets[self.settings.s3_bucket] = {}
@@ -129,6 +139,8 @@ class World:
         self.faults.tell = self.tell
         #: Until when the server that the engine asks does not serve.
         self.engine_away_until_s = 0.0
+        #: How long a worker's engine takes over an answer, seconds.
+        self.answer_s: Callable[[Process], float] = lambda _: 0.0
         #: Workers whose engines are broken until they end, and how.
         self.broken: dict[Process, str] = {}
         #: Records, as `JOB-INDEX`, that no engine gets over.
@@ -136,6 +148,10 @@ class World:
         self.workers: dict[Process, Worker] = {}
         #: Answers of the engine.
         self.calls = 0
+        #: Shards that engines are asked about, and by which of their threads.
+        self.asking: dict[tuple[str, int], set[Thread]] = {}
+        #: Shards that two engines were asked about at the same time.
+        self.asked_twice: list[tuple[str, int]] = []
         #: Coroutines given to the engine; those of processes that were killed never end.
         self.asked: list[Coroutine[Any, Any, Any]] = []
 
@@ -163,15 +179,17 @@ class World:
 
     def sender(self, client: redis.Redis) -> Sender:
         """What puts shards into the queue."""
-        return Sender(client, partial(self.name, "tag"))
+        return Sender(client, self.settings, self.runtime.monotonic)
 
-    def await_message(self, queue: str, stopping: Event) -> None:
+    def await_message(self, stopping: Event, *keys: str) -> None:
         """Returns when something lies in a queue, or the worker stops; asks nobody meanwhile."""
-        while not self.redis_server.do_exists(queue) and not stopping.is_set():
+        while not self.redis_server.do_exists(*keys) and not stopping.is_set():
             event = Event(self.schedule)
-            self._waiting.setdefault(queue, []).append(event)
+            for key in keys:
+                self._waiting.setdefault(key, []).append(event)
             event.wait(_PATROL_S)
-            self._waiting[queue].remove(event)
+            for key in keys:
+                self._waiting[key].remove(event)
 
     def _on_push(self, queue: str) -> None:
         for event in self._waiting.get(queue, []):
@@ -289,6 +307,11 @@ class Engine:
         if world.schedule.current in EngineThread.cancelled:
             raise asyncio.CancelledError
         world.calls += 1
+        self._note(request)
+        if seconds := world.answer_s(self._process):
+            world.schedule.wait(seconds)
+            if world.schedule.current in EngineThread.cancelled:
+                raise asyncio.CancelledError
         if self._process in world.broken:
             return self._broken(world.broken[self._process])
         if request.request_id.rpartition("-")[0] in world.poison:
@@ -299,6 +322,19 @@ class Engine:
         )
         world.gate.leave("engine caption")
         return Answer(text)
+
+    def _note(self, request: CaptionRequest) -> None:
+        """Notes that this thread asks about a shard, until it ends."""
+        world = self._world
+        job, index, _ = request.request_id.rsplit("-", 2)
+        shard = job, int(index) // RECORDS_A_SHARD
+        threads = world.asking.setdefault(shard, set())
+        others = threads - EngineThread.cancelled - {world.schedule.current}
+        if any(other.process.alive and not other.ended for other in others):
+            world.tell(f"two ask about {shard}")
+            world.asked_twice.append(shard)
+        assert world.schedule.current is not None
+        threads.add(world.schedule.current)
 
     @staticmethod
     def _broken(way: str) -> Answer | RequestError:
@@ -311,7 +347,7 @@ class EngineThread:
     """The product's class of this name on the schedule: a thread for each piece of work."""
 
     #: Threads whose work was cancelled.
-    cancelled: ClassVar[set[object]] = set()
+    cancelled: ClassVar[set[Thread | None]] = set()
 
     def __init__(self, world: World, engine: Engine) -> None:
         self._world = world
@@ -386,14 +422,14 @@ class Worker:
     def _main(self) -> None:
         world = self.world
         self.redis = world.redis_client()
-        self.channel = Channel(self.redis, world.settings)
+        self.channel = Channel(self.redis, world.settings, partial(world.name, "delivery"))
         self.queue = RENDER if self.stage == "render" else world.settings.queue
         self.stopping = world.runtime.event()
         store, sender = world.store(), world.sender(self.redis)
         progress = partial(Progress, self.redis)
         stage: Any
         if self.stage == "render":
-            stage = RenderStage(store, world.settings, sender, progress, runtime=world.runtime)  # type: ignore[arg-type]
+            stage = RenderStage(store, world.settings, sender, progress, runtime=world.runtime)
             own: dict[str, Any] = {"try_out": lambda _: stage.check()}
         else:
             engine: Any = EngineThread(world, Engine(world, self.process))
@@ -402,7 +438,8 @@ class Worker:
                 engine,
                 progress,
                 world.settings,
-                sender,  # type: ignore[arg-type]
+                sender,
+                gpus=1,
                 runtime=world.runtime,
             )
             own = {"check": stage.check, "try_out": stage.try_out}
@@ -425,11 +462,12 @@ class Worker:
             runtime=world.runtime,
             **own,
         )
-        if self.stage == "caption":
-            janitor = Janitor(
-                store, self.redis, sender, T_S, runtime=world.runtime  # type: ignore[arg-type]
-            )  # fmt: skip
-            self._start(janitor.run, "janitor")
+        self.feeder = Feeder(self.redis, world.runtime.monotonic)
+        stands_by = self.stage == "caption"
+        janitor = Janitor(
+            store, self.redis, sender, T_S, stands_by=stands_by, runtime=world.runtime
+        )
+        self._start(janitor.run, "janitor")
         for hand in range(HANDS):
             self._start(self._hand, f"hand-{hand}")
         self._start(self._sweep, "sweep")
@@ -437,7 +475,7 @@ class Worker:
 
     def _hand(self) -> None:
         while not self.stopping.is_set():
-            self.world.await_message(self.queue, self.stopping)
+            self.world.await_message(self.stopping, self.queue)
             try:
                 if (delivery := self.channel.take(self.queue)) is not None:
                     self._do(delivery)
@@ -452,6 +490,8 @@ class Worker:
             message.redelivered,
             message.queue,
         )
+        with suppress(ServiceError):
+            self.feeder.after_taking(message.queue)
         try:
             self.shards.run(delivery, self.work)
         except GoesBack:
@@ -462,10 +502,11 @@ class Worker:
     def _recall(self) -> None:
         """As `workers.recall` does, which asks every second also where nothing waits."""
         while True:
-            self.world.await_message(f"regioncap:later:{self.queue}", self.stopping)
+            self.world.await_message(self.stopping, f"regioncap:later:{self.queue}", *TURNS)
             self.world.schedule.wait(1.0)
             with suppress(ServiceError):
                 put_back(self.redis, self.queue)
+                self.feeder.feed_all()
 
     def _sweep(self) -> None:
         while True:

@@ -30,6 +30,17 @@ def job_at(number: int, *, records: int = 2, shard_size: int = 32, **more: Any) 
     )
 
 
+def a_job(name: str, shards: int = 8, **settings: Any) -> Job:
+    """A job of an id, with a record a shard."""
+    return Job(
+        job=name,
+        created=BEGAN,
+        records=shards,
+        shards=shards,
+        settings=JobSettings(shard_size=1, **settings),
+    )
+
+
 def result(
     job: Job, index: int, *captions: str | None, error: Mapping[str, Any] | None = None, **more: Any
 ) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from regioncap.local import LocalStack
 from regioncap.records import Stage
 from regioncap.services.attempts import Attempts
 from regioncap.services.broker import connect
-from regioncap.services.queue import Sender, make_app
+from regioncap.services.sender import Sender
 from regioncap.services.store import Store
 from regioncap.settings import Settings
 from tests.support.success import load_success
@@ -198,7 +198,7 @@ class Rig:
         self.sender().render(job, range(job.shards))
 
     def sender(self) -> Sender:
-        return Sender(make_app(self.settings))
+        return Sender(self.redis, self.settings)
 
     def done(self, job: Job) -> int:
         """How many results parts there are."""

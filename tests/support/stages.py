@@ -28,6 +28,8 @@ class Silent:
 
     def caption(self, *_: object) -> None: ...
 
+    def render(self, *_: object) -> None: ...
+
 
 class Stages:
     """Both stages in this process, on the real store and Redis."""

@@ -23,7 +23,7 @@ def test_collect_errors() -> None:
     assert "image … is a URL" in found["image-url"].messages  # a raise
     assert found["bad-json"].exit_code == 3  # a line that becomes an error record
     assert "… has no area" in found["bad-box"].messages
-    assert found["no-such-job"].hints == ["`regioncap status` lists the recent ones"]
+    assert "`regioncap jobs` lists the recent ones" in found["no-such-job"].hints
 
 
 ARCHITECTURE = (docs.ROOT / "docs/architecture.md").read_text("utf-8")

@@ -12,7 +12,8 @@ import pytest
 
 from producer.complaints import unconfigured
 from producer.origins import origins
-from regioncap.client import AsyncClient, Client
+from regioncap.async_client import AsyncClient
+from regioncap.client import Client
 from regioncap.errors import UsageError
 from regioncap.running_stack import folder_above, noted, running_folders, try_lock
 from regioncap.settings import STACK_FOLDER, load_settings

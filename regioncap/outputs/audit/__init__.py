@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from regioncap.errors import StoreError
 from regioncap.job import Job
-from regioncap.jobs import results
+from regioncap.jobs import audits, catalogue, results
 from regioncap.jobs.audits import DuplicateGroup, FlaggedRegion, JobAudit
 from regioncap.outputs.audit.flags import CaptionedRegion, Flag, flags
 from regioncap.outputs.audit.near_duplicates import NearDuplicates
@@ -112,6 +113,37 @@ class Auditor:
         ]
         report.examples = [finding for found in self._examples.values() for finding in found]
         return report
+
+
+def audit_job(
+    store: Store,
+    job: Job,
+    on_finding: Callable[[FlaggedRegion], None] = lambda _: None,
+    tell: Callable[[str], None] = lambda _: None,
+) -> JobAudit:
+    """Audits the results so far; what is said of a finished job is kept for others to tell.
+
+    Args:
+        store: Where they lie.
+        job: The job.
+        on_finding: Called for each finding.
+        tell: Told if it cannot be kept.
+    """
+    before = catalogue.find_success(store, job.job)
+    auditor = Auditor(job)
+    for record in results.read(store, job):
+        for finding in auditor.look(record):
+            on_finding(finding)
+    report = auditor.report()
+    after = catalogue.find_success(store, job.job)
+    # Results that changed meanwhile are not those that it looked at.
+    if before is not None and after is not None and before.finished == after.finished:
+        report.finished = after.finished
+        try:
+            audits.keep(store, report)
+        except StoreError as error:
+            tell(f"not kept for status and gallery: {error.message}")
+    return report
 
 
 def _flagged_region(record: Mapping[str, Any], flag: Flag) -> FlaggedRegion:

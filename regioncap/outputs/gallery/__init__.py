@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from regioncap.errors import NotFoundError, RecordError
+from regioncap.errors import NotFoundError, RecordError, UsageError
 from regioncap.files import whole
 from regioncap.job import Job
 from regioncap.jobs import audits, catalogue
+from regioncap.jobs.marked import Redrawn
 from regioncap.jobs.results import read_with_inputs
 from regioncap.outputs.audit import Auditor
 from regioncap.outputs.gallery.page import (
@@ -23,13 +26,19 @@ from regioncap.outputs.pages import data_url
 from regioncap.parallel import map_ahead
 from regioncap.records import InputRecord
 from regioncap.services.store import Store
+from regioncap.settings import Settings
 from regioncap.views.pixels import decode, encode_jpeg
+from regioncap.views.view import Limits
 
 #: Pictures are shown at this size at most, in pixels.
 _SHOWN_SIDE = 1280
 _SHOWN_QUALITY = 85
 #: Records whose pictures are held at a time.
 _AHEAD = 32
+
+#: How a page says which job it shows, and where at the latest.
+_SHOWS = re.compile(rb'<meta name="regioncap-job" content="([0-9a-z-]+)">')
+_HEAD_BYTES = 4096
 
 #: Takes a file name and a JPEG, and says where the page finds the picture.
 _Place = Callable[[str, bytes], str]
@@ -41,7 +50,9 @@ def write_view(
     page: Path,
     original: Callable[[str], bytes],
     *,
+    limits: Limits | None = None,
     embed: bool = False,
+    replace: bool = False,
     on_record: Callable[[], None] = lambda: None,
 ) -> int:
     """Writes the gallery of the results so far.
@@ -51,12 +62,19 @@ def write_view(
         job: The job.
         page: The HTML file to write; pictures go into a folder beside it.
         original: Brings a source by its s3:// name, or raises RecordError.
+        limits: As the render workers have them, for pictures that are not kept.
         embed: Whether the page holds its pictures in itself.
+        replace: Whether the page of another job may be replaced.
         on_record: Called for each record.
 
     Returns:
         How many records it shows.
+
+    Raises:
+        UsageError: The page of another job is there (`output-exists`).
     """
+    if not replace:
+        _check_own(page, job)
     page.parent.mkdir(parents=True, exist_ok=True)
     pictures = page.with_name(f"{page.stem}_files")
     if not embed:
@@ -71,14 +89,44 @@ def write_view(
 
     def counted() -> Iterator[GalleryRecord]:
         nonlocal count
-        for record in _records(store, job, original, place):
+        for record in _records(store, job, original, place, limits):
             count += 1
             on_record()
             yield record
 
     with whole(page) as temporary, temporary.open("w", encoding="utf-8") as out:
-        write_gallery(out, counted(), GallerySummary(job.name or job.job, facts))
+        write_gallery(out, counted(), GallerySummary(job.name or job.job, facts, job.job))
     return count
+
+
+@dataclass(frozen=True, slots=True)
+class Viewed:
+    """A page that was written."""
+
+    path: Path
+    #: Records that it shows, and those that the job has.
+    records: int
+    of: int
+
+
+def page_name(job: Job) -> Path:
+    """The page of a job where the user names none: no two jobs have the same."""
+    return Path(f"gallery-{job.job}.html")
+
+
+def _check_own(page: Path, job: Job) -> None:
+    """Returns unless a page shows another job."""
+    try:
+        with page.open("rb") as file:
+            found = _SHOWS.search(file.read(_HEAD_BYTES))
+    except OSError:
+        return  # there is none; or writing it says what is wrong
+    if found and found[1].decode() != job.job:
+        raise UsageError(
+            f"{page} shows job {found[1].decode()}",
+            code="output-exists",
+            hint=f"name another page with -o, or none for {page_name(job)}",
+        )
 
 
 def _embedded(_: str, jpeg: bytes) -> str:
@@ -91,11 +139,20 @@ def _saved(folder: Path, page_dir: Path, name: str, jpeg: bytes) -> str:
 
 
 def _records(
-    store: Store, job: Job, original: Callable[[str], bytes], place: _Place
+    store: Store,
+    job: Job,
+    original: Callable[[str], bytes],
+    place: _Place,
+    limits: Limits | None,
 ) -> Iterator[GalleryRecord]:
     auditor = Auditor(job)
+    redrawn = None
+    if not job.settings.keep_marked:
+        redrawn = Redrawn(store, job, limits or Limits.of(Settings()), original)
     pairs = ((given, auditor.annotated(result)) for given, result in read_with_inputs(store, job))
-    return map_ahead(lambda pair: _record(store, original, *pair, place), pairs, ahead=_AHEAD)
+    return map_ahead(
+        lambda pair: _record(store, original, *pair, place, redrawn=redrawn), pairs, ahead=_AHEAD
+    )
 
 
 def _record(
@@ -104,9 +161,14 @@ def _record(
     given: InputRecord,
     result: dict[str, Any],
     place: _Place,
+    *,
+    redrawn: Redrawn | None,
 ) -> GalleryRecord:
     clean_jpeg = _clean(original, given)
-    marked_jpeg = _object(store, result["image_with_bbox"])
+    if redrawn is not None and result["error"] is None:
+        marked_jpeg = redrawn.first(given)
+    else:
+        marked_jpeg = _object(store, result["image_with_bbox"])
     name = f"{given.index:08d}"
     return GalleryRecord(
         result,

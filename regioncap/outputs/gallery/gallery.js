@@ -23,6 +23,11 @@
   // Named beside each record only where not all have the same.
   const makerOf = (record) => String(record.model || record.engine || "");
   const makers = new Set(items.map(({ record }) => makerOf(record)).filter(Boolean));
+  if (items.some(({ record }) => record.engine === "baseline")) {
+    document.querySelector(".head h1").after(el("p", { class: "stand-in" },
+      el("strong", { text: "No model." }),
+      " These captions are of the baseline engine, which tells colours, places and sizes. It knows no objects."));
+  }
 
   function prepared({ record, clean, marked }) {
     const regions = (record.regions || []).map((region, i) => ({

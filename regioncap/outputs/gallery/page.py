@@ -48,6 +48,8 @@ class GallerySummary:
     title: str
     #: Further facts by name, such as the model and the day, in the order given.
     facts: Mapping[str, str] = field(default_factory=dict)
+    #: The job's id, by which the page is known again.
+    job: str = ""
 
 
 def write_gallery(out: TextIO, records: Iterable[GalleryRecord], summary: GallerySummary) -> None:

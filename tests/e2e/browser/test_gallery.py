@@ -208,6 +208,14 @@ def test_slash_filters_by_words_and_escape_clears(gallery: Page) -> None:
     assert len(shown(gallery)) == 5
 
 
+def test_captions_without_a_model_are_called_so(tab: Page, tmp_path: Path) -> None:
+    for engine, notes in (("baseline", 1), ("vllm", 0)):
+        records = [GalleryRecord(record(n, engine=engine)) for n in range(2)]
+        open_page(tab, tmp_path, records)
+        expect(tab.locator("#record-1")).to_be_visible()
+        expect(tab.locator(".head .stand-in")).to_have_count(notes)
+
+
 def test_whole_pictures_fields_and_verdicts_are_shown_and_found(tab: Page, tmp_path: Path) -> None:
     red = {
         "attributes": {"colour": "red", "parts": ["<i>a</i>"]},
@@ -302,6 +310,7 @@ def test_nothing_hangs_over_on_a_narrow_screen(gallery: Page) -> None:
     assert gallery.evaluate("document.documentElement.scrollWidth") == 390
 
 
+@pytest.mark.more
 def test_ten_thousand_records(tab: Page, tmp_path: Path) -> None:
     coffee = file_url(examples_dir() / "photos/coffee.jpg", tmp_path)
     boxes = [[i * 50, 20, 40, 200] for i in range(5)]

@@ -238,6 +238,7 @@ def test_the_policy_stops_a_script_that_gets_in(
     page.close()
 
 
+@pytest.mark.more
 @pytest.mark.usefixtures("thousand")
 def test_a_thousand_jobs(site: Page, address: str) -> None:
     seen: list[str] = []

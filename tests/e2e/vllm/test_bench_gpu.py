@@ -68,6 +68,7 @@ def test_operations_are_those_that_pytorch_counts(toy: Path) -> None:
     assert counter.get_total_flops() == pytest.approx(sum(ours.values()), rel=0.001)
 
 
+@pytest.mark.more
 def test_every_row_is_measured(toy: Path, tmp_path: Path) -> None:
     told = bench(
         toy, tmp_path, "--rows", "small", "--runs", "1", "--shard-size", "4",

@@ -32,6 +32,7 @@ def test_an_unknown_argument_is_named(tiny_model: Path, argument: str, hint: str
     assert hint in error.hint
 
 
+@pytest.mark.more
 def test_vllms_own_words_on_a_value_are_passed_on(tiny_model: Path) -> None:
     error = start(tiny_model, **{"max-model-len": 1 << 20})
     assert error.code == "engine-start"

@@ -119,7 +119,7 @@ def test_answers_with_runs_of_one_piece(runs: list[str]) -> None:
 
 def test_captions_and_prompts_with_runs_of_one_piece() -> None:
     for run in [*SPACES, *SIGNS, "9", "a"]:
-        check_growth(look, "a", run, "b", 32_768)
+        check_growth(look, "a", run, "b", 16_384)
 
 
 @pytest.mark.parametrize(
@@ -152,6 +152,7 @@ def test_json_that_begins_again_and_again() -> None:
     check_growth(nest, "", "1,", "", 65_536)
 
 
+@pytest.mark.more
 @settings(max_examples=60, phases=[Phase.explicit, Phase.generate])
 @given(
     st.sampled_from(FRAMES),

@@ -23,6 +23,7 @@ from regioncap.engines.gpu import (
 )
 from regioncap.errors import EngineStartError
 from tests.support.checkpoints import write_checkpoint
+from tests.support.gpus import put_smi
 
 TWO = (
     "0, GPU-aaaa-1, NVIDIA H200, 143771, 143000, 580.65.06, 9.0\n"
@@ -30,15 +31,6 @@ TWO = (
 )
 GIB = 1 << 30
 CORE = "VLLM::EngineCore"
-
-
-def smi(folder: Path, text: str, status: int = 0) -> dict[str, str]:
-    """An environment whose nvidia-smi prints a text."""
-    folder.mkdir(exist_ok=True)
-    command = folder / "nvidia-smi"
-    command.write_text(f"#!/bin/sh\nprintf '%s' '{text}'\nexit {status}\n")
-    command.chmod(0o755)
-    return {"PATH": str(folder)}
 
 
 @pytest.fixture
@@ -68,15 +60,6 @@ print(subprocess.Popen(argv, executable=sys.executable, stdout=quiet, stderr=qui
     os.kill(int(done.stdout), signal.SIGKILL)
 
 
-def with_apps(folder: Path, apps: str) -> dict[str, str]:
-    """An environment whose nvidia-smi tells of two GPUs, and of processes."""
-    environ = smi(folder, "")
-    (folder / "nvidia-smi").write_text(
-        f"#!/bin/sh\ncase $1 in\n*apps*) printf '%s' '{apps}';;\n*) printf '%s' '{TWO}';;\nesac\n"
-    )
-    return environ
-
-
 def test_an_engine_that_its_worker_left_behind_is_named(
     tmp_path: Path,
     orphan: int,
@@ -90,7 +73,7 @@ def test_an_engine_that_its_worker_left_behind_is_named(
         f"{os.getpid()}, python, 900, GPU-bbbb-2\n"
         "999999999, VLLM::EngineCore, 900, GPU-bbbb-2\n[N/A], [N/A], [N/A], GPU-bbbb-2\nNo, 1\n"
     )
-    environ = with_apps(tmp_path, apps)
+    environ = put_smi(tmp_path, TWO, processes=apps)
     gpus = visible_gpus(environ)
     found = logged_orphans(gpus, environ)
     assert f"process {orphan} " in caplog.text
@@ -113,10 +96,13 @@ def test_an_engine_that_its_worker_left_behind_is_named(
 
 
 def test_a_driver_that_tells_of_no_processes_names_none(tmp_path: Path) -> None:
-    environ = with_apps(tmp_path, "")
+    environ = put_smi(tmp_path, TWO)
     assert orphans(visible_gpus(environ), environ) == []
     assert orphans(visible_gpus(environ), {"PATH": "/nowhere"}) == []
-    assert orphans(visible_gpus(environ), smi(tmp_path, "failed", 9)) == []
+    assert (
+        orphans(visible_gpus(environ), put_smi(tmp_path, "failed", processes="failed", status=9))
+        == []
+    )
 
 
 def test_no_driver_is_no_gpu(tmp_path: Path) -> None:
@@ -124,7 +110,7 @@ def test_no_driver_is_no_gpu(tmp_path: Path) -> None:
 
 
 def test_reads_what_the_driver_tells(tmp_path: Path) -> None:
-    first, second = visible_gpus(smi(tmp_path, TWO))
+    first, second = visible_gpus(put_smi(tmp_path, TWO))
     assert (first.index, first.name, first.driver) == (0, "NVIDIA H200", "580.65.06")
     assert (first.total_bytes, second.free_bytes) == (143771 << 20, 14377 << 20)
 
@@ -148,13 +134,13 @@ def test_memory_that_is_not_told_counts_as_none() -> None:
     ],
 )
 def test_only_visible_gpus_count(tmp_path: Path, visible: str, indices: list[int]) -> None:
-    environ = smi(tmp_path, TWO) | {"CUDA_VISIBLE_DEVICES": visible}
+    environ = put_smi(tmp_path, TWO) | {"CUDA_VISIBLE_DEVICES": visible}
     assert [gpu.index for gpu in visible_gpus(environ)] == indices
 
 
 def test_a_driver_that_fails_is_told(tmp_path: Path) -> None:
     with pytest.raises(EngineStartError, match="communicate with the NVIDIA driver") as caught:
-        visible_gpus(smi(tmp_path, "it could not communicate with the NVIDIA driver", 9))
+        visible_gpus(put_smi(tmp_path, "it could not communicate with the NVIDIA driver", status=9))
     assert caught.value.code == "gpu-driver"
 
 
@@ -227,14 +213,14 @@ def test_findings_on_a_gpu(
     tmp_path: Path, driver: str, capability: str, free: int, statuses: tuple[str, str]
 ) -> None:
     line = f"0, GPU-a, NVIDIA X, 143771, {free}, {driver}, {capability}\n"
-    checks = by_name(check_all(str(tmp_path / "none"), environ=smi(tmp_path, line)))
+    checks = by_name(check_all(str(tmp_path / "none"), environ=put_smi(tmp_path, line)))
     assert (checks["driver"].status, checks["gpu 0"].status) == statuses
     assert checks["model"].status == "fail"
 
 
 @pytest.mark.parametrize("text", ["nonsense", "0, GPU-a"])
 def test_a_driver_that_talks_nonsense_is_a_finding(tmp_path: Path, text: str) -> None:
-    checks = by_name(check_all(str(tmp_path / "none"), environ=smi(tmp_path, text)))
+    checks = by_name(check_all(str(tmp_path / "none"), environ=put_smi(tmp_path, text)))
     assert checks["driver"].status == "fail"
 
 

@@ -94,8 +94,8 @@ def test_coco_annotations_that_are_left_out_are_counted_and_named(folder: Path) 
     assert found.boxes == [[]]
     assert found.totals.regionless == 1
     text = "\n".join(found.lines)
-    assert "1 annotations of an image that is not in the file: annotation 5 of image 99" in text
-    assert "1 annotations without bbox: annotation 6 of image 1" in text
+    assert "left out (1): annotations of an image that is not in the file: annotation 5" in text
+    assert "left out (1): annotations without bbox: annotation 6 of image 1" in text
     assert "1 record without regions: nothing is captioned there" in text
 
 
@@ -222,7 +222,7 @@ def test_parquet_rows(folder: Path) -> None:
 
     assert found.boxes == [[[10, 20, 30, 40]], []]
     assert "mask" not in found.records[0].meta
-    assert "left out: 1 binary values: mask of row 1" in found.lines
+    assert "left out (1): binary values: mask of row 1" in found.lines
 
 
 def tar(path: Path, members: dict[str, bytes]) -> Path:

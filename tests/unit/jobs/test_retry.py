@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from regioncap.jobs.finish import finish
 from regioncap.jobs.results import parse_part
 from regioncap.outputs.edits import Edit
 from regioncap.outputs.versions import apply_edits
+from regioncap.parallel import Runtime
 from regioncap.records import dump_lines
 from regioncap.services.progress import Progress
 from regioncap.services.store import Store
@@ -24,6 +26,18 @@ from tests.simulation.gate import Gate
 from tests.support.exported import region, result
 
 BOX = [1, 2, 3, 4]
+
+
+class At(Runtime):
+    """The clock stands."""
+
+    def __init__(self, moment: datetime) -> None:
+        self._moment = moment
+
+    def now(self) -> datetime:
+        return self._moment
+
+
 FAILED = {"code": "engine-request", "message": "no", "stage": "caption"}
 
 
@@ -199,3 +213,27 @@ def test_a_correction_takes_the_verdict_away(store: Store, progress: Progress, j
 
     corrected = parse_part(store.get(key))[1]["regions"][0]
     assert (corrected["verified"], corrected["verified_as"]) == (None, None)
+
+
+def test_idle_time_before_a_change_does_not_count_as_work(
+    store: Store, progress: Progress, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = catalogue.find_success(store, job.job)
+    assert first is not None
+    assert first.worked_s is not None
+    began = job.created + timedelta(days=1)
+    real = Store.modified
+
+    def modified(store: Store, key: str) -> datetime | None:
+        """The version is kept when the change begins."""
+        return real(store, key) and (began if "/versions/" in key else real(store, key))
+
+    monkeypatch.setattr(Store, "modified", modified)
+    late = At(began + timedelta(seconds=7))
+
+    apply_edits(store, progress, job, {1: Edit({1: "hers"})}, runtime=late)
+
+    second = catalogue.find_success(store, job.job)
+    assert second is not None
+    assert second.finished == began + timedelta(seconds=7)
+    assert second.worked_s == pytest.approx(first.worked_s + 7)

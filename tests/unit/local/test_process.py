@@ -62,7 +62,7 @@ def test_start_error_holds_the_last_words(supervisor: Supervisor) -> None:
 
     assert failed.value.code == "stack-start"
     assert "child ended with exit status 7" in failed.value.message
-    assert str(supervisor.log_dir / "child.log") in failed.value.hint
+    assert str(child.log_path) in failed.value.hint
 
 
 @pytest.mark.parametrize(
@@ -245,3 +245,41 @@ def test_ctrl_c_in_the_middle_of_a_start_leaves_no_child(
 
     assert born
     assert not any(map(runs, born))
+
+
+def test_children_may_be_told_to_stop_at_once(tmp_path: Path) -> None:
+    """Each of the two ends only when both have been told."""
+    code = """
+import pathlib, signal, sys, time
+here, other = map(pathlib.Path, sys.argv[1:])
+signal.signal(signal.SIGTERM, lambda *_: here.touch())
+print("up", flush=True)
+while not (here.exists() and other.exists()): time.sleep(0.01)
+"""
+    names = [str(tmp_path / name) for name in "ab"]
+    with Supervisor(tmp_path / "logs") as running:
+        children = [
+            running.start(
+                Command(
+                    name=Path(pair[0]).name,
+                    argv=(sys.executable, "-c", code, *pair),
+                    stop_together=True,
+                    stop_timeout_s=60,
+                )
+            )
+            for pair in (names, names[::-1])
+        ]
+        for child in children:
+            wait_until_up(child)
+    assert [child.returncode for child in children] == [0, 0]
+
+
+def test_descriptors_are_held_until_all_have_ended(tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    with Supervisor(tmp_path / "logs") as running:
+        running.hold([reader])
+        os.write(writer, b"held")
+        assert os.read(reader, 4) == b"held"
+    with pytest.raises(BrokenPipeError):
+        os.write(writer, b"x")
+    os.close(writer)

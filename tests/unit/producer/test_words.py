@@ -1,4 +1,4 @@
-"""Times, counts and speeds as people say them."""
+"""Times and speeds as people say them."""
 
 from __future__ import annotations
 
@@ -23,14 +23,6 @@ from producer import words
 )
 def test_span(seconds: float, text: str) -> None:
     assert words.span(seconds) == text
-
-
-@pytest.mark.parametrize(
-    ("number", "noun", "text"),
-    [(1, "record", "1 record"), (0, "record", "0 records"), (2000, "box", "2,000 boxes")],
-)
-def test_count(number: int, noun: str, text: str) -> None:
-    assert words.count(number, noun) == text
 
 
 def test_ago() -> None:

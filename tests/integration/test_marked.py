@@ -1,0 +1,114 @@
+"""A job that does not keep its marked pictures: they go, and come again where they are wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from regioncap import keys
+from regioncap.inputs.originals import Originals
+from regioncap.job import Job
+from regioncap.jobs import parts, results, retry
+from regioncap.jobs.marked import Redrawn
+from regioncap.outputs.gallery import write_view
+from regioncap.services.store import Store
+from regioncap.settings import load_settings
+from regioncap.views.view import Limits
+from tests.support.stages import Stages, own_stages
+
+
+@pytest.fixture(scope="module")
+def stages(stack_settings: dict[str, str]) -> Iterator[Stages]:
+    changed = {"s3_bucket": "marked", "keep_marked": "false", "image_caption": "true"}
+    with own_stages(load_settings(**stack_settings | changed)) as made:
+        yield made
+
+
+@pytest.fixture
+def job(stages: Stages, tmp_path: Path) -> Iterator[Job]:
+    yield stages.job(tmp_path)
+    stages.store.delete_all(stages.store.list_keys(""))
+
+
+def pictures(stages: Stages, job: Job) -> dict[str, bytes]:
+    listed = stages.store.list_keys(keys.prefix(job.job, "marked"))
+    return {key: stages.store.get(key) for key in listed}
+
+
+def lines(stages: Stages, job: Job) -> list[dict[str, Any]]:
+    return list(results.read(stages.store, job))
+
+
+def redrawn(stages: Stages, job: Job) -> Redrawn:
+    originals = Originals(stages.store, stages.settings)
+    return Redrawn(stages.store, job, Limits.of(stages.settings), originals.fetch)
+
+
+def test_they_go_when_results_stand_and_are_the_same_drawn_again(
+    stages: Stages, job: Job, tmp_path: Path
+) -> None:
+    stages.render.run(job.job, 0)
+    drawn = pictures(stages, job)
+    assert sorted(Path(key).name for key in drawn) == [
+        "00000000-w.jpg", "00000000.jpg", "00000001-w.jpg", "00000001.jpg",
+    ]  # fmt: skip
+    assert stages.caption.run(job.job, 0) == "done"
+
+    assert pictures(stages, job) == {}
+    for line in lines(stages, job):
+        assert (line["error"], line["image_with_bbox"], line["pictures"]) == (None, None, [])
+    again = redrawn(stages, job)
+    given = parts.submitted(stages.store, job, 0)
+    assert dict(pair for record in given for pair in again.pictures(record)) == drawn
+    page = tmp_path / "page.html"
+    write_view(stages.store, job, page, Originals(stages.store, stages.settings).fetch)
+    shown = tmp_path / "page_files" / "00000001-marked.jpg"
+    assert shown.read_bytes() == drawn[keys.marked_key(job.job, 1)]
+
+
+def test_what_is_captioned_again_is_drawn_again_and_goes_again(stages: Stages, job: Job) -> None:
+    for stage in (stages.render, stages.caption):
+        stage.run(job.job, 0)
+    before = lines(stages, job)
+
+    assert retry.begin(stages.store, stages.progress(job.job), job, {1})
+    stages.render.run(job.job, 0)
+    assert {Path(key).name for key in pictures(stages, job)} == {"00000001-w.jpg", "00000001.jpg"}
+    assert stages.caption.run(job.job, 0) == "done"
+
+    assert lines(stages, job)[1]["error"] is None
+    assert lines(stages, job)[0] == before[0]
+    assert pictures(stages, job) == {}
+
+
+def test_pictures_that_went_too_early_are_drawn_again(stages: Stages, job: Job) -> None:
+    stages.render.run(job.job, 0)
+    stages.store.delete_all(list(pictures(stages, job)))
+
+    assert stages.caption.run(job.job, 0) == "rendered anew"
+    assert stages.render.run(job.job, 0) == "done"
+    assert stages.caption.run(job.job, 0) == "done"
+
+    assert [line["error"] for line in lines(stages, job)] == [None, None]
+    assert pictures(stages, job) == {}
+
+
+def test_a_worker_that_dies_before_it_removes_them_leaves_that_to_the_next(
+    stages: Stages, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stages.render.run(job.job, 0)
+
+    def die(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "delete_all", die)
+        with pytest.raises(KeyboardInterrupt):
+            stages.caption.run(job.job, 0)
+    assert len(pictures(stages, job)) == 4
+
+    assert stages.caption.run(job.job, 0) == "already done"
+    assert pictures(stages, job) == {}

@@ -1,0 +1,231 @@
+"""What `Client` and the commands do to jobs, over a store and a Redis in memory."""
+
+from __future__ import annotations
+
+import io
+import json
+import pickle
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from producer.cli import app
+from regioncap import keys
+from regioncap.client import Client
+from regioncap.errors import UsageError
+from regioncap.job import Job
+from regioncap.jobs.submission import name_of
+from regioncap.services.store import Store
+from regioncap.settings import Settings
+from tests.simulation import s3, valkey
+from tests.simulation.gate import Gate
+from tests.support.jobs import job_at, put_job, result
+
+HOSTILE = '<script>alert(1)</script>"&'
+GONE = {"code": "image-missing", "message": f"gone {HOSTILE}", "stage": "submit"}
+NO_BOX = {"code": "no-usable-box", "message": "outside", "stage": "render"}
+
+
+class Sent:
+    """Notes which shards are sent."""
+
+    def __init__(self) -> None:
+        self.shards: list[int] = []
+
+    def render(self, _: Job, shards: list[int]) -> None:
+        self.shards += shards
+
+
+@pytest.fixture
+def store() -> Store:
+    server = s3.S3Server()
+    server.buckets["regioncap"] = {}
+    return s3.store_of(server, Settings())
+
+
+@pytest.fixture
+def client(store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Client:
+    """A client of services in memory, as is every client that a command makes."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Client, "store", store)
+    monkeypatch.setattr(Client, "redis", valkey.Client(valkey.Server(Gate().now_s)))
+    monkeypatch.setattr(Client, "sender", Sent())
+    return Client(Settings())
+
+
+@pytest.fixture
+def job(store: Store) -> Job:
+    """A finished job: one record with two captions, one refused at submission, one without box."""
+    made = job_at(1, records=3, name="birds", source="birds.jsonl", rejected=1)
+    picture = io.BytesIO()
+    Image.new("RGB", (800, 400), "red").save(picture, "JPEG")
+    store.put(keys.marked_key(made.job, 0), picture.getvalue())
+    uri = store.uri(keys.marked_key(made.job, 0))
+    lines = [
+        result(made, 0, "a finch", HOSTILE, image_with_bbox=uri),
+        result(made, 1, error=GONE),
+        result(made, 2, None, error=NO_BOX),
+    ]
+    put_job(store, made, {0: lines})
+    return made
+
+
+@pytest.fixture
+def type_(client: Client) -> Callable[..., tuple[int, str, str]]:
+    """Types a command; returns its exit code, its data, and what it says."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        # As `main` calls it, but for errors, which are raised.
+        done = CliRunner().invoke(app, arguments, obj={}, catch_exceptions=False)
+        return done.exit_code, done.stdout, done.stderr
+
+    return run
+
+
+def test_reading_takes_the_latest(client: Client, job: Job) -> None:
+    assert client.status().job == job.job
+    assert [record["line"] for record in client.results("birds")] == [1, 2, 3]
+    assert [status.name for status in client.jobs()] == ["birds"]
+
+
+def test_a_name_that_several_have_is_a_warning_at_the_callers_line(
+    client: Client, store: Store, job: Job
+) -> None:
+    newer = job_at(2, name="birds")
+    put_job(store, newer, {})
+
+    with pytest.warns(UserWarning, match="newest of 2") as caught:
+        assert client.status("birds").job == newer.job
+    assert caught[0].filename == __file__
+
+
+def test_changing_needs_a_name(client: Client, job: Job) -> None:
+    for change in (client.cancel, client.retry, client.verify):
+        with pytest.raises(UsageError) as caught:
+            change(None)
+        assert caught.value.code == "no-job-named"
+
+
+def test_retry_says_what_cannot_help(client: Client, job: Job) -> None:
+    with pytest.warns(UserWarning, match="again") as caught:
+        again = client.retry("birds")
+
+    said = [str(each.message) for each in caught]
+    assert (again.records, again.unread) == (1, 1)
+    assert client.sender.shards == [0]  # type: ignore[attr-defined]
+    assert "1 failed record cannot be run again" in said[0]
+    assert "1 no-usable-box" in said[1]
+
+
+def test_export_and_view(client: Client, store: Store, job: Job, tmp_path: Path) -> None:
+    done = client.export("birds", tmp_path / "birds.jsonl")
+    assert (done.records, done.failed, done.of, done.format) == (3, 2, 3, "jsonl")
+
+    other = job_at(2, name="cats", records=1)
+    put_job(store, other, {0: [result(other, 0, "a cat")]})
+    for each in (job, other):
+        put_inputs(store, each)
+    page = client.view("birds").path
+    assert page.name == f"gallery-{job.job}.html"
+    assert client.view("birds", page).records == 3
+    with pytest.raises(UsageError, match=f"shows job {job.job}"):
+        client.view("cats", page)
+    assert client.view("cats", page, replace=True).of == 1
+
+
+def put_inputs(store: Store, job: Job) -> None:
+    lines = [{"index": n, "line": n + 1, "image": f"{n}.jpg"} for n in range(job.records)]
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    store.put(keys.part_key(job.job, "input", 0), text.encode())
+
+
+def test_import_edits(client: Client, job: Job, tmp_path: Path) -> None:
+    record = next(client.results("birds"))
+    record["result_file"] = f"s3://regioncap/jobs/{job.job}/results/part-00000.jsonl"
+    record["regions"][0]["caption"] = "a goldfinch"
+    (tmp_path / "edited.jsonl").write_text(json.dumps(record) + "\n")
+
+    outcome = client.import_edits("birds", tmp_path / "edited.jsonl", by="me")
+
+    assert (outcome.captions, outcome.records) == (1, 1)
+    assert next(client.results("birds"))["regions"][0]["caption"] == "a goldfinch"
+
+
+def test_a_notebook_shows_results_and_runs_nothing_of_theirs(client: Client, job: Job) -> None:
+    results = client.results("birds")
+    first = next(results)
+
+    for html in (results._repr_html_(), first._repr_html_()):
+        assert "data:image/jpeg;base64," in html
+        assert "a finch" in html
+        assert "&lt;script&gt;" in html
+        assert "<script" not in html
+    assert "image-missing" in results._repr_html_()
+    assert "birds" in client.jobs()._repr_html_()
+    assert "2 failed" in client.status()._repr_html_()
+    assert "line 2" in results._repr_html_() or "1.jpg" in results._repr_html_()
+
+
+def test_a_result_is_a_plain_dict_elsewhere(client: Client, job: Job) -> None:
+    first = next(client.results())
+    assert json.loads(json.dumps(first)) == first
+    assert type(pickle.loads(pickle.dumps(first))) is dict
+
+
+def test_a_picture_that_is_gone_leaves_the_captions(client: Client, store: Store, job: Job) -> None:
+    store.delete(keys.marked_key(job.job, 0))
+    assert "a finch" in next(client.results())._repr_html_()
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("a/my.jsonl", "my"),
+        (".", Path.cwd().name),
+        ("s3://bucket/photos/", "photos"),
+        ("s3://bucket/a/b.jsonl", "b"),
+        ("hf:owner/cats.v2@main", "cats.v2"),
+        ("stdin", "stdin"),
+        ("-", ""),
+        ("records", ""),
+    ],
+)
+def test_a_job_is_named_after_its_input(source: str, name: str) -> None:
+    assert name_of(source, source) == name
+
+
+def test_commands_say_which_job_they_took(type_: Callable[..., Any], job: Job) -> None:
+    code, out, err = type_("status", "--json")
+    assert (code, json.loads(out)["job"]) == (0, job.job)
+    assert err == f"job {job.job} (birds), the latest\n"
+
+    code, out, err = type_("jobs")
+    assert "birds" in out
+    assert err == ""
+
+
+def test_commands_give_advice(type_: Callable[..., Any], job: Job) -> None:
+    _, _, err = type_("status", job.job)
+    assert "1 line of birds.jsonl cannot be used" in err
+
+    code, _, err = type_("retry", "birds")
+    assert code == 0
+    assert "with the same settings fails again" in err
+    assert "1 record runs again" in err
+
+    _, _, err = type_("cancel", "birds")
+    assert "the retry is cancelled" in err
+
+
+def test_counts_agree_in_words(type_: Callable[..., Any], job: Job) -> None:
+    _, out, _ = type_("audit")
+    assert out.startswith("2 regions in 3 records (2 failed); ")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        _, _, err = type_("export", "-o", "x.jsonl")
+    assert "3 of 3 records, 2 failed" in err
