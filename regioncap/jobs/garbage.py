@@ -18,7 +18,7 @@ submission that touches a picture between these two requests: its record ends as
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -95,7 +95,7 @@ class Search:
             yield from self._pictures(gone)
             yield from self._captions()
             yield from self._keys()
-            yield from self._ends()
+            yield from self._ends(gone)
 
     def _job_ids(self) -> list[str]:
         """All that is under `jobs/` and bears a job's name."""
@@ -236,15 +236,23 @@ class Search:
     def _captions(self) -> Iterator[Rubbish]:
         return self._old("captions", keys.CAPTIONS, self._cutoff)
 
-    def _ends(self) -> Iterator[Rubbish]:
-        return self._old("ends", keys.ENDS, min(self._cutoff, self.now - BROKEN_OFF))
+    def _ends(self, gone: Container[str]) -> Iterator[Rubbish]:
+        """Those of jobs that stay; the others go with their jobs."""
+        cutoff = min(self._cutoff, self.now - BROKEN_OFF)
+        return self._old("ends", keys.ENDS, cutoff, lambda key: keys.ending(key) not in gone)
 
-    def _old(self, kind: Kind, prefix: str, cutoff: datetime) -> Iterator[Rubbish]:
+    def _old(
+        self,
+        kind: Kind,
+        prefix: str,
+        cutoff: datetime,
+        is_meant: Callable[[str], bool] = lambda _: True,
+    ) -> Iterator[Rubbish]:
         """What lies under a prefix since before then."""
 
         def old() -> Iterator[Stored]:
             found = self.store.list_stored(prefix)
-            return (stored for stored in found if stored.modified <= cutoff)
+            return (each for each in found if each.modified <= cutoff and is_meant(each.key))
 
         sizes = [stored.size_bytes for stored in old()]
         if sizes:
