@@ -6,6 +6,7 @@
     queues/<queue>.json                      what serves a queue, and how it takes pictures
     open/<job>                               empty; there while the job is unfinished
     open/<job>.<token>                       as this, of a finished job that is being changed
+    ends/<job>.<token>                       empty; a job ends, and nobody has been told yet
     jobs/<job>/job.json                      options, counts, number of shards
     jobs/<job>/input/part-00000.jsonl
     jobs/<job>/marked/00000000.jpg           by record number; further pictures of the same
@@ -43,6 +44,7 @@ FRESH = timedelta(days=3)
 
 JOBS = "jobs/"
 OPEN = "open/"
+ENDS = "ends/"
 IMAGES = "images/"
 QUEUES = "queues/"
 SUBMISSIONS = "keys/"
@@ -139,6 +141,16 @@ def open_key(job: str, token: str = "") -> str:
 def opened(key: str) -> str:
     """The job of a marker."""
     return key.removeprefix(OPEN).partition(".")[0]
+
+
+def end_key(job: str, token: str = "") -> str:
+    """Marker of one end of a job that is to be told; without a token what all of its begin with."""
+    return f"{ENDS}{job}.{token}"
+
+
+def ending(key: str) -> str:
+    """The job of such a marker."""
+    return key.removeprefix(ENDS).partition(".")[0]
 
 
 def job_key(job: str) -> str:

@@ -35,6 +35,9 @@ COUNTERS = {
     "tokens": Metric("Tokens that went through the engine: prompt or completion.", ("kind",)),
     "store_errors": Metric("Requests to the store that failed for good, by code.", ("code",)),
     "store_retries": Metric("Requests to the store that were tried again."),
+    "notices": Metric(
+        "Tries to tell that a job has ended: told, failed or given-up.", ("outcome",)
+    ),
     "leases_lost": Metric("Shards that were given to another worker while in hand here."),
 }
 HISTOGRAMS = {

@@ -11,12 +11,14 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 from collections.abc import Mapping
 from contextvars import ContextVar
 from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -31,6 +33,7 @@ from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
     InitSettingsSource,
+    NoDecode,
     PydanticBaseSettingsSource,
     SecretsSettingsSource,
     SettingsConfigDict,
@@ -168,6 +171,25 @@ def _redis_url(url: SecretStr) -> SecretStr:
     return url
 
 
+def _words(command: object) -> object:
+    """The words of a command: a list, the same as JSON, or a line as one types it in a shell."""
+    if not isinstance(command, str):
+        return command
+    return json.loads(command) if command.startswith("[") else shlex.split(command)
+
+
+def _http_url(url: SecretStr) -> SecretStr:
+    """An address of HTTP, or nothing; messages say nothing of it, as it may hold a token."""
+    try:
+        parts = urlsplit(url.get_secret_value())
+        is_one = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_one = False
+    if url.get_secret_value() and not is_one:
+        raise ValueError("must begin with http:// or https:// and name a host")
+    return url
+
+
 def _folder_name(name: str) -> str:
     """The name of a folder in a bucket, without slashes around it."""
     name = name.strip("/")
@@ -276,6 +298,14 @@ class Settings(BaseSettings, JobSettings):
         False,
         description="Whether workers listen to Celery's remote control, as `celery inspect` and"
         " Flower need; it can block a worker when Redis comes back after a crash.",
+    )
+    on_end_command: Annotated[list[str], NoDecode, BeforeValidator(_words)] = Field(
+        default_factory=list,
+        description="Command that janitors run when a job has ended or paused, with JSON about it"
+        " on its standard input.",
+    )
+    on_end_url: Annotated[SecretStr, AfterValidator(_http_url)] = Field(
+        SecretStr(""), description="Address that janitors POST the same JSON to."
     )
     metrics_port: int | None = Field(
         None, ge=0, le=65535, description="Port of a worker's metrics and health; none by default."

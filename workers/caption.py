@@ -20,6 +20,7 @@ from regioncap.engines.thread import EngineThread
 from regioncap.errors import RegionCapError, StoreError
 from regioncap.jobs import grids
 from regioncap.jobs.caption import CaptionStage
+from regioncap.jobs.ends import Ends
 from regioncap.jobs.janitor import Janitor
 from regioncap.jobs.load import Load
 from regioncap.parallel import sleep, start_thread
@@ -180,9 +181,8 @@ class CaptionWorker:
         start_thread("grid", self._tell_grid)
         Recall(connect(self._settings), self._settings.queue).start()
         client, patience_s = connect(self._settings), self._settings.visibility_timeout_s
-        Janitor(
-            self.store, client, Sender(client, self._settings), patience_s, stands_by=True
-        ).start()
+        ends, sender = Ends(self.store, client, self._settings), Sender(client, self._settings)
+        Janitor(self.store, client, sender, patience_s, stands_by=True, ends=ends).start()
 
     def _tell_grid(self) -> None:
         """Tells submissions how the model takes pictures."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 
 from regioncap import metrics
+from regioncap.jobs.ends import Ends
 from regioncap.jobs.janitor import Janitor
 from regioncap.services.broker import connect
 from regioncap.services.sender import Sender
@@ -20,8 +21,13 @@ def main() -> None:
     logs.configure()
     settings = worker_settings()
     client = connect(settings)
+    store = Store(settings)
     janitor = Janitor(
-        Store(settings), client, Sender(client, settings), settings.visibility_timeout_s
+        store,
+        client,
+        Sender(client, settings),
+        settings.visibility_timeout_s,
+        ends=Ends(store, client, settings),
     )
     _serve_health(settings, janitor)
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -13,6 +13,7 @@ from typing import Any
 import redis
 from celery import Celery, Task, signals
 
+from regioncap.jobs.ends import Ends
 from regioncap.jobs.janitor import Janitor
 from regioncap.jobs.render import RenderStage
 from regioncap.jobs.turn import Turn
@@ -87,8 +88,9 @@ class RenderWorker:
         # In the main process, which does nothing else.
         Recall(connect(self._settings), RENDER).start()
         client, patience_s = connect(self._settings), self._settings.visibility_timeout_s
-        sender = Sender(client, self._settings)
-        Janitor(Store(self._settings), client, sender, patience_s).start()
+        store, sender = Store(self._settings), Sender(client, self._settings)
+        ends = Ends(store, client, self._settings)
+        Janitor(store, client, sender, patience_s, ends=ends).start()
 
     def _limit_memory(self, **_: Any) -> None:
         # What the pool's own limit does not see: a single picture that takes all there is.

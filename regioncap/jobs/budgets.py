@@ -19,7 +19,7 @@ from pydantic import BaseModel, Field, ValidationError
 from regioncap import keys
 from regioncap.errors import QueueError, RegionCapError, StoreError, UsageError
 from regioncap.job import Job
-from regioncap.jobs import results
+from regioncap.jobs import markers, results
 from regioncap.parallel import REAL, Runtime
 from regioncap.records import SCHEMA_VERSION, FormatVersion, dump_json
 from regioncap.services import due
@@ -101,6 +101,7 @@ class Purse:
                 return False
             change = {"paused": self._runtime.now(), "gpu_seconds": spent_s}
             text = dump_json(budget.model_copy(update=change))
+            markers.note_end(self._store, job.job)
             if found is None:
                 written = self._store.put_new(key, text, "application/json", lasting=False)
             else:

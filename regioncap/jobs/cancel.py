@@ -56,5 +56,6 @@ def cancel(store: Store, progress: Progress, job: Job, *, runtime: Runtime = REA
 
 
 def _mark(store: Store, job: Job, runtime: Runtime) -> None:
+    markers.note_end(store, job.job)
     note = {"job": job.job, "cancelled": runtime.now().isoformat()}
     store.put(keys.cancelled_key(job.job), json.dumps(note).encode(), "application/json")

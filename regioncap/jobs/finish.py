@@ -105,6 +105,7 @@ def _written(
     )
     key, text = keys.success_key(job.job), writer.text(summary)
     if before is None:
+        markers.note_end(store, job.job)
         written = store.put_new(key, text, "application/json", lasting=False)
     else:
         written = store.put_matching(key, text, before.etag, "application/json")

@@ -5,6 +5,7 @@
     pictures    sources that no job names any more
     captions    kept for later jobs with `--reuse`
     keys        of submissions that broke off
+    ends        markers of ends that nobody was to be told of
 
 A job that has not ended is never touched, however old it is. A source may be shared by many jobs:
 it goes only if no remaining job's input names it, and it is looked for in the text of the input
@@ -17,7 +18,7 @@ submission that touches a picture between these two requests: its record ends as
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -35,7 +36,7 @@ from regioncap.jobs.markers import BROKEN_OFF
 from regioncap.parallel import map_ahead
 from regioncap.services.store import Store, Stored
 
-Kind = Literal["job", "broken-off", "marked", "pictures", "captions", "keys"]
+Kind = Literal["job", "broken-off", "marked", "pictures", "captions", "keys", "ends"]
 
 #: No source is removed that is younger, whatever is asked for: the time between is what a
 #: submission has to name a picture that it has found.
@@ -94,6 +95,7 @@ class Search:
             yield from self._pictures(gone)
             yield from self._captions()
             yield from self._keys()
+            yield from self._ends(gone)
 
     def _job_ids(self) -> list[str]:
         """All that is under `jobs/` and bears a job's name."""
@@ -121,7 +123,7 @@ class Search:
         times = [time for time in map(self.store.modified, ends) if time is not None]
         if not times or max(times) > self._cutoff:
             return None
-        prefixes = [keys.prefix(job), keys.open_key(job)]
+        prefixes = [keys.prefix(job), keys.open_key(job), keys.end_key(job)]
         if self.marked_only:
             # Without its rendered part a shard that is to be retried is drawn again.
             kinds: list[Literal["rendered", "marked", "partial"]] = [
@@ -232,14 +234,30 @@ class Search:
         return {name.decode() for name in _SOURCE.findall(part)}
 
     def _captions(self) -> Iterator[Rubbish]:
+        return self._old("captions", keys.CAPTIONS, self._cutoff)
+
+    def _ends(self, gone: Container[str]) -> Iterator[Rubbish]:
+        """Those of jobs that stay; the others go with their jobs."""
+        cutoff = min(self._cutoff, self.now - BROKEN_OFF)
+        return self._old("ends", keys.ENDS, cutoff, lambda key: keys.ending(key) not in gone)
+
+    def _old(
+        self,
+        kind: Kind,
+        prefix: str,
+        cutoff: datetime,
+        is_meant: Callable[[str], bool] = lambda _: True,
+    ) -> Iterator[Rubbish]:
+        """What lies under a prefix since before then."""
+
         def old() -> Iterator[Stored]:
-            found = self.store.list_stored(keys.CAPTIONS)
-            return (stored for stored in found if stored.modified <= self._cutoff)
+            found = self.store.list_stored(prefix)
+            return (each for each in found if each.modified <= cutoff and is_meant(each.key))
 
         sizes = [stored.size_bytes for stored in old()]
         if sizes:
             remove = partial(self._delete, lambda: (stored.key for stored in old()))
-            yield Rubbish("captions", keys.CAPTIONS, len(sizes), sum(sizes), None, remove)
+            yield Rubbish(kind, prefix, len(sizes), sum(sizes), None, remove)
 
     def _delete(self, found: Callable[[], Iterator[str]]) -> int:
         return self.store.delete_all(found())

@@ -23,6 +23,7 @@ from regioncap.errors import (
 )
 from regioncap.job import Job
 from regioncap.jobs import catalogue
+from regioncap.jobs.ends import Ends
 from regioncap.jobs.reconcile import reconcile
 from regioncap.parallel import REAL, Runtime
 from regioncap.services import due
@@ -67,6 +68,7 @@ class Janitor:
         stands_by: Whether it makes rounds only where no other janitor does, as those of caption
             workers: to list the parts of a large job takes seconds of the processor that feeds a
             GPU.
+        ends: Tells who wants to know that jobs have ended, whoever makes the rounds.
         runtime: The clock and the thread that it goes by.
     """
 
@@ -78,6 +80,7 @@ class Janitor:
         patience_s: float,
         *,
         stands_by: bool = False,
+        ends: Ends | None = None,
         runtime: Runtime = REAL,
     ) -> None:
         self._store = store
@@ -86,6 +89,7 @@ class Janitor:
         self._feeder = Feeder(client, runtime.monotonic)
         self._patience_s = patience_s
         self._stands_by = stands_by
+        self._ends = ends
         self.period_s = max(1.0, patience_s / 4)
         self._runtime = runtime
         self._stopped = runtime.event()
@@ -109,6 +113,8 @@ class Janitor:
             if self._take_lock():
                 self._check_types()
                 self.round()
+            if self._ends is not None:
+                self._ends.tell()
         except ServiceError as error:
             self._types_s = None  # one of a wrong type may be why
             _log.warning("the janitor waits", error=str(error))

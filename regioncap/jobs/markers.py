@@ -4,6 +4,9 @@ A job that runs for the first time has one, `open/<job>`, empty. Whoever changes
 one of its own first, with words in it, and makes it empty when the change is made; whatever becomes
 of the change, and whoever sleeps meanwhile, the job is then looked at again. Only empty markers are
 removed: by whoever listed them before it saw that nothing is left to do.
+
+Whoever ends or pauses a job puts another one before, `ends/<job>.<token>`: `regioncap.jobs.ends`
+finds by it whom it has to tell.
 """
 
 from __future__ import annotations
@@ -12,8 +15,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 
+import structlog
+
 from regioncap import keys
-from regioncap.errors import StoreError
+from regioncap.errors import StoreDeniedError, StoreError
 from regioncap.parallel import REAL, Runtime
 from regioncap.services.store import Store
 
@@ -22,6 +27,8 @@ BROKEN_OFF = timedelta(days=7)
 #: Where changes have to wait for each other, one whose process died is waited for so long.
 _LONGEST = timedelta(hours=1)
 _UNDER_WAY = b"a change is being made"
+
+_log = structlog.get_logger("regioncap")
 
 
 @contextmanager
@@ -68,6 +75,21 @@ def remove(store: Store, found: list[str]) -> None:
     """Removes markers, one by one: a role that may do that need not be allowed more."""
     for key in found:
         store.delete(key)
+
+
+def note_end(store: Store, job_id: str) -> None:
+    """Notes that a job is about to end or to pause, so that this is told.
+
+    A role that may not write there yet, as one of an earlier version's policies, ends the job all
+    the same.
+
+    Raises:
+        StoreError: The store is away; then the job is not to end yet.
+    """
+    try:
+        store.put(keys.end_key(job_id, keys.new_token()), b"")
+    except StoreDeniedError as error:
+        _log.warning("the end of a job will not be told", job=job_id, error=str(error))
 
 
 def settled(store: Store, job_id: str, runtime: Runtime = REAL) -> list[str]:

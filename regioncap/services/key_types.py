@@ -22,6 +22,7 @@ from regioncap.services.silence import BEAT
 _TYPES = {
     r"regioncap:janitor(:kept)?": "string",
     r"regioncap:janitor:seen": "hash",
+    r"regioncap:ends(:.*)?": "string",
     BEAT: "hash",
     LIVES: "zset",
     r"regioncap:(worker|depths|mark|claim):.*": "string",

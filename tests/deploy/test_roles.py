@@ -52,6 +52,8 @@ RIGHTS = {
     f"jobs/{JOB}/input/rendered/x": {"producer": "pg", "worker": "g", "reader": "g"},
     "jobs/x/y/job.json": {"producer": "g", "worker": "g", "reader": "g"},
     f"open/{JOB}.0123456789ab": {"producer": "gd", "worker": "pgd", "reader": ""},
+    f"ends/{JOB}.0123456789ab": {"producer": "pg", "worker": "pgd", "reader": ""},
+    "ends/x/y": {"producer": "g", "worker": "g", "reader": ""},
     "open/x/y": {"producer": "g", "worker": "g", "reader": ""},
 }
 

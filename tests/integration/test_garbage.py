@@ -109,11 +109,11 @@ def test_a_job_that_ended_goes_with_the_pictures_that_only_it_had(
     before = set(store.list_keys(""))
 
     # A dry run tells what a real one does, and touches nothing.
-    expected = [("job", old.job, 6), ("job", cancelled.job, 5), ("pictures", "images/", 2)]
+    expected = [("job", old.job, 6), ("job", cancelled.job, 6), ("pictures", "images/", 2)]
     assert found(store) == sorted(expected[:2], key=lambda each: each[1]) + expected[2:]
     assert set(store.list_keys("")) == before
 
-    assert sum(each.remove() for each in search(store)) == 6 + 5 + 2 + 2  # job.json is named twice
+    assert sum(each.remove() for each in search(store)) == 6 + 6 + 2 + 2  # job.json is named twice
     left = set(store.list_keys(""))
     assert {key for key in left if key.startswith("jobs/")} == set(
         store.list_keys(keys.prefix(running.job))
@@ -123,6 +123,14 @@ def test_a_job_that_ended_goes_with_the_pictures_that_only_it_had(
     assert kept == {key for key in shared if key in named}
     assert len(kept) == 2
     assert list(search(store)) == []
+
+
+def test_ends_that_nobody_was_told_of_go_after_a_week(store: Store, make: Jobs) -> None:
+    running = make.submitted(1)
+    store.put(keys.end_key(running.job, "t1"), b"")
+    later = search(store, later=timedelta(days=8))
+    assert [(each.kind, each.objects) for each in later if each.kind == "ends"] == [("ends", 1)]
+    assert [each.kind for each in search(store, later=timedelta(days=6))] == []
 
 
 def test_what_is_young_stays(store: Store, make: Jobs) -> None:

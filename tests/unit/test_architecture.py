@@ -170,7 +170,7 @@ def test_workers_load_nothing_of_what_users_take(kind: str) -> None:
     }
     loaded = modules_loaded_with(f"workers.{kind}")
 
-    assert "regioncap.services.queue" in named & loaded
+    assert "regioncap.services.store" in named & loaded
     assert not [name for name in named | loaded if name.startswith("regioncap.outputs")]
     assert not {"jinja2", "pyarrow", "webdataset", "typer"} & loaded
 
