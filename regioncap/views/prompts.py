@@ -3,8 +3,9 @@
 A template is a TOML text with a name, and up to four wordings: `[regions]` for a marked picture,
 `[again]` for the regions that an answer left out, `[crop]` for one region cut out of its picture,
 `[image]` for a whole picture without marks, whose variables are $width and $height alone.
-A wording has `system`, `before` and `after`; the picture stands between the last two. What
-`[again]` leaves out is as in `[regions]`. In the words these variables may stand:
+A wording has `system`, `before` and `after`; the picture stands between the last two. `after_one`
+stands in place of `after` where one region is asked for. What `[again]` leaves out is as in
+`[regions]`. In the words these variables may stand:
 
     $count        how many regions are asked for: 3
     $regions      <region1> to <region3>, as the reference says it, also for a single region;
@@ -55,11 +56,13 @@ from regioncap.views.region_schema import (
 #: the picture as a whole.
 Ask = Literal["regions", "again", "crop", "image"]
 
-BUILT_IN = ("regions-1", "tied-1", "boxes-1", "json-1", "fields-1", "reference")
-DEFAULT = "regions-1"
+BUILT_IN = ("regions-2", "tied-2", "boxes-2", "json-2", "fields-2", "reference")
+#: Words of before, for jobs that were submitted with them.
+EARLIER = ("regions-1", "tied-1", "boxes-1", "json-1", "fields-1")
+DEFAULT = "regions-2"
 
 #: The template for jobs with a schema of regions, where no other is named.
-FOR_FIELDS = "fields-1"
+FOR_FIELDS = "fields-2"
 _FIELDS = "fields"
 
 
@@ -84,6 +87,8 @@ class Wording(BaseModel):
     system: Text = ""
     before: Text = ""
     after: Text = ""
+    #: In place of `after` where one region is asked for; empty if that is the same.
+    after_one: Text = ""
 
 
 #: For templates that say nothing on cut-out regions.
@@ -111,7 +116,7 @@ def _some_words(wording: Wording) -> Wording:
 def _without_regions(wording: Wording) -> Wording:
     named = {
         name
-        for part in (wording.system, wording.before, wording.after)
+        for part in (wording.system, wording.before, wording.after, wording.after_one)
         for name in Substitution(part).get_identifiers()
     }
     if others := sorted(named - {"width", "height"}):
@@ -144,17 +149,28 @@ class Template(BaseModel):
     def _complete_again(cls, data: dict[str, Any]) -> dict[str, Any]:
         regions, again = data.get("regions"), data.get("again", {})
         if isinstance(regions, dict) and isinstance(again, dict):
-            return {**data, "again": {**regions, **again}}
+            inherited = dict(regions)
+            if "after" in again:  # what is said of one region goes with it
+                inherited.pop("after_one", None)
+            return {**data, "again": {**inherited, **again}}
         return data
 
     @property
     def version(self) -> str:
         """What results record: the name of a built-in, else the name and a digest of the words."""
-        if self.name in BUILT_IN and self == built_in(self.name):
+        if self.name in (*BUILT_IN, *EARLIER) and self == built_in(self.name):
             return self.name
-        # Words that it does not say itself do not tell it apart.
-        said = self.model_dump_json(exclude={"image"} if self.image == _IMAGE else None)
-        return f"{self.name}+{hashlib.sha256(said.encode()).hexdigest()[:8]}"
+        return f"{self.name}+{self.digest[:8]}"
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of what it says; words that it does not say itself do not tell it apart."""
+        unsaid: dict[str, Any] = {
+            ask: {"after_one"} for ask in get_args(Ask) if not self.wording(ask).after_one
+        }
+        if self.image == _IMAGE:
+            unsaid["image"] = True
+        return hashlib.sha256(self.model_dump_json(exclude=unsaid).encode()).hexdigest()
 
     def wording(self, ask: Ask) -> Wording:
         """The words for what is asked."""
@@ -191,7 +207,7 @@ def _bad_template(source_name: str, problem: str) -> UsageError:
         f"{source_name}: {problem}",
         code="bad-prompt-template",
         hint="a template has name, description, answer ('text' or 'json'), language, and the"
-        " tables [regions], [again], [crop], [image] with system, before, after",
+        " tables [regions], [again], [crop], [image] with system, before, after, after_one",
     )
 
 
@@ -232,7 +248,7 @@ def built_in(name: str) -> Template:
     """
     if name == "default":
         return built_in(DEFAULT)
-    if name not in BUILT_IN:
+    if name not in (*BUILT_IN, *EARLIER):
         raise UsageError(
             f"there is no prompt template {name!r}",
             code="bad-prompt-template",
@@ -277,11 +293,12 @@ def build(
             replace(region, box_xyxy=_in_thousandths(region.box_xyxy, size_wh))
             for region in regions
         ]
+    after = wording.after_one if len(numbers) == 1 and wording.after_one else wording.after
     is_json = bool(numbers) and template.answer == "json"
     return Prompt(
         system=_fill(wording.system, regions, size_wh, schema),
         before=_fill(wording.before, regions, size_wh, schema),
-        after=_fill(wording.after, regions, size_wh, schema),
+        after=_fill(after, regions, size_wh, schema),
         answer_schema=answer_schema(numbers, schema) if is_json else None,
     )
 

@@ -26,7 +26,7 @@ def test_prompts_list_names_what_can_be_shown(tmp_path: Path) -> None:
     _, listed, _ = run(tmp_path, "prompts", "list", "--json")
 
     names = [json.loads(line)["name"] for line in listed.splitlines()]
-    assert names[0] == "regions-1"
+    assert names[0] == "regions-2"
     code, shown, _ = run(tmp_path, "prompts", "show", names[1], "--count", "2")
     assert code == 0
     assert "tag 2, cyan box, is <region2>" in shown
@@ -51,7 +51,7 @@ def test_marks_draws_what_the_engine_would_see(tmp_path: Path) -> None:
     code, printed, said = run(tmp_path, "marks", PHOTOS / "coffee.jpg", *options)
 
     assert (code, printed) == (0, "out.png\n")
-    assert "There are 1 regions: <region1> to <region1>." in said
+    assert "There is 1 region: <region1>." in said
     width, height = probe((tmp_path / "out.png").read_bytes())
     assert (width, height) == (588 + 8 + 448, 448)
 

@@ -48,7 +48,7 @@ def test_wheel_holds_the_product_and_nothing_else(built: Path) -> None:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
 
     assert names == in_checkout("regioncap", "workers", "producer")
-    assert {"regioncap/py.typed", "regioncap/views/prompt_templates/regions-1.toml"} <= names
+    assert {"regioncap/py.typed", "regioncap/views/prompt_templates/regions-2.toml"} <= names
     assert "regioncap/outputs/gallery/gallery.html.j2" in names
     assert "regioncap/inputs/examples/photos/cat.jpg" in names
 
@@ -100,7 +100,7 @@ def test_works_where_nothing_else_is(built: Path, tmp_path: Path) -> None:
     templates = run(binaries / "regioncap", "prompts", "list", cwd=tmp_path)
 
     assert version == f"regioncap {regioncap.__version__}\n"
-    assert "regions-1" in templates
+    assert "regions-2" in templates
 
     # What development needs must not be what the workers live on.
     run(*install, f"{wheel_file}[local,export,openai]")

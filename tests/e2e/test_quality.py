@@ -67,7 +67,7 @@ def test_whole_pictures_and_fields_beside_captions(
 
     assert record["image_caption"].endswith(".")
     assert [region["attributes"]["colour"] for region in record["regions"]] == ["red", "blue"]
-    assert record["prompt_version"] == "fields-1"
+    assert record["prompt_version"] == "fields-2"
     assert record["usage"]["requests"] == len(record["pictures"]) == 2
     assert [each["regions"] for each in record["answers"]] == [[1, 2], []]
     assert record["image_caption"] not in record["answer"]
@@ -133,7 +133,7 @@ def test_a_schema_that_no_grammar_holds_is_refused_at_submit(
     with pytest.raises(UsageError, match=r"properties\.f: pattern"):
         system.services.submit(input_file, region_schema=str(schema))
     with pytest.raises(UsageError, match="asks for text, and a schema needs JSON"):
-        system.services.submit(input_file, region_schema="referring", prompt="tied-1")
+        system.services.submit(input_file, region_schema="referring", prompt="tied-2")
 
 
 def test_pictures_that_the_engine_saw_can_be_brought(

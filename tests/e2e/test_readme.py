@@ -59,7 +59,7 @@ def folder(system: System, tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert "bbox" not in unboxed
     for name in ("my.jsonl", "more.jsonl", "boxes.jsonl"):
         write_jsonl(folder / name, [record] * 4)
-    shown = ROOT / "regioncap" / "views" / "prompt_templates" / "regions-1.toml"
+    shown = ROOT / "regioncap" / "views" / "prompt_templates" / "regions-2.toml"
     shutil.copy(shown, folder / "own.toml")
     write_jsonl(folder / "own.jsonl", [record | {"captions": ["an eye", "the other eye"]}])
     quality = (ROOT / "docs" / "quality.md").read_text("utf-8")

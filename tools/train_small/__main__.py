@@ -30,6 +30,8 @@ from tools.train_small.trial import try_out
 _WARM_UP = 100
 #: The language model's rate, of the vision tower's; at the full rate it may for long not look.
 _LANGUAGE_RATE = 0.5
+#: Steps in which only the hints' layers learn from them, where the rest knows something already.
+_HEADS_FIRST = 150
 #: Steps with scenes of few regions, of all.
 _EASY_PART = 0.25
 
@@ -72,15 +74,18 @@ def main() -> None:
     torch.manual_seed(options.seed)
     tokenizer = make_tokenizer()
     pupil = _new_pupil(tokenizer, options)
+    if options.begin_with:
+        take_over(pupil.model, tokenizer, options.begin_with)
     kept = folder / "state.pt"
     if options.resume and kept.exists():
         pupil.load(kept)
     lessons: Queue[Batch] = multiprocessing.Queue(maxsize=12)  # type: ignore[assignment]
-    easy = max(0, int(_EASY_PART * options.steps) - pupil.step) // options.makers
+    easy_until = options.easy_until or int(_EASY_PART * options.steps)
+    easy = max(0, easy_until - pupil.step) // options.makers
     makers = [
         multiprocessing.Process(
             target=_make_lessons,
-            args=(options.seed + pupil.step + 10**6 * nth, easy, options.batch, lessons),
+            args=(options.seed + pupil.step + 10**6 * nth, easy, options, lessons),
             daemon=True,
         )
         for nth in range(options.makers)
@@ -102,6 +107,29 @@ def export(model: Any, tokenizer: Any, folder: Path) -> None:
     save_processor(folder)
 
 
+def take_over(model: Any, tokenizer: Any, folder: Path) -> None:
+    """Gives a model the weights of an earlier checkpoint, and of words those that it knew.
+
+    Args:
+        model: A new model of the same shape.
+        tokenizer: Its tokenizer, which may have other words.
+        folder: The earlier checkpoint.
+    """
+    from transformers import AutoTokenizer, Qwen2_5_VLForConditionalGeneration
+
+    earlier = Qwen2_5_VLForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
+    weights = earlier.state_dict()
+    known = AutoTokenizer.from_pretrained(folder).get_vocab()
+    pairs = [(id_, known[word]) for word, id_ in tokenizer.get_vocab().items() if word in known]
+    new, old = (torch.tensor(ids) for ids in zip(*pairs, strict=True))
+    for name, ours in model.state_dict().items():
+        if name.endswith(("embed_tokens.weight", "lm_head.weight")):
+            ours[new] = weights[name][old].to(ours.device)
+        else:
+            ours.copy_(weights[name])
+    print(f"{len(pairs)} of {len(tokenizer)} words are known")
+
+
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("-o", "--out", type=Path, required=True)
@@ -109,6 +137,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--batch", type=int, default=24)
     parser.add_argument("--peak", type=float, default=3e-3, help="highest rate, of the eyes")
     parser.add_argument("--look-first", type=int, default=600, help="steps of the eyes alone")
+    parser.add_argument(
+        "--asked-back", type=float, default=0.0, help="share of lessons that ask captions back"
+    )
+    parser.add_argument("--easy-until", type=int, help="steps with few regions [a quarter of all]")
     parser.add_argument("--trial-every", type=int, default=250)
     parser.add_argument("--trial-scenes", type=int, default=18, help="of each number of regions")
     parser.add_argument("--eager", action="store_true", help="without torch.compile")
@@ -117,6 +149,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--device", default="cpu", help="as torch names it, such as cuda")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--resume", action="store_true")
+    parser.add_argument(
+        "--begin-with", type=Path, metavar="FOLDER", help="a checkpoint that goes on learning"
+    )
     return parser.parse_args()
 
 
@@ -134,11 +169,11 @@ def _new_pupil(tokenizer: Any, options: argparse.Namespace) -> Pupil:
     return Pupil(model, hints, optimizer)
 
 
-def _make_lessons(seed: int, easy: int, size: int, lessons: Queue[Batch]) -> None:
+def _make_lessons(seed: int, easy: int, options: argparse.Namespace, lessons: Queue[Batch]) -> None:
     torch.set_num_threads(1)
-    teacher = Teacher(make_tokenizer(), seed, easy)
+    teacher = Teacher(make_tokenizer(), seed, easy, options.asked_back)
     while True:
-        lessons.put(teacher.batch(size))
+        lessons.put(teacher.batch(options.batch))
 
 
 @dataclass(slots=True)
@@ -170,22 +205,41 @@ def _train(
     diary = _Diary(time.monotonic())
     while pupil.step < options.steps:
         _set_rate(pupil, options)
-        loss = _learn(pupil, see, lessons.get(), diary, speaks=pupil.step >= options.look_first)
+        begins = bool(options.begin_with) and pupil.step < _HEADS_FIRST
+        loss = _learn(
+            pupil,
+            see,
+            lessons.get(),
+            diary,
+            speaks=pupil.step >= options.look_first or bool(options.begin_with),
+            heads_only=begins,
+        )
         if pupil.step % 50 == 0:
             _say(diary.line(pupil.step, loss))
         if pupil.step % options.trial_every == 0:
             pupil.save(options.out / "state.pt")
-            if pupil.step > options.look_first:
+            if pupil.step > options.look_first or options.begin_with:
                 result = try_out(pupil.model, teacher, options.trial_scenes)
                 _say(f"trial at {pupil.step}: {result}")
 
 
 def _learn(
-    pupil: Pupil, see: Callable[..., Sight], batch: Batch, diary: _Diary, *, speaks: bool
+    pupil: Pupil,
+    see: Callable[..., Sight],
+    batch: Batch,
+    diary: _Diary,
+    *,
+    speaks: bool,
+    heads_only: bool = False,
 ) -> float:
-    """One step; returns the loss."""
+    """One step; returns the loss.
+
+    With `heads_only` the hints' own layers learn from them alone: at random, they would spoil what
+    the vision tower knows.
+    """
     sight = see(pupil.model, torch.as_tensor(batch.pictures, device=pupil.model.device))
-    loss, numbers = hint(pupil.hints, sight, batch)
+    hinted = Sight(*(each.detach() for each in sight)) if heads_only else sight
+    loss, numbers = hint(pupil.hints, hinted, batch)
     said = say(pupil.model, sight.tokens, batch) if speaks else None
     if said is not None:
         loss = loss + said.loss

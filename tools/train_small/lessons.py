@@ -6,6 +6,7 @@ numbers, so that what is in a place says nothing of its number.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from random import Random
@@ -18,11 +19,12 @@ from regioncap.engines.vllm import chat_text
 from regioncap.evaluation.contents import Content
 from regioncap.evaluation.placing import Layout
 from regioncap.evaluation.scenes import make_scene
-from regioncap.records import RegionInView
+from regioncap.records import Prompt, RegionInView, View
 from regioncap.settings import SMALL_MAX_PIXELS
 from regioncap.views import crops, marks, prompts
 from regioncap.views.boxes import Rect, Size, pixel_rect, scale_xyxy
 from regioncap.views.pixels import decode, encode_jpeg, fit, size_of
+from regioncap.views.prompts import NONE
 from regioncap.views.sizes import fit_size
 from tools.train_small.words import (
     COLOURS,
@@ -36,13 +38,19 @@ from tools.train_small.words import (
 
 #: Sizes of the pictures as submitted: landscape, square, portrait.
 SOURCES_WH: tuple[Size, ...] = ((640, 480), (560, 560), (480, 640))
-Kind = Literal["regions-1", "json-1", "tied-1", "crop"]
+Kind = Literal["regions-2", "json-2", "tied-2", "crop", "check", "check-crop"]
 _LAYOUTS: tuple[tuple[Layout, float], ...] = (
     ("large", 0.65), ("apart", 0.25), ("crowded", 0.1),
 )  # fmt: skip
 _KINDS: tuple[tuple[Kind, float], ...] = (
-    ("regions-1", 0.68), ("json-1", 0.18), ("tied-1", 0.08), ("crop", 0.06),
+    ("regions-2", 0.68), ("json-2", 0.18), ("tied-2", 0.08), ("crop", 0.06),
 )  # fmt: skip
+#: Questions about captions, of marked pictures and of crops.
+_CHECKS: tuple[tuple[Kind, float], ...] = (("check", 0.9), ("check-crop", 0.1))
+#: Whose words a question about a caption follows.
+_CHECKED: tuple[tuple[Kind, float], ...] = (("regions-2", 0.7), ("json-2", 0.2), ("tied-2", 0.1))
+#: Captions asked back of a picture that are true of no region, and how often one nearly is.
+_UNTRUE, _NEARLY = 2, 0.6
 #: How often scenes have 1, 2, ... regions: in the first lessons, and later.
 _EASY, _USUAL = (6, 4, 2, 1, 1), (1, 2, 3, 4, 6)
 #: A token of the picture belongs to a region that covers this much of it, and none that covers
@@ -107,6 +115,8 @@ class Lesson:
     answer: list[int]
     hints: NDArray[np.int64]
     tags: NDArray[np.int64]
+    #: Of the answer's tokens; by default what tells a colour or a shape weighs most.
+    weights: list[float] | None = None
 
 
 def make_canvas(
@@ -152,12 +162,14 @@ class Teacher:
         tokenizer: The model's.
         seed: Decides all.
         easy: The batches until scenes have as many regions as they come to have.
+        asked_back: The share of batches that ask captions back.
         kept: Canvases, and marked pictures, kept of each size.
     """
 
     tokenizer: Any
     seed: int
     easy: int = 0
+    asked_back: float = 0.0
     kept: int = 2500
     _canvases: dict[int, list[Canvas]] = field(default_factory=dict)
     _pictures: dict[int, list[Marked]] = field(default_factory=dict)
@@ -177,14 +189,22 @@ class Teacher:
         """
         random = self._random
         self.easy -= 1
-        kind: Kind = random.choices(*zip(*_KINDS, strict=True))[0]
+        kinds = _CHECKS if random.random() < self.asked_back else _KINDS
+        kind: Kind = random.choices(*zip(*kinds, strict=True))[0]
+        # One for all: what stands before the picture is equally long then.
+        checked: Kind = random.choices(*zip(*_CHECKED, strict=True))[0]
         which = random.randrange(len(SOURCES_WH))
         lessons = []
         for _ in range(size):
-            if kind == "crop":
-                lessons.append(self._crop_lesson(self._canvas(which, fresh)))
+            if kind in ("crop", "check-crop"):
+                canvas = self._canvas(which, fresh)
+                lessons.append(self._crop_lesson(canvas, is_check=kind == "check-crop"))
+                continue
+            shown = self._marked(which, marked, fresh)
+            if kind == "check":
+                lessons.append(self.check_lesson(shown, checked, self._claims(shown)))
             else:
-                lessons.append(self._marked_lesson(self._marked(which, marked, fresh), kind))
+                lessons.append(self._marked_lesson(shown, kind))
         return self.stacked(lessons)
 
     def _canvas(self, which: int, fresh: float) -> Canvas:
@@ -237,10 +257,71 @@ class Teacher:
         ask: prompts.Ask = "regions" if len(asked) == len(shown.numbered) else "again"
         prompt = prompts.build(prompts.built_in(kind), labels, ask=ask)
         pairs = [(number, canvas.contents[place]) for number, place in asked]
-        answer = answer_json(pairs) if kind == "json-1" else answer_text(pairs)
+        answer = answer_json(pairs) if kind == "json-2" else answer_text(pairs)
         return self._told(shown.picture, prompt, answer, (shown.hints, shown.tags))
 
-    def _crop_lesson(self, canvas: Canvas) -> Lesson:
+    def _claims(self, shown: Marked) -> list[str]:
+        """What captions say that are to be asked back: each true of one region or of none."""
+        contents = shown.canvas.contents
+        claims = [content for content in contents if contents.count(content) == 1]
+        # At first each is true of some region: none to everything is a habit that is hard to lose.
+        untrue = 0 if claims and self.easy > 0 else _UNTRUE
+        claims += dict.fromkeys(self.untrue(contents) for _ in range(untrue))
+        self._random.shuffle(claims)
+        return claims
+
+    def untrue(self, contents: list[str]) -> str:
+        """What none of some regions holds: often something like it, as a model would see it."""
+        random = self._random
+        while True:
+            colour, shape = random.choice(COLOURS), random.choice(SHAPES)
+            if random.random() < _NEARLY:
+                like = random.choice(contents).split()
+                colour, shape = (like[0], shape) if random.random() < 0.5 else (colour, like[1])
+            content = f"{colour} {shape}"
+            # A bare colour is that of whatever has it.
+            if content not in contents and not _fits_a_patch(content, contents):
+                return content
+
+    def check_lesson(self, shown: Marked, kind: Kind, contents: Sequence[str]) -> Lesson:
+        """A lesson that asks of which regions captions are true, one after the other.
+
+        The first question is asked as the product does; the others follow its answer.
+
+        Args:
+            shown: The picture.
+            kind: The prompt template of the first question.
+            contents: What each caption says; no two of the regions hold it.
+        """
+        canvas = shown.canvas
+        regions = [
+            RegionInView(n, canvas.boxes_xyxy[place], shown.colours[n])
+            for n, place in shown.numbered
+        ]
+        if self.easy > 0:  # also numbers that are not there: the right one has to be read
+            there = {n for n, _ in shown.numbered}
+            absent = [n for n in range(1, REGIONS + 1) if n not in there]
+            regions += [RegionInView(n, (0, 0, 28, 28)) for n in absent]
+            regions.sort(key=lambda region: region.number)
+        view = _view(shown.picture, regions, marks.DEFAULT)
+        template = prompts.built_in(kind)
+        asked = [
+            prompts.build_check(template, view, lone_caption(content))[0] for content in contents
+        ]
+        told = [
+            next((str(n) for n, place in shown.numbered if canvas.contents[place] == content), NONE)
+            for content in contents
+        ]
+        lesson = self._told(shown.picture, asked[0], told[0], (shown.hints, shown.tags))
+        lesson.weights = [1.0, 0.5]
+        for prompt, answer in zip(asked[1:], told[1:], strict=True):
+            turn = f"\n<|im_start|>user\n{prompt.after}<|im_end|>\n<|im_start|>assistant\n"
+            question, choice = (self.tokenizer.encode(text) for text in (turn, answer))
+            lesson.answer += [*question, *choice, self.tokenizer.eos_token_id]
+            lesson.weights += [0.0] * len(question) + [1.0] * len(choice) + [0.5]
+        return lesson
+
+    def _crop_lesson(self, canvas: Canvas, *, is_check: bool = False) -> Lesson:
         place = self._random.randrange(len(canvas.boxes_xyxy))
         side = fit_size((560, 560), SMALL_MAX_PIXELS)
         crop, box = crops.cut(canvas.pixels, canvas.boxes_xyxy[place], SMALL_MAX_PIXELS)
@@ -248,14 +329,23 @@ class Teacher:
         scaled = pixel_rect(scale_xyxy(box, crop.size, side), side)
         number = self._random.randint(1, REGIONS)
         label = RegionInView(number, scaled)
-        template = self._random.choice(("regions-1", "json-1"))
+        template = self._random.choice(("regions-2", "json-2"))
         prompt = prompts.build(prompts.built_in(template), [label], ask="crop", size_wh=side)
         shown = Canvas(picture, [scaled], [canvas.contents[place]])
         hints = _hints(shown, [(number, 0)])
         hints[0] = -1  # no number is to be seen
         untagged = _tags(side, {})
         content = canvas.contents[place]
-        answer = answer_json([(number, content)]) if template == "json-1" else lone_caption(content)
+        if is_check:
+            is_true = self._random.random() < 0.5
+            claim = lone_caption(content if is_true else self.untrue([content]))
+            view = _view(picture, [label], "")
+            prompt, _ = prompts.build_check(prompts.built_in("regions-2"), view, claim)
+            answer = prompts.YES if is_true else prompts.NO
+            lesson = self._told(picture, prompt, answer, (hints, untagged))
+            lesson.weights = [1.0, 0.5]
+            return lesson
+        answer = answer_json([(number, content)]) if template == "json-2" else lone_caption(content)
         return self._told(picture, prompt, answer, (hints, untagged))
 
     def _told(
@@ -282,7 +372,8 @@ class Teacher:
         for row, lesson in enumerate(lessons):
             start, end = len(lesson.prompt), len(lesson.prompt) + len(lesson.answer)
             ids[row, :end] = lesson.prompt + lesson.answer
-            weights[row, start:end] = np.where(np.isin(lesson.answer, content), 1.0, 0.5)
+            usual = np.where(np.isin(lesson.answer, content), 1.0, 0.5)
+            weights[row, start:end] = usual if lesson.weights is None else lesson.weights
         image = self.tokenizer.convert_tokens_to_ids("<|image_pad|>")
         height, width = lessons[0].picture.shape[:2]
         hints = np.stack([lesson.hints for lesson in lessons])
@@ -330,6 +421,19 @@ def _tags(size_wh: Size, tags_xyxy: dict[int, Rect]) -> NDArray[np.int64]:
         mask[y1:y2, x1:x2] = 1
         grid[mask.reshape(rows, 14, columns, 14).mean((1, 3)) >= _ON_TAG] = number
     return grid.reshape(rows // 2, 2, columns // 2, 2).transpose(0, 2, 1, 3).flatten()
+
+
+def _view(picture: NDArray[np.uint8], regions: list[RegionInView], mark_style: str) -> View:
+    asked = Prompt(system="", before="", after="")
+    return View(
+        key="", size_wh=size_of(picture), regions=regions, prompt=asked, mark_style=mark_style
+    )
+
+
+def _fits_a_patch(content: str, contents: list[str]) -> bool:
+    colour, shape = content.split()
+    others = [each.split() for each in contents]
+    return any(colour == c and "patch" in (shape, s) for c, s in others)
 
 
 def _indices(content: str) -> tuple[int, int]:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from regioncap.views import prompts
+from regioncap.records import Prompt, RegionInView, View
+from regioncap.views import marks, prompts
 from regioncap.views.marks.palette import PALETTE
 from tools.qwen import as_qwen, train_bytes
 from tools.train_small.words import COLOURS, REGIONS, SHAPES, answer_json, answer_text, lone_caption
@@ -17,11 +18,16 @@ from tools.train_small.words import COLOURS, REGIONS, SHAPES, answer_json, answe
 #: Where text is cut before it is looked up: region names, keys of JSON and words stay whole.
 _PIECES = (
     r'In <region\d+>,| ?<region\d+>|\.","region\d+":"|\{?"region\d+": ?"'
-    r'|There are \d+ regions:|, beginning with "| In the picture,|;? tag \d+,| [a-z]+ box, is'
+    r'|There (?:are|is) \d+ regions?:|, beginning with "| In the picture,|;? tag \d+,'
+    r"| [a-z]+ box, is"
     r'|(?:system|user|assistant)\n| an? [a-z]+|An? [a-z]+|"\}?| ?[A-Za-z]+| ?\d+|[^\w\s]+\n?|\s+'
 )
 _VOCABULARY = 2048
-_TEMPLATES = ("regions-1", "json-1", "tied-1")
+#: Starts of texts whose ends differ.
+STARTS = ("This time describe only", "Answer with one JSON object:")
+#: Stands for a caption.
+_CAPTION = "C"
+_TEMPLATES = ("regions-2", "json-2", "tied-2")
 
 
 def make_tokenizer() -> Any:
@@ -48,7 +54,20 @@ def _sentences() -> list[str]:
             for text in (wording.system, wording.before, wording.after):
                 if "$" not in text and text:
                     found[text] = None
-    return [*found, "This time describe only", "Answer with one JSON object:"]
+    return [*found, *STARTS, *_asked_back()]
+
+
+def _asked_back() -> list[str]:
+    """The words around the caption and the choices of a question about a caption."""
+    region = RegionInView(1, (0, 0, 28, 28))
+    empty = Prompt(system="", before="", after="")
+    found: dict[str, None] = {}
+    for style in (marks.DEFAULT, ""):
+        view = View(key="", size_wh=(28, 28), regions=[region], prompt=empty, mark_style=style)
+        prompt, choices = prompts.build_check(prompts.built_in("regions-2"), view, _CAPTION)
+        for part in prompt.after.split(_CAPTION):
+            found |= dict.fromkeys(part.split(", ".join(choices)))
+    return list(found)
 
 
 def _corpus() -> list[str]:
@@ -64,5 +83,7 @@ def _corpus() -> list[str]:
             two = [(n, content), (n + 1, content)]
             texts += [answer_text(two), answer_json(two)]
             texts.append(f"There are {n} regions: <region{n}> to and.")
+            texts.append(f"There is 1 region: <region{n}>.")
+            texts += [f", {n}, none", prompts.YES, prompts.NO, prompts.NONE]
             texts.append(f', beginning with "In <region{n}>, "{{"region{n}":"..."}}')
     return texts

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from regioncap.captions.answers import parse
+from regioncap.views.prompts import NONE
 from tools.train_small.lessons import SOURCES_WH, Batch, Teacher, make_canvas, mark
 from tools.train_small.net import look, think
 from tools.train_small.words import REGIONS
@@ -27,6 +28,9 @@ class Marks:
     right: Counter[int] = field(default_factory=Counter)
     mixed: Counter[int] = field(default_factory=Counter)
     all: Counter[int] = field(default_factory=Counter)
+    #: Captions asked back, by whether they are true of a region; and those answered right.
+    asked: Counter[bool] = field(default_factory=Counter)
+    told: Counter[bool] = field(default_factory=Counter)
 
     def __str__(self) -> str:
         parts = [
@@ -35,38 +39,61 @@ class Marks:
         ]
         total = max(1, sum(self.all.values()))
         parts.append(f"all: {sum(self.right.values()) / total:.3f} right")
-        return " | ".join([*parts, f"{sum(self.mixed.values()) / total:.3f} mixed"])
+        parts.append(f"{sum(self.mixed.values()) / total:.3f} mixed")
+        for is_true, name in ((True, "true"), (False, "untrue")):
+            share = self.told[is_true] / max(1, self.asked[is_true])
+            parts.append(f"asked back, {name}: {share:.3f} right")
+        return " | ".join(parts)
 
 
 def try_out(model: Any, teacher: Teacher, scenes: int) -> Marks:
-    """Asks for all regions of so many scenes of each count."""
+    """Asks for all regions of so many scenes of each count, and captions back."""
     marks = Marks()
     for count, which in product(range(1, REGIONS + 1), range(len(SOURCES_WH))):
         seeds = range(which, scenes, len(SOURCES_WH))
-        batch, truths = _exam(teacher, which, count, tuple(seeds))
+        exam = _exam(teacher, which, count, tuple(seeds))
         with torch.no_grad():
-            texts = answers(model, teacher.tokenizer, batch)
-        for text, truth in zip(texts, truths, strict=True):
+            texts = answers(model, teacher.tokenizer, exam.captions)
+            choices = answers(model, teacher.tokenizer, exam.checks)
+        for text, truth in zip(texts, exam.truths, strict=True):
             _mark(marks, text, truth)
+        for said, right in zip(choices, exam.right, strict=True):
+            marks.asked[right != NONE] += 1
+            marks.told[right != NONE] += said == right
     return marks
 
 
-def _exam(
-    teacher: Teacher, which: int, count: int, seeds: tuple[int, ...]
-) -> tuple[Batch, list[list[str]]]:
+@dataclass(frozen=True, slots=True)
+class _Exam:
+    captions: Batch
+    truths: list[list[str]]
+    #: Captions asked back, one that is true of a region and one that is not for each scene.
+    checks: Batch
+    right: list[str]
+
+
+def _exam(teacher: Teacher, which: int, count: int, seeds: tuple[int, ...]) -> _Exam:
     key = (which, count, seeds)
     if key not in _EXAMS:
-        lessons, truths = [], []
+        lessons, truths, checks, right = [], [], [], []
         for seed in seeds:
             canvas = make_canvas(SOURCES_WH[which], _SEED + 1000 * count + seed, count)
             numbered = list(enumerate(range(len(canvas.contents)), 1))
-            lessons.append(teacher.lesson(mark(canvas, numbered), "regions-1", numbered))
+            shown = mark(canvas, numbered)
+            lessons.append(teacher.lesson(shown, "regions-2", numbered))
             truths.append(canvas.contents)
-        _EXAMS[key] = (teacher.stacked(lessons), truths)
+            of_one = [each for each in canvas.contents if canvas.contents.count(each) == 1]
+            true = [of_one[seed % len(of_one)]] if of_one else []
+            for content in (*true, teacher.untrue(canvas.contents)):
+                checks.append(teacher.check_lesson(shown, "regions-2", [content]))
+                place = canvas.contents.index(content) if content in canvas.contents else None
+                right.append(NONE if place is None else str(place + 1))
+        stacked = teacher.stacked(lessons), truths, teacher.stacked(checks), right
+        _EXAMS[key] = _Exam(*stacked)
     return _EXAMS[key]
 
 
-_EXAMS: dict[tuple[int, int, tuple[int, ...]], tuple[Batch, list[list[str]]]] = {}
+_EXAMS: dict[tuple[int, int, tuple[int, ...]], _Exam] = {}
 
 
 def _mark(marks: Marks, text: str, truth: list[str]) -> None:

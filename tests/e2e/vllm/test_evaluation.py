@@ -21,7 +21,7 @@ def test_a_random_model_is_right_of_nothing(
     monkeypatch.setattr(prompts, "MAX_CAPTION_CHARS", 16)
     scenes = [make_scene("colours", layout, 8, seed=0) for layout in ("apart", "crowded")]
     asking = run(
-        Variant("marks", "v1", 10, "json-1"),
+        Variant("marks", "v1", 10, "json-2"),
         scenes,
         engine_thread.engine,
         JobSettings(temperature=0.0, max_tokens=400),

@@ -58,7 +58,7 @@ def test_a_picture_costs_what_its_size_says(tmp_path: Path, family: str) -> None
         assert grid.placeholders
 
         limits = Limits(MAX_PIXELS, 10_000_000, 100_000_000).on(grid)
-        how = ViewSettings("families", JobSettings(max_tokens=16), built_in("tied-1"), limits)
+        how = ViewSettings("families", JobSettings(max_tokens=16), built_in("tied-2"), limits)
         record = InputRecord(index=0, line=1, image="a.png", bbox=[[40, 30, 300, 200]])
         rendered, pictures = render_record(record, photo((1300, 700)), how)
         asked = [

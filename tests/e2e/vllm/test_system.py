@@ -132,7 +132,7 @@ def test_a_picture_too_large_for_the_model_stops_nobody(
     names = ["small.jpg", "large.jpg", "small.jpg"]
     lines = [{"image": name, "bbox": [[10, 10, 60, 50]]} for name in names]
     file = write_jsonl(tmp_path / "in.jsonl", lines)
-    records = rig.check(rig.submit(file, temperature=0, prompt="json-1", max_tokens=600))
+    records = rig.check(rig.submit(file, temperature=0, prompt="json-2", max_tokens=600))
     assert [record["error"] for record in records] == [None] * 3
     # Refused whole, the large one is shown by a crop, which is never larger than half of it.
     assert [record["regions"][0]["view"] for record in records] == ["marks", "crop", "marks"]
@@ -143,9 +143,9 @@ def test_noise_in_json_is_captions_or_an_error_of_its_record(
     rig: Rig, worker: Worker, tmp_path: Path
 ) -> None:
     noise = submit(
-        rig, tmp_path / "noise", 2, 24, temperature=1, top_p=1, prompt="json-1", max_tokens=200
+        rig, tmp_path / "noise", 2, 24, temperature=1, top_p=1, prompt="json-2", max_tokens=200
     )
-    short = submit(rig, tmp_path / "short", 2, 4, temperature=1, prompt="json-1", max_tokens=4)
+    short = submit(rig, tmp_path / "short", 2, 4, temperature=1, prompt="json-2", max_tokens=4)
     records = rig.check(noise)
     for record in records:
         statuses = {region["status"] for region in record["regions"]}
@@ -166,7 +166,7 @@ def test_noise_in_json_is_captions_or_an_error_of_its_record(
 def test_a_killed_core_ends_the_worker_and_costs_nothing(
     rig: Rig, worker: Worker, tmp_path: Path
 ) -> None:
-    job = submit(rig, tmp_path / "doomed", 10, 40, prompt="json-1", max_tokens=1500)
+    job = submit(rig, tmp_path / "doomed", 10, 40, prompt="json-2", max_tokens=1500)
 
     def deaths() -> list[int]:
         return [

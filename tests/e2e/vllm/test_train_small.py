@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -10,10 +11,13 @@ import pytest
 
 pytest.importorskip("torch")
 
+from safetensors.torch import load_file
+
 from regioncap.engines.model_files import check_checkpoint
-from tools.train_small.lessons import Batch, Teacher
+from tools.train_small.lessons import SOURCES_WH, Batch, Teacher, make_canvas, mark
 
 ROOT = Path(__file__).resolve().parents[3]
+SMALL = ROOT / "regioncap" / "engines" / "small_model"
 
 
 @pytest.fixture(scope="module")
@@ -29,9 +33,51 @@ def test_lessons_fit_together(batches: list[Batch]) -> None:
     for batch in batches:
         rows, columns = batch.grid
         assert batch.pictures.shape[1:] == (28 * rows, 28 * columns, 3)
-        # Two content words for each region asked for.
-        assert ((batch.weights == 1).sum(1) % 2 == 0).all()
+        # Two content words for each region asked for, or a choice and the end.
+        told, said = (batch.weights == 1).sum(1), (batch.weights > 0).sum(1)
+        assert ((told % 2 == 0) | (2 * told == said)).all()
         assert (batch.number.max(1) <= 5).all()
+
+
+def test_captions_are_asked_back_of_pictures_that_hold_them_or_do_not(
+    vllm_environment: dict[str, str],
+) -> None:
+    from tools.train_small.tokens import make_tokenizer
+
+    teacher = Teacher(make_tokenizer(), seed=3)
+    canvas = make_canvas(SOURCES_WH[0], seed=7, count=4)
+    shown = mark(canvas, [(1, 0), (3, 1), (4, 2), (5, 3)])
+
+    def answer(content: str) -> str:
+        lesson = teacher.check_lesson(shown, "regions-2", [content])
+        said: str = teacher.tokenizer.decode(lesson.answer[:-1])
+        assert len(lesson.answer) == 2, "a choice is one token, and the end"
+        return said
+
+    assert [answer(content) for content in canvas.contents] == ["1", "3", "4", "5"]
+    assert {answer(teacher.untrue(canvas.contents)) for _ in range(20)} == {"none"}
+
+
+def test_a_checkpoint_goes_on_with_the_words_that_it_knew(
+    vllm_environment: dict[str, str],
+) -> None:
+    import torch
+
+    from tools.train_small.__main__ import take_over
+    from tools.train_small.net import make_model
+    from tools.train_small.tokens import make_tokenizer
+
+    tokenizer = make_tokenizer()
+    model = make_model(tokenizer)
+    take_over(model, tokenizer, SMALL)
+    earlier = load_file(SMALL / "model.safetensors")
+    eyes = "visual.blocks.0.attn.qkv.weight"
+    assert torch.equal(model.model.get_parameter(eyes), earlier[eyes].float())
+    words = json.loads((SMALL / "tokenizer.json").read_text())["added_tokens"]
+    [known] = [each["id"] for each in words if each["content"] == "This time describe only"]
+    ours = tokenizer.convert_tokens_to_ids("This time describe only")
+    embedded = model.model.language_model.embed_tokens.weight
+    assert torch.equal(embedded[ours], earlier["model.embed_tokens.weight"][known].float())
 
 
 def test_the_quick_forward_pass_is_that_of_transformers(batches: list[Batch]) -> None:

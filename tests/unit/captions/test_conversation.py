@@ -288,7 +288,7 @@ def test_a_dead_engine_ends_the_shard() -> None:
 
 def test_attributes_come_with_the_caption_by_one_request() -> None:
     schema = normalized({"type": "object", "properties": {"count": {"type": "integer"}}}, "")
-    how = replace(view_settings(prompt="fields-1"), schema=schema)
+    how = replace(view_settings(prompt="fields-2"), schema=schema)
 
     def reply(request: CaptionRequest) -> str:
         values = {

@@ -95,7 +95,7 @@ def test_baseline_knows_no_shapes() -> None:
 
 
 def test_regions_a_call() -> None:
-    result = score(knowing(SCENES), SCENES, Variant("marks", "reference", 3, "json-1"))
+    result = score(knowing(SCENES), SCENES, Variant("marks", "reference", 3, "json-2"))
 
     assert result.requests == 3 * len(SCENES)
     assert result.total.share("right") == 1
