@@ -128,7 +128,8 @@ def test_an_engine_that_cannot_tell_leaves_it_to_the_model_that_is_named(
     unknown = load_settings(queue="caption.quiet", model=str(tmp_path / "none"))
     choice = grids.choose(stages.store, unknown)
     assert choice.grid == Grid()
-    assert "cannot be read here: the model" in choice.lines()[0]
+    assert "cannot be read here, " in choice.lines()[0]
+    assert "is no folder on this machine" in choice.lines()[0]
 
 
 def test_a_model_without_a_grid_is_warned_of() -> None:

@@ -135,7 +135,10 @@ def test_what_captions_do_not_depend_on_changes_nothing(
 
 def test_what_earlier_versions_have_kept_is_found() -> None:
     # As it was named before results knew of attributes and verdicts.
-    assert name(prompt="regions-1") == "d59641a73527033528186a678de5434afdc6bff7af2eee589acf4db3e4940204"
+    assert (
+        name(prompt="regions-1")
+        == "d59641a73527033528186a678de5434afdc6bff7af2eee589acf4db3e4940204"
+    )
     assert name(verify="mark") != name()
     assert name(set_to("whole", record().views[0].model_copy(update={"regions": []}))) != name()
 

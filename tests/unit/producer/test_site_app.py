@@ -190,6 +190,7 @@ def test_why_a_job_waits(app: ASGIApp, store: Memory, monkeypatch: pytest.Monkey
     wait = Waiting(
         stage="caption", code="engine-away", reason=HOSTILE, waited_s=40.0, again_in_s=3.0
     )
+    monkeypatch.setattr("regioncap.jobs.status.due.count", lambda *_: 0)
     monkeypatch.setattr("regioncap.jobs.status._waits", lambda *_: [wait])
 
     for address in ("/", f"/jobs/{job.job}"):
