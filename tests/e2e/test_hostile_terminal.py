@@ -48,6 +48,10 @@ ASKED: dict[str, list[list[str]]] = {
     "prompts": [["prompts", "show", EVIL]],
     "retry": [["retry", "JOB"]],
     "verify": [["verify", "JOB"], ["verify", EVIL]],
+    "resume": [
+        ["resume", "JOB", "--max-gpu-seconds", "9"],
+        ["resume", EVIL, "--max-gpu-seconds", "9"],
+    ],
     "cancel": [["cancel", "JOB"]],
 }
 #: Those that print nothing of others, or run until they are stopped.

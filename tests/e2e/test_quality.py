@@ -230,7 +230,7 @@ def test_flagged_records_are_captioned_again(system: System, input_file: Path) -
     watched = system.command("watch", job, "--timeout", "60")
 
     assert "nothing to run again" in untouched.stderr.decode()
-    assert "1 record run again" in retried.stderr.decode()
+    assert "1 record runs again" in retried.stderr.decode()
     assert watched.returncode == 0
     assert system.services.store.get(key) == good
 
