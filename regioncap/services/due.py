@@ -24,6 +24,7 @@ from regioncap.job import Job
 from regioncap.records import Stage
 from regioncap.services.broker import queue_errors
 from regioncap.services.messages import RENDER
+from regioncap.services.progress import parts_key
 
 _QUEUES = "regioncap:turns"
 #: Turns of one priority: more than are ever taken, and exact as a score.
@@ -126,7 +127,7 @@ def _next_score(client: redis.Redis, turns: str, job: Job) -> int:
     """
     base = _BANDS[job.settings.priority] * BAND
     with client.pipeline(transaction=False) as pipe:
-        pipe.exists(f"regioncap:{job.job}:parts")
+        pipe.exists(parts_key(job.job))
         pipe.zrange(
             turns, base + BAND - 1, base, desc=True, byscore=True, offset=0, num=1, withscores=True
         )

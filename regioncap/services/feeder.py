@@ -29,6 +29,7 @@ from regioncap.records import Stage
 from regioncap.services import due, presence
 from regioncap.services.broker import queue_errors
 from regioncap.services.messages import CAPTION_TASK, RENDER, RENDER_TASK, Message, dump
+from regioncap.services.progress import parts_key
 
 _MARK = "regioncap:mark:"
 _FRESH_S = 5
@@ -212,7 +213,7 @@ def _standings(
         for job, _ in turns:
             pipe.bitcount(due.bits_key(job, stage))
             pipe.hmget(due.job_key(job), ["queue", "shards", "window"])
-            pipe.hlen(f"regioncap:{job}:parts")
+            pipe.hlen(parts_key(job))
         answers = pipe.execute()
     for (job, score), bits, told, done in zip(
         turns, answers[::3], answers[1::3], answers[2::3], strict=True

@@ -52,6 +52,11 @@ end
 _KEPT_S = 24 * 3600
 
 
+def parts_key(job_id: str) -> str:
+    """The hash of a job's parts: a field for each shard that has its results."""
+    return f"{_PREFIX}{job_id}:parts"
+
+
 class Progress:
     """The progress of one job.
 
@@ -65,7 +70,7 @@ class Progress:
         base = f"{_PREFIX}{job_id}:"
         self._rendered, self._parts, self._counts = (
             base + "rendered",
-            base + "parts",
+            parts_key(job_id),
             base + "counts",
         )
 
