@@ -12,7 +12,7 @@ from producer.checks import Check
 from regioncap.engines import argument, gpus
 from regioncap.engines.gpu import visible_gpus
 from regioncap.engines.memory import Card, Model, Plan, plan, read_model
-from regioncap.engines.model import find_settings, resolve_model
+from regioncap.engines.model import find_settings, local_model
 from regioncap.engines.model_files import WEIGHTS_INDEXES, weights_bytes
 from regioncap.engines.model_grid import FILES, read_grid
 from regioncap.engines.vllm_start import default_utilization
@@ -49,12 +49,7 @@ def check_gpus(settings: Settings, environ: Mapping[str, str] = os.environ) -> I
         found = visible_gpus(environ)
         if not found or not found[0].total_bytes:
             return
-        folder = resolve_model(
-            settings.model,
-            hf_cache_dir=settings.hf_cache_dir,
-            download_dir=settings.download_dir,
-            local_only=True,
-        ).folder
+        folder = local_model(settings).folder
         config, model = _read(folder)
         quantized = argument(settings, "quantization", None) == "fp8"
         fp8 = quantized and "quantization_config" not in config

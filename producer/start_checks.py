@@ -12,7 +12,7 @@ from producer.checks import Check
 from regioncap.engines import argument, compile_cache, toolchain
 from regioncap.engines.cpu import is_built_for_cpu
 from regioncap.engines.gpu import gpu_names
-from regioncap.engines.model import resolve_model
+from regioncap.engines.model import local_model
 from regioncap.engines.model_files import weight_files
 from regioncap.errors import RegionCapError
 from regioncap.settings import SMALL, Settings
@@ -70,12 +70,7 @@ def _check_cache(environ: Mapping[str, str]) -> Check:
 
 def _check_start(settings: Settings, environ: Mapping[str, str], *, for_cpu: bool) -> Check:
     try:
-        found = resolve_model(
-            settings.model,
-            hf_cache_dir=settings.hf_cache_dir,
-            download_dir=settings.download_dir,
-            local_only=True,
-        )
+        found = local_model(settings)
         size, per_s = _read_rate(weight_files(found.folder))
     except (RegionCapError, OSError) as error:
         return Check("start", "skip", f"the model's weights cannot be read here: {error}")

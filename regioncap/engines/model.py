@@ -11,7 +11,7 @@ from pathlib import Path
 from regioncap.engines.model_files import check_checkpoint, revision_of
 from regioncap.errors import EngineStartError
 from regioncap.packages import install_line
-from regioncap.settings import DEFAULT_MODEL, SMALL
+from regioncap.settings import DEFAULT_MODEL, SMALL, Settings
 
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 #: What an engine reads; the Hub may hold other forms of the same weights besides.
@@ -56,6 +56,20 @@ def resolve_model(
     folder = _folder_of(model, hf_cache_dir, download_dir, _WANTED, local_only or is_offline())
     check_checkpoint(folder)
     return ResolvedModel(name=model, folder=folder, revision=revision_of(folder))
+
+
+def local_model(settings: Settings) -> ResolvedModel:
+    """The model that the settings name, as it lies on this machine; the Hub is not asked.
+
+    Raises:
+        EngineStartError: As `resolve_model`.
+    """
+    return resolve_model(
+        settings.model,
+        hf_cache_dir=settings.hf_cache_dir,
+        download_dir=settings.download_dir,
+        local_only=True,
+    )
 
 
 def find_settings(

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from regioncap.engines.cpu import is_built_for_cpu
 from regioncap.engines.gpu import check_memory, visible_gpus
-from regioncap.engines.model import is_offline, resolve_model
+from regioncap.engines.model import is_offline, local_model
 from regioncap.engines.model_files import weights_bytes
 from regioncap.errors import EngineStartError
 from regioncap.packages import install_line, is_installed
@@ -58,12 +58,7 @@ def _check_vllm(settings: Settings) -> str:
         )
     said = f"captions come from {settings.model} in vLLM"
     try:
-        found = resolve_model(
-            settings.model,
-            hf_cache_dir=settings.hf_cache_dir,
-            download_dir=settings.download_dir,
-            local_only=True,
-        )
+        found = local_model(settings)
     except EngineStartError as error:
         if error.code != "hub-unreachable" or is_offline():
             raise
