@@ -278,5 +278,5 @@ def test_retry_says_what_it_cannot_run_again(system: System, input_file: Path) -
 
     said = system.command("retry", job).stderr.decode()
 
-    assert "1 failed record cannot be run again: mend these lines" in said
+    assert "1 failed record cannot be run again, as its line of" in said
     assert "there is nothing to run again" in said
