@@ -158,6 +158,8 @@ class CaptionStage:
         except _OtherGridError as error:
             return self._have_rendered(job, shard, error.grid)
         except _NotDrawnError:
+            if self._is_done(job_id, shard):
+                return "already done"  # another worker was faster, and has removed them
             self._sender.render(job, [shard])
             return "rendered anew"
         except CancelledError:
@@ -169,6 +171,11 @@ class CaptionStage:
         except Exception:
             partial.keep()
             raise
+
+    def _is_done(self, job_id: str, shard: int) -> bool:
+        """Whether results stand that nobody wants anew."""
+        stands = self._store.exists(keys.part_key(job_id, "results", shard))
+        return stands and retry.find(self._store, job_id, shard) is None
 
     def check(self) -> None:
         """As `Trial.check`."""
@@ -236,6 +243,8 @@ class CaptionStage:
         part = dump_lines(lines)
         etag = self._store.put_new(key, part, "application/x-ndjson")
         if etag is None:
+            lost_ms = sum(line["usage"]["gpu_ms"] for line in lines)
+            metrics.add("gpu_seconds_lost", lost_ms / 1000)
             return self._summary(task, self._standing(key))
         keep({line["index"] for line in lines})
         return results.summary_of(part, lines) | {"etag": etag}
@@ -460,6 +469,7 @@ class CaptionStage:
                 self._asked.remove(entry)
             # Also what was asked in vain.
             spent_ms = round(1000 * share.seconds * self._gpus)
+            metrics.add("gpu_seconds", spent_ms / 1000)
             self._purse.spend(self._progress(job.job).redis, job, spent_ms)
         asked = [captioned for captioned in done if captioned.requests]
         self._share_out(share.seconds, asked, len(asked))
