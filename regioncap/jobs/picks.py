@@ -8,14 +8,14 @@ flagged      the audit finds something wrong with a caption of it
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 Pick = Literal["failed", "uncaptioned", "flagged"]
 
 #: Statuses of regions that nobody has to look at.
 FINE = frozenset({"ok", "skipped"})
 #: The flag of a caption that nearly repeats another one: counted apart, as it may well be right.
-NEAR_DUPLICATE = "near-duplicate"
+NEAR_DUPLICATE: Final = "near-duplicate"
 
 
 def failed(record: Mapping[str, Any]) -> bool:
