@@ -319,6 +319,8 @@ def test_a_second_claim__another_process_does_it_and_the_holder_does_not(
         first = pool.submit(holder.run, delivery(7), slowly)
         assert begun.wait(30)
         assert message(other, "tag-a") == "claimed"
+        # It may be the last message of the shard, whose holder may die.
+        assert list(delayed(client, QUEUE)) == [(JOB, 7)]
         assert allow_second(client, QUEUE, "message", ShardName(JOB, "caption", 7))
         assert message(holder, "tag-b") == "claimed"
         assert message(other, "tag-c") == "done"
@@ -326,4 +328,21 @@ def test_a_second_claim__another_process_does_it_and_the_holder_does_not(
         assert first.result(30) == "done"
     assert holder.times.medians_s().keys() == other.times.medians_s().keys() == {JOB}
     client.hdel(UNACKED, *(f"tag-{end}" for end in "abc7"))
+    client.delete(QUEUE)
+
+
+def test_a_second_claim__who_had_the_shard_before_may_take_it(
+    make: Callable[..., Shards], client: redis.Redis
+) -> None:
+    before, holder = make(), make()
+    assert before.run(delivery(8), lambda *_: "already done") == "already done"
+    assert not before.times.medians_s()
+
+    def slowly(*_: object) -> str:
+        client.hset(UNACKED, "tag-d", "[]")
+        assert allow_second(client, QUEUE, "message", ShardName(JOB, "caption", 8))
+        return before.run(replace(delivery(8), tag="tag-d"), lambda *_: "done")
+
+    assert holder.run(delivery(8), slowly) == "done"
+    client.hdel(UNACKED, "tag-d")
     client.delete(QUEUE)
