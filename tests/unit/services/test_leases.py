@@ -75,11 +75,14 @@ def test_a_shard_that_hangs_loses_its_lease_and_its_neighbour_keeps_its_own(
 
 
 class Interruption(Gate):
-    """Does something once when Redis has answered."""
+    """Has something happen before Redis is asked the next time."""
 
     act: Callable[[], object] | None = None
+    is_away = False
 
-    def leave(self, request: str) -> None:
+    def enter(self, request: str) -> None:
+        if self.is_away:
+            raise redis.exceptions.ConnectionError("away")
         act, self.act = self.act, None
         if act is not None:
             act()
@@ -119,12 +122,10 @@ def test_a_claim_is_let_go_without_redis_too(client: redis.Redis) -> None:
     claim = _claim(client, "mine")
     assert claim.take()
 
-    def lose() -> None:
-        raise redis.exceptions.ConnectionError("away")
-
     client.gate = gate = Interruption()
-    gate.act = lose
+    gate.is_away = True
     claim.release()
+    gate.is_away = False
     client.hdel(UNACKED, "mine")
     claim.keep()
 
