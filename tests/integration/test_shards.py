@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -31,7 +32,7 @@ from regioncap.services.attempts import RECORD_DEATHS, SHARD_DEATHS, Attempts
 from regioncap.services.broker import connect
 from regioncap.services.claims import UNACKED, ShardName, allow_second
 from regioncap.services.leases import Leases
-from regioncap.services.waits import delayed
+from regioncap.services.waits import Waits, delayed
 from regioncap.settings import load_settings
 from workers.shards import Delivery, GoesBack, Shards, Work
 from workers.task import delivery_of, run_shard
@@ -346,3 +347,28 @@ def test_a_second_claim__who_had_the_shard_before_may_take_it(
     assert holder.run(delivery(8), slowly) == "done"
     client.hdel(UNACKED, "tag-d")
     client.delete(QUEUE)
+
+
+def test_a_shard_is_new_unless_the_queue_knows_of_a_go_at_it(
+    make: Callable[..., Shards], client: redis.Redis
+) -> None:
+    told: list[bool] = []
+
+    def work(job: str, shard: int, turn: Turn) -> str:
+        told.append(turn.is_first)
+        if len(told) == 3:
+            raise StoreError("the store is away")
+        return "done"
+
+    shards = make()
+    shards.run(delivery(0), work)
+    shards.run(replace(delivery(1), is_redelivered=True), work)
+    shards.run(delivery(2), work)
+    Waits(client, JOB, "caption", QUEUE).put(2, "store-unavailable", "", pause_s=0.001)
+    time.sleep(0.01)
+    shards.run(delivery(2), work)
+    Attempts(client, JOB, "caption", 3).start()  # of a worker that died
+    shards.run(delivery(3), work)
+    shards.run(delivery(2), work)
+
+    assert told == [True, False, True, False, False, True]
