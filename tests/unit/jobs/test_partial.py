@@ -197,3 +197,11 @@ def test_two_retries_are_two_questions(place: Place) -> None:
 
     for again, count in ((None, 0), (second, 0), (first, 1)):
         assert len(place.partials.of(JOB, 0).find(RECORDS, NAMES, again)) == count
+
+
+def test_the_end_of_a_new_shard_removes_no_other_one_s(place: Place) -> None:
+    place.kept(1)
+    place.moment_s += 10.0
+    place.begun(0).drop()
+
+    assert place.found(1)
