@@ -24,6 +24,7 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
+    ConfigDict,
     Field,
     SecretStr,
     ValidationError,
@@ -83,6 +84,9 @@ CAPTION_QUEUE = r"caption(\.[A-Za-z0-9_-]+)*"
 
 class JobSettings(BaseModel):
     """What belongs to a job and is kept in its job.json."""
+
+    # JSON has no other numbers.
+    model_config = ConfigDict(allow_inf_nan=False)
 
     max_boxes: int = Field(10, ge=1, le=100, description="Most boxes drawn in one picture.")
     overflow: Overflow = Field(
