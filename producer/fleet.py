@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from itertools import islice
@@ -28,6 +29,8 @@ class Held(BaseModel):
     job: str
     shard: int
     seconds: float
+    #: Whether another worker has it, too: its holder is slow, or has lost its lease.
+    is_twice: bool = False
 
 
 class WorkerView(BaseModel):
@@ -93,6 +96,7 @@ def look(store: Store, client: redis.Redis) -> Fleet:
     """
     now = time.time()
     workers = list(_workers(client, now))
+    find_twice(workers)
     return Fleet(
         at=now,
         workers=workers,
@@ -106,6 +110,14 @@ def _workers(client: redis.Redis, now: float) -> Iterator[WorkerView]:
         told["up_s"] = max(0.0, now - told.pop("since"))
         with suppress(ValidationError):  # by a worker of another version, or by nobody of ours
             yield WorkerView.model_validate(told)
+
+
+def find_twice(workers: list[WorkerView]) -> None:
+    """Notes of shards in several workers' hands that they are."""
+    counts = Counter((w.kind, h.job, h.shard) for w in workers for h in w.in_hand)
+    for worker in workers:
+        for held in worker.in_hand:
+            held.is_twice = counts[worker.kind, held.job, held.shard] > 1
 
 
 def _queues(client: redis.Redis, workers: list[WorkerView]) -> list[QueueView]:

@@ -38,6 +38,9 @@ COUNTERS = {
     "notices": Metric(
         "Tries to tell that a job has ended: told, failed or given-up.", ("outcome",)
     ),
+    "second_claims": Metric("Shards that were begun while in hand elsewhere.", ("stage",)),
+    "gpu_seconds": Metric("Time of GPUs that requests took, seconds."),
+    "gpu_seconds_lost": Metric("That of results which came after another worker's, seconds."),
     "leases_lost": Metric("Shards that were given to another worker while in hand here."),
 }
 HISTOGRAMS = {

@@ -34,6 +34,7 @@ from regioncap.services.sender import Sender
 from regioncap.services.store import Store
 from regioncap.settings import Settings, worker_settings
 from workers import logs
+from workers.backup import Backup
 from workers.drain import Drain
 from workers.intake import Intake
 from workers.monitor import Monitor
@@ -153,6 +154,7 @@ class CaptionWorker:
             # Before the first message is taken: one taken now would wait for the model to load.
             self.engine.start()
             self.stage  # noqa: B018 - made here, in one thread
+            self._monitor.shard_s = self.shards.times.medians_s
             self._fill_the_batch(sender)
         except RegionCapError as error:
             _log.error("the engine does not start", code=error.code, error=str(error))
@@ -181,8 +183,12 @@ class CaptionWorker:
         start_thread("grid", self._tell_grid)
         Recall(connect(self._settings), self._settings.queue).start()
         client, patience_s = connect(self._settings), self._settings.visibility_timeout_s
+        Backup(client, self._settings.queue, self._has_room).start()
         ends, sender = Ends(self.store, client, self._settings), Sender(client, self._settings)
         Janitor(self.store, client, sender, patience_s, stands_by=True, ends=ends).start()
+
+    def _has_room(self) -> bool:
+        return self._monitor.room() > self._process.taken()
 
     def _tell_grid(self) -> None:
         """Tells submissions how the model takes pictures."""

@@ -62,6 +62,8 @@ class Monitor:
         self._funnel = None if engine else metrics.Funnel()
         #: How many shards the worker can have at present.
         self.room: Callable[[], int] = lambda: 0
+        #: How long the worker took over shards lately, by job.
+        self.shard_s: Callable[[], dict[str, float]] = dict
         self._rates = {name: Rate(window_s=60.0) for name in _RATED}
         self.exporter = Exporter(stage)
         self.health = Health()
@@ -147,6 +149,7 @@ class Monitor:
                 for request in held
             ],
             "room": self.room(),
+            "shard_s": self.shard_s(),
             "totals": {name: int(total) for name, total in totals.items()},
             "per_s": {name: round(rate.per_s, 3) for name, rate in self._rates.items()},
         }

@@ -39,6 +39,7 @@ from regioncap.services.claims import Claim
 from regioncap.services.leases import Leases, Pulse
 from regioncap.services.progress import Progress
 from regioncap.services.waits import Waits, back_off_s
+from workers.shard_times import ShardTimes
 from workers.turnstile import OccupiedError, Turnstile
 
 _log = structlog.get_logger("regioncap")
@@ -115,6 +116,10 @@ class Shards:
         self._clock = runtime.monotonic
         self._turnstile = Turnstile(self._check_stopping, runtime)
         self._engine_died = False
+        #: How long shards took.
+        self.times = ShardTimes()
+        #: Job and shard of what is in hand.
+        self._in_hand: set[tuple[str, int]] = set()
         #: Starts to be taken back as soon as Redis can be reached again.
         self._owed: deque[Attempts] = deque()
         self._paying = runtime.lock()
@@ -154,6 +159,8 @@ class Shards:
             metrics.add("shards", stage=self._stage, outcome=outcome.replace(" ", "-"))
         if outcome not in _WAITS:
             seconds = self._clock() - started
+            if outcome == "done":
+                self.times.note(delivery.job, seconds)
             metrics.add("shard_seconds", seconds, stage=self._stage)
             _log.info("shard", outcome=outcome, seconds=round(seconds, 3))
         return outcome
@@ -164,8 +171,17 @@ class Shards:
         )
         waits = Waits(self._redis, delivery.job, self._stage, delivery.queue)
         try:
-            if claim.take():
-                return self._counted(attempts, waits, delivery, work, pulse)
+            # The second to do a shard is another process.
+            place = (delivery.job, delivery.shard)
+            if claim.take(as_second=place not in self._in_hand):
+                if claim.is_second:
+                    metrics.add("second_claims", stage=self._stage)
+                    _log.info("a second claim: the shard is in hand elsewhere, too")
+                self._in_hand.add(place)
+                try:
+                    return self._counted(attempts, waits, delivery, work, pulse)
+                finally:
+                    self._in_hand.discard(place)
             # Another message of the shard is in hand. This one may be the only one that is left in
             # the end, so it waits.
             waits.pause(delivery.shard, self._leases.period_s)

@@ -38,10 +38,8 @@ def audit_command(
 
 def _print(report: JobAudit) -> None:
     emit(
-        f"{counted(report.regions, 'region')} in {counted(report.records, 'record')} "
-        f"({report.failed:,} failed); "
-        f"{report.regions_flagged:,} flagged ({_share(report.regions_flagged, report.regions)}), "
-        f"{counted(report.near_duplicates, 'near duplicate')}"
+        f"{counted(report.regions, 'region')} asked about in {counted(report.records, 'record')}, "
+        f"{report.failed:,} failed; {report.line()}"
     )
     for flag, count in report.flags.items():
         emit(f"\n{flag}: {count:,} ({_share(count, report.regions)})")

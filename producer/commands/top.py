@@ -154,7 +154,10 @@ def _workers(fleet: Fleet, *, roomy: bool) -> Table:
 
 def _at(worker: WorkerView) -> str:
     shards = sorted(worker.in_hand, key=lambda held: -held.seconds)
-    told = [f"{held.job}/{held.shard} {span(held.seconds)}" for held in shards[:2]]
+    told = [
+        f"{held.job}/{held.shard} {span(held.seconds)}" + ", twice" * held.is_twice
+        for held in shards[:2]
+    ]
     more = f" and {len(shards) - 2} more" if len(shards) > 2 else ""
     return ", ".join(told) + more or "idle"
 

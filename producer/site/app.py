@@ -26,6 +26,7 @@ from regioncap import keys
 from regioncap.client import Client
 from regioncap.errors import NotFoundError, RegionCapError, ServiceError, UsageError
 from regioncap.job import Job
+from regioncap.jobs import picks
 from regioncap.jobs.status import JobStatus
 from regioncap.outputs.audit import record_flags
 from regioncap.outputs.gallery.page import GalleryRecord, GallerySummary, gallery_values
@@ -112,9 +113,9 @@ class Site:
         which, text = query.get("which", ""), query.get("text", "").strip()
         shards = self._jobs.done_shards(status)
         wanted: list[window.Wanted] = [window.saying(text)] if text else []
-        if which == "failed":
+        if which in {"failed", "uncaptioned"}:
             shards = self._jobs.failing_shards(status)
-            wanted.append(window.failed)
+            wanted.append(picks.failed if which == "failed" else picks.uncaptioned)
         elif which == "flagged":
             wanted.append(window.flagged(job))
         backwards = "before" in query
@@ -138,7 +139,7 @@ class Site:
                 "text": text,
                 "links": {
                     name: _address(f"/jobs/{job.job}", which=name, text=text)
-                    for name in ("", "failed", "flagged")
+                    for name in ("", *get_args(picks.Pick))
                 },
                 "reasons": self._jobs.reasons(status) if _has_failures(status) else None,
             }

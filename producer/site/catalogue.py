@@ -11,12 +11,12 @@ from typing import Generic, NamedTuple, TypeVar
 
 import redis
 
-from producer.site.window import FINE, Reasons, why_failed
+from producer.site.window import Reasons, why_failed
 from regioncap import keys
 from regioncap.client import Client
 from regioncap.errors import NotFoundError, QueueError, RegionCapError, ServiceError, StoreError
 from regioncap.job import STATUSES, Job
-from regioncap.jobs import catalogue
+from regioncap.jobs import catalogue, picks
 from regioncap.jobs.status import JobStatus, job_status
 from regioncap.parallel import map_ahead
 from regioncap.services.broker import queue_errors
@@ -209,7 +209,7 @@ class Jobs:
             return None
         if len(text) > _MOST_SUCCESS_BYTES:
             return None
-        bad = ["failed", *(f"regions_{status}" for status in STATUSES if status not in FINE)]
+        bad = ["failed", *(f"regions_{status}" for status in STATUSES if status not in picks.FINE)]
         numbers = (
             keys.part_number(part["key"], job_id, "results")
             for part in json.loads(text)["parts"]

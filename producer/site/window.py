@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from regioncap import keys
 from regioncap.job import Job
+from regioncap.jobs import picks
 from regioncap.outputs.audit import record_flags
 from regioncap.parallel import map_ahead
 from regioncap.records import check_fields
@@ -28,9 +29,6 @@ _REASONS_S = 1.5
 _AHEAD = 8
 #: Reasons that are shown.
 _MOST_REASONS = 12
-
-#: Region statuses that nobody has to look at.
-FINE = frozenset({"ok", "skipped"})
 
 Wanted = Callable[[Mapping[str, Any]], bool]
 
@@ -66,17 +64,10 @@ class Reasons(NamedTuple):
     complete: bool
 
 
-def failed(record: Mapping[str, Any]) -> bool:
-    """Wants records that failed, and those with a region that has no caption though it should."""
-    return record["error"] is not None or any(
-        region["status"] not in FINE for region in record["regions"]
-    )
-
-
 def flagged(job: Job) -> Wanted:
     """Wants records with a caption that looks wrong, as `regioncap audit` flags it."""
     language = language_of(job)
-    return lambda record: bool(record_flags(record, language))
+    return lambda record: picks.flagged(flag.name for flag in record_flags(record, language))
 
 
 def saying(text: str) -> Wanted:
@@ -182,7 +173,7 @@ def _reasons(record: Mapping[str, Any]) -> Iterator[Reason]:
         yield Reason(error["code"], 1, "record", error["message"], error.get("hint") or "", index)
         return
     for region in record["regions"]:
-        if region["status"] not in FINE:
+        if region["status"] not in picks.FINE:
             yield Reason(region["status"], 1, "region", region["why"] or "", "", index)
 
 

@@ -63,8 +63,10 @@ class JobAudit(BaseModel):
 
     def line(self) -> str:
         """The sums in one line for people."""
+        of_records = f"in {counted(self.records_flagged, 'record')}"
+        flagged = f"{counted(self.regions_flagged, 'region')} {of_records} flagged"
         return (
-            f"{self.regions_flagged:,} of {counted(self.regions, 'region')} flagged, "
+            f"{flagged if self.regions_flagged else 'none flagged'}, "
             f"{counted(self.near_duplicates, 'near duplicate')}"
         )
 

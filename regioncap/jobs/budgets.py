@@ -8,6 +8,7 @@ missing and queues it.
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import Counter
 from collections.abc import Mapping
@@ -34,7 +35,7 @@ class Budget(BaseModel):
     """How much GPU time a job may take, and whether it waits for more."""
 
     schema_version: FormatVersion = SCHEMA_VERSION
-    max_gpu_seconds: float = Field(gt=0)
+    max_gpu_seconds: float = Field(gt=0, allow_inf_nan=False)
     #: When the job paused; None if it goes on.
     paused: datetime | None = None
     #: What it had taken then; in a status, what it has taken so far.
@@ -101,7 +102,7 @@ class Purse:
                 return False
             change = {"paused": self._runtime.now(), "gpu_seconds": spent_s}
             text = dump_json(budget.model_copy(update=change))
-            markers.note_end(self._store, job.job)
+            markers.note_end(self._store, job.job, f"paused-{round(1000 * budget.max_gpu_seconds)}")
             if found is None:
                 written = self._store.put_new(key, text, "application/json", lasting=False)
             else:
@@ -170,7 +171,8 @@ def resume(
     """Gives a job another limit, and has it go on; queues nothing. Doing it twice does no harm.
 
     Raises:
-        UsageError: The job has no budget, or has taken that much already (`bad-budget`).
+        UsageError: The job has no budget, or that is none, or no more than it has taken already
+            (`bad-budget`).
         ServiceError: The store or Redis is away.
     """
     if job.settings.max_gpu_seconds is None:
@@ -178,6 +180,12 @@ def resume(
             f"job {job.job} has no budget of GPU time",
             code="bad-budget",
             hint="what is missing of it is queued by: regioncap submit --resume " + job.job,
+        )
+    if not math.isfinite(max_gpu_seconds):
+        raise UsageError(
+            f"{max_gpu_seconds:g} is no limit of GPU time",
+            code="bad-budget",
+            hint="give --max-gpu-seconds a number; 1e9 is more than any job takes",
         )
     known = Spending(client, job.job).read_ms()
     spent_s = (_stored_ms(store, job, runtime) if known is None else known) / 1000

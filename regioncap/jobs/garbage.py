@@ -1,7 +1,8 @@
 """Garbage: objects that are no longer needed, found in the store and removed by `regioncap gc`.
 
-    jobs        that ended long ago, or whose submission broke off
-    marked      of jobs that ended long ago only the marked pictures and what belongs to them
+    jobs        that ended long ago, or are named, or whose submission broke off
+    marked      of jobs that ended long ago, or are named, only the marked pictures and what
+                belongs to them
     pictures    sources that no job names any more
     captions    kept for later jobs with `--reuse`
     keys        of submissions that broke off
@@ -30,6 +31,7 @@ from pydantic import ValidationError
 
 from regioncap import keys
 from regioncap.errors import NewerFormatError, RegionCapError, UsageError
+from regioncap.job import Job
 from regioncap.jobs import catalogue
 from regioncap.jobs.keyed import Taken
 from regioncap.jobs.markers import BROKEN_OFF
@@ -70,7 +72,7 @@ class Search:
     Args:
         store: Where.
         now: The time.
-        older_than: Age that all must have that is to go.
+        older_than: Age that all must have that is to go, but for jobs that are named.
         marked_only: Whether jobs keep everything but their marked pictures.
     """
 
@@ -97,6 +99,22 @@ class Search:
             yield from self._keys()
             yield from self._ends(gone)
 
+    def named(self, job: Job) -> Rubbish | None:
+        """What there is of one job, whatever its age; none where nothing is left to remove.
+
+        Raises:
+            UsageError: It has not ended, or is being changed (`not-finished`).
+            StoreError: The store cannot be reached.
+        """
+        ended = self._ended(job.job)
+        if ended is None:
+            raise UsageError(
+                f"job {job.job} has not ended, or is being changed",
+                code="not-finished",
+                hint=f"regioncap status {job.job} tells; regioncap cancel {job.job} ends it",
+            )
+        return self._rubbish_of_job(job.job, ended)
+
     def _job_ids(self) -> list[str]:
         """All that is under `jobs/` and bears a job's name."""
         ids = []
@@ -115,14 +133,21 @@ class Search:
             return None
         if not self.store.exists(keys.job_key(job)):
             return self._broken_off(job)
+        ended = self._ended(job)
+        if ended is None or ended > self._cutoff:
+            return None
+        return self._rubbish_of_job(job, ended)
+
+    def _ended(self, job: str) -> datetime | None:
+        """When a job ended; None if it has not, or is being changed."""
         broken_off = self.now - BROKEN_OFF
         markers = self.store.list_stored(keys.open_key(job))
         if any(not marker.size_bytes or marker.modified > broken_off for marker in markers):
             return None
         ends = (keys.success_key(job), keys.cancelled_key(job))
-        times = [time for time in map(self.store.modified, ends) if time is not None]
-        if not times or max(times) > self._cutoff:
-            return None
+        return max((time for time in map(self.store.modified, ends) if time), default=None)
+
+    def _rubbish_of_job(self, job: str, ended: datetime) -> Rubbish | None:
         prefixes = [keys.prefix(job), keys.open_key(job), keys.end_key(job)]
         if self.marked_only:
             # Without its rendered part a shard that is to be retried is drawn again.
@@ -132,7 +157,7 @@ class Search:
                 "partial",
             ]
             prefixes = [keys.prefix(job, each) for each in kinds]
-        return self._rubbish("marked" if self.marked_only else "job", job, prefixes, max(times))
+        return self._rubbish("marked" if self.marked_only else "job", job, prefixes, ended)
 
     def _broken_off(self, job: str) -> Rubbish | None:
         """Parts and a marker without a job.json, unless they may still be coming in."""

@@ -77,17 +77,22 @@ def remove(store: Store, found: list[str]) -> None:
         store.delete(key)
 
 
-def note_end(store: Store, job_id: str) -> None:
+def note_end(store: Store, job_id: str, token: str = "") -> None:
     """Notes that a job is about to end or to pause, so that this is told.
 
     A role that may not write there yet, as one of an earlier version's policies, ends the job all
     the same.
 
+    Args:
+        store: Where the job lies.
+        job_id: The job.
+        token: Names this one end, where many may note it; noted again, it is one marker.
+
     Raises:
         StoreError: The store is away; then the job is not to end yet.
     """
     try:
-        store.put(keys.end_key(job_id, keys.new_token()), b"")
+        store.put(keys.end_key(job_id, token or keys.new_token()), b"")
     except StoreDeniedError as error:
         _log.warning("the end of a job will not be told", job=job_id, error=str(error))
 

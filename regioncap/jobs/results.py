@@ -14,7 +14,7 @@ from regioncap import keys
 from regioncap.captions.texts import words
 from regioncap.errors import StoreError
 from regioncap.job import STATUSES, WORD_BINS, Job
-from regioncap.jobs import parts
+from regioncap.jobs import parts, picks
 from regioncap.parallel import REAL, Runtime, map_ahead
 from regioncap.records import InputRecord, Problem, RenderedRecord, check_fields, dump_lines
 from regioncap.services.store import Found, Store
@@ -141,7 +141,7 @@ def summary_of(part: bytes, lines: Iterable[dict[str, Any]]) -> dict[str, Any]:
     counts = dict.fromkeys([*names, *_USAGE], 0)
     for record in lines:
         counts["records"] += 1
-        counts["failed"] += record["error"] is not None
+        counts["failed"] += picks.failed(record)
         counts["regions"] += len(record["regions"])
         counts["reused"] += record.get("reused") is not None
         for region in record["regions"]:

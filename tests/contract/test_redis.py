@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from regioncap.services.attempts import Attempts
 from regioncap.services.broker import connect, server_time
-from regioncap.services.claims import UNACKED, Claim, is_claimed
+from regioncap.services.claims import UNACKED, Claim, ShardName, allow_second, is_claimed
 from regioncap.services.lives import LIVES, Lives, Start
 from regioncap.services.progress import Progress
 from regioncap.services.spending import Spending
@@ -130,6 +131,41 @@ def test_a_claim_holds_for_as_long_as_its_delivery_is_in_hand(client: redis.Redi
     third.keep()
     assert not second.take()
     third.release()
+
+
+def test_a_second_claim_is_one_more_and_no_third(client: redis.Redis) -> None:
+    tags = [f"{JOB}-{nth}" for nth in range(4)]
+    first, second, third, fourth = (
+        Claim(client, JOB, "caption", 2, tag, timeout_s=30) for tag in tags
+    )
+    client.hset(UNACKED, mapping=dict.fromkeys(tags, "[]"))
+    queue = f"caption.{JOB}"
+    allow = partial(allow_second, client, queue, "message", ShardName(JOB, "caption", 2))
+
+    assert not allow()  # nobody does it yet
+    assert first.take(as_second=True)
+    assert not first.is_second
+    assert not second.take(as_second=True)  # nobody has allowed it
+    assert allow()
+    assert not allow()
+    assert client.lrange(queue, 0, -1) == ["message"]
+    assert not second.take()  # the one that holds it gets the message
+    assert second.take(as_second=True)
+    assert second.is_second
+    assert not third.take(as_second=True)
+
+    client.hdel(UNACKED, tags[1])  # the second's worker has died
+    assert third.take(as_second=True)
+    third.keep()
+    assert third.is_second
+    first.release()
+    assert fourth.take()
+    assert not fourth.is_second
+    third.release()
+    fourth.release()
+    client.delete(UNACKED, queue)
+    claim = f"regioncap:claim:{JOB}:caption:2"
+    assert not client.exists(claim, f"{claim}:2")
 
 
 def _ago(client: redis.Redis, lives: Lives, seconds: float) -> Start:

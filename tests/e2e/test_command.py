@@ -300,13 +300,40 @@ def test_a_key_goes_on_with_what_broke_off_and_then_finds_it(system: System, fol
     assert b"max_boxes is 3, and was 10 [key-taken]" in other.stderr
 
 
-def _unqueued_job(system: System, file: Path, key: str = "") -> str:
+def test_a_job_that_pauses_is_told_of_and_goes_on(system: System, folder: Path) -> None:
+    from regioncap.services.spending import Spending
+
+    file = write_jsonl(folder / "in.jsonl", [{"image": "red.png"}] * 6)
+    job = _unqueued_job(system, file, max_gpu_seconds=10)
+    client = system.services.redis
+    Spending(client, job).begin(11_000)  # as if another had it in hand
+    system.command("submit", "--resume", job)
+
+    watched = system.command("watch", job)
+    waited = system.command("submit", "--resume", job, "--wait")
+    endless = system.command("resume", job, "--max-gpu-seconds", "inf")
+    less = system.command("resume", job, "--max-gpu-seconds", "11")
+    more = system.command("resume", job, "--max-gpu-seconds", "12")
+    done = system.command("watch", job)
+    again = system.command("resume", job, "--max-gpu-seconds", "13")
+
+    assert (watched.returncode, waited.returncode) == (9, 9)
+    assert b"go on with: regioncap resume " + job.encode() in watched.stderr
+    assert (endless.returncode, less.returncode) == (2, 2)
+    assert b"inf is no limit of GPU time [bad-budget]" in endless.stderr
+    assert b"has taken 11.0 GPU seconds already" in less.stderr
+    assert (more.returncode, done.returncode, again.returncode) == (0, 0, 0)
+    assert b"it goes on: 3 shards queued" in more.stderr
+    assert b"there is nothing to go on with: the job is done" in again.stderr
+
+
+def _unqueued_job(system: System, file: Path, key: str = "", **changed: object) -> str:
     """A job whose submission broke off before anything was queued."""
     from regioncap.inputs.source import open_source
     from regioncap.jobs.submit import submit
 
     with open_source(str(file), sys.stdin.buffer) as source:
-        settings = system.services.settings.for_job({"shard_size": 2})
+        settings = system.services.settings.for_job({"shard_size": 2, **changed})
         job, _ = submit(
             source.records,
             store=system.services.store,

@@ -41,7 +41,7 @@ ASKED: dict[str, list[list[str]]] = {
     "import-edits": [["import-edits", "JOB", "EDITS"]],
     "reconcile": [["reconcile", "JOB"]],
     "top": [["top", "--once"]],
-    "gc": [["gc"]],
+    "gc": [["gc", "JOB"], ["gc", EVIL]],
     "doctor": [["doctor"]],
     "config": [["config", "show"]],
     "marks": [["marks", "PICTURE", "--boxes", "[[1,1,9,9]]", "-o", "out.png"]],

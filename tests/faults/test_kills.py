@@ -59,6 +59,22 @@ def test_caption_workers_die(rig: Rig, input_file: Path, expected: bytes) -> Non
     rig.check(job, expected)
 
 
+def test_one_slow_worker_does_not_hold_up_the_end(
+    rig: Rig, input_file: Path, expected: bytes
+) -> None:
+    rig.start("render")
+    starts = rig.folder / "starts"
+    hurt = {"HURT_STARTS": str(starts), "HURT_SLEEP_S": "600"}
+    slow = rig.start_ready("caption", "tests.support.hurt_caption", **hurt)
+    job = rig.submit(input_file)
+    wait_until(starts.exists, worker=slow)
+    quick = rig.start_ready("caption")
+    rig.check(job, expected)
+    assert slow.process.poll() is None
+    assert "a second claim" in quick.log.read_text()
+    assert "a second claim" not in slow.log.read_text()
+
+
 def test_janitors_die_and_one_is_enough(rig: Rig, input_file: Path, expected: bytes) -> None:
     # No message at all: only janitors can bring this job to its end.
     job = rig.submit(input_file, queue=False)

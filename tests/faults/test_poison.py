@@ -55,8 +55,10 @@ def test_caption(rig: Rig, tmp_path: Path, way: str) -> None:
     rig.keep(rig.start("caption", "tests.support.hurt_caption", **hurt))
     wait_until(lambda: rig.done(job) == job.shards, 90)
     _check_neighbours(rig.check(job), "caption")
-    # Twice with its shard, three times alone; each life of the process ends with the first.
-    assert rig.exit_codes == [70 if way == "HURT_DEAD" else -11] * (SHARD_DEATHS + RECORD_DEATHS)
+    # Twice with its shard, once with its half of the four, three times alone; each life of the
+    # process ends with the first.
+    lives = SHARD_DEATHS + 1 + RECORD_DEATHS
+    assert rig.exit_codes == [70 if way == "HURT_DEAD" else -11] * lives
 
 
 def test_caption__a_record_that_is_never_answered(rig: Rig, tmp_path: Path) -> None:

@@ -16,7 +16,6 @@ from regioncap import keys
 from regioncap.errors import StoreError
 from regioncap.jobs.status import job_status
 from regioncap.local import LocalStack
-from regioncap.services.backlog import read_backlog
 from regioncap.services.store import Store
 from regioncap.settings import Settings
 from tests.support.proxy import Rule, proxied
@@ -125,8 +124,7 @@ def test_connection_refused(rig: Rig, input_file: Path, expected: bytes) -> None
     waiting = rig.start("render", s3_endpoint=nobody)
     job = rig.submit(input_file)
     wait_until(lambda: b"cannot be reached" in waiting.log.read_bytes(), worker=waiting)
-    found = read_backlog(rig.redis, {"caption"}).render
-    assert found == {(job.job, shard) for shard in range(job.shards)}
+    assert rig.left(job, "render") == set(range(job.shards))
     waiting.terminate()
     waiting.process.wait(30)
     rig.start("render")

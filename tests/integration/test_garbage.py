@@ -49,7 +49,7 @@ class Jobs:
     def __init__(self, store: Store, settings: Settings, folder: Path) -> None:
         self._store, self._settings, self._folder = store, settings, folder
 
-    def submitted(self, *shades: int) -> Job:
+    def submitted(self, *shades: int, name: str = "") -> Job:
         """A job that is under way."""
         for shade in shades:
             Image.new("L", (32, 32), shade).save(self._folder / f"{shade}.png")
@@ -57,15 +57,17 @@ class Jobs:
             InputRecord(index=index, line=index + 1, image=f"{shade}.png")
             for index, shade in enumerate(shades)
         ]
-        job, _ = submit(records, store=self._store, settings=self._settings, root=self._folder)
+        job, _ = submit(
+            records, store=self._store, settings=self._settings, root=self._folder, name=name
+        )
         self._store.put(keys.marked_key(job.job, 0), b"jpeg")
         self._store.put(keys.part_key(job.job, "rendered", 0), b"{}\n")
         self._store.put(keys.part_key(job.job, "results", 0), b"{}\n")
         return job
 
-    def ended(self, *shades: int) -> Job:
+    def ended(self, *shades: int, name: str = "") -> Job:
         """A job that is done."""
-        job = self.submitted(*shades)
+        job = self.submitted(*shades, name=name)
         success = Summary(job=job.job, finished=now(), counts={})
         self._store.put(keys.success_key(job.job), dump_success(success))
         self._store.delete(keys.open_key(job.job))
@@ -251,6 +253,7 @@ def test_the_command(
 
     kept = run_command("gc", "--older-than", "1h", env=env)
     assert (kept.returncode, kept.stdout) == (0, b"")
+    assert b"there is nothing to remove" in kept.stderr
     told = run_command("gc", "--older-than", "0h", "--json", env=env)
     assert told.returncode == 0, told.stderr.decode()
     (line,) = map(json.loads, told.stdout.splitlines())
@@ -270,3 +273,33 @@ def test_the_command(
     away = run_command("gc", "--older-than", "1d", env=env | {"REGIONCAP_S3_BUCKET": "nowhere"})
     assert away.returncode == 4
     assert b"no-bucket" in away.stderr
+
+
+def test_the_command_takes_jobs_by_name_whatever_their_age(
+    store: Store, settings: Settings, make: Jobs, settings_env: dict[str, str]
+) -> None:
+    env = settings_env | {"REGIONCAP_S3_BUCKET": settings.s3_bucket}
+    cats, dogs = make.ended(1, name="cats"), [make.ended(2, name="dogs") for _ in range(2)]
+    running = make.submitted(3, name="birds")
+    before = set(store.list_keys(""))
+
+    # A job that runs, and a name that two have, stop the whole before anything goes.
+    for refused, code in [("birds", b"not-finished"), ("dogs", b"ambiguous-job")]:
+        told = run_command("gc", "cats", refused, "--delete", env=env)
+        assert (told.returncode, code in told.stderr) == (2, True), told.stderr.decode()
+    shown = run_command("gc", "cats", env=env)
+    assert (shown.returncode, cats.job in shown.stdout.decode()) == (0, True)
+    assert f"job {cats.job} (cats)" in shown.stderr.decode()
+    assert set(store.list_keys("")) == before
+
+    pictures = run_command("gc", "cats", "--marked", "--delete", env=env)
+    assert pictures.returncode == 0, pictures.stderr.decode()
+    assert list(store.list_keys(keys.prefix(cats.job, "marked"))) == []
+    done = run_command("gc", "cats", dogs[0].job, "--delete", env=env)
+    assert done.returncode == 0, done.stderr.decode()
+    left = {key.split("/")[1] for key in store.list_keys(keys.JOBS)}
+    assert left == {dogs[1].job, running.job}
+    assert len(list(store.list_keys(keys.IMAGES))) == 3
+
+    for neither in [[], ["cats", "--older-than", "1d"]]:
+        assert run_command("gc", *neither, env=env).returncode == 2

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -27,6 +29,7 @@ from regioncap.errors import (
 from regioncap.jobs.turn import Turn
 from regioncap.services.attempts import RECORD_DEATHS, SHARD_DEATHS, Attempts
 from regioncap.services.broker import connect
+from regioncap.services.claims import UNACKED, ShardName, allow_second
 from regioncap.services.leases import Leases
 from regioncap.services.waits import delayed
 from regioncap.settings import load_settings
@@ -294,3 +297,33 @@ def test_what_a_shard_waits_for_is_counted(make: Callable[..., Shards]) -> None:
         metrics.install(None)
 
     assert ("shard_waits", {"stage": "caption", "code": "store-unavailable"}) in counted
+
+
+def test_a_second_claim__another_process_does_it_and_the_holder_does_not(
+    make: Callable[..., Shards], client: redis.Redis
+) -> None:
+    holder, other = make(), make()
+    begun, may_end = threading.Event(), threading.Event()
+
+    def slowly(*_: object) -> str:
+        begun.set()
+        assert may_end.wait(30)
+        return "done"
+
+    def message(shards: Shards, tag: str) -> str:
+        client.hset(UNACKED, tag, json.dumps([{}, "", QUEUE]))
+        return shards.run(replace(delivery(7), tag=tag), lambda *_: "done")
+
+    client.hset(UNACKED, delivery(7).tag, json.dumps([{}, "", QUEUE]))
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(holder.run, delivery(7), slowly)
+        assert begun.wait(30)
+        assert message(other, "tag-a") == "claimed"
+        assert allow_second(client, QUEUE, "message", ShardName(JOB, "caption", 7))
+        assert message(holder, "tag-b") == "claimed"
+        assert message(other, "tag-c") == "done"
+        may_end.set()
+        assert first.result(30) == "done"
+    assert holder.times.medians_s().keys() == other.times.medians_s().keys() == {JOB}
+    client.hdel(UNACKED, *(f"tag-{end}" for end in "abc7"))
+    client.delete(QUEUE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
@@ -9,6 +10,8 @@ from typing import NamedTuple
 import redis
 
 from regioncap.errors import EngineDeadError
+from regioncap.services.claims import ShardName, allow_second
+from regioncap.services.messages import CAPTION_TASK, Message, dump
 from tests.simulation import s3, valkey
 from tests.simulation.faults import When
 from tests.simulation.schedule import Process
@@ -112,6 +115,8 @@ class Trouble:
             Kind("Redis silent", "before", partial(self._silence, "redis", SILENT_S)),
             Kind("last second lost", "before", self._lose_a_second, "redis"),
             Kind("messages doubled", "before", self._double, "redis"),
+            Kind("second claims allowed", "before", self._allow_seconds, "engine"),
+            Kind("second claims allowed", "before", self._allow_seconds, "s3 create results"),
         ]
 
     def _of_engine(self) -> list[Kind]:
@@ -186,6 +191,15 @@ class Trouble:
         for queue in ("render", "caption"):
             for message in server.do_lrange(queue, "0", "0"):
                 server.do_lpush(queue, message)
+
+    def _allow_seconds(self) -> None:
+        """As `workers.backup` does where a holder is slow, for all that is captioned just now."""
+        client = valkey.Client(self._world.redis_server)
+        for job, shard in sorted(self._world.asking):
+            message = dump(
+                Message(CAPTION_TASK, job, shard), "caption", self._world.name("second-")
+            )
+            allow_second(client, "caption", json.dumps(message), ShardName(job, "caption", shard))
 
     def _hang(self) -> None:
         thread = self._schedule.current

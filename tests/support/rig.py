@@ -28,6 +28,7 @@ from regioncap.jobs.submit import submit
 from regioncap.local import LocalStack
 from regioncap.records import Stage
 from regioncap.services.attempts import Attempts
+from regioncap.services.backlog import read_backlog
 from regioncap.services.broker import connect
 from regioncap.services.sender import Sender
 from regioncap.services.store import Store
@@ -203,6 +204,10 @@ class Rig:
     def done(self, job: Job) -> int:
         """How many results parts there are."""
         return sum(1 for _ in self.store.list_keys(keys.prefix(job.job, "results")))
+
+    def left(self, job: Job, stage: Stage) -> set[int]:
+        """The shards that are with a worker of a stage, or come to one by themselves."""
+        return read_backlog(self.redis, {"caption"}, [job.job]).shards(job.job, stage)
 
     def starts(self, job: Job, stage: Stage) -> Counter[int]:
         """By shard, how many starts have come to no end: those in hand, and those that died."""

@@ -224,7 +224,7 @@ def test_commands_give_advice(type_: Callable[..., Any], job: Job) -> None:
 
 def test_counts_agree_in_words(type_: Callable[..., Any], job: Job) -> None:
     _, out, _ = type_("audit")
-    assert out.startswith("2 regions in 3 records (2 failed); ")
+    assert out.startswith("2 regions asked about in 3 records, 2 failed; ")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         _, _, err = type_("export", "-o", "x.jsonl")

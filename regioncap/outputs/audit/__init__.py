@@ -8,7 +8,7 @@ from typing import Any
 
 from regioncap.errors import StoreError
 from regioncap.job import Job
-from regioncap.jobs import audits, catalogue, results
+from regioncap.jobs import audits, catalogue, picks, results
 from regioncap.jobs.audits import DuplicateGroup, FlaggedRegion, JobAudit
 from regioncap.outputs.audit.flags import CaptionedRegion, Flag, flags
 from regioncap.outputs.audit.near_duplicates import NearDuplicates
@@ -77,7 +77,7 @@ class Auditor:
             key = f"{record['index']}/{region.region}"
             first = self._duplicates.add(key, region.caption or "")
             if first is not None:
-                repeats = Flag(region.region, "near-duplicate", first)
+                repeats = Flag(region.region, picks.NEAR_DUPLICATE, first)
                 findings.append(_flagged_region(record, repeats))
         return findings
 
@@ -86,8 +86,8 @@ class Auditor:
     ) -> None:
         report = self._report
         report.records += 1
-        report.failed += record["error"] is not None
-        report.records_flagged += bool(found)
+        report.failed += picks.failed(record)
+        report.records_flagged += picks.flagged(flag.name for flag in found)
         report.regions += len(asked)
         report.regions_flagged += len({flag.region for flag in found})
         self._by_flag.update(flag.name for flag in found)

@@ -29,17 +29,15 @@
       " These captions are of the baseline engine, which tells colours, places and sizes. It knows no objects."));
   }
 
-  function prepared({ record, clean, marked }) {
+  function prepared({ record, clean, marked, picks }) {
     const regions = (record.regions || []).map((region, i) => ({
       ...region,
       number: region.region ?? i + 1,
       ...colourOf(region, i),
     }));
     return {
-      record, clean, marked, regions,
+      record, clean, marked, regions, picks: new Set(picks),
       key: String(record.index ?? record.id ?? items.length),
-      failed: Boolean(record.error) || regions.some((r) => !FINE.has(r.status ?? "ok")),
-      flagged: regions.some((r) => r.flags && r.flags.length),
       haystack: haystack(record),
     };
   }
@@ -385,6 +383,7 @@
   const keys = {
     "/": () => { byId("text").focus(); byId("text").select(); },
     f: () => pick("failed"),
+    n: () => pick("uncaptioned"),
     g: () => pick("flagged"),
     m: () => asSeen(!view.seen),
     ArrowRight: () => stepRecord(1),
@@ -425,17 +424,13 @@
 
   // ---------------------------------------------------------------- which records, which page
 
-  const whichOf = {
-    all: () => true,
-    failed: (item) => item.failed,
-    flagged: (item) => item.flagged,
-  };
+  const isOf = (which) => (item) => which === "all" || item.picks.has(which);
 
   function choose(which, text = byId("text").value) {
     view.which = which;
     byId("text").value = text;
     view.words = served ? [] : text.toLowerCase().split(/\s+/).filter(Boolean);
-    const wanted = whichOf[which];
+    const wanted = isOf(which);
     shown = items.filter((item) => wanted(item) && view.words.every((word) => item.haystack.includes(word)));
     for (const button of document.querySelectorAll("[data-which]")) {
       button.setAttribute("aria-pressed", String(button.dataset.which === which));
@@ -497,21 +492,19 @@
 
   // ---------------------------------------------------------------- start
 
-  const totals = {
-    all: items.length,
-    failed: items.filter((item) => item.failed).length,
-    flagged: items.filter((item) => item.flagged).length,
-  };
+  const total = (which) => items.filter(isOf(which)).length;
   for (const button of document.querySelectorAll("[data-which]")) {
-    const n = totals[button.dataset.which];
+    const n = total(button.dataset.which);
     button.querySelector("span").textContent = n.toLocaleString("en");
     button.classList.toggle("none", n === 0);
     button.addEventListener("click", () => choose(button.dataset.which));
   }
-  const regions = items.reduce((n, item) => n + item.regions.length, 0);
+  const regions = items.flatMap((item) => item.regions);
+  const captioned = regions.filter((region) => (region.status ?? "ok") === "ok").length;
+  // In the words of `regioncap status`.
   if (!served) byId("counts").textContent = [
-    count(totals.all, "record", "records"), count(regions, "region", "regions"),
-    totals.failed ? `${totals.failed.toLocaleString("en")} failed` : "none failed",
+    count(items.length, "record", "records"), `${total("failed").toLocaleString("en")} failed`,
+    `${captioned.toLocaleString("en")} of ${count(regions.length, "region", "regions")} captioned`,
   ].join("  \u00b7  ");
   if (!served) byId("text").addEventListener("input", () => choose(view.which));
   byId("seen").addEventListener("click", () => asSeen(!view.seen));

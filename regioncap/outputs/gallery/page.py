@@ -18,6 +18,7 @@ from urllib.parse import quote
 
 from markupsafe import Markup
 
+from regioncap.jobs import picks
 from regioncap.outputs.pages import asset, csp_hash, json_for_html, template
 from regioncap.views.marks.palette import PALETTE, text_rgb
 
@@ -105,5 +106,13 @@ def _blocks(records: Iterable[GalleryRecord]) -> Iterator[Markup]:
     waiting = iter(records)
     while block := list(itertools.islice(waiting, BLOCK_RECORDS)):
         yield json_for_html(
-            [{"record": dict(r.record), "clean": r.clean, "marked": r.marked} for r in block]
+            [
+                {
+                    "record": dict(r.record),
+                    "clean": r.clean,
+                    "marked": r.marked,
+                    "picks": picks.of(r.record),
+                }
+                for r in block
+            ]
         )

@@ -175,14 +175,22 @@ def test_each_record_is_one_stop_for_the_tab_key(gallery: Page) -> None:
 
 def test_f_shows_failed_records_only_and_the_code(gallery: Page) -> None:
     gallery.keyboard.press("f")
-    assert shown(gallery) == ["record-2", "record-4"]
+    assert shown(gallery) == ["record-2"]
     problem = gallery.locator("#record-2 .problem")
     expect(problem.locator("code")).to_have_text("image-unreadable")
     expect(problem).to_contain_text("not <b>a picture</b>")
-    expect(caption(gallery, 4, 2)).to_contain_text("missing")
-    expect(caption(gallery, 4, 2)).to_contain_text("not named")
     gallery.keyboard.press("f")
     assert len(shown(gallery)) == 5
+
+
+def test_n_shows_records_that_lack_a_caption(gallery: Page) -> None:
+    gallery.keyboard.press("n")
+    assert shown(gallery) == ["record-4"]
+    expect(caption(gallery, 4, 2)).to_contain_text("missing")
+    expect(caption(gallery, 4, 2)).to_contain_text("not named")
+    expect(gallery.locator("#counts")).to_have_text(
+        "5 records  \u00b7  1 failed  \u00b7  5 of 6 regions captioned"
+    )
 
 
 def test_a_filter_brings_its_first_match_into_sight(gallery: Page) -> None:

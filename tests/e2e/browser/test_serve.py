@@ -291,6 +291,9 @@ def test_a_million_records(site: Page, address: str, million: Job) -> None:
     expect(site.locator("a[data-pick=failed]")).to_have_attribute("aria-current", "page")
     assert shown(site) == ["record-40", "record-500001"]
     expect(site.locator("#record-500001 .problem")).to_contain_text("image-missing")
+    site.locator("body").press("n")
+    expect(site.locator("a[data-pick=uncaptioned]")).to_have_attribute("aria-current", "page")
+    assert shown(site) == []  # those that failed count as failed
 
 
 def test_words_are_looked_for_in_the_whole_job(site: Page, address: str, photos: Job) -> None:

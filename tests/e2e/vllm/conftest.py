@@ -155,8 +155,8 @@ def rig(
 
 
 @pytest.fixture(scope="session")
-def worker(rig: Rig, old_model: Path, untouched: dict[str, tuple[int, bytes]]) -> Worker:
-    """A worker on its way to being ready; its settings stand in regioncap.toml alone."""
+def configured(rig: Rig, old_model: Path) -> None:
+    """A worker's settings, which stand in regioncap.toml alone."""
     arguments = ENGINE_ARGS | {"max_model_len": MAX_MODEL_LEN}
     lines = [
         'engine = "vllm"',
@@ -166,6 +166,11 @@ def worker(rig: Rig, old_model: Path, untouched: dict[str, tuple[int, bytes]]) -
         *(f"{name} = {json.dumps(value)}" for name, value in arguments.items()),
     ]
     (rig.folder / "regioncap.toml").write_text("\n".join(lines))
+
+
+@pytest.fixture(scope="session")
+def worker(rig: Rig, configured: None, untouched: dict[str, tuple[int, bytes]]) -> Worker:
+    """A worker on its way to being ready."""
     rig.start("render")
     return rig.start("caption")
 

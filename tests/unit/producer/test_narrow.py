@@ -10,7 +10,7 @@ from rich.console import Console
 
 from producer.board import Board
 from producer.commands import status, top
-from producer.fleet import Fleet, JobView, QueueView, WorkerView
+from producer.fleet import Fleet, Held, JobView, QueueView, WorkerView, find_twice
 from regioncap.job import Job
 from regioncap.jobs.status import JobStatus, Waiting
 from regioncap.settings import JobSettings
@@ -94,6 +94,20 @@ def test_top(large: JobStatus, width: int) -> None:
     assert "regioncap-caption-7d9f" in shown
     assert "…" not in shown
     assert max(map(len, shown.splitlines())) <= width
+
+
+def test_top_tells_which_shards_two_workers_have() -> None:
+    def worker(pid: int, kind: str, *shards: int) -> WorkerView:
+        held = [Held(job=JOB, shard=shard, seconds=80) for shard in shards]
+        return WorkerView(kind=kind, host="h", pid=pid, queue=kind, up_s=1, in_hand=held)
+
+    workers = [worker(1, "caption", 3, 4), worker(2, "caption", 4), worker(3, "render", 3)]
+    find_twice(workers)
+    fleet = Fleet(at=0, workers=workers, queues=[], jobs=[])
+
+    shown = drawn(top.board(fleet, 160), 160)
+
+    assert shown.count(f"{JOB}/4 1 min 20 s, twice") == shown.count("twice") == 2
 
 
 def test_watch(large: JobStatus) -> None:

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producer.site.window import PAGE_RECORDS, failed, flagged, read_window, saying, why_failed
+from producer.site.window import PAGE_RECORDS, flagged, read_window, saying, why_failed
 from regioncap import keys
 from regioncap.job import Job
+from regioncap.jobs.picks import failed
 from regioncap.records import dump_lines
 from regioncap.services.store import Store
 from tests.support.jobs import job_at, result
@@ -98,20 +99,6 @@ def test_it_looks_no_longer_than_a_person_waits() -> None:
     assert page.rest == 30  # of the shard it began in nothing is left out
     page = read_window(store, job, range(100), [failed], start=25, backwards=True, within_s=0)
     assert page.rest == 19
-
-
-@pytest.mark.parametrize(
-    ("more", "answer"),
-    [
-        ({"error": MISSING}, True),
-        ({"regions": [{"status": "missing"}]}, True),
-        ({"regions": [{"status": "invalid"}]}, True),
-        ({"regions": [{"status": "skipped"}, {"status": "ok"}]}, False),
-        ({"regions": []}, False),
-    ],
-)
-def test_failed(more: dict[str, Any], answer: bool) -> None:
-    assert failed(result(job_at(0), 0, "a cup") | more) == answer
 
 
 @pytest.mark.parametrize(

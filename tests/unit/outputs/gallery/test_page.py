@@ -38,8 +38,10 @@ HOSTILE = [
 
 def a_record(index: int, caption: str = "a cup", **more: Any) -> GalleryRecord:
     region = {"region": 1, "bbox": [1, 2, 30, 40], "status": "ok", "caption": caption}
-    record = {"id": f"r{index}", "index": index, "width": 64, "height": 48, "regions": [region]}
-    return GalleryRecord(record | more, clean=f"photos/{index}.jpg", marked=None)
+    record = {"id": f"r{index}", "index": index, "width": 64, "height": 48, "error": None}
+    return GalleryRecord(
+        record | {"regions": [region]} | more, clean=f"photos/{index}.jpg", marked=None
+    )
 
 
 def page_of(*records: GalleryRecord, summary: GallerySummary | None = None) -> str:
