@@ -14,6 +14,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from bench import as_command
+
 BENCHES = ("render", "steps", "pipeline", "control", "latency", "growth")
 
 
@@ -28,4 +30,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    as_command(main)

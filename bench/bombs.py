@@ -18,7 +18,7 @@ from typing import Any
 
 from PIL import Image
 
-from bench import report
+from bench import as_command, report
 from regioncap.local import LocalStack
 from tests.support.bombs import BOMBS
 
@@ -75,4 +75,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    as_command(main)

@@ -26,7 +26,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from bench import report
+from bench import as_command, report
 from bench.engine import TINY_ARGS, TINY_ENVIRONMENT
 from bench.pipeline import time_system, write_input
 from producer.commands.stack import start_workers
@@ -167,4 +167,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    as_command(main)

@@ -24,7 +24,7 @@ from typing import Any
 
 import redis
 
-from bench import copies, report
+from bench import as_command, copies, report
 from bench.workers import caption_command
 from regioncap.client import Client
 from regioncap.job import Job
@@ -176,4 +176,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    as_command(main)

@@ -28,7 +28,7 @@ from typing import Any
 
 from PIL import Image
 
-from bench import occupancy, report
+from bench import as_command, occupancy, report
 from bench.occupancy import Occupancy
 from producer.commands.stack import start_workers
 from producer.commands.submit import submit_file
@@ -300,4 +300,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    as_command(main)

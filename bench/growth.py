@@ -22,7 +22,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from bench import copies, report
+from bench import as_command, copies, report
 from bench.render import make_pictures
 from bench.requests import counted_requests
 from regioncap import keys
@@ -160,4 +160,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    as_command(main)

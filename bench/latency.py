@@ -20,7 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bench import report
+from bench import as_command, report
 from bench.control import waiting_workers
 from bench.render import make_pictures
 from producer.commands.stack import start_workers
@@ -128,4 +128,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    as_command(main)

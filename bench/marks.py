@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from bench import as_command
 from regioncap.views.boxes import Box, Size, intersection_xyxy, pixel_rect
 from regioncap.views.marks import STYLES, Mark, MarkStyle
 from regioncap.views.marks.base import Rgb, fill
@@ -216,4 +217,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    as_command(main)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 
+from bench import as_command
 from bench.gpu.shapes import SHAPES
 from regioncap.engines.memory import Card, Model, plan, read_model
 
@@ -53,4 +54,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    as_command(main)

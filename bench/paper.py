@@ -15,6 +15,8 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from bench import as_command
+
 DATA = Path(__file__).parents[1] / "docs" / "performance"
 SIZES = (32, 256)
 #: The row of bench.gpu whose pictures are as large as those of bench.pipeline.
@@ -135,4 +137,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    as_command(main)

@@ -12,6 +12,8 @@ import runpy
 import sys
 from pathlib import Path
 
+from bench import as_command
+
 
 def peak_bytes() -> int:
     """The most memory that this process has held, its code included."""
@@ -32,4 +34,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    as_command(main)

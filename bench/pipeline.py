@@ -28,7 +28,7 @@ from typing import Any, Literal
 
 import psutil
 
-from bench import report
+from bench import as_command, report
 from bench.copies import NoSender
 from bench.render import HOW, make_pictures
 from bench.requests import counted_requests
@@ -227,4 +227,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    as_command(main)

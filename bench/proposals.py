@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageOps
 
+from bench import as_command
 from bench.contours import contour_boxes
 from regioncap.inputs.examples import examples_dir, photos_jsonl
 from regioncap.views.boxes import Box, intersection_xyxy, iou_xyxy, scale_xyxy, xyxy_from_xywh
@@ -156,4 +157,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    as_command(main)

@@ -32,7 +32,7 @@ import psutil
 import simplejpeg
 from PIL import Image
 
-from bench import report
+from bench import as_command, report
 from regioncap.inputs import examples
 from regioncap.records import InputRecord
 from regioncap.settings import JobSettings
@@ -238,4 +238,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    as_command(main)

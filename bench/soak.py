@@ -20,6 +20,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from bench import as_command
 from bench.people import People
 from regioncap import keys
 from regioncap.job import Job
@@ -146,4 +147,4 @@ def soak(rig: Rig, file: Path, small: Path, chance: random.Random, every_s: floa
 
 
 if __name__ == "__main__":
-    main()
+    as_command(main)

@@ -20,7 +20,7 @@ from typing import Any
 import cv2
 import psutil
 
-from bench import report
+from bench import as_command, report
 from bench.pipeline import timed
 from bench.render import make_pictures, ours
 from regioncap.client import Client
@@ -110,4 +110,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    as_command(main)

@@ -20,7 +20,7 @@ from typing import Any
 
 import redis
 
-from bench import report
+from bench import as_command, report
 from bench.latency import inputs
 from producer.commands.stack import start_workers
 from regioncap import keys
@@ -129,4 +129,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    as_command(main)

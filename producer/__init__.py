@@ -6,6 +6,7 @@
 
     context        speaking to people (stderr) and writing data (stdout); settings and client
     terminal       the one way to a terminal, where texts of others command nothing
+    pipes          what is left to do when the reader of stdout has gone
     complaints     what errors look like
     words, tables  numbers, sizes and times in words; tables for people and pipes
     meter, board   the bar of work done here, and what `watch` shows of a job

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 import regioncap
+from producer import pipes
 from producer.commands import (
     audit,
     config,
@@ -155,18 +156,11 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         code = 130
     except BrokenPipeError:
-        code = _reader_gone()
+        code = pipes.let_go()
     except SystemExit as end:  # typer's own answer to a broken pipe is to end with code 1
         if not isinstance(end.__context__, BrokenPipeError):
             raise
-        code = _reader_gone()
+        code = pipes.let_go()
     except Exception as error:
         code = complain_of_bug(error)
     sys.exit(code if isinstance(code, int) else 0)
-
-
-def _reader_gone() -> int:
-    """The exit code for a reader that wants no more, as in `| head`."""
-    # Python would flush once more at exit, and complain.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 141

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr
 from pydantic_settings import InitSettingsSource
 
-from regioncap.settings import Settings, load_settings, named_sources
+from regioncap.settings import STACK, Settings, load_settings, named_sources
 
 DEFAULT = "default"
 _MASK = "********"
@@ -52,6 +52,16 @@ def origins(*, secrets: bool = False, **flags: Any) -> list[Origin]:
 def origin_of(setting: str, **flags: Any) -> str:
     """Where one setting's value comes from."""
     return next(found.origin for found in origins(**flags) if found.name == setting)
+
+
+def named_services(**flags: Any) -> list[str]:
+    """Settings that name other services than an embedded stack's: `broker_url (environment)`."""
+    return [
+        f"{found.name} ({found.origin})"
+        for found in origins(**flags)
+        if found.name in {"broker_url", "s3_endpoint"}
+        and not found.origin.startswith((DEFAULT, STACK))
+    ]
 
 
 def _shown(value: Any, *, secrets: bool) -> Any:

@@ -15,6 +15,7 @@
     └── EngineError               the engine refused or failed a request
         ├── RequestError          this request only; its neighbours go on
         ├── EngineStartError      the engine cannot start: the worker ends
+        │   └── EngineUnreachableError  its server cannot be reached               exit 4
         ├── EngineUnwellError     the engine answers nonsense: the worker ends, shards go back
         └── EngineDeadError       the engine is gone: the worker ends, shards go back
 
@@ -151,6 +152,13 @@ class EngineStartError(EngineError):
     """The engine cannot start with this configuration."""
 
     code = "engine-start"
+
+
+class EngineUnreachableError(EngineStartError):
+    """The server that an engine is to ask cannot be reached."""
+
+    code = "server-unreachable"
+    exit_code = 4
 
 
 class EngineDeadError(EngineError):

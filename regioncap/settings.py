@@ -54,6 +54,8 @@ SMALL_MAX_PIXELS = 28_224
 TOML_FILE = Path("regioncap.toml")
 #: Where `regioncap up` keeps its data, in the working folder.
 STACK_FOLDER = Path(".regioncap")
+#: What names a running one among the sources of settings.
+STACK = "regioncap up"
 
 #: A shape and a unit; `regioncap.views.box_formats` says what each means. Usual ones come first.
 BoxFormat = Literal[
@@ -373,7 +375,7 @@ def named_sources(
     stacks = folder_above(here, STACK_FOLDER)
     stack = None if stacks is None else find_stack(stacks / STACK_FOLDER)
     file = toml_file(here, stacks)
-    up = "regioncap up" if stacks in {None, here.absolute()} else f"regioncap up in {stacks}"
+    up = STACK if stacks in {None, here.absolute()} else f"{STACK} in {stacks}"
     return [
         ("flag", flags),
         ("environment", EnvSettingsSource(settings_cls)),

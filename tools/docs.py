@@ -117,7 +117,7 @@ value at hand.
 | 1 | unexpected: a bug, or the engine failed |
 | 2 | the command line, the settings or the input cannot be used as they are |
 | 3 | the job finished, with failed records |
-| 4 | Redis or the store cannot be reached |
+| 4 | Redis, the store or the engine's server cannot be reached |
 | 5 | timed out; the job is still running |
 | 6 | no such job |
 | 7 | the job was cancelled |

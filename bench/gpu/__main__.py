@@ -32,7 +32,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench import report
+from bench import as_command, report
 from bench.engine import TINY_ARGS, TINY_ENVIRONMENT
 from bench.gpu.budget import Budget
 from bench.gpu.cases import cases
@@ -165,4 +165,4 @@ def _title(gpus: list[Gpu], model: Path, matrix: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    as_command(main)

@@ -11,6 +11,8 @@ import time
 from statistics import median
 from typing import Any
 
+from bench import as_command
+
 SIDES = {"cuda": 8192, "cpu": 1024}
 ROUNDS = 20
 
@@ -44,4 +46,4 @@ def _wait(torch: Any, device: str) -> None:
 
 
 if __name__ == "__main__":
-    print(json.dumps(measure()))
+    as_command(lambda: print(json.dumps(measure())))

@@ -14,6 +14,7 @@ from typing import Any
 
 from PIL import Image
 
+from bench import as_command
 from bench.gpu import desk
 from bench.gpu.desk import Task
 from regioncap.records import Prompt
@@ -88,4 +89,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    as_command(main)

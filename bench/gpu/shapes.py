@@ -17,6 +17,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from bench import as_command
 from tests.support import tiny_qwen
 from tools.qwen import SPECIAL_TOKENS, save_processor
 
@@ -182,4 +183,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    as_command(main)

@@ -19,6 +19,7 @@ from producer.context import client_of, emit, say, settings_of
 from producer.meter import doing
 from producer.options import GpusOption, setting_options
 from regioncap.errors import ServiceError
+from regioncap.plurals import agree
 
 if TYPE_CHECKING:
     from regioncap.local.process import Child
@@ -37,11 +38,18 @@ def up_command(
     **flags: Any,
 ) -> None:
     """Run Redis, the S3 store and workers here, until Ctrl-C."""
+    from producer.origins import named_services
     from regioncap.engines import preflight
     from regioncap.local.workers import complain_of_ended
     from regioncap.running_stack import noted
     from regioncap.settings import STACK_FOLDER
 
+    if named := named_services(**context.obj):
+        name, them = agree(len(named), "names", "name"), agree(len(named), "it", "them")
+        say(
+            f"up runs servers of its own; {' and '.join(named)} {name} others: leave {them} out, or"
+            " commands in other terminals go there"
+        )
     captions = preflight.check(settings_of(context, **flags))
     with _stack(STACK_FOLDER) as stack, noted(Path.cwd()):
         settings = settings_of(context, **flags, **stack.settings())

@@ -26,7 +26,13 @@ from regioncap.engines.base import (
     first_request,
 )
 from regioncap.engines.pressure import Pressure
-from regioncap.errors import EngineAwayError, EngineDeadError, EngineStartError, RequestError
+from regioncap.errors import (
+    EngineAwayError,
+    EngineDeadError,
+    EngineStartError,
+    EngineUnreachableError,
+    RequestError,
+)
 from regioncap.packages import install_line
 from regioncap.plurals import counted
 from regioncap.settings import Settings
@@ -92,7 +98,8 @@ class OpenAIEngine:
         """Finds the model at the server and has it answer one request.
 
         Raises:
-            EngineStartError: `server-unreachable`, `server-refused` or `server-model-missing`.
+            EngineUnreachableError: The server is away.
+            EngineStartError: `server-refused` or `server-model-missing`.
         """
         self._client = openai.AsyncOpenAI(
             base_url=self.base_url,
@@ -269,20 +276,17 @@ class OpenAIEngine:
 
     def _start_error(self, error: openai.APIError) -> EngineStartError:
         status = getattr(error, "status_code", None)
+        said = f"{self.base_url} does not serve: {self._said(error)}"
+        if status is None:
+            return EngineUnreachableError(
+                said,
+                hint="check that the server runs, and its address (--base-url, or"
+                " REGIONCAP_OPENAI_BASE_URL)",
+            )
+        hint = "the server's log names the cause"
         if status in _MISCONFIGURED:
             hint = "check the key (REGIONCAP_OPENAI_API_KEY), the address and the model's name"
-        elif status is None:
-            hint = (
-                "check that the server runs, and its address (--base-url, or"
-                " REGIONCAP_OPENAI_BASE_URL)"
-            )
-        else:
-            hint = "the server's log names the cause"
-        return EngineStartError(
-            f"{self.base_url} does not serve: {self._said(error)}",
-            code="server-unreachable" if status is None else "server-refused",
-            hint=hint,
-        )
+        return EngineStartError(said, code="server-refused", hint=hint)
 
     def _away(self, error: openai.APIError) -> EngineAwayError:
         return EngineAwayError(

@@ -142,10 +142,22 @@ def test_up__starts_nothing_where_the_engine_cannot_start(tmp_path: Path) -> Non
         cwd=tmp_path,
     )
 
-    assert done.returncode == 1
+    assert done.returncode == 4
     assert b"http://127.0.0.1:1/v1 does not serve: " in done.stderr
     assert b"check that the server runs, and its address" in done.stderr
     assert not (tmp_path / ".regioncap").exists()
+
+
+def test_up__says_that_commands_go_to_servers_that_are_named(tmp_path: Path) -> None:
+    (tmp_path / "regioncap.toml").write_text('s3_endpoint = "127.0.0.1:1"\n')
+    given = ["--broker-url", "redis://127.0.0.1:1/0"]
+    base = ["--engine", "openai", "--base-url", "http://127.0.0.1:1/v1"]
+    told = run_command(*given, "up", *base, env=PLAIN_ENV, cwd=tmp_path).stderr.decode()
+    (tmp_path / "regioncap.toml").unlink()
+    silent = run_command("up", *base, env=PLAIN_ENV, cwd=tmp_path).stderr.decode()
+
+    assert "broker_url (flag) and s3_endpoint (regioncap.toml) name others" in told
+    assert "servers of its own" not in silent
 
 
 def test_doctor__names_what_is_missing(tmp_path: Path) -> None:
