@@ -20,12 +20,14 @@ from regioncap.jobs import catalogue, ends, markers
 from regioncap.jobs.budgets import Purse
 from regioncap.jobs.cancel import cancel
 from regioncap.jobs.ends import Ends
+from regioncap.jobs.finish import finish
 from regioncap.parallel import Runtime
+from regioncap.records import dump_lines
 from regioncap.services.progress import Progress
 from regioncap.settings import Settings, load_settings
 from tests.simulation import s3, valkey
 from tests.simulation.gate import Gate
-from tests.support.jobs import a_job
+from tests.support.jobs import a_job, result
 from tests.support.success import dump_success
 
 JOB = "20260101-000000-aaaaaa"
@@ -270,7 +272,7 @@ def test_what_lies_there_for_no_job_is_none_s_failure(place: Place) -> None:
     place.store.put(f"{keys.ENDS}what/is this", b"")
     with capture_logs() as logs:
         place.turn()
-    assert not logs
+    assert (logs, place.left) == ([], ["what/is this"])
 
 
 def test_a_job_that_may_not_be_read_keeps_no_other_waiting(place: Place) -> None:
@@ -299,6 +301,28 @@ def test_a_store_that_is_away_gives_no_job_up(place: Place) -> None:
     place.turn(ends._LATEST_S)
 
     assert [told["job"] for told in place.told] == [JOB]
+
+
+def test_what_lies_in_redis_for_ever_is_no_turn_of_a_janitor_s(place: Place) -> None:
+    place.ended()
+    place.redis.set("regioncap:ends", "of somebody")
+    place.turn()
+    place.turn()
+    assert len(place.told) == 1
+
+
+def test_the_end_is_noted_before_it_comes(place: Place) -> None:
+    written: list[str] = []
+    place.server.on_put = written.append
+    for name, end in ((JOB, keys.success_key), (JOB.replace("a", "b"), keys.cancelled_key)):
+        job = place.submitted(a_job(name, 1))
+        if end is keys.success_key:
+            place.store.put(keys.part_key(name, "results", 0), dump_lines([result(job, 0, "x")]))
+            assert finish(place.store, Progress(place.redis, name), job, runtime=place.clock)
+        else:
+            cancel(place.store, Progress(place.redis, name), job, runtime=place.clock)
+        (noted,) = place.store.list_keys(keys.end_key(name))
+        assert written.index(noted) < written.index(end(name))
 
 
 def test_one_janitor_looks_every_few_seconds(place: Place) -> None:
