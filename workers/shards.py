@@ -262,13 +262,14 @@ class Shards:
             pulse.beat()
             self._check_stopping()
             self._check()
-            attempts.start()
+            before = attempts.start()
             metrics.add("attempts", stage=self._stage)
             with self._forgiving(attempts):
                 turn = Turn(
                     Quarantine(attempts, self._check_own) if suspect else None,
                     look.tries_of,
-                    pulse,
+                    is_first=not (delivery.is_redelivered or look.tries or before),
+                    pulse=pulse,
                 )
                 outcome = work(delivery.job, delivery.shard, turn)
         with self._debts(attempts):

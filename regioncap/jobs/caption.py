@@ -30,7 +30,7 @@ from regioncap.jobs import (
 from regioncap.jobs.captioner import Captioner, NotDrawnError, ShardInHand
 from regioncap.jobs.load import Load
 from regioncap.jobs.output import output_record, with_verdicts
-from regioncap.jobs.partial import Partial
+from regioncap.jobs.partial import Partials
 from regioncap.jobs.retry import Again
 from regioncap.jobs.turn import Turn
 from regioncap.parallel import REAL, Runtime
@@ -81,6 +81,7 @@ class CaptionStage:
         self._progress = progress
         self._sender = sender
         self._load = load or Load()
+        self._partials = Partials(store, runtime)
         self._runtime = runtime
         self._captioner = Captioner(
             store,
@@ -109,7 +110,7 @@ class CaptionStage:
         job = catalogue.load_shard(self._store, job_id, shard)
         if self._store.exists(keys.cancelled_key(job_id)):
             return "cancelled"
-        partial = Partial(self._store, job_id, shard)
+        partial = self._partials.of(job_id, shard, is_first=turn.is_first)
         try:
             with self._load.shard() as load:
                 return self._do(ShardInHand(job, shard, turn, load, partial))

@@ -13,11 +13,14 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
-from collections.abc import Sequence
-from contextlib import suppress
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
-from urllib.parse import unquote, urlsplit
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from urllib.parse import unquote
 
 import redis
 import structlog
@@ -33,7 +36,6 @@ from regioncap.jobs.status import JobStatus, State, job_status
 from regioncap.parallel import REAL, Runtime
 from regioncap.records import SCHEMA_VERSION, dump_json
 from regioncap.services.broker import queue_errors
-from regioncap.services.http import http_client
 from regioncap.services.store import Store, Stored
 from regioncap.settings import Settings
 
@@ -226,26 +228,54 @@ def post(url: str, text: bytes) -> str:
     Returns:
         What went wrong, without the address, which may hold a token; empty if nothing did.
     """
-    parts, headers = urlsplit(url), {"Content-Type": "application/json"}
-    if parts.username is not None:
-        user = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-        headers |= urllib3.make_headers(basic_auth=user)
     try:
-        with http_client(0, parts.scheme == "https") as pool:
-            answer = pool.request(
-                "POST",
-                url,
-                body=text,
-                headers=headers,
-                timeout=urllib3.Timeout(TIMEOUT_S),
-                retries=False,
-                redirect=False,
-                preload_content=False,
-            )
-            answer.close()
-    except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+        parts = urllib3.util.parse_url(url)
+        connection = _connection(parts)
+        connection.connect()
+        with _ended_after(connection, TIMEOUT_S):
+            headers = {"Content-Type": "application/json"}
+            if parts.auth is not None:
+                headers |= urllib3.make_headers(basic_auth=unquote(parts.auth))
+            connection.request("POST", parts.request_uri, text, headers)
+            status = connection.getresponse().status
+    except (HTTPException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
         return f"on_end_url cannot be reached: {type(error).__name__}"
-    return "" if 200 <= answer.status < 300 else f"on_end_url answered {answer.status}"
+    return "" if 200 <= status < 300 else f"on_end_url answered {status}"
+
+
+def _connection(parts: urllib3.util.Url) -> HTTPConnection:
+    host = (parts.host or "").strip("[]")
+    if parts.scheme == "https":
+        return HTTPSConnection(host, parts.port, timeout=TIMEOUT_S)
+    return HTTPConnection(host, parts.port, timeout=TIMEOUT_S)
+
+
+@contextmanager
+def _ended_after(connection: HTTPConnection, seconds: float) -> Iterator[None]:
+    """Runs the block, and ends its connection at last.
+
+    A limit of a connection's own is one of each piece: a server may send them for ever.
+
+    Raises:
+        TimeoutError: It took too long.
+    """
+    is_late = threading.Event()
+
+    def end() -> None:
+        is_late.set()
+        with suppress(OSError, AttributeError):  # there is none any more
+            connection.sock.shutdown(socket.SHUT_RDWR)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+        if is_late.is_set():  # what was cut off looks whole
+            raise TimeoutError
+    finally:
+        timer.cancel()
+        connection.close()
 
 
 def _turn(job_id: str) -> str:

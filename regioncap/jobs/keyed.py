@@ -19,7 +19,7 @@ from contextlib import suppress
 from itertools import zip_longest
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from regioncap import keys
 from regioncap.errors import NotFoundError, StoreDeniedError, StoreError, UsageError
@@ -96,7 +96,7 @@ class Claim:
         key: The user's key.
 
     Raises:
-        UsageError: It cannot be one (`bad-key`).
+        UsageError: It cannot be one, or what stands under it cannot be read (`bad-key`).
         StoreError: The store is away.
     """
 
@@ -233,7 +233,14 @@ class Claim:
 
     def _find(self) -> Taken | None:
         text = self._store.find(self._name)
-        return None if text is None else Taken.model_validate_json(text)
+        try:
+            return None if text is None else Taken.model_validate_json(text)
+        except ValidationError as error:
+            raise UsageError(
+                f"{self._name}, the object of the key {self.key!r}, cannot be read",
+                code="bad-key",
+                hint="give another key, or remove the object: its job stays",
+            ) from error
 
     def _refuse(self, differences: Iterable[str]) -> None:
         found = list(differences)

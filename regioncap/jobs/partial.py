@@ -12,7 +12,7 @@ was there before it.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 
 from pydantic import BaseModel, ValidationError
@@ -22,8 +22,12 @@ from regioncap.captions import degenerate
 from regioncap.captions.conversation import Captioned
 from regioncap.errors import StoreError
 from regioncap.jobs.retry import Again
+from regioncap.parallel import REAL, Runtime
 from regioncap.records import EngineAnswer, Region, RenderedRecord, dump_lines
 from regioncap.services.store import Store
+
+#: For so long a list of a job's answers is good for shards that nobody has begun, seconds.
+_FRESH_S = 10.0
 
 
 class _Answered(BaseModel):
@@ -44,20 +48,66 @@ class _Answered(BaseModel):
     gpu_ms: int
 
 
+class Partials:
+    """The answers that are kept of all shards; for many threads.
+
+    Where the queue knows of no go at a shard before, there are none, unless Redis has lost its
+    data: a list of its job's that is some seconds old tells as much then, and spares each shard a
+    request. Who sends anew what Redis has lost waits longer.
+
+    Args:
+        store: Where they lie.
+        runtime: The clock.
+    """
+
+    def __init__(self, store: Store, runtime: Runtime = REAL) -> None:
+        self._store = store
+        self._clock = runtime.monotonic
+        self._lock = runtime.lock()
+        #: Keys of the last jobs' answers, and when they were listed.
+        self._listed: dict[str, tuple[float, list[str]]] = {}
+
+    def of(self, job_id: str, shard: int, *, is_first: bool = False) -> Partial:
+        """Those of a shard.
+
+        Args:
+            job_id: The job.
+            shard: The shard.
+            is_first: Whether the queue knows of no go at it before.
+        """
+        prefix = keys.prefix(job_id, "partial") + keys.part_name(shard, "")
+
+        def find() -> list[str]:
+            if is_first:
+                return [key for key in self._of_job(job_id) if key.startswith(prefix)]
+            return list(self._store.list_keys(prefix))
+
+        return Partial(self._store, keys.partial_key(job_id, shard, keys.new_token()), find)
+
+    def _of_job(self, job_id: str) -> list[str]:
+        with self._lock:
+            now_s = self._clock()
+            fresh = {job: each for job, each in self._listed.items() if now_s - each[0] < _FRESH_S}
+            if job_id not in fresh:
+                found = list(self._store.list_keys(keys.prefix(job_id, "partial")))
+                fresh[job_id] = (now_s, found)
+            self._listed = fresh
+            return fresh[job_id][1]
+
+
 class Partial:
     """What is known of one shard's answers in one turn at it; for one thread, but for `add`.
 
     Args:
         store: Where they lie.
-        job_id: The job.
-        shard: The shard.
+        key: Where those of this turn are kept.
+        listed: Finds the keys of those before it.
     """
 
-    def __init__(self, store: Store, job_id: str, shard: int) -> None:
+    def __init__(self, store: Store, key: str, listed: Callable[[], Iterable[str]]) -> None:
         self._store = store
-        self._job = job_id
-        self._shard = shard
-        self._key = keys.partial_key(job_id, shard, keys.new_token())
+        self._key = key
+        self._listed = listed
         self._names: Mapping[int, str] = {}
         self._asked_by = ""
         #: Answers of this turn and of those before it.
@@ -82,8 +132,7 @@ class Partial:
         self._names, self._asked_by = names, _name(again)
         wanted = {record.index: record for record in records if record.index in names}
         found: dict[int, Captioned] = {}
-        prefix = keys.prefix(self._job, "partial") + keys.part_name(self._shard, "")
-        for key in self._store.list_keys(prefix):
+        for key in self._listed():
             self._keys.add(key)
             for line in (self._store.find(key) or b"").splitlines():
                 with suppress(ValidationError):  # of another version

@@ -86,10 +86,7 @@ class RenderStage:
             self._store.put_matching(key, dump_lines(part), standing.etag, "application/x-ndjson")
             outcome = "done anew"
         elif (again := retry.find(self._store, job_id, shard)) or self._lacks_marked(job, shard):
-            if again:
-                self._render_again(job, shard, again, how, turn)
-            if not job.settings.keep_marked:
-                self._draw_again(job, shard, again, how, turn)
+            self._render_again(job, shard, again, how, turn)
             outcome = "done"
         self._progress(job_id).note_rendered(shard)
         if outcome != "already done" or not self._is_captioned(job_id, shard):
@@ -121,20 +118,25 @@ class RenderStage:
         return parts.submitted(self._store, job, shard, turn.waited)
 
     def _render_again(
-        self, job: Job, shard: int, again: Again, how: ViewSettings, turn: Turn
+        self, job: Job, shard: int, again: Again | None, how: ViewSettings, turn: Turn
     ) -> None:
-        """Renders records of a retry that failed in this stage, into the part as it then is."""
+        """Renders records of a part again, into it as it then is.
+
+        One that cannot be drawn any more becomes an error there: captions would wait for its
+        pictures, and have it rendered again, for ever.
+        """
         key, done = keys.part_key(job.job, "rendered", shard), dict[int, RenderedRecord]()
         while (part := self._store.find_tagged(key)) is not None:
             before = parts.rendered(part.data, self._store, job, shard)
-            failed = {r.index for r in before if r.error is not None and r.error.stage == "render"}
-            wanted = failed & again.indices
+            wanted = {record.index for record in before if _is_wanted(record, job, again)}
+            if not wanted:
+                return
             missing = wanted - done.keys()
             rest = [r for r in self._submitted(job, shard, turn) if r.index in missing]
             done |= {record.index: record for record in self._render_all(rest, how, turn)}
-            if not wanted:
-                return
             new = dump_lines(done[r.index] if r.index in wanted else r for r in before)
+            if new == part.data:
+                return
             if self._store.put_matching(key, new, part.etag, "application/x-ndjson"):
                 return
 
@@ -143,16 +145,6 @@ class RenderStage:
         if job.settings.keep_marked:
             return False
         return not self._store.exists(keys.part_key(job.job, "results", shard))
-
-    def _draw_again(
-        self, job: Job, shard: int, again: Again | None, how: ViewSettings, turn: Turn
-    ) -> None:
-        """Draws pictures that are not kept: of records that are captioned again, or of all."""
-        records = self._submitted(job, shard, turn)
-        if again is not None:
-            wanted = again.indices | again.flagged | again.verify
-            records = [record for record in records if record.index in wanted]
-        self._render_all(records, how, turn)
 
     def _render_all(
         self, records: Sequence[InputRecord], how: ViewSettings, turn: Turn
@@ -209,6 +201,20 @@ class RenderStage:
             return self._originals.read(record, turn.waited)
         except RecordError as error:
             return error
+
+
+def _is_wanted(record: RenderedRecord, job: Job, again: Again | None) -> bool:
+    """Whether a record of a rendered part is to be rendered again.
+
+    Of a retry that is one that failed in this stage; pictures that are not kept are drawn for all
+    that are captioned again, or whose captions are asked back, and for all records without retry.
+    """
+    if again is None:
+        return True
+    if job.settings.keep_marked:
+        failed = record.error is not None and record.error.stage == "render"
+        return failed and record.index in again.indices
+    return record.index in again.indices | again.flagged | again.verify
 
 
 def _failed(record: InputRecord, problem: Problem) -> RenderedRecord:

@@ -17,5 +17,7 @@ class Turn:
     quarantine: Quarantine | None = None
     #: How often the shard has waited for a cause, by the error's code.
     waited: Asked = for_the_last_time
+    #: Whether the queue knows of no go at the shard before; it may have forgotten.
+    is_first: bool = False
     #: Is told of whatever gets done.
     pulse: Pulse = field(default_factory=Pulse)

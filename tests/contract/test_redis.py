@@ -117,11 +117,14 @@ def test_a_claim_holds_for_as_long_as_its_delivery_is_in_hand(client: redis.Redi
     assert not is_claimed(client, JOB, "caption", 1)
     assert second.take()
     first.keep()  # too late: somebody else does it
+    first.release()
+    assert is_claimed(client, JOB, "caption", 1)
     second.release()
     second.keep()
     assert not is_claimed(client, JOB, "caption", 1)
 
-    assert first.take()  # Redis knows nothing of it any more
+    for _ in range(2):
+        assert first.take()  # Redis knows nothing of it any more
     assert 0 < int(client.ttl(f"regioncap:claim:{JOB}:caption:1")) <= 30
     assert not third.take()
     first.keep()
@@ -149,6 +152,7 @@ def test_a_second_claim_is_one_more_and_no_third(client: redis.Redis) -> None:
     assert allow()
     assert not allow()
     assert client.lrange(queue, 0, -1) == ["message"]
+    assert 0 < int(client.ttl(f"regioncap:claim:{JOB}:caption:2:2")) <= 600  # if nobody comes
     assert not second.take()  # the one that holds it gets the message
     assert second.take(as_second=True)
     assert second.is_second

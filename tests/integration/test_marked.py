@@ -15,7 +15,7 @@ from regioncap.jobs import parts, results, retry
 from regioncap.jobs.marked import Redrawn
 from regioncap.outputs.gallery import write_view
 from regioncap.services.store import Store
-from regioncap.settings import load_settings
+from regioncap.settings import Verify, load_settings
 from regioncap.views.view import Limits
 from tests.support.stages import Stages, own_stages
 
@@ -112,3 +112,47 @@ def test_a_worker_that_dies_before_it_removes_them_leaves_that_to_the_next(
 
     assert stages.caption.run(job.job, 0) == "already done"
     assert pictures(stages, job) == {}
+
+
+def test_captions_are_asked_back_of_pictures_that_come_for_that(stages: Stages, job: Job) -> None:
+    for stage in (stages.render, stages.caption):
+        stage.run(job.job, 0)
+    before = lines(stages, job)
+    assert stages.caption.run(job.job, 0) == "already done"
+
+    assert retry.begin(stages.store, stages.progress(job.job), job, verify="mark")
+    assert stages.caption.run(job.job, 0) == "rendered anew"
+    stages.render.run(job.job, 0)
+    assert {Path(key).name for key in pictures(stages, job)} >= {"00000000.jpg", "00000001.jpg"}
+    assert stages.caption.run(job.job, 0) == "done"
+
+    for line, old in zip(lines(stages, job), before, strict=True):
+        assert line["regions"][0]["verified"] is not None
+        assert line["regions"][0]["caption"] == old["regions"][0]["caption"]
+        assert (line["image_with_bbox"], line["pictures"]) == (None, [])
+    assert pictures(stages, job) == {}
+
+
+@pytest.mark.parametrize("verify", ["no", "mark"])
+def test_a_picture_that_cannot_be_drawn_again_is_its_record_s_error(
+    stages: Stages, job: Job, verify: Verify
+) -> None:
+    """Else the shard would go from caption to render and back for ever."""
+    for stage in (stages.render, stages.caption):
+        stage.run(job.job, 0)
+    before = lines(stages, job)
+    first = parts.submitted(stages.store, job, 0)[0].source
+    assert first is not None
+    stages.store.delete(first.removeprefix(stages.store.uri("")))
+
+    assert retry.begin(stages.store, stages.progress(job.job), job, {0, 1}, verify=verify)
+    stages.render.run(job.job, 0)
+    assert stages.caption.run(job.job, 0) == "done"
+
+    old, new = lines(stages, job)
+    if verify == "no":
+        assert (old["error"]["code"], old["error"]["stage"]) == ("image-missing", "render")
+    else:
+        assert old == before[0]
+        assert new["regions"][0]["verified"] is not None
+    assert (new["error"], pictures(stages, job)) == (None, {})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -31,7 +32,7 @@ from regioncap.services.attempts import RECORD_DEATHS, SHARD_DEATHS, Attempts
 from regioncap.services.broker import connect
 from regioncap.services.claims import UNACKED, ShardName, allow_second
 from regioncap.services.leases import Leases
-from regioncap.services.waits import delayed
+from regioncap.services.waits import Waits, delayed
 from regioncap.settings import load_settings
 from workers.shards import Delivery, GoesBack, Shards, Work
 from workers.task import delivery_of, run_shard
@@ -319,6 +320,8 @@ def test_a_second_claim__another_process_does_it_and_the_holder_does_not(
         first = pool.submit(holder.run, delivery(7), slowly)
         assert begun.wait(30)
         assert message(other, "tag-a") == "claimed"
+        # It may be the last message of the shard, whose holder may die.
+        assert list(delayed(client, QUEUE)) == [(JOB, 7)]
         assert allow_second(client, QUEUE, "message", ShardName(JOB, "caption", 7))
         assert message(holder, "tag-b") == "claimed"
         assert message(other, "tag-c") == "done"
@@ -327,3 +330,45 @@ def test_a_second_claim__another_process_does_it_and_the_holder_does_not(
     assert holder.times.medians_s().keys() == other.times.medians_s().keys() == {JOB}
     client.hdel(UNACKED, *(f"tag-{end}" for end in "abc7"))
     client.delete(QUEUE)
+
+
+def test_a_second_claim__who_had_the_shard_before_may_take_it(
+    make: Callable[..., Shards], client: redis.Redis
+) -> None:
+    before, holder = make(), make()
+    assert before.run(delivery(8), lambda *_: "already done") == "already done"
+    assert not before.times.medians_s()
+
+    def slowly(*_: object) -> str:
+        client.hset(UNACKED, "tag-d", "[]")
+        assert allow_second(client, QUEUE, "message", ShardName(JOB, "caption", 8))
+        return before.run(replace(delivery(8), tag="tag-d"), lambda *_: "done")
+
+    assert holder.run(delivery(8), slowly) == "done"
+    client.hdel(UNACKED, "tag-d")
+    client.delete(QUEUE)
+
+
+def test_a_shard_is_new_unless_the_queue_knows_of_a_go_at_it(
+    make: Callable[..., Shards], client: redis.Redis
+) -> None:
+    told: list[bool] = []
+
+    def work(job: str, shard: int, turn: Turn) -> str:
+        told.append(turn.is_first)
+        if len(told) == 3:
+            raise StoreError("the store is away")
+        return "done"
+
+    shards = make()
+    shards.run(delivery(0), work)
+    shards.run(replace(delivery(1), is_redelivered=True), work)
+    shards.run(delivery(2), work)
+    Waits(client, JOB, "caption", QUEUE).put(2, "store-unavailable", "", pause_s=0.001)
+    time.sleep(0.01)
+    shards.run(delivery(2), work)
+    Attempts(client, JOB, "caption", 3).start()  # of a worker that died
+    shards.run(delivery(3), work)
+    shards.run(delivery(2), work)
+
+    assert told == [True, False, True, False, False, True]

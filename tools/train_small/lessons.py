@@ -104,6 +104,12 @@ class Batch:
     tag: NDArray[np.int64]
     colour: NDArray[np.int64]
     shape: NDArray[np.int64]
+    #: Of each caption asked back: its lesson, the token after which the answer comes, and its two
+    #: words' tokens, (captions, 4).
+    asked: NDArray[np.int64]
+    #: The tokens that its answer follows from, (captions, length): those of the picture that the
+    #: caption is true of, or what stands before the picture if there are none.
+    shown: NDArray[np.bool_]
 
 
 @dataclass(slots=True)
@@ -117,6 +123,9 @@ class Lesson:
     tags: NDArray[np.int64]
     #: Of the answer's tokens; by default what tells a colour or a shape weighs most.
     weights: list[float] | None = None
+    #: Of each caption asked back: where in the answer its own is, and of which picture tokens it is
+    #: true; None if it is true of no region.
+    asked: list[tuple[int, NDArray[np.bool_] | None]] = field(default_factory=list)
 
 
 def make_canvas(
@@ -314,9 +323,12 @@ class Teacher:
         ]
         lesson = self._told(shown.picture, asked[0], told[0], (shown.hints, shown.tags))
         lesson.weights = [1.0, 0.5]
+        lesson.asked = [(0, _lies_in(told[0], shown.hints))]
         for prompt, answer in zip(asked[1:], told[1:], strict=True):
             turn = f"\n<|im_start|>user\n{prompt.after}<|im_end|>\n<|im_start|>assistant\n"
             question, choice = (self.tokenizer.encode(text) for text in (turn, answer))
+            place = len(lesson.answer) + len(question)
+            lesson.asked.append((place, _lies_in(answer, shown.hints)))
             lesson.answer += [*question, *choice, self.tokenizer.eos_token_id]
             lesson.weights += [0.0] * len(question) + [1.0] * len(choice) + [0.5]
         return lesson
@@ -344,6 +356,7 @@ class Teacher:
             answer = prompts.YES if is_true else prompts.NO
             lesson = self._told(picture, prompt, answer, (hints, untagged))
             lesson.weights = [1.0, 0.5]
+            lesson.asked = [(0, hints[1] >= 0 if is_true else None)]
             return lesson
         answer = answer_json([(number, content)]) if template == "json-2" else lone_caption(content)
         return self._told(picture, prompt, answer, (hints, untagged))
@@ -377,17 +390,50 @@ class Teacher:
         image = self.tokenizer.convert_tokens_to_ids("<|image_pad|>")
         height, width = lessons[0].picture.shape[:2]
         hints = np.stack([lesson.hints for lesson in lessons])
+        first = lessons[0].prompt.index(image)
+        asked, shown = self._gazes(lessons, ids, first)
         return Batch(
             pictures=np.stack([lesson.picture for lesson in lessons]),
             ids=ids,
             weights=weights,
-            image_start=lessons[0].prompt.index(image),
+            image_start=first,
             grid=(height // 28, width // 28),
             number=hints[:, 0],
             tag=np.stack([lesson.tags for lesson in lessons]),
             colour=hints[:, 1],
             shape=hints[:, 2],
+            asked=asked,
+            shown=shown,
         )
+
+    def _gazes(
+        self, lessons: list[Lesson], ids: NDArray[np.int64], image_start: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Where the answers about captions follow from; `Batch.asked` and `Batch.shown`."""
+        content = _content_ids(self.tokenizer)
+        asked, shown = [], []
+        for row, lesson in enumerate(lessons):
+            for place, tokens in lesson.asked:
+                if tokens is not None and not tokens.any():
+                    continue  # the region has no token of its own
+                says = len(lesson.prompt) + place - 1
+                words = np.flatnonzero(np.isin(ids[row, :says], content))[-2:]
+                asked.append([row, says, *words])
+                follows = np.zeros(ids.shape[1], bool)
+                if tokens is None:
+                    follows[:image_start] = True
+                else:
+                    follows[image_start : image_start + len(tokens)] = tokens
+                shown.append(follows)
+        return (
+            np.array(asked, np.int64).reshape(-1, 4),
+            np.array(shown, np.bool_).reshape(-1, ids.shape[1]),
+        )
+
+
+def _lies_in(choice: str, hints: NDArray[np.int64]) -> NDArray[np.bool_] | None:
+    """Which picture tokens lie in the region of a number; None for none."""
+    return None if choice == NONE else hints[0] == int(choice)
 
 
 def _hints(canvas: Canvas, numbered: list[tuple[int, int]]) -> NDArray[np.int64]:

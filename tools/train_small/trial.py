@@ -120,7 +120,7 @@ def answers(model: Any, tokenizer: Any, batch: Batch) -> list[str]:
 
 
 def _next(model: Any, seen: Tensor, ids: Tensor, batch: Batch) -> Tensor:
-    states = think(model, seen, ids, batch.image_start, batch.grid)
+    states = think(model, seen, ids, batch.image_start, batch.grid).states
     token: Tensor = model.lm_head(states[:, -1]).argmax(-1)
     return token
 

@@ -26,7 +26,7 @@ from regioncap.evaluation.in_process import Variant, run
 from regioncap.evaluation.placing import Layout
 from regioncap.evaluation.scenes import Scene, make_scene
 from regioncap.evaluation.scores import Score
-from regioncap.settings import SMALL_MAX_PIXELS, JobSettings, load_settings
+from regioncap.settings import SMALL_MAX_PIXELS, JobSettings, RegionMode, load_settings
 from regioncap.views.boxes import Rect, Size
 from regioncap.views.marks.base import Mark
 from regioncap.views.marks.v1 import V1Style
@@ -38,6 +38,8 @@ from tests.support.vllm_server import serve_engine
 COUNT = 30
 #: Below what it holds here, for other machines' kernels.
 RIGHT, MIXED = 0.92, 0.02
+#: Of captions that are asked back: swaps found wrong, and right ones found wrong.
+CAUGHT, FLAGGED = 0.95, 0.05
 SIZES_WH: tuple[Size, ...] = ((1792, 1344), (1344, 1344), (1344, 1792))
 SETTINGS = load_settings(engine="vllm", model="small", engine_args=ENGINE_ARGS)
 ANSWER_TIMEOUT_S = 250
@@ -83,6 +85,24 @@ def score(
     total = thread.run(work).result(ANSWER_TIMEOUT_S).total
     print(f"{total.share('right'):.0%} right of {total.regions}: {dict(total.outcomes)}")
     return total
+
+
+@pytest.mark.parametrize("mode", ["marks", "crop"])
+def test_captions_asked_back__swaps_are_caught_and_right_ones_stand(
+    thread: EngineThread, mode: RegionMode
+) -> None:
+    limits = Limits(SETTINGS.max_pixels, SETTINGS.max_image_bytes, SETTINGS.max_image_pixels)
+    how, job = replace(MARKS, mode=mode), JobSettings(temperature=0)
+    work = run(how, scenes(2, 3, 4, 5), thread.engine, job, limits, verify=True)
+
+    trust = thread.run(work).result(ANSWER_TIMEOUT_S).trust
+
+    assert trust is not None
+    print(trust.row())
+    assert trust.planted > 50
+    assert trust.planted_caught >= CAUGHT * trust.planted, trust
+    assert trust.right_flagged <= FLAGGED * trust.right, trust
+    assert trust.unsaid == 0
 
 
 @pytest.fixture(scope="module")

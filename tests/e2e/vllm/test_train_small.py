@@ -58,6 +58,44 @@ def test_captions_are_asked_back_of_pictures_that_hold_them_or_do_not(
     assert {answer(teacher.untrue(canvas.contents)) for _ in range(20)} == {"none"}
 
 
+def test_the_answer_about_a_caption_follows_from_its_words_and_the_region(
+    vllm_environment: dict[str, str],
+) -> None:
+    import torch
+
+    from tools.train_small.net import gaze
+    from tools.train_small.tokens import make_tokenizer
+
+    teacher = Teacher(make_tokenizer(), seed=3)
+    canvas = make_canvas(SOURCES_WH[0], seed=7, count=2)
+    shown = mark(canvas, [(2, 0), (4, 1)])
+    contents = [*reversed(canvas.contents), teacher.untrue(canvas.contents)]
+    batch = teacher.stacked([teacher.check_lesson(shown, "regions-2", contents)])
+
+    tokens, start = batch.number.shape[1], batch.image_start
+    for (row, says, *words), follows, content in zip(
+        batch.asked, batch.shown, contents, strict=True
+    ):
+        decoded = teacher.tokenizer.decode(batch.ids[row, words])
+        assert decoded.lower().removeprefix("an ").removeprefix("a ") == content
+        answer = teacher.tokenizer.decode(batch.ids[row, says + 1])
+        seen = batch.number[row][follows[start : start + tokens]]
+        assert set(seen.tolist()) == (set() if answer == "none" else {int(answer)})
+        assert follows[:start].all() == (answer == "none")
+
+    def attentions(right: float) -> tuple[torch.Tensor, torch.Tensor]:
+        """One head of two looks with this share of its attention where it should."""
+        length = batch.ids.shape[1] - 1
+        read, looked = torch.zeros(2, 1, 2, length, length)
+        for (_, says, *words), follows in zip(batch.asked, batch.shown, strict=True):
+            read[0, 1, says, words] = right
+            looked[0, 1, says, torch.as_tensor(follows[:-1])] = right / follows.sum()
+        return read, looked
+
+    assert gaze(attentions(1.0), batch) == pytest.approx(0.0, abs=1e-6)
+    assert gaze(attentions(0.5), batch) == pytest.approx(2 * 0.6931, abs=1e-3)
+
+
 def test_a_checkpoint_goes_on_with_the_words_that_it_knew(
     vllm_environment: dict[str, str],
 ) -> None:
@@ -103,7 +141,7 @@ def test_the_quick_forward_pass_is_that_of_transformers(batches: list[Batch]) ->
             **inputs,
         ).logits
         seen = look(model, torch.as_tensor(batch.pictures)).tokens
-        ours = model.lm_head(think(model, seen, ids, batch.image_start, batch.grid))
+        ours = model.lm_head(think(model, seen, ids, batch.image_start, batch.grid).states)
 
     assert theirs.abs().max() > 0.1
     assert torch.allclose(ours, theirs, atol=1e-4)

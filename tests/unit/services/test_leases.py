@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import redis
 
 from regioncap.parallel import Runtime
+from regioncap.services.claims import UNACKED, Claim, is_claimed
 from regioncap.services.leases import UNACKED_INDEX, Leases, Pulse
+from regioncap.services.lives import LIVES
+from tests.simulation.gate import Gate
 from tests.simulation.valkey import Client, Server
+
+JOB = "20260101-000000-eeeeee"
 
 
 class Clock(Runtime):
@@ -65,3 +72,70 @@ def test_a_shard_that_hangs_loses_its_lease_and_its_neighbour_keeps_its_own(
         assert kept == {"hangs": 1_590.0, "works": clock.now_s}
         assert leases.silent_s() == 1_000.0
     assert leases.silent_s() is None
+
+
+class Interruption(Gate):
+    """Has something happen before Redis is asked the next time."""
+
+    act: Callable[[], object] | None = None
+    is_away = False
+
+    def enter(self, request: str) -> None:
+        if self.is_away:
+            raise redis.exceptions.ConnectionError("away")
+        act, self.act = self.act, None
+        if act is not None:
+            act()
+
+
+def _claim(client: redis.Redis, tag: str) -> Claim:
+    client.hset(UNACKED, tag, "[]")
+    return Claim(client, JOB, "caption", 1, tag, timeout_s=30)
+
+
+def test_a_claim_that_redis_has_lost_is_claimed_anew_with_its_lease(
+    clock: Clock, client: redis.Redis
+) -> None:
+    leases = Leases(client, 30.0, runtime=clock)
+    mine, other = _claim(client, "mine"), _claim(client, "other")
+    with leases.hold("mine", mine):
+        assert mine.take()
+        client.flushdb()
+        leases.renew()
+        assert not other.take()
+    assert other.take()
+
+
+def test_a_claim_that_is_released_while_it_is_kept_stays_released(client: redis.Redis) -> None:
+    assert isinstance(client, Client)
+    claim = _claim(client, "mine")
+    assert claim.take()
+    client.gate = gate = Interruption()
+    gate.act = claim.release
+    claim.keep()
+
+    assert not is_claimed(client, JOB, "caption", 1)
+
+
+def test_a_claim_is_let_go_without_redis_too(client: redis.Redis) -> None:
+    assert isinstance(client, Client)
+    claim = _claim(client, "mine")
+    assert claim.take()
+
+    client.gate = gate = Interruption()
+    gate.is_away = True
+    claim.release()
+    gate.is_away = False
+    client.hdel(UNACKED, "mine")
+    claim.keep()
+
+    assert not is_claimed(client, JOB, "caption", 1)
+
+
+def test_who_has_nothing_in_hand_lives_no_more(clock: Clock, client: redis.Redis) -> None:
+    leases = Leases(client, 30.0, runtime=clock)
+    with leases.hold("a"):
+        with leases.hold("b"):
+            leases.renew()
+        assert client.zcard(LIVES) == 1
+    assert client.zcard(LIVES) == 0

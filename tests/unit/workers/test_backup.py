@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from workers.backup import Late, find_late
+from regioncap.parallel import Runtime
+from regioncap.services import due
+from regioncap.services.claims import UNACKED, Claim
+from regioncap.services.messages import parse
+from tests.simulation.valkey import Client, Server
+from tests.support.jobs import a_job
+from workers.backup import Backup, Late, find_late
 from workers.shard_times import ShardTimes
 
 JOB = "20260101-000000-aaaaaa"
@@ -50,7 +58,9 @@ def test_where_nobody_else_has_done_one_nobody_is_slow() -> None:
     ],
 )
 def test_what_no_worker_tells_is_passed_over(strange: dict[str, Any]) -> None:
-    assert not list(find_late([strange, worker(usual_s=1.0)]))
+    other = worker(usual_s=1.0)
+    other["shard_s"]["../x"] = 1.0
+    assert not list(find_late([strange, other]))
 
 
 def test_the_last_shards_of_the_last_jobs_are_remembered() -> None:
@@ -61,3 +71,94 @@ def test_the_last_shards_of_the_last_jobs_are_remembered() -> None:
             times.note(f"job {nth}", seconds)
 
     assert times.medians_s() == {f"job {nth}": 8.5 for nth in range(8)}
+    times.note("job 0", 8.5)
+    times.note("new", 1.0)
+    assert times.medians_s().keys() == {"new", "job 0", *(f"job {nth}" for nth in range(2, 8))}
+
+
+class Fleet:
+    """A Redis in memory, with a worker whose shard 3 is late, and one that took 10 s for others."""
+
+    def __init__(self) -> None:
+        self.now_s = 1_000.0
+        self.redis = Client(Server(lambda: self.now_s))
+        self.looks = self.backup()
+        self._tell(1, worker(99))
+        self._tell(2, worker(usual_s=10.0))
+        self.claim(3)
+
+    def backup(self, has_room: Callable[[], bool] = lambda: True, **more: Any) -> Backup:
+        return Backup(self.redis, "caption", has_room, **more)
+
+    def claim(self, shard: int) -> None:
+        self.redis.hset(UNACKED, f"tag-{shard}", "[]")
+        assert Claim(self.redis, JOB, "caption", shard, f"tag-{shard}", timeout_s=30).take()
+
+    def _tell(self, pid: int, told: dict[str, Any]) -> None:
+        mine = {"kind": "caption", "host": "h", "pid": pid, "since": 1.0, "queue": "caption"}
+        self.redis.set(f"regioncap:worker:caption:h:{pid}", json.dumps(mine | told))
+
+    @property
+    def sent(self) -> list[int]:
+        texts = self.redis.lrange("caption", 0, -1)
+        return [parse(str(text), "caption").shard for text in texts]
+
+
+def test_who_has_room_where_nothing_is_left_allows_a_second_claim_once() -> None:
+    fleet = Fleet()
+    assert fleet.looks.look() == 1
+    assert fleet.sent == [3]
+    fleet.redis.delete("caption")  # somebody has it
+    fleet.now_s += 5.0
+    assert fleet.looks.look() == 0
+
+
+def test_one_worker_looks_at_a_time() -> None:
+    fleet = Fleet()
+    fleet.redis.delete(UNACKED)  # nobody does it just now
+    assert fleet.looks.look() == 0
+    fleet.claim(3)
+    assert fleet.backup().look() == 0
+    fleet.now_s += 5.0
+    assert fleet.backup().look() == 1
+
+
+def test_what_is_left_to_do_comes_first() -> None:
+    fleet = Fleet()
+    assert fleet.backup(lambda: False).look() == 0
+    fleet.redis.lpush("caption", "a message")
+    assert fleet.looks.look() == 0
+    fleet.now_s += 5.0
+    fleet.redis.delete("caption")
+    due.note(fleet.redis, a_job(JOB), "caption", [5], 5_000)
+    assert fleet.looks.look() == 0
+    fleet.now_s += 5.0
+    due.drop(fleet.redis, JOB)
+    assert fleet.looks.look() == 1
+
+
+def test_whatever_goes_wrong_it_looks_again() -> None:
+    fleet, looked = Fleet(), list[str]()
+
+    class Ends(Exception):  # noqa: N818 - no error
+        """The worker ends."""
+
+    class Steps(Runtime):
+        def sleep(self, seconds: float) -> None:
+            fleet.now_s += seconds
+            if len(looked) == 3:
+                raise Ends
+
+    def has_room() -> bool:
+        looked.append("")
+        if len(looked) == 1:
+            raise RuntimeError("what nobody thought of")
+        if len(looked) == 2:
+            fleet.redis.set("caption", "no list")
+        else:
+            fleet.redis.delete("caption")
+        return True
+
+    with pytest.raises(Ends):
+        fleet.backup(has_room, runtime=Steps()).run()
+    assert fleet.sent == [3]
