@@ -11,6 +11,9 @@ from regioncap.errors import RegionCapError
 #: Errors of services that may just not have been named, and the setting that names them.
 _UNREACHABLE = {"store-unavailable": "s3_endpoint", "queue-unavailable": "broker_url"}
 
+#: Where a command that changes a job finds its name.
+_JOBS = "`regioncap jobs` lists the recent ones with their names"
+
 
 def complain(error: RegionCapError, flags: dict[str, Any]) -> int:
     """Tells of an error; returns the exit code."""
@@ -38,8 +41,10 @@ def _complain_of_command_line(error: Any) -> int:
     if type(error).__name__ == "NoArgsIsHelpError":
         error.show()
     else:
-        say(f"error: {error.format_message().removesuffix('.')} [usage]")
-        say(f"  hint: see {context.command_path if context else 'regioncap'} --help")
+        said = error.format_message().removesuffix(".").removeprefix("Invalid value: ")
+        say(f"error: {said.replace('Input should be', 'must be')} [usage]")
+        jobs = f"{_JOBS}; " if said == "Missing argument 'JOB'" else ""
+        say(f"  hint: {jobs}see {context.command_path if context else 'regioncap'} --help")
     return int(error.exit_code)
 
 

@@ -21,7 +21,9 @@ def open_input(path: Path) -> BinaryIO:
         return path.open("rb")
     except OSError as error:
         raise UsageError(
-            f"{path} cannot be read: {error.strerror}", code="no-input-file"
+            f"{path} cannot be read: {error.strerror}",
+            code="no-input-file",
+            hint="" if path.exists() else f"looked for at {path.absolute()}",
         ) from error
 
 

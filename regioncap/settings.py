@@ -446,7 +446,11 @@ def _load(flags: dict[str, Any]) -> Settings:
     try:
         return Settings(**given)
     except ValidationError as error:
-        raise UsageError(_describe(error), code="bad-settings", hint=_HINT) from None
+        of_flags = all(
+            problem["loc"][:1] and problem["loc"][0] in given for problem in error.errors()
+        )
+        hint = "" if of_flags else _HINT  # who typed a value knows where it came from
+        raise UsageError(_describe(error), code="bad-settings", hint=hint) from None
     except SettingsError as error:
         raise UsageError(str(error), code="bad-settings", hint=_HINT) from None
     except (OSError, ValueError) as error:
@@ -471,7 +475,7 @@ def _describe_one(problem: dict[str, Any]) -> str:
         alike = get_close_matches(name, Settings.model_fields, 1)
         return f"there is no setting {name}" + (f", but {alike[0]}" if alike else "")
     given = "" if field is None or field.annotation is SecretStr else f" (not {problem['input']!r})"
-    message = problem["msg"].removeprefix("Value error, ")
+    message = problem["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
     return f"{name}: {message}{given}"
 
 

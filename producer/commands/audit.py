@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from producer.commands.status import tell_advice
 from producer.context import client_of, emit, emit_model, job_of, say
 from producer.options import JobArgument
 from regioncap.plurals import counted
@@ -33,7 +34,8 @@ def audit_command(
     elif not findings:
         _print(report)
     if report.records < job.records:
-        say(f"the job is not finished: {report.records:,} of {counted(job.records, 'record')}")
+        say(f"so far: {report.records:,} of {counted(job.records, 'record')}")
+        tell_advice(client, job)
 
 
 def _print(report: JobAudit) -> None:

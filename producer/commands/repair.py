@@ -21,8 +21,9 @@ def cancel_command(context: typer.Context, job_id: ChangedJob) -> None:
         "retry cancelled": "the retry is cancelled; the job is finished as it was",
         "finished": "it is finished already",
     }
+    was_cancelled = client.status_of(job).state == "cancelled"
     outcome = client.cancel(job)
-    say(told[outcome])
+    say("it is cancelled already" if was_cancelled else told[outcome])
     if outcome == "cancelled":
         tell_advice(client, job)
 

@@ -11,6 +11,7 @@ from producer import words
 from producer.context import client_of, emit_model, job_of, say
 from producer.options import JobArgument
 from producer.tables import show_facts, show_table
+from regioncap.errors import ServiceError
 from regioncap.plurals import counted
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ def status_command(
         emit_model(status)
         return
     show_facts(_facts(status, job))
+    tell_of_missing_workers(client, job)
     tell_advice(client, job, status)
 
 
@@ -57,6 +59,23 @@ def tell_advice(client: Client, job: Job, status: JobStatus | None = None) -> No
 
     for line in advice(status or client.status_of(job), job):
         say(line)
+
+
+def tell_of_missing_workers(client: Client, job: Job) -> None:
+    """Tells which workers an unfinished job lacks: nobody serves its queue."""
+    from regioncap.services import presence
+
+    queue = job.settings.queue
+    try:
+        if client.status_of(job).rests:
+            return
+        missing = presence.unserved(client.redis, queue)
+    except ServiceError:
+        return  # what comes next says so
+    for kind in missing:
+        where = f" on queue {queue}" if kind == "caption" else ""
+        command = presence.start_command(kind, queue)
+        say(f"no {kind} worker{where}, so the job waits; start one: {command}")
 
 
 def show_jobs(statuses: Iterable[JobStatus]) -> None:
@@ -93,7 +112,9 @@ def _facts(status: JobStatus, job: Job) -> dict[str, str]:
         if status.shards_to_follow
         else "",
         "records": done,
-        "regions": f"{status.regions_ok:,} of {status.regions:,} captioned",
+        "regions": ", ".join(
+            [f"{status.regions_ok:,} of {status.regions:,} captioned", *_lacking(status)]
+        ),
         "tokens": tokens if status.prompt_tokens else "",
         **_sums(status),
         "audit": status.audit.line() if status.audit else "",
@@ -106,6 +127,12 @@ def _facts(status: JobStatus, job: Job) -> dict[str, str]:
         "results": status.results,
     }
     return {name: value for name, value in facts.items() if value}
+
+
+def _lacking(status: JobStatus) -> list[str]:
+    """Why regions have no caption: `2 invalid`."""
+    found = status.sums.regions_by_status if status.sums else {}
+    return [f"{count:,} {name}" for name, count in found.items() if count and name != "ok"]
 
 
 def _sums(status: JobStatus) -> dict[str, str]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from producer import words
-from producer.commands.status import tell_advice
+from producer.commands.status import tell_advice, tell_of_missing_workers
 from producer.context import client_of, emit, job_of, say, settings_of
 from producer.meter import meter
 from producer.options import JOB_SETTINGS, ImageRoot, setting_options
@@ -103,7 +103,7 @@ def submit_command(
 
 def _tell_of(client: Client, jobs: list[Job], *, wait: bool) -> int:
     """Watches jobs that were submitted, or says how; returns the exit code."""
-    from producer.commands.watch import tell_of_missing_workers, watch_job
+    from producer.commands.watch import watch_job
 
     if wait:
         return max(watch_job(client, job) for job in jobs)

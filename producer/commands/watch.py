@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.live import Live
 
-from producer.commands.status import summary_line, tell_advice
+from producer.commands.status import summary_line, tell_advice, tell_of_missing_workers
 from producer.context import client_of, emit_model, job_of, say, talk
 from producer.options import JobArgument
 from regioncap.errors import ServiceError
@@ -65,23 +65,6 @@ def watch_job(
         _tell_of_failures(client, job)
     tell_advice(client, job, status)
     return exit_code(status)
-
-
-def tell_of_missing_workers(client: Client, job: Job) -> None:
-    """Tells which workers an unfinished job lacks: nobody serves its queue."""
-    from regioncap.services import presence
-
-    queue = job.settings.queue
-    try:
-        if client.status_of(job).rests:
-            return
-        missing = presence.unserved(client.redis, queue)
-    except ServiceError:
-        return  # what comes next says so
-    for kind in missing:
-        where = f" on queue {queue}" if kind == "caption" else ""
-        command = presence.start_command(kind, queue)
-        say(f"no {kind} worker{where}, so the job waits; start one: {command}")
 
 
 def _tell_of_failures(client: Client, job: Job) -> None:

@@ -158,6 +158,11 @@ def _of_done(status: JobStatus, job: Job) -> list[str]:
 
 
 def _of_cancelled(status: JobStatus, job: Job) -> list[str]:
+    if not status.done:
+        return [
+            f"cancelled before a record was done: {_submit(job)}, with the options of the first"
+            " time, begins anew"
+        ]
     done = counted(status.done, "record")
     return [
         f"cancelled with {_so_far(status)}: {again(job)}",

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from difflib import get_close_matches
 from itertools import islice
+from pathlib import Path
 from typing import NamedTuple
 
 from regioncap import keys
@@ -19,6 +21,8 @@ from regioncap.services.store import Store
 
 #: Jobs that are looked at behind the newest of a name, to tell whether there are more of it.
 _BEHIND = 200
+#: Recent jobs among whose names the one is looked for that may be meant.
+_ALIKE = 50
 #: Ids that an error names.
 _NAMED = 5
 _BEGINNING = re.compile(r"[0-9]{1,8}|[0-9]{8}-[0-9]{0,6}|[0-9]{8}-[0-9]{6}-[a-z2-7]{0,6}")
@@ -59,7 +63,9 @@ def find(store: Store, wanted: str | None = None, *, to_change: bool = False) ->
     first = next(named, None)
     if first is None:
         raise (
-            _several(f"{len(begun):,} jobs begin with {wanted}", begun) if begun else _none(wanted)
+            _several(f"{len(begun):,} jobs begin with {wanted}", begun)
+            if begun
+            else _none(wanted, [job.name for job in catalogue.recent(store, _ALIKE)])
         )
     others = list(named if to_change else islice(named, _BEHIND))
     same = [first, *(job for job in others if job is not None)]
@@ -105,11 +111,13 @@ def _named(store: Store, name: str) -> Iterator[Job | None]:
             yield job
 
 
-def _none(wanted: str) -> NotFoundError:
+def _none(wanted: str, names: list[str]) -> NotFoundError:
+    """There is none; a name that a recent job has may be meant: `birds` by `birds.jsonl`."""
+    alike = get_close_matches(wanted, names, 1) or get_close_matches(Path(wanted).stem, names, 1)
     return NotFoundError(
         f"there is no job {wanted!r}: it is no id, beginning of an id, or name of one",
         code="no-such-job",
-        hint=_HINT,
+        hint=f"did you mean {alike[0]}? {_HINT}" if alike else _HINT,
     )
 
 

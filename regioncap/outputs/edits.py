@@ -68,10 +68,20 @@ def read_edits(path: Path, job_id: str, *, by: str | None = None) -> Edits:
         RecursionError,
     ) as error:
         raise UsageError(
-            f"{path} holds no edits: {type(error).__name__}: {error}",
+            f"{path} holds no edits: {_why(error)}",
             code="bad-edits",
             hint="give Label Studio's export in its JSON format, or edited results as JSON Lines",
         ) from error
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, KeyError):
+        return f"{error} is missing"
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    if isinstance(error, AttributeError):
+        return "a value is of another kind than it has to be"
+    return str(error)
 
 
 def _from_tasks(tasks: list[Any], job_id: str, by: str | None) -> Iterator[tuple[int, Edit]]:

@@ -92,6 +92,15 @@ def test_help_imports_nothing_heavy() -> None:
     assert not HEAVY & set(found.stderr.decode().split())
 
 
+def test_a_missing_job_and_a_bad_value_are_told_in_plain_words(nowhere: dict[str, str]) -> None:
+    missing = run_command("cancel", env=nowhere)
+    assert b"hint: `regioncap jobs` lists the recent ones with their names; see " in missing.stderr
+    for command in (["gc"], ["serve", "--port", "99999"]):
+        said = run_command(*command, env=nowhere).stderr
+        assert b"Invalid value: " not in said
+        assert b"Input should be" not in said
+
+
 def test_version(nowhere: dict[str, str]) -> None:
     found = run_command("--version", env=nowhere)
     assert re.fullmatch(rb"regioncap \d+\.\d+\.\d+\n", found.stdout)
@@ -386,13 +395,19 @@ def test_a_job_that_nobody_serves_is_said_to_wait(system: System, folder: Path) 
     submitted = system.command("submit", folder, "--queue", "caption.nobody")
     job = submitted.stdout.decode().strip()
     watched = system.command("watch", job, "--timeout", "0")
-    system.command("cancel", job)
+    status = system.command("status", job)
+    cancelled = [system.command("cancel", job).stderr.decode() for _ in range(2)]
+    audited = system.command("audit", job)
     ended = system.command("watch", job)
     served = system.command("submit", folder)
 
     told = b"start one: regioncap worker caption --queue caption.nobody"
     assert told in submitted.stderr
     assert told in watched.stderr
+    assert told in status.stderr
+    assert [said.splitlines()[0] for said in cancelled] == ["cancelled", "it is cancelled already"]
+    assert b"not finished" not in audited.stderr
+    assert b"cancelled before a record was done" in audited.stderr
     assert told not in ended.stderr
     assert b"start one" not in served.stderr
 

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -81,7 +82,20 @@ def _put_into_the_store(system: System, folder: Path) -> None:
     store.put("read/data.jsonl", (folder / "my.jsonl").read_bytes())
 
 
-@pytest.mark.parametrize("command", [command for _, command in ALL if is_run(command)])
+def _run_each() -> list[Any]:
+    """The commands once each; those that the README has not are too many for each run."""
+    pages: dict[str, str] = {}
+    for page, command in ALL:
+        if is_run(command):
+            pages.setdefault(command, page)
+    more = pytest.mark.more
+    return [
+        command if page == "README.md" else pytest.param(command, marks=more)
+        for command, page in pages.items()
+    ]
+
+
+@pytest.mark.parametrize("command", _run_each())
 def test_command_of_the_pages_runs(system: System, folder: Path, command: str) -> None:
     job = (folder / "job").read_text()
     words = {"JOB": job, "FILE": "my.jsonl", "FORMAT": "jsonl", "PATH": "out", "MODE": "crop"}

@@ -39,6 +39,13 @@ def test_a_cancelled_job_says_how_the_rest_is_captioned() -> None:
     assert "regioncap submit 'my pictures.jsonl' --reuse" in said
 
 
+def test_a_job_cancelled_before_anything_was_done_leaves_nothing_to_take_over() -> None:
+    said = told(job(), "cancelled", done=0)
+    assert "regioncap submit 'my pictures.jsonl', with the options" in said
+    assert "--reuse" not in said
+    assert "brings" not in said
+
+
 def test_a_job_that_waits_says_why() -> None:
     wait = Waiting(stage="caption", code="engine-away", reason="no GPU", waited_s=4, again_in_s=7)
     said = told(job(), "running", waits=[wait])

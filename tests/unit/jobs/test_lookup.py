@@ -55,6 +55,14 @@ def test_the_beginning_of_several(store: Store, jobs: list[Job]) -> None:
     assert jobs[0].job in caught.value.hint
 
 
+@pytest.mark.parametrize("wanted", ["brids", "birds.jsonl", "lists/cats.csv"])
+def test_a_name_that_is_meant_is_named(store: Store, jobs: list[Job], wanted: str) -> None:
+    with pytest.raises(NotFoundError) as caught:
+        find(store, wanted)
+    meant = "cats" if "cats" in wanted else "birds"
+    assert caught.value.hint.startswith(f"did you mean {meant}? `regioncap jobs`")
+
+
 def test_a_name(store: Store, jobs: list[Job]) -> None:
     assert find(store, "cats", to_change=True).job == jobs[1]
 

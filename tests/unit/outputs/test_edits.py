@@ -81,6 +81,7 @@ def test_a_text_is_a_string_or_a_list_of_them_and_nothing_else(tmp_path: Path) -
         with pytest.raises(UsageError, match="region-7") as caught:
             read_edits(path, JOB)
         assert caught.value.code == "bad-edits"
+    assert "Error" not in caught.value.message  # a name of Python's says nothing to people
 
 
 def test_added_regions_and_emptied_texts_are_left_alone(tmp_path: Path) -> None:
