@@ -144,9 +144,10 @@ def test_jobs_that_are_held_up_are_passed_however_many(client: redis.Redis) -> N
     for minute in range(70):
         name = f"20260101-00{minute // 60:02}{minute % 60:02}-aaaaaa"
         due.note(client, a_job(name, 2), "render", [0], window_shards=1)
-    due.note(client, a_job(SMALL, 3), "render", range(3), 5_000)
+    last = "20260102-000000-aaaaaa"  # of one score, names decide
+    due.note(client, a_job(last, 3), "render", range(3), 5_000)
 
-    assert all_taken(client) == [(SMALL, shard) for shard in range(3)]
+    assert all_taken(client) == [(last, shard) for shard in range(3)]
 
 
 def test_drawing_pauses_where_captions_lag_but_not_for_a_job_that_has_none(
@@ -217,6 +218,45 @@ def test_a_turn_that_was_lost_is_given_again(client: redis.Redis) -> None:
 
     assert len(all_taken(client)) == 9
     due.note(client, job, "render", (), 5_000)
+    assert not due.jobs(client)
+
+
+def test_what_is_noted_again_keeps_its_turn(client: redis.Redis) -> None:
+    large = a_job(LARGE, 100)
+    sender(client).render(large, range(100))
+    take(client)
+    due.note(client, a_job(SMALL, 3), "render", range(3), 5_000)
+    due.note(client, large, "render", range(4), 5_000)
+    Feeder(client).feed("render")
+
+    assert [job for job, _ in take(client)] == [SMALL, LARGE, SMALL, LARGE]
+
+
+def test_one_stage_that_has_ended_leaves_the_other_its_limits(client: redis.Redis) -> None:
+    job = a_job(LARGE, 9)
+    due.note(client, job, "render", range(8), window_shards=2)
+    due.note(client, job, "caption", [8], window_shards=2)
+    assert due.count(client, LARGE) == 9
+
+    assert all_taken(client, "caption") == [(LARGE, 8)]
+    assert all_taken(client) == [(LARGE, 0)]
+    finish(client, job, 0, 8)
+    assert all_taken(client) == [(LARGE, 1), (LARGE, 2)]
+
+
+def test_all_queues_that_jobs_take_turns_at_are_fed(client: redis.Redis) -> None:
+    due.note(client, a_job(LARGE, 9), "render", [1], 5_000)
+    due.note(client, a_job(SMALL, 9, queue="caption.slow"), "caption", [2], 5_000)
+    Feeder(client).feed_all()
+
+    assert (take(client), take(client, "caption.slow")) == ([(LARGE, 1)], [(SMALL, 2)])
+
+
+def test_a_job_that_has_nothing_due_has_no_turn(client: redis.Redis) -> None:
+    due.note(client, a_job(LARGE, 9), "render", [1], 5_000)
+    client.delete(due.bits_key(LARGE, "render"))
+    Feeder(client).feed("render")
+
     assert not due.jobs(client)
 
 

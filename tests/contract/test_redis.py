@@ -276,6 +276,7 @@ _COMMANDS = st.one_of(
     _words("LPUSH", "list", _TEXT), _words("RPUSH", "list", _TEXT, _TEXT), _words("RPOP", "list"),
     _words("LLEN", "list"), _words("LINDEX", "list", _AT), _words("LRANGE", "list", _AT, _AT),
     _words("ZADD", "set", _SCORE, _FIELD), _words("ZADD", "set", "XX", "CH", _SCORE, _FIELD),
+    _words("ZADD", "set", "NX", _SCORE, _FIELD),
     _words("ZREM", "set", _FIELD, _FIELD), _words("ZSCORE", "set", _FIELD), _words("ZCARD", "set"),
     _words("ZRANGE", "set", "0", "-1"), _words("ZSCAN", "set", "0"),
     _words("ZRANGE", "set", "-inf", _SCORE, "BYSCORE", "LIMIT", "0", "2"),

@@ -277,6 +277,8 @@ class Server:
         pairs = {member: float(score) for score, member in zip(rest[::2], rest[1::2], strict=True)}
         if "XX" in flags:
             pairs = {member: score for member, score in pairs.items() if member in scores}
+        if "NX" in flags:
+            pairs = {member: score for member, score in pairs.items() if member not in scores}
         new = len(pairs.keys() - scores.keys())
         changed = sum(scores.get(member) != score for member, score in pairs.items())
         if pairs:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,12 +20,14 @@ from regioncap.jobs import catalogue, ends, markers
 from regioncap.jobs.budgets import Purse
 from regioncap.jobs.cancel import cancel
 from regioncap.jobs.ends import Ends
+from regioncap.jobs.finish import finish
 from regioncap.parallel import Runtime
+from regioncap.records import dump_lines
 from regioncap.services.progress import Progress
 from regioncap.settings import Settings, load_settings
 from tests.simulation import s3, valkey
 from tests.simulation.gate import Gate
-from tests.support.jobs import a_job
+from tests.support.jobs import a_job, result
 from tests.support.success import dump_success
 
 JOB = "20260101-000000-aaaaaa"
@@ -35,6 +39,11 @@ class Clock(Gate, Runtime):
 
     def __init__(self) -> None:
         self.moment = datetime(2026, 1, 1, tzinfo=UTC)
+        #: Told of each request to the store or Redis.
+        self.on_request: Callable[[str], object] = lambda _: None
+
+    def enter(self, request: str) -> None:
+        self.on_request(request)
 
     def now_s(self) -> float:
         return self.moment.timestamp()
@@ -54,9 +63,9 @@ class Place:
 
     def __init__(self, folder: Path) -> None:
         self.clock = Clock()
-        server = s3.S3Server()
-        server.buckets["regioncap"] = {}
-        self.store = s3.store_of(server, Settings(), self.clock)
+        self.server = s3.S3Server()
+        self.server.buckets["regioncap"] = {}
+        self.store = s3.store_of(self.server, Settings(), self.clock)
         self.redis = valkey.Client(valkey.Server(self.clock.now_s))
         self._told, self.up = folder / "told", folder / "up"
         self.up.touch()
@@ -259,6 +268,112 @@ def test_one_bad_job_keeps_no_other_waiting(place: Place) -> None:
     assert JOB.replace("aaaaaa", "zzzzzz") not in place.left
 
 
+def test_what_lies_there_for_no_job_is_none_s_failure(place: Place) -> None:
+    place.store.put(f"{keys.ENDS}what/is this", b"")
+    with capture_logs() as logs:
+        place.turn()
+    assert (logs, place.left) == ([], ["what/is this"])
+
+
+def test_a_job_that_may_not_be_read_keeps_no_other_waiting(place: Place) -> None:
+    refused = JOB.replace("aaaaaa", "bbbbbb")
+    place.ended(a_job(refused, 2))
+    place.server.denied.add(f"regioncap/{keys.job_key(refused)}")
+    place.clock.sleep(1)
+    place.ended()
+    with capture_logs() as logs:
+        place.turn()
+
+    assert [told["job"] for told in place.told] == [JOB]
+    assert [log["job"] for log in logs if log["log_level"] == "warning"] == [refused]
+
+
+def test_a_store_that_is_away_gives_no_job_up(place: Place) -> None:
+    def away(request: str) -> None:
+        if request == "s3 get job.json":
+            raise s3.error(503)
+
+    place.ended()
+    place.clock.on_request = away
+    with pytest.raises(StoreError):
+        place.turn(timedelta(days=2).total_seconds())
+    place.clock.on_request = lambda _: None
+    place.turn(ends._LATEST_S)
+
+    assert [told["job"] for told in place.told] == [JOB]
+
+
+def test_what_lies_in_redis_for_ever_is_no_turn_of_a_janitor_s(place: Place) -> None:
+    place.ended()
+    place.redis.set("regioncap:ends", "of somebody")
+    place.turn()
+    place.turn()
+    assert len(place.told) == 1
+
+
+def test_the_end_is_noted_before_it_comes(place: Place) -> None:
+    written: list[str] = []
+    place.server.on_put = written.append
+    for name, end in ((JOB, keys.success_key), (JOB.replace("a", "b"), keys.cancelled_key)):
+        job = place.submitted(a_job(name, 1))
+        if end is keys.success_key:
+            place.store.put(keys.part_key(name, "results", 0), dump_lines([result(job, 0, "x")]))
+            assert finish(place.store, Progress(place.redis, name), job, runtime=place.clock)
+        else:
+            cancel(place.store, Progress(place.redis, name), job, runtime=place.clock)
+        (noted,) = place.store.list_keys(keys.end_key(name))
+        assert written.index(noted) < written.index(end(name))
+
+
+def test_one_janitor_looks_every_few_seconds(place: Place) -> None:
+    place.turn()
+    place.ended()
+    place.ends.tell()
+    assert not place.told
+    place.turn()
+    assert len(place.told) == 1
+
+
+def test_a_turn_that_takes_long_leaves_the_rest_to_the_next(place: Place) -> None:
+    def take_long(request: str) -> None:
+        if request == "s3 get job.json":
+            place.clock.sleep(6.0)
+
+    for letter in "abc":
+        place.ended(a_job(JOB.replace("aaaaaa", letter * 6), 2))
+        place.clock.sleep(1)
+    place.clock.on_request = take_long
+    place.turn()
+    assert len(place.told) == 2
+    place.turn()
+    assert len(place.told) == 3
+
+
+def test_an_end_that_never_came_is_forgotten_after_a_day(place: Place) -> None:
+    place.submitted()
+    markers.note_end(place.store, JOB)
+    place.turn(timedelta(hours=23).total_seconds())
+    assert place.left == [JOB]
+    place.turn(timedelta(hours=2).total_seconds())
+    assert (place.left, place.told) == ([], [])
+
+
+def test_nobody_is_told_of_an_end_of_last_week(place: Place) -> None:
+    place.ended()
+    with capture_logs() as logs:
+        place.turn(timedelta(days=7).total_seconds())
+    assert (place.left, place.told) == ([], [])
+    assert "7 days ago" in logs[0]["error"]
+
+
+def test_a_command_that_fails_is_what_is_said_and_the_address_has_to_wait(place: Place) -> None:
+    place.ended()
+    place.ends = place.janitor(on_end_command=["/bin/false"], on_end_url="http://127.0.0.1:1/")
+    with capture_logs() as logs:
+        place.turn()
+    assert logs[0]["error"] == "on_end_command ended with 1"
+
+
 def test_where_nobody_wants_to_know_nothing_is_looked_for(place: Place) -> None:
     place.ended()
     place.janitor().tell()
@@ -288,6 +403,27 @@ def test_a_command_that_does_not_end_is_killed(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(ends, "TIMEOUT_S", 0.1)
 
     assert "longer" in ends.run(["/bin/sh", "-c", "sleep 600 & wait"], b"{}")
+
+
+def test_what_a_command_has_started_is_killed_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ends, "TIMEOUT_S", 0.5)
+    noted = tmp_path / "pid"
+    ends.run(["/bin/sh", "-c", f"sleep 600 & echo $! > {noted}; wait"], b"{}")
+
+    began_s = time.monotonic()
+    while Path(f"/proc/{noted.read_text().strip()}/cmdline").exists():
+        is_dead = not Path(f"/proc/{noted.read_text().strip()}/cmdline").read_bytes()
+        if is_dead:  # nobody has waited for it yet
+            break
+        assert time.monotonic() - began_s < 10
+        time.sleep(0.05)
+
+
+def test_what_a_command_prints_is_dropped(capfd: pytest.CaptureFixture[str]) -> None:
+    assert ends.run(["/bin/sh", "-c", "echo out; echo err >&2"], b"{}") == ""
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("command", [["/nowhere/at-all"], ["nul\0"], ["/bin/false"]])

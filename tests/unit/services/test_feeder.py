@@ -6,11 +6,16 @@ import math
 from typing import Any
 
 import pytest
+import redis
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regioncap.services.due import BAND
-from regioncap.services.feeder import Standing, choose, mark_for
+from regioncap.errors import QueueError
+from regioncap.services.due import BAND, note
+from regioncap.services.feeder import Feeder, Standing, choose, mark_for
+from tests.simulation.gate import Gate
+from tests.simulation.valkey import Client, Server
+from tests.support.jobs import a_job
 
 
 def job(name: str, due: int, score: float = BAND, **more: Any) -> Standing:
@@ -75,3 +80,67 @@ def test_bounds_hold(found: list[Standing], room: int, budgets: dict[str, int]) 
 )
 def test_mark(worker: dict[str, Any], mark: int) -> None:
     assert mark_for([worker]) == mark
+
+
+class Queue:
+    """A queue in memory, and shards that are due for it."""
+
+    def __init__(self, due_shards: int) -> None:
+        self.now_s = 1_000.0
+        self.redis = Client(Server(lambda: self.now_s))
+        self.feeder = Feeder(self.redis, lambda: self.now_s)
+        self.note(range(due_shards))
+
+    def note(self, shards: range) -> None:
+        note(self.redis, a_job("20260101-000000-aaaaaa", 99), "caption", shards, 5_000)
+
+    def take(self) -> None:
+        self.redis.rpop("caption")
+        self.feeder.after_taking("caption")
+
+    @property
+    def length(self) -> int:
+        return int(self.redis.llen("caption"))
+
+
+def test_a_queue_is_filled_when_less_than_half_is_left() -> None:
+    queue = Queue(9)
+    queue.feeder.feed("caption")
+    lengths = []
+    for _ in range(6):
+        queue.take()
+        lengths.append(queue.length)
+
+    assert lengths == [3, 2, 4, 3, 2, 3]
+
+
+def test_where_nothing_could_be_fed_it_is_looked_again_after_a_second() -> None:
+    queue = Queue(0)
+    sick = a_job("20260101-000000-bbbbbb", 99)
+    note(queue.redis, sick, "render", range(5), 1)  # all that may be are on their way
+    queue.feeder.after_taking("render")
+    asked = list[str]()
+
+    class Noted(Gate):
+        def enter(self, request: str) -> None:
+            asked.append(request)
+
+    queue.redis.gate = Noted()
+    for _ in range(5):
+        queue.feeder.after_taking("render")
+    assert not asked
+    queue.now_s += 1.0
+    queue.feeder.after_taking("render")
+    assert asked
+
+
+def test_who_takes_a_shard_goes_on_where_redis_is_away_for_the_next() -> None:
+    class Away(Gate):
+        def enter(self, request: str) -> None:
+            raise redis.exceptions.ConnectionError(request)
+
+    queue = Queue(9)
+    queue.redis.gate = Away()
+    queue.feeder.after_taking("caption")
+    with pytest.raises(QueueError):
+        queue.feeder.feed("caption")
