@@ -155,7 +155,10 @@ def _go_on(client: Client, job: Job) -> None:
         found = client.reconcile(job)
     if sent := len(found.render) + len(found.caption):
         say(f"{counted(sent, 'shard')} of {job.shards:,} queued that were missing")
-    say(summary_line(client.status_of(job)))
+    status = client.status_of(job)
+    say(summary_line(status))
+    if found.state in {"cancelled", "paused"}:
+        tell_advice(client, job, status)
 
 
 def _tell_of_queue(client: Client) -> None:

@@ -48,9 +48,14 @@ def not_finished(status: JobStatus, job: Job) -> UsageError:
 def again(job: Job) -> str:
     """How the rest of an input is captioned without paying twice for what is done."""
     return (
-        f"{_submit(job)} --reuse, with the options of the first time, captions the rest and takes"
-        " over what is done"
+        f"{_submit(job)} --reuse, with {_options(job)}, captions the rest and takes over what is"
+        " done"
     )
+
+
+def _options(job: Job) -> str:
+    """The options of another submission: under its key a job is found again, ended as it is."""
+    return "the options of the first time" + (" but for another --key" if job.key else "")
 
 
 def of_failures(status: JobStatus, job: Job) -> list[str]:
@@ -160,8 +165,7 @@ def _of_done(status: JobStatus, job: Job) -> list[str]:
 def _of_cancelled(status: JobStatus, job: Job) -> list[str]:
     if not status.done:
         return [
-            f"cancelled before a record was done: {_submit(job)}, with the options of the first"
-            " time, begins anew"
+            f"cancelled before a record was done: {_submit(job)}, with {_options(job)}, begins anew"
         ]
     done = counted(status.done, "record")
     return [

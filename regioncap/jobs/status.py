@@ -153,13 +153,12 @@ def job_status(store: Store, client: redis.Redis | None, job: Job) -> JobStatus:
         status.audit = audits.kept(store, job.job, success)
         return status
     status.budget = budgets.find(store, job)
-    if (pause := _pause(status.budget, job)) is not None:
-        status.waits.append(pause)
     _take_progress(status, store, client, job)
     if store.exists(keys.cancelled_key(job.job)):
         status.state = "cancelled"
-    elif status.budget is not None and status.budget.paused is not None:
+    elif (pause := _pause(status.budget, job)) is not None:
         status.state = "paused"
+        status.waits.insert(0, pause)
     elif status.shards_done or status.shards_rendered:
         status.state = "running"
     return status

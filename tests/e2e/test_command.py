@@ -374,6 +374,26 @@ def test_results_filter_and_follow(system: System, folder: Path) -> None:
     ]  # fmt: skip
 
 
+def test_pictures_that_are_not_kept_are_drawn_for_who_wants_them(
+    system: System, folder: Path
+) -> None:
+    from producer.site.app import _has_marked
+    from producer.site.pictures import Pictures
+    from regioncap import keys
+
+    file = write_jsonl(folder / "in.jsonl", [{"image": "red.png", "bbox": [[9, 9, 90, 90]]}])
+    done = system.command("submit", file, "--no-keep-marked", "--wait")
+    client, job = system.services, system.services.load(done.stdout.decode().strip())
+    assert not list(client.store.list_keys(keys.prefix(job.job, "marked")))
+
+    system.command("results", job.job, "--images", folder / "marked")
+
+    (drawn,) = (folder / "marked").iterdir()
+    assert drawn.name == "00000000.jpg"
+    assert Pictures(client, client.load).jpeg(job, 0, "marked") == drawn.read_bytes()
+    assert [_has_marked(job, record) for record in client.results(job)] == [True]
+
+
 def test_reader_that_leaves_is_no_error(system: System, folder: Path) -> None:
     file = write_jsonl(folder / "in.jsonl", [{"image": "red.png", "pad": "x" * 200_000}] * 24)
     # Many parts: a write is under way when the reader goes, and others come after.

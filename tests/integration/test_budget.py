@@ -61,6 +61,10 @@ def test_what_is_not_done_pauses_and_goes_on(stages: Stages, job: Job) -> None:
     assert status.budget is not None
     assert (status.budget.max_gpu_seconds, status.budget.gpu_seconds) == (10, 11)
 
+    stages.store.put(keys.cancelled_key(job.job), b"{}")
+    status = job_status(stages.store, client, job)
+    assert (status.state, status.waits) == ("cancelled", [])  # nothing says to go on with it
+    stages.store.delete(keys.cancelled_key(job.job))
     budgets.resume(stages.store, client, job, 12)
     assert job_status(stages.store, client, job).state == "running"
     assert _queued(stages, job) == ([1], [])

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
+import redis
 
 from regioncap import keys
 from regioncap.inputs.originals import Originals
 from regioncap.job import Job
 from regioncap.jobs import parts, results, retry
+from regioncap.jobs.caption import CaptionStage
 from regioncap.jobs.marked import Redrawn
 from regioncap.outputs.gallery import write_view
+from regioncap.records import Problem
+from regioncap.services.messages import RENDER, RENDER_TASK, Message, parse
+from regioncap.services.sender import Sender
 from regioncap.services.store import Store
 from regioncap.settings import Verify, load_settings
 from regioncap.views.view import Limits
-from tests.support.stages import Stages, own_stages
+from tests.support.stages import Silent, Stages, own_stages
 
 
 @pytest.fixture(scope="module")
@@ -156,3 +162,54 @@ def test_a_picture_that_cannot_be_drawn_again_is_its_record_s_error(
         assert old == before[0]
         assert new["regions"][0]["verified"] is not None
     assert (new["error"], pictures(stages, job)) == (None, {})
+
+
+def test_where_there_is_no_picture_none_is_drawn_again(stages: Stages, job: Job) -> None:
+    for stage in (stages.render, stages.caption):
+        stage.run(job.job, 0)
+    again = redrawn(stages, job)
+    given = parts.submitted(stages.store, job, 0)[0]
+    assert again.first(given) is not None
+    problem = Problem(code="bad-box", message="", stage="submit")
+
+    gone = stages.store.uri("images/gone.png")
+    for other in ({"source": gone}, {"source": None}, {"error": problem}):
+        record = given.model_copy(update=other)
+        assert (again.pictures(record), again.first(record)) == ([], None)
+
+
+def test_who_lacks_pictures_asks_for_them(stages: Stages, job: Job) -> None:
+    client = stages.progress(job.job).redis
+    caption = CaptionStage(
+        stages.store, stages.engine, stages.progress, stages.settings,
+        Sender(client, stages.settings),
+    )  # fmt: skip
+    stages.render.run(job.job, 0)
+    stages.store.delete_all(list(pictures(stages, job)))
+
+    assert caption.run(job.job, 0) == "rendered anew"
+    assert (RENDER_TASK, job.job, 0) in [message[:3] for message in _taken(client)]
+
+
+def _taken(client: redis.Redis) -> list[Message]:
+    texts = iter(lambda: client.rpop(RENDER), None)
+    return [parse(str(text), RENDER) for text in texts]
+
+
+def test_who_is_overtaken_while_it_fetches_asks_for_none(
+    stages: Stages, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stages.render.run(job.job, 0)
+    get, overtaken = Store.get, Event()
+
+    def late(store: Store, key: str, **limits: int) -> bytes:
+        if key.endswith(".jpg") and not overtaken.is_set():
+            overtaken.set()
+            assert stages.caption.run(job.job, 0) == "done"
+        return get(store, key, **limits)
+
+    monkeypatch.setattr(Store, "get", late)
+    slow = CaptionStage(
+        stages.store, stages.engine, stages.progress, stages.settings, Silent()  # type: ignore[arg-type]
+    )  # fmt: skip
+    assert slow.run(job.job, 0) == "already done"

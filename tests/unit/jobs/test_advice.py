@@ -37,6 +37,11 @@ def test_a_cancelled_job_says_how_the_rest_is_captioned() -> None:
     said = told(job(), "cancelled", done=4)
     assert "cancelled with 4 of 9 records done" in said
     assert "regioncap submit 'my pictures.jsonl' --reuse" in said
+    assert "--key" not in said
+    # Under its own it would be found again, cancelled as it is.
+    for done in (0, 4):
+        said = told(job(key="nightly"), "cancelled", done=done)
+        assert "with the options of the first time but for another --key, " in said
 
 
 def test_a_job_cancelled_before_anything_was_done_leaves_nothing_to_take_over() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from regioncap.errors import QueueError
 from regioncap.services.due import BAND, note
-from regioncap.services.feeder import Feeder, Standing, choose, mark_for
+from regioncap.services.feeder import Feeder, Standing, choose, mark_for, room_for_captions
 from tests.simulation.gate import Gate
 from tests.simulation.valkey import Client, Server
 from tests.support.jobs import a_job
@@ -144,3 +144,26 @@ def test_who_takes_a_shard_goes_on_where_redis_is_away_for_the_next() -> None:
     queue.feeder.after_taking("caption")
     with pytest.raises(QueueError):
         queue.feeder.feed("caption")
+
+
+@pytest.mark.parametrize(("kept", "length"), [("7", 7), ("no number", 4), ("-3", 4), ("", 4)])
+def test_a_fleet_works_out_the_mark_of_a_queue_once_in_some_seconds(kept: str, length: int) -> None:
+    queue = Queue(20)
+    queue.redis.set("regioncap:mark:caption", kept)
+    queue.feeder.feed("caption")
+    assert queue.length == length
+
+    queue.redis.delete("regioncap:mark:caption")
+    Feeder(queue.redis, lambda: queue.now_s).feed("caption")
+    queue.redis.delete("caption")
+    Feeder(queue.redis, lambda: queue.now_s).feed("caption")
+    assert queue.redis.get("regioncap:mark:caption") == "4"
+    queue.now_s += 5.0
+    assert queue.redis.get("regioncap:mark:caption") is None
+
+
+def test_what_lies_in_the_caption_queue_and_what_is_due_for_it_awaits_captions() -> None:
+    queue = Queue(5)
+    queue.redis.lpush("caption", "a", "b", "c")
+    assert room_for_captions(queue.redis, "caption", 4) == 16 - 3 - 5
+    assert room_for_captions(queue.redis, "caption", 10) == 40 - 3 - 5
