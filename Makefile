@@ -73,7 +73,7 @@ test-vllm:
 	@test -z "$$CI" # where they must run, they have not
 endif
 
-test-more: test-pythons ## Run what is too long for each run: marked tests, other Pythons, the oldest vLLM
+test-more: test-pythons simulate ## Run what is too long for each run: marked tests, other Pythons, the oldest vLLM
 	$(MAKE) test-system TESTS=more
 	$(MAKE) test-vllm TESTS=more
 	$(MAKE) test-vllm VLLM=$(VLLM_OLDEST)

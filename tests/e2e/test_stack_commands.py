@@ -224,6 +224,7 @@ def test_plain_celery_workers_serve(system: System, tmp_path: Path) -> None:
     assert record["error"] is None
 
 
+@pytest.mark.more
 def test_workers_restarted_in_the_middle_lose_nothing(tmp_path: Path) -> None:
     for i in range(40):
         Image.effect_noise((200, 150), 40).save(tmp_path / f"{i}.png")

@@ -186,6 +186,7 @@ def test_a_killed_core_ends_the_worker_and_costs_nothing(
     assert {record["engine"] for record in records} == {"baseline"}
 
 
+@pytest.mark.more
 def test_a_killed_worker_takes_its_engine_along(rig: Rig, configured: None) -> None:
     # At its worst moment: the core is about to load its model, and the worker waits for it.
     worker = rig.start("caption")
