@@ -128,3 +128,14 @@ def test_as_environment__a_child_process_reads_what_was_given(
 
     assert read.model_fields_set == names
     assert read == given
+
+
+def test_a_priority_that_is_none_is_refused_with_those_that_are() -> None:
+    with pytest.raises(UsageError, match=r"priority.*'high', 'normal' or 'low'"):
+        load_settings().for_job({"priority": "hihg"})
+
+
+def test_a_window_holds_a_shard_at_least() -> None:
+    assert load_settings(window_shards=1).window_shards == 1
+    with pytest.raises(UsageError, match="window_shards"):
+        load_settings(window_shards=0)
