@@ -15,7 +15,7 @@
     └── EngineError               the engine refused or failed a request
         ├── RequestError          this request only; its neighbours go on
         ├── EngineStartError      the engine cannot start: the worker ends
-        │   └── EngineUnreachableError  its server cannot be reached               exit 4
+        │   └── EngineUnreachableError  its server or the Hub cannot be reached    exit 4
         ├── EngineUnwellError     the engine answers nonsense: the worker ends, shards go back
         └── EngineDeadError       the engine is gone: the worker ends, shards go back
 
@@ -155,7 +155,7 @@ class EngineStartError(EngineError):
 
 
 class EngineUnreachableError(EngineStartError):
-    """The server that an engine is to ask cannot be reached."""
+    """The server that an engine is to ask, or the one that has its model, cannot be reached."""
 
     code = "server-unreachable"
     exit_code = 4

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from regioncap.engines.model_files import check_checkpoint, revision_of
-from regioncap.errors import EngineStartError
+from regioncap.errors import EngineStartError, EngineUnreachableError
 from regioncap.packages import install_line
 from regioncap.settings import DEFAULT_MODEL, SMALL, Settings
 
@@ -171,7 +171,7 @@ def _fetch(
 
 
 def _unreachable(name: str, where: str | Path | None, why: str) -> EngineStartError:
-    return EngineStartError(
+    return EngineUnreachableError(
         f"the model {name!r} is not in {where or 'the Hub cache'}, and {why}",
         code="hub-unreachable",
         hint=f"fetch it where there is a network (hf download {name} --local-dir FOLDER) and give "
@@ -182,7 +182,7 @@ def _unreachable(name: str, where: str | Path | None, why: str) -> EngineStartEr
 def _refused(name: str, error: Exception) -> EngineStartError:
     status = getattr(getattr(error, "response", None), "status_code", None)
     if status is not None and status >= 500:
-        return EngineStartError(
+        return EngineUnreachableError(
             f"the Hub fails to hand out {name!r}: status {status}",
             code="hub-unreachable",
             hint="try again later, or give a local folder",

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import time
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from regioncap import keys
+from regioncap import keys, metrics
 from regioncap.engines.base import CaptionRequest
 from regioncap.engines.thread import EngineThread
 from regioncap.jobs import catalogue
@@ -39,17 +42,31 @@ def test_of_two_workers_the_first_ones_part_stays(stages: Stages, tmp_path: Path
             first.append(stages.store.get(key))
         return "In <region1>, what the slower one says"
 
-    slower = EngineThread(ScriptedEngine(overtaken))
+    def slowly(request: CaptionRequest) -> str:
+        time.sleep(0.05)
+        return overtaken(request)
+
+    counted: defaultdict[str, float] = defaultdict(float)
+
+    def count(name: str, value: float, _: dict[str, str]) -> None:
+        counted[name] += value
+
+    metrics.install(count)
+    slower = EngineThread(ScriptedEngine(slowly))
     slower.start()
     try:
-        CaptionStage(stages.store, slower, stages.progress, stages.settings, Silent()).run(  # type: ignore[arg-type]
-            job.job, 0
-        )
+        sender: Any = Silent()
+        stage = CaptionStage(stages.store, slower, stages.progress, stages.settings, sender, gpus=1)
+        stage.run(job.job, 0)
     finally:
         slower.close()
+        metrics.install(None)
 
     assert first == [stages.store.get(key)]
     assert b"slower" not in first[0]
+    # All that its GPU did was in vain; the baseline, which was first, has none.
+    assert counted["gpu_seconds"] >= 0.05
+    assert counted["gpu_seconds_lost"] == pytest.approx(counted["gpu_seconds"], rel=0.1)
     kept = [stages.store.get(key) for key in stages.store.list_keys(keys.CAPTIONS)]
     assert kept
     assert not any(b"slower" in each for each in kept)  # nobody's results hold these words

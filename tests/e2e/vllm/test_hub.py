@@ -143,7 +143,7 @@ def test_the_hub_cannot_be_reached(
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(EngineStartError) as caught:
         resolve_model(NAME, hf_cache_dir=tmp_path)
-    assert caught.value.code == "hub-unreachable"
+    assert (caught.value.code, caught.value.exit_code) == ("hub-unreachable", 4)
     assert f"hf download {NAME}" in caught.value.hint
 
 
