@@ -14,6 +14,7 @@ from regioncap.jobs import catalogue, finish
 from regioncap.jobs.cancel import cancel
 from regioncap.jobs.janitor import Janitor
 from regioncap.jobs.reconcile import Reconciled, reconcile
+from regioncap.services import due
 from regioncap.services.backlog import read_backlog
 from regioncap.services.broker import connect
 from regioncap.services.sender import Sender
@@ -169,6 +170,69 @@ def test_what_one_janitor_has_seen_another_goes_on_with(
     janitor(mend, client).round()
     janitor(mend, client).round()
 
+    assert len(read_backlog(client, {"caption"}).render) == job.shards
+
+
+@pytest.mark.parametrize("shards", [[0, 1], [0]], ids=["all that is left", "not all"])
+def test_a_job_that_lost_its_turn_gets_it_again(
+    mend: Mender,
+    job: Job,
+    client: redis.Redis,
+    monkeypatch: pytest.MonkeyPatch,
+    shards: list[int],
+) -> None:
+    due.note(client, job, "render", shards, 10)
+    client.delete(due.turns_key("render"))
+    reconciled: list[str] = []
+    looking = janitor(mend, client)
+    monkeypatch.setattr(looking, "_reconcile", lambda job, **_: reconciled.append(job.job))
+    looking.round()
+    looking.round()
+
+    if len(shards) == job.shards:  # nothing of it can be lost, so its parts are not looked at
+        assert read_backlog(client, set()).render == {(job.job, 0), (job.job, 1)}
+        assert reconciled == []
+    else:
+        assert reconciled == [job.job]
+
+
+def test_what_is_due_of_a_job_that_has_ended_follows_no_more(
+    mend: Mender, job: Job, client: redis.Redis
+) -> None:
+    due.note(client, job, "render", [1], 10)
+    mend.stages.store.delete(keys.open_key(job.job))
+
+    janitor(mend, client).round()
+
+    assert due.jobs(client) == set()
+    assert not read_backlog(client, set()).render
+
+
+def test_the_janitor_feeds_where_there_are_no_workers(
+    mend: Mender, job: Job, client: redis.Redis
+) -> None:
+    due.note(client, job, "render", [0], 10)
+
+    janitor(mend, client).round()
+
+    assert read_backlog(client, set()).render == {(job.job, 0)}
+
+
+def test_a_janitor_that_stands_by_makes_rounds_only_where_no_other_does(
+    mend: Mender, job: Job, client: redis.Redis
+) -> None:
+    def turn(*, stands_by: bool) -> None:
+        client.delete("regioncap:janitor")  # that of the one before
+        looking = Janitor(mend.stages.store, client, mend.sender, 0.0, stands_by=stands_by)
+        looking.turn()
+
+    turn(stands_by=False)
+    for _ in range(3):
+        turn(stands_by=True)
+    assert not read_backlog(client, {"caption"}).render
+
+    client.delete("regioncap:janitor:kept")
+    turn(stands_by=True)
     assert len(read_backlog(client, {"caption"}).render) == job.shards
 
 
