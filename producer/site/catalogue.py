@@ -85,6 +85,11 @@ class Kept(Generic[K, V]):
                 self._values.popitem(last=False)
         return fresh
 
+    def forget(self, key: K) -> None:
+        """Has a value made anew when it is asked for."""
+        with self._lock:
+            self._values.pop(key, None)
+
 
 def _status_s(status: JobStatus) -> float:
     return 20.0 if status.ended else 2.0
@@ -100,11 +105,13 @@ class Jobs:
     def __init__(self, client: Client) -> None:
         self._client = client
         self._store = client.store
-        #: A job never changes.
+        #: A job never changes, but may be removed: whoever asks how far it is hears of it.
         self.job: Kept[str, Job] = Kept(self._load, 3600.0, 2000)
         #: How far a job is; a retry goes on with one that has ended.
         self.status: Kept[str, JobStatus] = Kept(self._look, _status_s, 2000)
         self._ids: Kept[bool, list[str]] = Kept(self._list, 3.0, 2)
+        #: Ids that the store lists and of which it holds nothing any more.
+        self._gone: set[str] = set()
         self._redis: Kept[None, redis.Redis | None]
         self._redis = Kept(lambda _: self._reach_redis(), 10.0, 1)
         self._done = Kept(self._list_done, 3.0, 8)
@@ -119,13 +126,11 @@ class Jobs:
             only_open: Whether to leave out those that have ended.
             text: Words that stand in the name, the source, the labels or the id.
         """
-        every = self._ids(only_open)
-        ids = [each for each in every if not after or each < after]
+        until = time.monotonic() + _SEARCH_S
         if not text:
-            rows = list(map_ahead(self._row, ids[:PAGE_JOBS]))
-            rest = ids[PAGE_JOBS - 1] if len(ids) > PAGE_JOBS else None
-            return JobsPage(rows, len(every), rest)
-        words, until = text.lower().split(), time.monotonic() + _SEARCH_S
+            return self._newest(after, only_open=only_open, until=until)
+        ids = self._after(after, only_open=only_open)
+        words = text.lower().split()
         found: list[str] = []
         rest, last = None, after
         for job_id, said in map_ahead(self._said, ids):
@@ -135,7 +140,7 @@ class Jobs:
             last = job_id
             if all(word in said for word in words):
                 found.append(job_id)
-        return JobsPage(list(map_ahead(self._row, found)), None, rest)
+        return JobsPage(self._rows(found), None, rest)
 
     def done_shards(self, status: JobStatus) -> Iterable[int]:
         """The shards of a job that have results, in order."""
@@ -150,10 +155,32 @@ class Jobs:
         """Why records failed."""
         return self._reasons((status.job, status.failed, status.regions, status.regions_ok))
 
-    def _row(self, job_id: str) -> JobRow:
+    def _newest(self, after: str, *, only_open: bool, until: float) -> JobsPage:
+        """A full page, whatever of the ids turns out to be gone, unless that takes too long."""
+        while True:
+            ids = self._after(after, only_open=only_open)
+            shown = ids[:PAGE_JOBS]
+            rows = self._rows(shown)
+            if len(rows) == len(shown) or time.monotonic() > until:
+                total = len(self._after("", only_open=only_open))
+                return JobsPage(rows, total, shown[-1] if len(ids) > PAGE_JOBS else None)
+
+    def _after(self, after: str, *, only_open: bool) -> list[str]:
+        """The ids after one, or all; without those that are known to be gone."""
+        ids = self._ids(only_open)
+        return [each for each in ids if each not in self._gone and (not after or each < after)]
+
+    def _rows(self, ids: list[str]) -> list[JobRow]:
+        return [row for row in map_ahead(self._row, ids) if row is not None]
+
+    def _row(self, job_id: str) -> JobRow | None:
+        """A job as it is shown; None if nothing is left of it."""
         try:
             return JobRow(job_id, self.job(job_id), self.status(job_id))
         except NotFoundError:
+            if catalogue.is_gone(self._store, job_id):
+                self._gone.add(job_id)
+                return None
             return JobRow(job_id, problem="is being submitted, or its submission broke off")
         except ServiceError:
             raise
@@ -173,7 +200,9 @@ class Jobs:
     def _list(self, only_open: bool) -> list[str]:
         try:
             if not only_open:
-                return catalogue.find_ids(self._store)
+                found = catalogue.find_ids(self._store)
+                self._gone.intersection_update(found)
+                return found
             ids = catalogue.open_ids(self._store)
         except StoreError as error:
             if error.code != "no-bucket":  # which the first job makes
@@ -185,7 +214,12 @@ class Jobs:
         return catalogue.load(self._store, job_id)
 
     def _look(self, job_id: str) -> JobStatus:
-        return job_status(self._store, self._redis(None), self.job(job_id))
+        status = job_status(self._store, self._redis(None), self.job(job_id))
+        if not status.ended and not self._store.exists(keys.job_key(job_id)):
+            # One that was removed has no end either, and would look like one that waits.
+            self.job.forget(job_id)
+            self.job(job_id)
+        return status
 
     def _reach_redis(self) -> redis.Redis | None:
         """Redis if it answers: without it, the store alone tells how far jobs are."""

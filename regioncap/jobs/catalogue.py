@@ -171,6 +171,13 @@ def find_ids(store: Store, beginning: str = "") -> list[str]:
     return sorted(filter(keys.is_job_id, found), reverse=True)
 
 
+def is_gone(store: Store, job_id: str) -> bool:
+    """Whether nothing is left of a job: some stores go on listing its empty folder for a while."""
+    prefixes = (keys.prefix(job_id), keys.open_key(job_id))
+    found = (key for prefix in prefixes for key in store.list_keys(prefix))
+    return all(key.endswith("/") for key in found)
+
+
 def parts(store: Store, job_id: str, kind: keys.Parts) -> set[int]:
     """The shards of which a job has a part of one kind; other objects there are none."""
     listed = store.list_keys(keys.prefix(job_id, kind))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator
 from datetime import datetime
 from types import SimpleNamespace
@@ -33,6 +34,8 @@ class Memory:
 
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
+        #: Folders that are listed although nothing lies in them, as SeaweedFS does for a while.
+        self.empty: list[str] = []
         self.error: StoreError | None = None
 
     def uri(self, key: str) -> str:
@@ -71,7 +74,9 @@ class Memory:
             yield from names
         else:
             rest = (name.removeprefix(prefix).partition("/") for name in names)
-            yield from dict.fromkeys(f"{prefix}{head}{slash}" for head, slash, _ in rest)
+            found = [f"{prefix}{head}{slash}" for head, slash, _ in rest]
+            folders = [each for each in self.empty if each.startswith(prefix)]
+            yield from dict.fromkeys(found + folders)
 
 
 @pytest.fixture
@@ -166,6 +171,27 @@ def test_a_submission_under_way_and_a_broken_job_have_their_rows(
     assert "is being submitted" in body
     assert "cannot be read" in body
     assert "no-job" not in body
+
+
+@pytest.mark.parametrize("was_seen", [True, False])
+def test_a_job_that_was_removed_is_gone_though_its_folder_is_listed(
+    app: ASGIApp, store: Memory, monkeypatch: pytest.MonkeyPatch, was_seen: bool
+) -> None:
+    stays, goes = a_job(store, name="stays"), job_at(9, name="goes")
+    put_job(store, goes, {}, done=False)  # type: ignore[arg-type]
+    if was_seen:
+        assert "2 jobs" in ask(app, "/")[2]
+    store.objects = {key: value for key, value in store.objects.items() if goes.job not in key}
+    store.empty = [keys.prefix(goes.job)]
+    later = time.monotonic() + 3  # when the page looks again
+    monkeypatch.setattr("producer.site.catalogue.time.monotonic", lambda: later)
+
+    for address in ("/", "/?text=2026"):
+        body = ask(app, address)[2]
+        assert stays.job in body
+        assert goes.job not in body
+    assert "1 job<" in ask(app, "/")[2]
+    assert ask(app, f"/jobs/{goes.job}")[0] == 404
 
 
 def test_an_unfinished_job_tells_how_far_it_is_by_the_store_alone(
