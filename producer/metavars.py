@@ -1,10 +1,16 @@
-"""Metavars: what stands for an option's value in help, and nothing behind a switch."""
+"""Metavars: what stands for an option's value in help, and nothing behind a switch.
+
+The texts of help are made plain here, too: Typer reads them as Rich's markup, in which `[stdout]`
+is a style and is not shown.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
 from typing import Any
+
+from rich.markup import escape
 
 #: By the name of the parameter; what several commands call alike means the same.
 METAVARS = {
@@ -72,11 +78,13 @@ METAVARS = {
 
 
 def put_into(command: Any) -> Any:
-    """Returns a command with the metavars of its options and of those below it.
+    """Returns a command with the metavars and plain texts of its options and of those below it.
 
     Typer would show the type of Python instead, also behind switches and arguments.
     """
+    command.help = escape(command.help or "")
     for parameter in command.params:
+        parameter.help = escape(getattr(parameter, "help", None) or "")
         is_value = parameter.param_type_name == "option" and not parameter.is_flag
         if is_value and parameter.metavar is None:
             parameter.metavar = METAVARS.get(parameter.name)

@@ -125,6 +125,7 @@ class Client:
         labels: Mapping[str, str] | None = None,
         force: bool = False,
         key: str = "",
+        schema: str = "",
         **job_settings: Any,
     ) -> JobId:
         """Uploads the pictures and queues the work.
@@ -141,6 +142,8 @@ class Client:
             force: Submits the input even if most of its records have one and the same problem.
             key: Whoever submits the same under the same key again gets the same job; what was
                 broken off goes on.
+            schema: Which fields are asked for beside captions: a built-in schema's name, or the
+                file of one; the setting `region_schema`.
             job_settings: Settings of the job by name, such as `max_boxes` or `prompt`.
 
         Returns:
@@ -153,6 +156,8 @@ class Client:
         from regioncap.jobs.submission import Submission
         from regioncap.outputs.notebook import JobId
 
+        if schema:
+            job_settings["region_schema"] = schema
         options: dict[str, Any] = {"force": force, "key": key, "settings": job_settings}
         sent = self.upload(Submission(records, image_root, name, labels or {}, **options))
         for line in sent.report.notes:

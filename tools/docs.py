@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rich.text import Text
+
 from regioncap import errors
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -56,14 +58,19 @@ def _command(command: Any, name: str) -> Iterator[str]:
     arguments = [p for p in parameters if p.param_type_name == "argument"]
     options = [p for p in parameters if p.param_type_name == "option"]
     usage = " ".join([name, *(f"{_metavar(p)}" for p in arguments)])
-    yield f"## `{usage}`\n\n{command.help}\n"
-    rows = [(f"`{_metavar(p)}`", p.help) for p in arguments]
-    rows += [(_option(p), p.help) for p in options]
+    yield f"## `{usage}`\n\n{_plain(command.help)}\n"
+    rows = [(f"`{_metavar(p)}`", _plain(p.help)) for p in arguments]
+    rows += [(_option(p), _plain(p.help)) for p in options]
     if rows:
         yield "| | |\n| --- | --- |"
-        yield "\n".join(f"| {_cell(left)} | {_cell(right or '')} |" for left, right in rows) + "\n"
+        yield "\n".join(f"| {_cell(left)} | {_cell(right)} |" for left, right in rows) + "\n"
     for child in getattr(command, "commands", {}).values():
         yield from _command(child, f"{name} {child.name}")
+
+
+def _plain(text: str) -> str:
+    """A text of help as a terminal shows it: it is kept as Rich's markup."""
+    return Text.from_markup(text).plain
 
 
 def _metavar(parameter: Any) -> str:

@@ -41,7 +41,7 @@ def up_command(
     from producer.origins import named_services
     from regioncap.engines import preflight
     from regioncap.local.workers import complain_of_ended
-    from regioncap.running_stack import noted
+    from regioncap.running_stack import folder_above, noted
     from regioncap.settings import STACK_FOLDER
 
     if named := named_services(**context.obj):
@@ -50,6 +50,9 @@ def up_command(
             f"up runs servers of its own; {' and '.join(named)} {name} others: leave {them} out, or"
             " commands in other terminals go there"
         )
+    above = folder_above(Path(), STACK_FOLDER)
+    if above not in {None, Path.cwd()}:
+        say(f"one is up in {above} already, which commands here would find; this is another")
     captions = preflight.check(settings_of(context, **flags))
     with _stack(STACK_FOLDER) as stack, noted(Path.cwd()):
         settings = settings_of(context, **flags, **stack.settings())
@@ -75,6 +78,7 @@ def down_command() -> None:
         elsewhere = where_one_runs()
         say(f"nothing is up in {folder}" + (f"; {elsewhere}" if elsewhere else ""))
         return
+    say(f"stopping the stack in {folder.parent}")
     with suppress(ProcessLookupError):  # killed, and its servers are about to end
         os.kill(stack.pid, signal.SIGTERM)
     with doing("stopping"):

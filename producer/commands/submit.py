@@ -87,12 +87,13 @@ def submit_command(
             f"these are {len(targets)} inputs, each a job of its own; submit them one by one",
             param_hint="--name" if name else "--key",
         )
+    labels = _labels(label or [])
     if dry_run:
         settings = settings_of(context, **flags)
         codes = [_dry_run(settings, each, image_root, force=force) for each in targets]
         raise typer.Exit(max(codes))
     client = client_of(context, **flags)
-    options = {"image_root": image_root, "labels": _labels(label or []), "force": force}
+    options = {"image_root": image_root, "labels": labels, "force": force}
     jobs = []
     for target in targets:
         jobs.append(submit_file(client, target, name=name, key=key, **options))

@@ -182,6 +182,7 @@ def test_nothing_configured_names_the_way_out(
     [
         (["submit", "none.jsonl"], 2, b"[no-input-file]"),
         (["submit", "in.jsonl", "--label", "x"], 2, b"key=value"),
+        (["submit", "in.jsonl", "--label", "x", "--dry-run"], 2, b"key=value"),
         (["submit"], 2, b"--resume"),
         (["stats"], 2, b"Did you mean 'status'? [usage]"),
         (["submit", "in.jsonl", "--lable", "x"], 2, b"--label"),

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from producer.cli import whole_command
 from producer.complaints import unconfigured
 from producer.origins import origins
 from regioncap.async_client import AsyncClient
 from regioncap.client import Client
-from regioncap.errors import UsageError
+from regioncap.errors import RegionCapError, UsageError
 from regioncap.running_stack import folder_above, noted, running_folders, try_lock
 from regioncap.settings import STACK_FOLDER, load_settings
 
@@ -122,3 +125,46 @@ def test_one_of_another_user_above_is_not_taken(
 
     assert folder_above(running / "a", STACK_FOLDER) is None
     assert folder_above(running, STACK_FOLDER) == running
+
+
+#: Holds the lock of a stack's folder until it is ended.
+_HOLD = """
+import sys, time
+from pathlib import Path
+from regioncap.running_stack import try_lock
+lock = try_lock(Path(sys.argv[1]) / "stack.lock")
+print("held", flush=True)
+time.sleep(60)
+"""
+
+
+def test_down_names_the_folder_above(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, below = tmp_path / STACK_FOLDER, tmp_path / "a"
+    for folder in data, below:
+        folder.mkdir()
+    command = [sys.executable, "-c", _HOLD, str(data)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        (data / "stack.json").write_text(json.dumps({"pid": process.pid, "settings": {}}))
+        monkeypatch.chdir(below)
+        whole_command()(["down"], standalone_mode=False, obj={})
+
+    assert f"stopping the stack in {tmp_path}\n" in capsys.readouterr().err
+
+
+def test_up_names_the_one_above(
+    running: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["up", "--engine", "openai", "--base-url", "http://127.0.0.1:1/v1"]
+    told = []
+    for folder in running / "a", running.parent:
+        monkeypatch.chdir(folder)
+        with pytest.raises(RegionCapError):
+            whole_command()(command, standalone_mode=False, obj={})
+        told.append(capsys.readouterr().err)
+
+    assert f"one is up in {running} already" in told[0]
+    assert "is up" not in told[1]

@@ -1,4 +1,4 @@
-"""Help says what is wanted: a word for each value, and nothing behind a switch."""
+"""Help says what is wanted: a word for each value, nothing behind a switch, whole texts."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from producer.cli import app, whole_command
@@ -36,3 +37,25 @@ def test_no_type_of_python_is_shown(name: str | None, capsys: pytest.CaptureFixt
 def test_the_app_of_typer_shows_them_otherwise() -> None:
     """What is overridden is there to be overridden."""
     assert "<bool>" in CliRunner().invoke(app, ["--help"]).output
+
+
+def commands(of: Any, *path: str) -> Iterator[tuple[tuple[str, ...], Any]]:
+    yield path, of
+    for name, child in getattr(of, "commands", {}).items():
+        yield from commands(child, *path, name)
+
+
+def test_brackets_in_texts_are_shown(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Typer reads texts as markup, in which `[stdout]` is a style."""
+    monkeypatch.setattr("typer.rich_utils.MAX_WIDTH", 400)
+    seen = 0
+    for path, command in commands(typer.main.get_command(app)):
+        whole_command()([*path, "--help"], standalone_mode=False, obj={})
+        shown = capsys.readouterr().out
+        for text in [command.help, *(getattr(each, "help", None) for each in command.params)]:
+            first = " ".join((text or "").split("\n\n")[0].split())
+            assert first in shown, path
+            seen += "[" in first
+    assert seen > 5
