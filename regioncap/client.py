@@ -393,13 +393,17 @@ class Client:
 
         return audit_job(self.store, self.load(job), on_finding, self._tell)
 
-    def retry(self, job: AnyJob, *, flagged: bool = False, edited: bool = False) -> Again:
+    def retry(
+        self, job: AnyJob, *, flagged: bool = False, edited: bool = False, as_given: bool = False
+    ) -> Again:
         """Runs the failed records of a finished job again; what cannot help is noted.
 
         Args:
             job: The job; None, the latest, is not taken here.
             flagged: Whether those run again too whose captions an audit flags.
             edited: Whether what a person wrote may be replaced.
+            as_given: Whether those run too that failed for what they hold, as after a picture in a
+                bucket of one's own was mended.
 
         Raises:
             UsageError: The job is not finished, or was cancelled.
@@ -411,10 +415,16 @@ class Client:
         chosen = flagged_indices(self.store, loaded) if flagged else set[int]()
         seen = retry.Outlook()
         again = retry.begin(
-            self.store, self.progress(loaded.job), loaded, chosen, edited=edited, outlook=seen
+            self.store,
+            self.progress(loaded.job),
+            loaded,
+            chosen,
+            edited=edited,
+            as_given=as_given,
+            outlook=seen,
         )
         self.sender.render(loaded, sorted(again))
-        for line in advice.of_retry(seen.unread, seen.same, loaded):
+        for line in advice.of_retry(seen.unread, {} if as_given else seen.same, loaded):
             self._tell(line)
         records = sum(len(shard.indices | shard.flagged) for shard in again.values())
         return Again(records, seen.unread)
