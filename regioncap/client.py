@@ -125,6 +125,7 @@ class Client:
         labels: Mapping[str, str] | None = None,
         force: bool = False,
         key: str = "",
+        schema: str = "",
         **job_settings: Any,
     ) -> JobId:
         """Uploads the pictures and queues the work.
@@ -141,6 +142,8 @@ class Client:
             force: Submits the input even if most of its records have one and the same problem.
             key: Whoever submits the same under the same key again gets the same job; what was
                 broken off goes on.
+            schema: Which fields are asked for beside captions: a built-in schema's name, or the
+                file of one; the setting `region_schema`.
             job_settings: Settings of the job by name, such as `max_boxes` or `prompt`.
 
         Returns:
@@ -153,6 +156,8 @@ class Client:
         from regioncap.jobs.submission import Submission
         from regioncap.outputs.notebook import JobId
 
+        if schema:
+            job_settings["region_schema"] = schema
         options: dict[str, Any] = {"force": force, "key": key, "settings": job_settings}
         sent = self.upload(Submission(records, image_root, name, labels or {}, **options))
         for line in sent.report.notes:
@@ -388,13 +393,17 @@ class Client:
 
         return audit_job(self.store, self.load(job), on_finding, self._tell)
 
-    def retry(self, job: AnyJob, *, flagged: bool = False, edited: bool = False) -> Again:
+    def retry(
+        self, job: AnyJob, *, flagged: bool = False, edited: bool = False, as_given: bool = False
+    ) -> Again:
         """Runs the failed records of a finished job again; what cannot help is noted.
 
         Args:
             job: The job; None, the latest, is not taken here.
             flagged: Whether those run again too whose captions an audit flags.
             edited: Whether what a person wrote may be replaced.
+            as_given: Whether those run too that failed for what they hold, as after a picture in a
+                bucket of one's own was mended.
 
         Raises:
             UsageError: The job is not finished, or was cancelled.
@@ -406,10 +415,16 @@ class Client:
         chosen = flagged_indices(self.store, loaded) if flagged else set[int]()
         seen = retry.Outlook()
         again = retry.begin(
-            self.store, self.progress(loaded.job), loaded, chosen, edited=edited, outlook=seen
+            self.store,
+            self.progress(loaded.job),
+            loaded,
+            chosen,
+            edited=edited,
+            as_given=as_given,
+            outlook=seen,
         )
         self.sender.render(loaded, sorted(again))
-        for line in advice.of_retry(seen.unread, seen.same, loaded):
+        for line in advice.of_retry(seen.unread, {} if as_given else seen.same, loaded):
             self._tell(line)
         records = sum(len(shard.indices | shard.flagged) for shard in again.values())
         return Again(records, seen.unread)

@@ -21,9 +21,10 @@ WORD_COUNTS = {
     f"{least}-{most - 1}" if most else f"{least}-": f"captions_from_{least}_words"
     for least, most in zip(WORD_BINS, (*WORD_BINS[1:], 0), strict=True)
 }
-#: Counts of what captions are like, which parts need not say.
+#: Counts of what captions and failures are like, which parts need not say.
 QUALITY_COUNTS = frozenset(
     {
+        "failed_as_given",
         *WORD_COUNTS.values(),
         "captions_repeated",
         "captions_verified",

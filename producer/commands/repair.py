@@ -37,11 +37,15 @@ def retry_command(
     edited: Annotated[
         bool, typer.Option("--edited", help="Those too whose captions a person wrote.")
     ] = False,
+    as_given: Annotated[
+        bool,
+        typer.Option("--all", help="Those too that failed for what they hold, which retry leaves."),
+    ] = False,
 ) -> None:
     """Run the failed records of a finished job again, and nothing else."""
     client = client_of(context)
     job = job_of(client, job_id, to_change=True)
-    again = client.retry(job, flagged=flagged, edited=edited)
+    again = client.retry(job, flagged=flagged, edited=edited, as_given=as_given)
     if not again.records:
         say("there is nothing to run again")
         return

@@ -60,17 +60,16 @@ def _options(job: Job) -> str:
 
 def of_failures(status: JobStatus, job: Job) -> list[str]:
     """What to do about records that failed."""
-    unread = min(job.rejected, status.failed)
-    rest = status.failed - unread
+    given = min(job.rejected + status.failed_as_given, status.failed)
+    rest = status.failed - given
     lines = []
-    if unread:
-        cannot = f"{counted(unread, 'line')} of {_source(job)} cannot be used"
-        lines.append(f"{cannot}: {_mended(unread)}")
+    if given:
+        cannot = f"{counted(given, 'line')} of {_source(job)} cannot be used"
+        lines.append(f"{cannot}: {_mended(given)}")
     if rest:
         runs = agree(rest, "runs it", "runs them")
         lines.append(
-            f"{counted(rest, 'record')} failed in a worker: regioncap retry {job.job} {runs} again,"
-            " and says where that cannot help"
+            f"{counted(rest, 'record')} failed in a worker: regioncap retry {job.job} {runs} again"
         )
     if lines:
         lines.append(f"each, with its reason: regioncap results {job.job} --failed")
@@ -104,8 +103,9 @@ def of_retry(unread: int, same: Mapping[str, int], job: Job) -> list[str]:
         codes = ", ".join(f"{number:,} {code}" for code, number in Counter(same).most_common())
         lines.append(
             f"{counted(total, 'record')} failed for what {agree(total, 'it holds', 'they hold')}"
-            f" ({codes}), and with the same settings {agree(total, 'fails', 'fail')} again:"
-            f" {_mended(total)}, or take other settings there, such as --box-format"
+            f" ({codes}), would with the same settings fail again and {agree(total, 'is', 'are')}"
+            f" left out (--all runs {agree(total, 'it', 'them')}, too): {_mended(total)}, or take"
+            " other settings there, such as --box-format"
         )
     return lines
 

@@ -14,7 +14,7 @@ from regioncap import keys
 from regioncap.captions.texts import words
 from regioncap.errors import StoreError
 from regioncap.job import STATUSES, WORD_BINS, Job
-from regioncap.jobs import parts, picks
+from regioncap.jobs import faults, parts, picks
 from regioncap.parallel import REAL, Runtime, map_ahead
 from regioncap.records import InputRecord, Problem, RenderedRecord, check_fields, dump_lines
 from regioncap.services.store import Found, Store
@@ -142,6 +142,8 @@ def summary_of(part: bytes, lines: Iterable[dict[str, Any]]) -> dict[str, Any]:
     for record in lines:
         counts["records"] += 1
         counts["failed"] += picks.failed(record)
+        if faults.is_as_given(record):
+            _add(counts, "failed_as_given")
         counts["regions"] += len(record["regions"])
         counts["reused"] += record.get("reused") is not None
         for region in record["regions"]:

@@ -22,7 +22,7 @@ from pydantic import BaseModel, Field, ValidationError
 from regioncap import keys
 from regioncap.errors import StoreError
 from regioncap.job import Job
-from regioncap.jobs import advice, catalogue, markers, results
+from regioncap.jobs import advice, catalogue, faults, markers, results
 from regioncap.jobs.finish import finished
 from regioncap.jobs.kept import Version, newest
 from regioncap.jobs.status import job_status
@@ -35,11 +35,6 @@ from regioncap.settings import Verify
 
 #: Looks at a job that others change meanwhile.
 _LOOKS = 20
-#: Errors of the render stage for which a picture or its boxes are to blame.
-_OF_THE_INPUT = {
-    "bad-box", "no-usable-box", "image-missing", "image-too-large", "image-too-thin",
-    "image-unreadable",
-}  # fmt: skip
 
 
 class Again(BaseModel):
@@ -77,7 +72,7 @@ class Outlook:
 
     #: How many failed at submission, and are not done again.
     unread: int = 0
-    #: Those that fail again, as what they hold is to blame; by their error's code.
+    #: Those that would fail again, as what they hold is to blame; by their error's code.
     same: Counter[str] = field(default_factory=Counter)
 
     def look(self, lines: Iterable[Mapping[str, Any]], *, edited: bool) -> None:
@@ -87,7 +82,7 @@ class Outlook:
             if error is None or (record.get("edited") and not edited):
                 continue
             self.unread += error["stage"] == "submit"
-            if error["stage"] == "render" and error["code"] in _OF_THE_INPUT:
+            if faults.is_as_given(record):
                 self.same[error["code"]] += 1
 
 
@@ -171,6 +166,7 @@ def begin(
     flagged: Set[int] = frozenset(),
     *,
     edited: bool = False,
+    as_given: bool = False,
     verify: Verify = "no",
     outlook: Outlook | None = None,
     runtime: Runtime = REAL,
@@ -179,7 +175,8 @@ def begin(
 
     Or, to have captions asked back, for all records that have any, and for no others.
 
-    Records that failed at submission stay as they are: workers have nothing to work on.
+    Records that failed at submission stay as they are: workers have nothing to work on. So do those
+    that would fail again for what they hold, unless that is asked for.
 
     Args:
         store: Where the job lies.
@@ -187,6 +184,7 @@ def begin(
         job: The job.
         flagged: Further records, by index, that are to be captioned again.
         edited: Whether what a person wrote may be replaced.
+        as_given: Whether those run too that failed for what they hold.
         verify: Whether and how captions are to be asked back, instead of all else.
         outlook: Is told what is known beforehand of the failed records.
         runtime: The clock and the threads.
@@ -210,7 +208,7 @@ def begin(
             progress.note_part(shard, part.summary | {"etag": found.etag})
             if verify == "no":
                 seen.look(part.lines, edited=edited)
-                wish = _wish(part.lines, flagged, edited=edited)
+                wish = _wish(part.lines, flagged, edited=edited, as_given=as_given)
             else:
                 wish = _verify_wish(part.lines, verify)
             if wish.is_for_something:
@@ -284,14 +282,18 @@ def _verify_wish(lines: list[dict[str, Any]], verify: Verify) -> Again:
     return Again(indices=set(), verify=captioned, verify_as=verify)
 
 
-def _wish(lines: list[dict[str, Any]], flagged: Set[int], *, edited: bool) -> Again:
+def _wish(
+    lines: list[dict[str, Any]], flagged: Set[int], *, edited: bool, as_given: bool = False
+) -> Again:
     """What of a part is to be done again."""
     records = [record for record in lines if edited or record.get("edited") is None]
     return Again(
         indices={
             record["index"]
             for record in records
-            if record["error"] is not None and record["error"]["stage"] != "submit"
+            if record["error"] is not None
+            and record["error"]["stage"] != "submit"
+            and (as_given or not faults.is_as_given(record))
         },
         flagged=flagged & {record["index"] for record in records},
         edited={

@@ -63,6 +63,8 @@ class JobStatus(BaseModel):
     #: Records that have a result, with failed ones.
     done: int = 0
     failed: int = 0
+    #: Failed records that workers cannot help: what they hold is to blame.
+    failed_as_given: int = 0
     shards: int
     shards_rendered: int | None = None
     shards_done: int = 0
@@ -214,6 +216,7 @@ def _waits(client: redis.Redis, job: Job) -> list[Waiting]:
 def _take_counts(status: JobStatus, counts: dict[str, int]) -> None:
     status.done = counts.get("records", 0)
     status.failed = counts.get("failed", 0)
+    status.failed_as_given = counts.get("failed_as_given", 0)
     status.regions = counts.get("regions", 0)
     status.regions_ok = counts.get("regions_ok", 0)
     status.prompt_tokens = counts.get("prompt_tokens", 0)

@@ -133,7 +133,7 @@ def test_a_schema_that_no_grammar_holds_is_refused_at_submit(
     with pytest.raises(UsageError, match=r"properties\.f: pattern"):
         system.services.submit(input_file, region_schema=str(schema))
     with pytest.raises(UsageError, match="asks for text, and a schema needs JSON"):
-        system.services.submit(input_file, region_schema="referring", prompt="tied-2")
+        system.services.submit(input_file, schema="referring", prompt="tied-2")
 
 
 def test_pictures_that_the_engine_saw_can_be_brought(

@@ -158,7 +158,9 @@ class Person:
     def _retry(self) -> str:
         world, job = self.scenario.world, self._loaded()
         client = world.redis_client()
-        again = retry.begin(world.store(), Progress(client, job.job), job, runtime=world.runtime)
+        again = retry.begin(
+            world.store(), Progress(client, job.job), job, as_given=True, runtime=world.runtime
+        )
         self._send(client, job, sorted(again))
         return f"{sorted(again)}"
 
@@ -167,7 +169,12 @@ class Person:
         client = world.redis_client()
         chosen = {world.random.randrange(job.records) for _ in range(2)}
         again = retry.begin(
-            world.store(), Progress(client, job.job), job, chosen, runtime=world.runtime
+            world.store(),
+            Progress(client, job.job),
+            job,
+            chosen,
+            as_given=True,
+            runtime=world.runtime,
         )
         self._send(client, job, sorted(again))
         return f"{sorted(again)}"

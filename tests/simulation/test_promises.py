@@ -95,7 +95,7 @@ def trust_in_redis(patch: pytest.MonkeyPatch) -> None:
 
 def words_not_spared(patch: pytest.MonkeyPatch) -> None:
     wish = retry._wish
-    patch.setattr(retry, "_wish", lambda part, flagged, edited: wish(part, flagged, edited=True))
+    patch.setattr(retry, "_wish", lambda part, flagged, **_: wish(part, flagged, edited=True))
 
 
 def nothing_kept(patch: pytest.MonkeyPatch) -> None:

@@ -94,7 +94,9 @@ def put_job(
         store.put(keys.part_key(job.job, "input", shard), dump_lines(records))
     store.put(keys.job_key(job.job), job.model_dump_json().encode())
     if done:
-        sums = {name: sum(part.get(name, 0) for part in named) for name in counts}
+        sums = {
+            name: sum(part.get(name, 0) for part in named) for name in (*counts, "failed_as_given")
+        }
         finished = job.created + timedelta(minutes=9)
         summary = Summary(job=job.job, finished=finished, counts=sums)
         store.put(keys.success_key(job.job), dump_success(summary, named))

@@ -116,10 +116,15 @@ def test_retry_says_what_cannot_help(client: Client, job: Job) -> None:
         again = client.retry("birds")
 
     said = [str(each.message) for each in caught]
-    assert (again.records, again.unread) == (1, 1)
-    assert client.sender.shards == [0]  # type: ignore[attr-defined]
+    assert (again.records, again.unread) == (0, 1)
+    assert client.sender.shards == []  # type: ignore[attr-defined]
     assert "1 failed record cannot be run again" in said[0]
     assert "1 no-usable-box" in said[1]
+
+    with pytest.warns(UserWarning, match="cannot be run again") as caught:
+        assert client.retry("birds", as_given=True).records == 1
+    assert len(caught) == 1
+    assert client.sender.shards == [0]  # type: ignore[attr-defined]
 
 
 def test_export_and_view(client: Client, store: Store, job: Job, tmp_path: Path) -> None:
@@ -211,11 +216,14 @@ def test_commands_say_which_job_they_took(type_: Callable[..., Any], job: Job) -
 
 def test_commands_give_advice(type_: Callable[..., Any], job: Job) -> None:
     _, _, err = type_("status", job.job)
-    assert "1 line of birds.jsonl cannot be used" in err
+    assert "2 lines of birds.jsonl cannot be used" in err
+    assert "regioncap retry" not in err
 
     code, _, err = type_("retry", "birds")
     assert code == 0
-    assert "with the same settings fails again" in err
+    assert "would with the same settings fail again and is left out" in err
+    assert "there is nothing to run again" in err
+    _, _, err = type_("retry", "birds", "--all")
     assert "1 record runs again" in err
 
     _, _, err = type_("cancel", "birds")

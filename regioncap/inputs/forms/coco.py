@@ -92,6 +92,8 @@ def _read(source: Input) -> Iterator[InputRecord]:
         for record in _records(file, content, index, source.reading):
             name = pictures.find(file, record.image) if source.is_folder else None
             if name:
+                if name != record.image:  # exports join by the name that the file has
+                    record.meta["file_name"] = record.image
                 record.image, record.picture = name, pictures.path(name)
             yield record
             index += 1

@@ -141,13 +141,20 @@ class _List:
 def _image(record: Mapping[str, Any], image_id: int | str) -> dict[str, Any]:
     return {
         "id": image_id,
-        "file_name": record["image"],
+        "file_name": _file_name(record),
         "width": record["width"],
         "height": record["height"],
         "record_id": record["id"],
         # Of the first of the records that share the picture.
         **({"caption": caption} if (caption := record.get("image_caption")) else {}),
     }
+
+
+def _file_name(record: Mapping[str, Any]) -> Any:
+    """The picture's name as the COCO file had it that the record is from, else where it lay."""
+    image, own = record["image"], record["meta"].get("file_name")
+    is_end = isinstance(own, str) and isinstance(image, str) and image.endswith(f"/{own}")
+    return own if is_end else image
 
 
 def _annotation(

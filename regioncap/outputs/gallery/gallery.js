@@ -100,7 +100,9 @@
   }
 
   function captions(item) {
-    if (!item.regions.length) return null;
+    if (!item.regions.length) {
+      return item.record.error ? null : el("p", { class: "why", text: "No regions were asked about" });
+    }
     const list = el("ol", { class: "captions", role: "list", "aria-label": "Captions" });
     item.regions.forEach((region, i) => list.append(row(item, region, i)));
     return list;
@@ -112,9 +114,9 @@
     const lines = el("span", { class: "caption", id: `${name}-caption` });
     if (region.caption) lines.append(el("span", { class: "said", text: region.caption }));
     if (status !== "ok") lines.append(el("span", { class: FINE.has(status) ? "mark" : "mark bad", text: status }));
-    for (const [name, value] of Object.entries(region.attributes || {})) {
-      lines.append(el("span", { class: "attribute", text: `${name}: ${inWords(value)}` }));
-    }
+    const fields = Object.entries(region.attributes || {})
+      .map(([name, value]) => el("span", { class: "attribute", text: `${name}: ${inWords(value)}` }));
+    if (fields.length) lines.append(el("span", { class: "attributes" }, ...fields));
     if (region.verified === false) {
       lines.append(el("span", { class: "mark bad", text: `verified as ${region.verified_as ?? "none"}` }));
     }

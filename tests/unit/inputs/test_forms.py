@@ -222,6 +222,7 @@ def test_coco_s_splits_in_one_folder(tmp_path: Path) -> None:
     records = read(tmp_path)
     assert [record.image for record in records] == ["train2017/a.jpg", "val2017/b.jpg"]
     assert [record.bbox for record in records] == [[[1, 2, 3, 4]]] * 2
+    assert [record.meta["file_name"] for record in records] == ["a.jpg", "b.jpg"]
 
     written(tmp_path / "annotations" / "person_keypoints_val2017.json", coco_of("b.jpg", 1))
     records, reading = read_form(tmp_path)

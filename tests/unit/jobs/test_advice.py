@@ -66,6 +66,12 @@ def test_lines_to_mend_and_records_to_run_again_are_told_apart() -> None:
     assert f"regioncap results {of.job} --failed" in said
 
 
+def test_records_that_fail_for_what_they_hold_are_lines_to_mend() -> None:
+    said = told(job(rejected=1), "done", done=9, failed=4, failed_as_given=3)
+    assert "4 lines of my pictures.jsonl cannot be used: mend them and submit" in said
+    assert "retry" not in said
+
+
 def test_a_job_without_failures_is_told_of_none() -> None:
     assert "fail" not in told(job(), "done", done=9)
 
@@ -73,7 +79,8 @@ def test_a_job_without_failures_is_told_of_none() -> None:
 def test_a_retry_that_cannot_help() -> None:
     unread, same = advice.of_retry(2, Counter({"no-usable-box": 1}), job())
     assert "2 failed records cannot be run again, as their lines of" in unread
-    assert "1 record failed for what it holds (1 no-usable-box)" in same
+    assert "1 record failed for what it holds (1 no-usable-box), would with the same" in same
+    assert "is left out (--all runs it, too)" in same
     assert "--box-format" in same
     assert advice.of_retry(0, {}, job()) == []
 

@@ -14,6 +14,7 @@ from regioncap.jobs import catalogue, retry
 from regioncap.jobs.cancel import cancel
 from regioncap.jobs.finish import finish
 from regioncap.jobs.results import parse_part
+from regioncap.jobs.status import job_status
 from regioncap.outputs.edits import Edit
 from regioncap.outputs.versions import apply_edits
 from regioncap.parallel import Runtime
@@ -71,6 +72,23 @@ def progress(store: Store, job: Job) -> Progress:
 
 def lines(store: Store, job: Job) -> list[dict[str, Any]]:
     return parse_part(store.get(keys.part_key(job.job, "results", 0)))
+
+
+def test_what_fails_for_what_it_holds_runs_again_only_when_told(store: Store, job: Job) -> None:
+    held = {"code": "no-usable-box", "message": "no", "stage": "render"}
+    late = {"code": "image-missing", "message": "no", "stage": "render"}
+    part = [result(index, [], error=error) for index, error in enumerate((held, late))]
+    store.put(keys.part_key(job.job, "results", 0), dump_lines(part))
+    progress = Progress(valkey.Client(valkey.Server(Gate().now_s)), job.job)
+    assert finish(store, progress, job) is not None
+    status = job_status(store, None, job)
+    assert (status.failed, status.failed_as_given) == (2, 1)
+
+    outlook = retry.Outlook()
+    chosen = retry.begin(store, progress, job, outlook=outlook)
+    assert (chosen[0].indices, outlook.same) == ({1}, {"no-usable-box": 1})
+    chosen = retry.begin(store, progress, job, as_given=True)
+    assert chosen[0].indices == {0, 1}
 
 
 def test_what_a_person_wrote_is_run_again_only_when_told(

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from regioncap.outputs import exports
 from tests.support.exported import ABOUT, failed, item, region, result
 
@@ -35,6 +37,25 @@ def test_what_was_coco_keeps_its_ids_categories_and_crowd(tmp_path: Path) -> Non
         for each in content["annotations"]
     ] == [(900, 7, 18, 1), (901, 7, 18, 0)]
     assert content["categories"] == [{"id": 18, "name": "dog", "supercategory": "dog"}]
+
+
+@pytest.mark.parametrize(
+    ("image", "file_name", "comes_out"),
+    [
+        ("images/0001.jpg", "0001.jpg", "0001.jpg"),
+        ("images/val/0001.jpg", "val/0001.jpg", "val/0001.jpg"),
+        ("images/0001.jpg", "1.jpg", "images/0001.jpg"),  # that of something else
+        ("images/0001.jpg", 7, "images/0001.jpg"),
+    ],
+)
+def test_pictures_have_the_names_that_the_source_s_file_had(
+    tmp_path: Path, image: str, file_name: object, comes_out: str
+) -> None:
+    record = result(0, [region(1, [1, 2, 3, 4], "x")], image=image, meta={"file_name": file_name})
+
+    content = exported(tmp_path, [record])
+
+    assert [each["file_name"] for each in content["images"]] == [comes_out]
 
 
 def test_records_of_one_picture_share_an_image(tmp_path: Path) -> None:
