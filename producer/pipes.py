@@ -1,10 +1,13 @@
-"""Pipes: what is left to do when the reader of stdout has gone, as in `| head`."""
+"""Pipes: how stdout is named as a file to write, and what to do when its reader has gone."""
 
 from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
+#: What stands for stdout where a file to write is named.
+STDOUT = Path("-")
 #: As a shell tells of a program that SIGPIPE ended.
 READER_GONE = 141
 

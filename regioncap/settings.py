@@ -463,6 +463,10 @@ _folder = ContextVar("folder", default=Path())
 _HINT = "environment names are REGIONCAP_ and the name in capitals; see `regioncap config show`"
 
 
+#: Words of pydantic's that are said more plainly.
+_PLAIN = {"greater than or equal to": "at least", "less than or equal to": "at most"}
+
+
 def _describe(error: ValidationError) -> str:
     problems = error.errors(include_url=False, include_context=False)
     return "; ".join(_describe_one(dict(problem)) for problem in problems)
@@ -476,6 +480,8 @@ def _describe_one(problem: dict[str, Any]) -> str:
         return f"there is no setting {name}" + (f", but {alike[0]}" if alike else "")
     given = "" if field is None or field.annotation is SecretStr else f" (not {problem['input']!r})"
     message = problem["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+    for theirs, plain in _PLAIN.items():
+        message = message.replace(theirs, plain)
     return f"{name}: {message}{given}"
 
 

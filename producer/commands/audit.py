@@ -15,6 +15,17 @@ if TYPE_CHECKING:
     from regioncap.jobs.audits import JobAudit
 
 _SHOWN_CHARS = 100
+#: What the detail of a flag is, where the caption does not show it.
+_DETAILS = {
+    "repeats-region": "as of region",
+    "near-duplicate": "nearly as of record/region",
+    "refuted": "found true of region",
+    "other-language": "looks like",
+    "too-short": "of",
+    "too-long": "of",
+    "speaks-of-mark": "says:",
+    "empty": "because:",
+}
 
 
 def audit_command(
@@ -48,7 +59,8 @@ def _print(report: JobAudit) -> None:
         for example in report.examples:
             if example.flag == flag:
                 name = example.index if example.id is None else example.id
-                what = f"  [{example.detail}]" if example.detail else ""
+                is_said = flag in _DETAILS and example.detail
+                what = f", {_DETAILS[flag]} {example.detail}" if is_said else ""
                 emit(f"  record {name}, region {example.region}{what}  {_short(example.caption)}")
     if report.duplicate_groups:
         emit("\nsaid most often, or nearly so")

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from producer.commands.status import tell_advice
-from producer.context import client_of, emit, job_of, say
+from producer.context import client_of, job_of, say
 from producer.meter import progress
 from producer.options import ChangedJob, JobArgument
+from producer.pipes import STDOUT
 from regioncap.plurals import agree, counted
 
 
 def export_command(
     context: typer.Context,
-    output: Annotated[Path, typer.Option("--output", "-o", help="File or folder to write.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="File or folder to write, or - for stdout.")
+    ],
     job_id: JobArgument = None,
     format_: Annotated[
         str | None,
@@ -38,16 +46,41 @@ def export_command(
     """Write the results in a form that other tools read."""
     client = client_of(context)
     job = job_of(client, job_id)
-    with progress() as bar:
+    with _written(output, format_) as path, progress() as bar:
         task = bar.add_task("records", total=job.records)
         done = client.export(
-            job, output, format=format_, bom=bom, verified=verified,
+            job, path, format=format_, bom=bom, verified=verified,
             on_record=lambda: bar.advance(task),
         )  # fmt: skip
     say(f"{done.records:,} of {counted(done.of, 'record')}, {done.failed:,} failed")
     if done.records < done.of and not verified:
         tell_advice(client, job)
-    emit(str(output))
+    if output != STDOUT:
+        say(f"written: {output}")
+
+
+@contextmanager
+def _written(output: Path, format_: str | None) -> Iterator[Path]:
+    """The path to write to; what lies there in the end goes to stdout, if that is meant.
+
+    Formats write files: some need to go back in them.
+    """
+    from regioncap.errors import UsageError
+    from regioncap.outputs import exports
+
+    if output != STDOUT:
+        yield output
+        return
+    if exports.get(format_ or exports.name_for(output)).makes_folder:
+        raise UsageError(
+            f"{format_} is a folder of files, which stdout cannot take",
+            code="bad-output",
+            hint="name a new folder with -o",
+        )
+    with tempfile.TemporaryDirectory(prefix="regioncap-") as folder:
+        yield Path(folder) / "export"
+        with (Path(folder) / "export").open("rb") as file:
+            shutil.copyfileobj(file, sys.stdout.buffer)
 
 
 def import_edits_command(

@@ -38,7 +38,10 @@ def gc_command(
     delete: Annotated[bool, typer.Option("--delete", help="Remove it; else it is shown.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="JSON, one object a finding.")] = False,
 ) -> None:
-    """Find jobs that ended long ago, or are named, and pictures that no job needs any more."""
+    """Find jobs that ended long ago, or are named, and pictures that no job needs any more.
+
+    Give either JOB or --older-than.
+    """
     from regioncap.job import now
     from regioncap.jobs.garbage import Search
 
@@ -62,7 +65,10 @@ def gc_command(
     size = words.size(sum(rubbish.size_bytes for rubbish in found))
     say(f"{size} removed" if delete else f"{size} could go; --delete removes it")
     if job_ids and not marked:
-        say("pictures in images/ may be those of other jobs, too: gc --older-than finds the others")
+        say(
+            "the pictures that were submitted are not among it, as other jobs may need them;"
+            " regioncap gc --older-than AGE finds those that no job needs"
+        )
 
 
 def _named(client: Client, search: Search, wanted: list[str]) -> list[Rubbish]:

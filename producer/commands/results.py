@@ -16,6 +16,7 @@ import typer
 from producer.commands.status import tell_advice
 from producer.context import client_of, job_of, on_terminal, say
 from producer.options import JobArgument
+from producer.pipes import STDOUT
 from producer.tables import show_table
 from regioncap.files import whole_file
 from regioncap.plurals import agree, counted
@@ -56,7 +57,8 @@ def results_command(
     if output is None and not json and not follow and on_terminal():
         done, bad = _show(client, job, only_failed=failed)
     else:
-        done, bad = fetch_results(client, job, output, only_failed=failed, follow=follow)
+        file = None if output == STDOUT else output
+        done, bad = fetch_results(client, job, file, only_failed=failed, follow=follow)
     if follow:
         from producer.commands.watch import exit_code
 
@@ -64,6 +66,8 @@ def results_command(
     if images is not None:
         fetch_images(client, job, images)
     say(f"{done:,} of {counted(job.records, 'record')}, {bad:,} failed")
+    if output not in {None, STDOUT}:
+        say(f"written: {output}")
     if done < job.records and not follow:
         tell_advice(client, job)
     elif failed and bad:

@@ -43,7 +43,8 @@ def jobs_command(
     limit: Annotated[int, typer.Option(help="How many, the newest first.", min=1)] = 10,
 ) -> None:
     """List the recent jobs with their names."""
-    statuses = client_of(context).jobs(limit)
+    found = client_of(context).jobs(limit + 1)
+    statuses = found[:limit]
     if json:
         for status in statuses:
             emit_model(status)
@@ -51,6 +52,8 @@ def jobs_command(
         show_jobs(statuses)
     else:
         say("no jobs yet; submit one: regioncap submit my.jsonl")
+    if len(found) > limit:
+        say(f"there are older ones: regioncap jobs --limit {10 * limit}")
 
 
 def tell_advice(client: Client, job: Job, status: JobStatus | None = None) -> None:

@@ -104,7 +104,7 @@ def check_file(
             for line in totals.examples[code].examples:
                 emit(line)
             for line in more_of(totals, code, settings):
-                say(f"{line}; --limit 0 shows all")
+                say(f"{line}; --limit 0 shows all" if line.startswith("...") else line)
     sys.stdout.flush()
     tell_totals(totals)
     check_reading(source, settings)

@@ -203,8 +203,10 @@ def ambiguous(image: str, one: Path, other: Path, what: str) -> RecordError:
 
 def _missing(image: str, root: Path, error: Exception) -> RecordError:
     reason = error.strerror if isinstance(error, OSError) else str(error)
+    is_here = root.resolve() == Path().resolve()
+    places = f"{root}" if is_here else f"{root} and the working folder"
     return RecordError(
         f"image {image[:200]!r} cannot be read: {reason}",
         code="image-missing",
-        hint=f"looked for in {root} and the working folder; --image-root names another folder",
+        hint=f"looked for in {places}; --image-root names another folder",
     )

@@ -73,8 +73,8 @@ def grouped(totals: Totals, settings: Settings) -> Iterator[str]:
 
 
 def more_of(totals: Totals, code: str, settings: Settings) -> Iterator[str]:
-    """How many findings of a code there are beyond its examples, and what would mend them all."""
+    """How many findings of a code there are beyond its examples, and what would mend most."""
     left = totals.problems[code] - len(totals.examples[code].examples)
     hint = totals.hint(code, settings.box_format)
-    if left:
-        yield f"... and {left:,} more {code}" + (f" ({hint})" if hint else "")
+    if left or hint:
+        yield (f"... and {left:,} more {code}" if left else code) + (f" ({hint})" if hint else "")

@@ -89,7 +89,11 @@ class Totals:
         }
 
     def hint(self, code: str, box_format: BoxFormat) -> str:
-        """The flag that would mend most findings of a code; empty if none is known."""
-        if code in {"bad-box", "box-cut"}:
+        """The flag that would mend most findings of a code; empty if none is known.
+
+        Where most records are well, the others are mistakes, not boxes in another format.
+        """
+        is_odd = 2 * self.flawed_by[code] <= self.box_formats.total()
+        if code in {"bad-box", "box-cut"} and not is_odd:
             return box_formats.hint(self.fits, box_format)
         return ""

@@ -199,9 +199,7 @@ class Checker:
     def _of_boxes(self, record: InputRecord, size_wh: Size | None) -> tuple[list[Finding], int]:
         """The findings of a record's boxes, and how many boxes can be used."""
         box_format = record.box_format or self._settings.box_format
-        flaws = check_boxes(
-            record.bbox or [], box_format, size_wh, is_given=record.box_format is None
-        )
+        flaws = check_boxes(record.bbox or [], box_format, size_wh, is_alone=False)
         findings = [
             self._finding(record, f"bbox[{number}]", flaw)
             for number, flaw in enumerate(flaws)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
@@ -14,9 +15,10 @@ from typing import NamedTuple
 
 from regioncap import keys
 from regioncap.errors import NotFoundError, RegionCapError, ServiceError, UsageError
-from regioncap.job import Job
+from regioncap.job import Job, now
 from regioncap.jobs import catalogue
 from regioncap.parallel import map_ahead
+from regioncap.plurals import counted
 from regioncap.services.store import Store
 
 #: Jobs that are looked at behind the newest of a name, to tell whether there are more of it.
@@ -63,14 +65,14 @@ def find(store: Store, wanted: str | None = None, *, to_change: bool = False) ->
     first = next(named, None)
     if first is None:
         raise (
-            _several(f"{len(begun):,} jobs begin with {wanted}", begun)
+            _several(store, f"{len(begun):,} jobs begin with {wanted}", begun)
             if begun
             else _none(wanted, [job.name for job in catalogue.recent(store, _ALIKE)])
         )
     others = list(named if to_change else islice(named, _BEHIND))
     same = [first, *(job for job in others if job is not None)]
     if len(same) > 1 and to_change:
-        raise _several(f"{len(same):,} jobs are named {wanted!r}", [job.job for job in same])
+        raise _several(store, f"{len(same):,} jobs are named {wanted!r}", [job.job for job in same])
     if len(same) > 1:
         return _said(first, f"the newest of {len(same):,} with this name", has_namesakes=True)
     return _said(first, "")
@@ -121,8 +123,25 @@ def _none(wanted: str, names: list[str]) -> NotFoundError:
     )
 
 
-def _several(what: str, ids: list[str]) -> UsageError:
+def _several(store: Store, what: str, ids: list[str]) -> UsageError:
     more = f" and {len(ids) - _NAMED:,} more" if len(ids) > _NAMED else ""
-    return UsageError(
-        what, code="ambiguous-job", hint=f"give the id of one: {', '.join(ids[:_NAMED])}{more}"
-    )
+    named = ", ".join(_described(store, each) for each in ids[:_NAMED])
+    return UsageError(what, code="ambiguous-job", hint=f"give the id of one: {named}{more}")
+
+
+def _described(store: Store, job_id: str) -> str:
+    """An id with what tells the job from others of its name: its age and its records."""
+    try:
+        job = catalogue.load(store, job_id)
+    except ServiceError:
+        raise
+    except RegionCapError:
+        return job_id  # being submitted, or not ours to read
+    return f"{job_id} ({_age(now() - job.created)} old, {counted(job.records, 'record')})"
+
+
+def _age(passed: timedelta) -> str:
+    minutes = max(0, passed // timedelta(minutes=1))
+    if minutes < 120:
+        return counted(minutes, "minute")
+    return counted(minutes // 60, "hour") if minutes < 48 * 60 else f"{passed.days:,} days"

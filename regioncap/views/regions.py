@@ -46,7 +46,7 @@ def read_box(value: Any, box_format: BoxFormat, size_wh: Size) -> Box:
 
 
 def check_boxes(
-    bbox: Sequence[Any], box_format: BoxFormat, size_wh: Size | None, *, is_given: bool = True
+    bbox: Sequence[Any], box_format: BoxFormat, size_wh: Size | None, *, is_alone: bool = True
 ) -> list[RecordError | None]:
     """What is wrong with each box: it cannot be used (`bad-box`), or the edge cuts it (`box-cut`).
 
@@ -57,10 +57,12 @@ def check_boxes(
         bbox: What the record holds.
         box_format: How the numbers are meant.
         size_wh: Size that the boxes count in, pixels; None if it is not known.
-        is_given: Whether the format is the user's, who may mean another; not the data set's own.
+        is_alone: Whether no more than this record is known of its input, so that most of its own
+            boxes tell whether another format is meant.
     """
     flaws = [_flaw(value, box_format, size_wh) for value in bbox]
-    hint = format_hint(bbox, box_format, size_wh) if is_given and any(flaws) else ""
+    are_most = 2 * sum(flaw is not None for flaw in flaws) > len(flaws)
+    hint = format_hint(bbox, box_format, size_wh) if is_alone and are_most else ""
     for value, flaw in zip(bbox, flaws, strict=True):
         if flaw is not None and hint and box_formats.four_numbers(value):
             flaw.hint = hint

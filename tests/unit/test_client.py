@@ -250,3 +250,36 @@ def test_counts_agree_in_words(type_: Callable[..., Any], job: Job) -> None:
         warnings.simplefilter("error")
         _, _, err = type_("export", "-o", "x.jsonl")
     assert "3 of 3 records, 2 failed" in err
+    assert "written: x.jsonl" in err
+
+
+def test_jobs_says_that_there_are_more(type_: Callable[..., Any], store: Store, job: Job) -> None:
+    _, out, err = type_("jobs", "--limit", "1")
+    assert err == ""
+    put_job(store, job_at(2, name="cats"), {})
+
+    _, out, err = type_("jobs", "--limit", "1")
+
+    assert ("cats" in out, "birds" in out) == (True, False)
+    assert "there are older ones: regioncap jobs --limit 10" in err
+
+
+def test_a_dash_is_stdout(type_: Callable[..., Any], job: Job, tmp_path: Path) -> None:
+    for command in ("results", "export"):
+        _, out, err = type_(command, "-o", "-")
+        assert [json.loads(line)["index"] for line in out.splitlines()] == [0, 1, 2]
+        assert "written" not in err
+    with pytest.raises(UsageError, match="sidecars is a folder of files"):
+        type_("export", "-o", "-", "-f", "sidecars")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_results_say_where_they_are(type_: Callable[..., Any], job: Job) -> None:
+    code, out, err = type_("results", "-o", "out.jsonl")
+    assert (code, out) == (0, "")
+    assert err.endswith("written: out.jsonl\n")
+
+
+def test_audit_says_what_it_saw(type_: Callable[..., Any], job: Job) -> None:
+    _, out, _ = type_("audit")
+    assert "region 1, of 2 words  a finch" in out

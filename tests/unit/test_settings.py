@@ -21,9 +21,9 @@ def folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     [
         ("maxboxes = 3", "there is no setting maxboxes, but max_boxes"),
         ("zzz = 3", "there is no setting zzz"),
-        ("max_boxes = 0", "max_boxes: must be greater than or equal to 1 (not 0)"),
+        ("max_boxes = 0", "max_boxes: must be at least 1 (not 0)"),
         ("max_boxes = ", "regioncap.toml: Invalid value (at end of document)"),
-        ("max_boxes = 0\ntop_p = 2", "(not 0); top_p: must be less than"),
+        ("max_boxes = 0\ntop_p = 2", "(not 0); top_p: must be at most 1"),
     ],
 )
 def test_a_mistake_is_named(folder: Path, toml: str, said: str) -> None:
@@ -40,7 +40,7 @@ def test_who_typed_a_value_is_not_sent_to_the_environment(folder: Path) -> None:
     with pytest.raises(UsageError) as caught:
         load_settings(max_boxes=0)
 
-    assert "max_boxes: must be greater" in caught.value.message
+    assert "max_boxes: must be at least" in caught.value.message
     assert not caught.value.hint
     assert caught.value.code == "bad-settings"
 

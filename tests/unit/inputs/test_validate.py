@@ -101,9 +101,25 @@ def test_check__names_the_usual_mix_ups(
     checker = Checker(load_settings(box_format=box_format), tmp_path, "in.jsonl")
     line = json.dumps({"image": "a.png", "bbox": [box]}).encode()
 
-    [finding] = checker.check(parse_line(line, line=1, index=0)).findings
+    checked = checker.check(parse_line(line, line=1, index=0))
+    [finding] = checked.findings
+    totals = Totals()
+    totals.add(checked)
 
-    assert finding.message.endswith(f"{hint})")
+    assert checked.box_format is not None
+    whole = totals.hint(finding.code, checked.box_format)
+    assert hint == whole or (finding.message.endswith(f"({hint})") and not whole)
+    assert "did you mean" not in finding.message
+
+
+def test_one_odd_box_is_no_other_format(checker: Checker) -> None:
+    """The others fit in thousandths, too, and the odd one fits there alone."""
+    totals = Totals()
+    for index, box in enumerate([[1, 1, 50, 60]] * 3 + [[700, 10, 20, 20]] * 4):
+        line = json.dumps({"image": "a.png", "bbox": [box]}).encode()
+        totals.add(checker.check(parse_line(line, line=index + 1, index=index)))
+        hint = totals.hint("bad-box", "xywh")
+        assert bool(hint) == (index == 6), hint
 
 
 def test_finding__reads_like_a_linter(checker: Checker) -> None:
@@ -162,3 +178,14 @@ def test_totals(checker: Checker) -> None:
     assert sum(summary["found"].values()) == 2  # pictures, of which records name one thrice
     assert (summary["images"], summary["image_bytes"]) == (2, 2 * size)
     assert summary["problems"] == {"bad-box": 2, "box-cut": 1, "image-missing": 1}
+
+
+def test_a_missing_picture_names_each_folder_once(checker: Checker, tmp_path: Path) -> None:
+    line = parse_line(b'{"image": "gone.png"}', line=1, index=0)
+    (tmp_path / "below").mkdir()
+    below = Checker(load_settings(), tmp_path / "below", "in.jsonl")
+
+    [here], [there] = checker.check(line).findings, below.check(line).findings
+
+    assert f"looked for in {tmp_path}; --image-root" in here.message
+    assert f"looked for in {tmp_path / 'below'} and the working folder; " in there.message

@@ -6,9 +6,10 @@ import pytest
 
 from regioncap import keys
 from regioncap.errors import NotFoundError, UsageError
-from regioncap.job import Job
+from regioncap.job import Job, now
 from regioncap.jobs import catalogue
 from regioncap.jobs.lookup import find
+from regioncap.plurals import counted
 from regioncap.services.store import Store
 from regioncap.settings import Settings
 from tests.simulation import s3
@@ -78,7 +79,11 @@ def test_of_several_of_a_name_reading_takes_the_newest_and_says_so(
 def test_of_several_of_a_name_none_is_changed(store: Store, jobs: list[Job]) -> None:
     with pytest.raises(UsageError, match="2 jobs are named 'birds'") as caught:
         find(store, "birds", to_change=True)
-    assert caught.value.hint == f"give the id of one: {jobs[2].job}, {jobs[0].job}"
+    days = [f"{(now() - jobs[place].created).days:,} days old" for place in (2, 0)]
+    assert caught.value.hint == (
+        f"give the id of one: {jobs[2].job} ({days[0]}, {counted(jobs[2].records, 'record')}),"
+        f" {jobs[0].job} ({days[1]}, {counted(jobs[0].records, 'record')})"
+    )
 
 
 @pytest.mark.parametrize("wanted", ["dogs", "20270101-000000-aaaaaa", "2027", "../x", "20261201"])
