@@ -25,7 +25,10 @@ def cancel_command(context: typer.Context, job_id: ChangedJob) -> None:
     outcome = client.cancel(job)
     say("it is cancelled already" if was_cancelled else told[outcome])
     if outcome == "cancelled":
-        tell_advice(client, job)
+        status = client.status_of(job)
+        tell_advice(client, job, status)
+        if status.shards_rendered or status.shards_done:
+            say("shards that workers have in hand may still finish, and count as done then")
 
 
 def retry_command(

@@ -236,10 +236,10 @@ def _tell(tally: Tally, report: Report) -> None:
     for line in report.findings:
         say(line)
     if tally.totals.problems:
-        say("regioncap validate shows all problems")
+        say("regioncap validate --deep shows all problems: it decodes the pictures, too")
     if tally.totals.failing:
-        least = "at least " if tally.totals.remote else ""
-        say(f"{least}{counted(tally.totals.failing, 'error record')} will come out")
+        # Of pictures no more than the headers is looked at.
+        say(f"at least {counted(tally.totals.failing, 'error record')} will come out")
 
 
 def _labels(pairs: list[str]) -> dict[str, str]:

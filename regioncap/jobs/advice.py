@@ -36,7 +36,7 @@ def not_finished(status: JobStatus, job: Job) -> UsageError:
         return UsageError(
             f"job {job.job} was cancelled with {_so_far(status)}",
             code="cancelled",
-            hint=again(job),
+            hint=_begun_again(status, job),
         )
     return UsageError(
         f"job {job.job} is not finished: {_so_far(status)}",
@@ -162,14 +162,18 @@ def _of_done(status: JobStatus, job: Job) -> list[str]:
     ]
 
 
+def _begun_again(status: JobStatus, job: Job) -> str:
+    """How a cancelled job is gone on with: where nothing is done, there is nothing to take over."""
+    return again(job) if status.done else f"{_submit(job)}, with {_options(job)}, begins anew"
+
+
 def _of_cancelled(status: JobStatus, job: Job) -> list[str]:
+    how = _begun_again(status, job)
     if not status.done:
-        return [
-            f"cancelled before a record was done: {_submit(job)}, with {_options(job)}, begins anew"
-        ]
+        return [f"cancelled before a record was done: {how}"]
     done = counted(status.done, "record")
     return [
-        f"cancelled with {_so_far(status)}: {again(job)}",
+        f"cancelled with {_so_far(status)}: {how}",
         f"what is done stays: regioncap results {job.job} brings {done}",
     ]
 

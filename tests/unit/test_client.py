@@ -20,6 +20,7 @@ from regioncap.client import Client
 from regioncap.errors import UsageError
 from regioncap.job import Job
 from regioncap.jobs.submission import name_of
+from regioncap.services.progress import Progress
 from regioncap.services.store import Store
 from regioncap.settings import Settings
 from tests.simulation import s3, valkey
@@ -228,6 +229,18 @@ def test_commands_give_advice(type_: Callable[..., Any], job: Job) -> None:
 
     _, _, err = type_("cancel", "birds")
     assert "the retry is cancelled" in err
+
+
+def test_cancel_says_that_more_may_get_done(type_: Callable[..., Any], store: Store) -> None:
+    two = job_at(3, records=2, shard_size=1, name="cats")
+    put_job(store, two, {0: [result(two, 0, "a cat")]}, done=False)
+    store.delete(keys.part_key(two.job, "results", 1))
+    Progress(Client.redis, two.job).note_rendered(1)  # type: ignore[arg-type]
+
+    _, _, err = type_("cancel", "cats")
+
+    assert "cancelled before a record was done" in err
+    assert "shards that workers have in hand may still finish" in err
 
 
 def test_counts_agree_in_words(type_: Callable[..., Any], job: Job) -> None:

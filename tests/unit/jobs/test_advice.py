@@ -49,6 +49,9 @@ def test_a_job_cancelled_before_anything_was_done_leaves_nothing_to_take_over() 
     assert "regioncap submit 'my pictures.jsonl', with the options" in said
     assert "--reuse" not in said
     assert "brings" not in said
+    hint = advice.not_finished(status(job(), "cancelled", done=0), job()).hint
+    assert hint in said
+    assert "begins anew" in hint
 
 
 def test_a_job_that_waits_says_why() -> None:
