@@ -24,6 +24,8 @@ class RunningStack:
     pid: int
     #: As `LocalStack.settings`.
     settings: dict[str, str] = field(repr=False)
+    #: The queues whose workers are being started, and do not serve yet.
+    starting: tuple[str, ...] = ()
 
 
 def find_stack(folder: Path) -> RunningStack | None:
@@ -36,7 +38,7 @@ def find_stack(folder: Path) -> RunningStack | None:
     if lock is not None:  # left behind by a killed process
         os.close(lock)
         return None
-    return RunningStack(pid=info["pid"], settings=info["settings"])
+    return RunningStack(info["pid"], info["settings"], tuple(info.get("starting", ())))
 
 
 def folder_above(start: Path, name: Path) -> Path | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -75,10 +76,27 @@ def tell_of_missing_workers(client: Client, job: Job) -> None:
         missing = presence.unserved(client.redis, queue)
     except ServiceError:
         return  # what comes next says so
+    starting = _starting(client) if missing else ()
     for kind in missing:
+        if ("render" if kind == "render" else queue) in starting:
+            say(f"the {kind} worker is still starting, and the job waits for it")
+            continue
         where = f" on queue {queue}" if kind == "caption" else ""
         command = presence.start_command(kind, queue)
         say(f"no {kind} worker{where}, so the job waits; start one: {command}")
+
+
+def _starting(client: Client) -> tuple[str, ...]:
+    """The queues whose workers the stack here, or above, is about to start."""
+    from regioncap.running_stack import find_stack, folder_above
+    from regioncap.settings import STACK_FOLDER
+
+    folder = folder_above(Path(), STACK_FOLDER)
+    stack = None if folder is None else find_stack(folder / STACK_FOLDER)
+    broker_url = client.settings.broker_url.get_secret_value()
+    if stack is None or stack.settings.get("broker_url") != broker_url:
+        return ()
+    return stack.starting
 
 
 def show_jobs(statuses: Iterable[JobStatus]) -> None:

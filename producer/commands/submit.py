@@ -74,6 +74,8 @@ def submit_command(
     if resume is not None:
         if key:
             raise typer.BadParameter("--key goes with a FILE")
+        if dry_run:
+            raise typer.BadParameter("--dry-run goes with a FILE: --resume queues what is missing")
         client = client_of(context, **flags)
         job = _resume(client, resume)
         emit(job.job)

@@ -12,6 +12,8 @@ import json
 import os
 import secrets
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Self
@@ -77,8 +79,7 @@ class LocalStack:
         try:
             self._load_private()
             self._start_servers()
-            info = {"pid": os.getpid(), "settings": self.settings()}
-            write_private(self.folder / "stack.json", json.dumps(info, indent=1) + "\n")
+            self._tell()
         except BaseException:
             self.stop()
             raise
@@ -91,6 +92,15 @@ class LocalStack:
             (self.folder / "stack.json").unlink(missing_ok=True)
             os.close(self._lock)
             self._lock = None
+
+    @contextmanager
+    def starting(self, queues: Sequence[str]) -> Iterator[None]:
+        """Tells, for as long as the block runs, of queues whose workers are being started."""
+        self._tell(queues)
+        try:
+            yield
+        finally:
+            self._tell()
 
     def settings(self) -> dict[str, str]:
         """How to reach the stack, by the names of RegionCap's settings."""
@@ -116,6 +126,12 @@ class LocalStack:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+    def _tell(self, starting: Sequence[str] = ()) -> None:
+        """Writes how others reach the stack, while it is up."""
+        if self._lock is not None:
+            info = {"pid": os.getpid(), "settings": self.settings(), "starting": [*starting]}
+            write_private(self.folder / "stack.json", json.dumps(info, indent=1) + "\n")
 
     def _load_private(self) -> None:
         path = self.folder / "private.json"

@@ -69,7 +69,8 @@ def start_workers(
         for place, (kind, group) in enumerate(kinds)
     ]
     told = say_which(commands[render:], groups, choice)
-    _wait(stack, settings, [stack.supervisor.start(command) for command in commands])
+    with stack.starting([*["render"][:render], *[settings.queue][: len(groups)]]):
+        _wait(stack, settings, [stack.supervisor.start(command) for command in commands])
     return told
 
 

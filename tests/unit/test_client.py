@@ -283,3 +283,13 @@ def test_results_say_where_they_are(type_: Callable[..., Any], job: Job) -> None
 def test_audit_says_what_it_saw(type_: Callable[..., Any], job: Job) -> None:
     _, out, _ = type_("audit")
     assert "region 1, of 2 words  a finch" in out
+
+
+def test_resuming_is_never_tried(type_: Callable[..., Any], client: Client, job: Job) -> None:
+    code, _, err = type_("submit", "--resume", job.job, "--dry-run")
+    assert (code, "--dry-run goes with a FILE" in err) == (2, True)
+
+
+def test_gc_says_what_it_needs_and_what_it_leaves(type_: Callable[..., Any], job: Job) -> None:
+    assert "Give either JOB or --older-than." in type_("gc", "--help")[1]
+    assert "the pictures that were submitted are not among it" in type_("gc", job.job)[2]

@@ -13,13 +13,20 @@ from pathlib import Path
 import pytest
 
 from producer.cli import whole_command
+from producer.commands.status import tell_of_missing_workers
 from producer.complaints import unconfigured
 from producer.origins import origins
 from regioncap.async_client import AsyncClient
 from regioncap.client import Client
 from regioncap.errors import RegionCapError, UsageError
+from regioncap.jobs import catalogue
 from regioncap.running_stack import folder_above, noted, running_folders, try_lock
-from regioncap.settings import STACK_FOLDER, load_settings
+from regioncap.settings import STACK_FOLDER, JobSettings, Settings, load_settings
+from tests.simulation import s3, valkey
+from tests.simulation.gate import Gate
+from tests.support.jobs import job_at
+
+BROKER = "redis://127.0.0.1:1/0"
 
 
 @pytest.fixture(autouse=True)
@@ -32,11 +39,12 @@ def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @contextmanager
-def up(folder: Path, bucket: str) -> Iterator[None]:
+def up(folder: Path, bucket: str, **info: object) -> Iterator[None]:
     """As `regioncap up` leaves a folder while it runs."""
     data = folder / STACK_FOLDER
     data.mkdir(parents=True)
-    (data / "stack.json").write_text(json.dumps({"pid": 1, "settings": {"s3_bucket": bucket}}))
+    settings = {"s3_bucket": bucket, "broker_url": BROKER}
+    (data / "stack.json").write_text(json.dumps({"pid": 1, "settings": settings} | info))
     lock = try_lock(data / "stack.lock")
     assert lock is not None
     try:
@@ -125,6 +133,44 @@ def test_one_of_another_user_above_is_not_taken(
 
     assert folder_above(running / "a", STACK_FOLDER) is None
     assert folder_above(running, STACK_FOLDER) == running
+
+
+@pytest.mark.parametrize(
+    ("queue", "starting", "said"),
+    [
+        ("caption", ["render", "caption"], ["render worker is still", "caption worker is still"]),
+        ("caption", ["caption"], ["no render worker, so", "caption worker is still"]),
+        (
+            "caption.night",
+            ["render", "caption"],
+            ["render worker is still", "no caption worker on"],
+        ),
+        ("caption", [], ["no render worker, so", "no caption worker on"]),
+    ],
+)
+def test_workers_that_are_starting_are_not_missing(
+    queue: str,
+    starting: list[str],
+    said: list[str],
+    *,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    server = s3.S3Server()
+    server.buckets["mine"] = {}
+    store = s3.store_of(server, Settings(s3_bucket="mine"))
+    monkeypatch.setattr(Client, "store", store)
+    monkeypatch.setattr(Client, "redis", valkey.Client(valkey.Server(Gate().now_s)))
+    job = job_at(1).model_copy(update={"settings": JobSettings(queue=queue)})
+    catalogue.save(store, job)
+    with up(tmp_path / "try", "mine", starting=starting):
+        monkeypatch.chdir(tmp_path / "try")
+        tell_of_missing_workers(Client(), job)
+
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2
+    assert all(words in line for words, line in zip(said, lines, strict=True)), lines
 
 
 #: Holds the lock of a stack's folder until it is ended.

@@ -10,6 +10,7 @@ import pytest
 
 from regioncap.errors import EngineStartError
 from regioncap.local import Child, LocalStack, Supervisor, workers
+from regioncap.running_stack import find_stack, try_lock
 from regioncap.settings import Settings, load_settings
 from tests.support.gpus import TWO_GPUS, put_smi
 
@@ -77,3 +78,22 @@ def test_without_a_model_no_gpu_is_taken(stack: LocalStack, tmp_path: Path) -> N
     assert workers.start_workers(stack, baseline, render=0, caption=None) == []
     assert said(stack) == {"caption-1": ["none", "caption"]}
     assert not (tmp_path / "locks").exists()
+
+
+def test_a_stack_tells_which_workers_are_starting(
+    stack: LocalStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def told() -> tuple[str, ...]:
+        found = find_stack(stack.folder)
+        assert found is not None
+        return found.starting
+
+    meanwhile = []
+    monkeypatch.setattr(workers, "_wait", lambda *_: meanwhile.append(told()))
+    stack.folder.mkdir()
+    monkeypatch.setattr(stack, "_lock", try_lock(stack.folder / "stack.lock"))
+    for render, caption in (1, 1), (0, 2), (1, 0):
+        workers.start_workers(stack, load_settings(queue="caption.night"), render, caption)
+        assert told() == ()
+
+    assert meanwhile == [("render", "caption.night"), ("caption.night",), ("render",)]
