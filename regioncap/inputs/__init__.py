@@ -14,6 +14,7 @@ box_fields, sides  which fields hold them, under whatever name
 locate       where a record's picture lies;  originals  fetches it in the stages
 places       by which rules a path is looked for
 validate     every mistake of a record;  totals  of an input: counts, and groups of findings
+distinct     which of many pictures come again
 report       the same in lines for people;  judgement  whether an input is hopeless
 examples     photographs with boxes that come with RegionCap
 """

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+from regioncap.inputs.distinct import Distinct
 from regioncap.inputs.reading import EXAMPLES, Group, Reading
 from regioncap.inputs.validate import REMOTE, Checked
 from regioncap.records import SCHEMA_VERSION
@@ -29,6 +30,7 @@ class Totals:
     regionless: int = 0
     #: Pictures in a store, which are not looked at.
     remote: int = 0
+    #: Pictures that would be sent, each once however many records name it.
     images: int = 0
     image_bytes: int = 0
     #: Findings by code.
@@ -38,12 +40,14 @@ class Totals:
     examples: dict[str, Group] = field(default_factory=dict)
     #: Most examples kept of each code; None keeps all.
     shown: int | None = EXAMPLES
-    #: Pictures by the rule that found them.
+    #: Pictures by the rule that found them, each once.
     found: Counter[str] = field(default_factory=Counter)
     boxes_from: Counter[str] = field(default_factory=Counter)
     #: Records by the format in which their boxes are read.
     box_formats: Counter[BoxFormat] = field(default_factory=Counter)
     fits: Counter[BoxFormat] = field(default_factory=Counter)
+    _found: Distinct = field(default_factory=Distinct)
+    _sent: Distinct = field(default_factory=Distinct)
 
     def add(self, checked: Checked) -> None:
         """Counts one more record."""
@@ -54,9 +58,11 @@ class Totals:
         self.unboxed += checked.proposes and not checked.fails
         self.regionless += not (checked.boxes or checked.proposes or checked.fails)
         self.remote += checked.rule == REMOTE
-        self.images += checked.image_bytes > 0 and not checked.fails
-        self.image_bytes += 0 if checked.fails else checked.image_bytes
-        self.found.update([checked.rule] if checked.rule else ())
+        if checked.image_bytes and not checked.fails and self._sent.is_new(checked.picture):
+            self.images += 1
+            self.image_bytes += checked.image_bytes
+        if checked.rule and self._found.is_new(checked.picture):
+            self.found[checked.rule] += 1
         self.boxes_from.update([checked.boxes_from] if checked.boxes_from else ())
         self.box_formats.update([checked.box_format] if checked.box_format else ())
         self.fits.update(checked.fits)

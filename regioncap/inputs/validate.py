@@ -90,6 +90,8 @@ class Checked:
     boxes: int = 0
     #: Whether its regions would be proposed.
     proposes: bool = False
+    #: Tells its picture from others.
+    picture: int = 0
     #: Size of the picture's file; 0 for one that lies in a store.
     image_bytes: int = 0
     #: Whether the record would come out as an error record.
@@ -185,6 +187,7 @@ class Checker:
             tuple(findings),
             0 if fails else usable,
             proposes=record.bbox is None,
+            picture=_picture_of(place),
             image_bytes=0 if isinstance(place, str) else place.size_bytes,
             fails=fails,
             rule=REMOTE if isinstance(place, str) else file.rule if file else "",
@@ -220,6 +223,12 @@ class Checker:
     def _finding(self, record: InputRecord, where: str, error: RecordError) -> Finding:
         message = _named(record, str(error)) if where == "image" else str(error)
         return Finding(self._file, record.line, where, error.code, message)
+
+
+def _picture_of(place: Place) -> int:
+    if isinstance(place, str):
+        return hash(place)
+    return hash(place.path if isinstance(place, ImageFile) else place.data)
 
 
 def header_of(data: bytes, max_pixels: int) -> Header:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from regioncap import keys
 from regioncap.errors import NotFoundError, RecordError, UsageError
+from regioncap.inputs.distinct import Distinct
 from regioncap.inputs.source import no_records
 from regioncap.inputs.totals import Totals
 from regioncap.inputs.validate import Checked, Checker, header_of
@@ -62,7 +63,7 @@ class Tally:
     #: Pictures that were sent.
     uploaded: int = 0
     uploaded_bytes: int = 0
-    #: Pictures that were in the store already.
+    #: Pictures that were in the store already, each once.
     known: int = 0
     #: Whether the job was there, under its key, before it was submitted.
     job_was_there: bool = False
@@ -101,6 +102,7 @@ class Uploader:
         self._runtime = runtime
         #: Keys that a thread is bringing.
         self._in_hand: set[str] = set()
+        self._dealt_with = Distinct()
 
     def upload(self, record: InputRecord) -> tuple[InputRecord, Checked]:
         """Sets the record's source, or its error; and says what was found of it."""
@@ -138,17 +140,23 @@ class Uploader:
 
     def _put(self, data: bytes) -> str:
         key = keys.image_key(hashlib.sha256(data).hexdigest(), extension_of(data))
-        known = True
-        if self._sends:
-            with self._turn(key):
-                known = self._is_known(key)
-                if not known:
-                    self._store.put(key, data)
-        with self._turns:
-            self._tally.known += known
-            self._tally.uploaded += not known
-            self._tally.uploaded_bytes += 0 if known else len(data)
+        if not self._sends:
+            self._note(key, known=True)
+            return key
+        with self._turn(key):
+            known = self._is_known(key)
+            if not known:
+                self._store.put(key, data)
+            self._note(key, known=known, sent_bytes=0 if known else len(data))
         return key
+
+    def _note(self, key: str, *, known: bool, sent_bytes: int = 0) -> None:
+        """Counts a picture up, but for one that this submission has brought or found before."""
+        with self._turns:
+            is_new = self._dealt_with.is_new(key)
+            self._tally.known += known and is_new
+            self._tally.uploaded += not known
+            self._tally.uploaded_bytes += sent_bytes
 
     @contextmanager
     def _turn(self, key: str) -> Iterator[None]:

@@ -160,7 +160,9 @@ def test_totals(checker: Checker) -> None:
         {"image": "a.png", "bbox": [[1, 1, 9, 9], [600, 1, 90, 9], [1, 1, 0, 0]]},
         {"image": "a.png", "bbox": [[1, 1, 0, 0]]},
         {"image": "gone.png", "bbox": [[1, 1, 9, 9]]},
+        {"image": "b.png", "bbox": []},
     ]
+    Path("b.png").write_bytes(Path("a.png").read_bytes())
     records = [parse_line(json.dumps(x).encode(), line=i, index=i) for i, x in enumerate(lines)]
 
     totals = Totals()
@@ -170,9 +172,10 @@ def test_totals(checker: Checker) -> None:
     size = Path("a.png").stat().st_size
     summary = totals.as_json()
     assert {name: summary[name] for name in ("records", "failing", "flawed", "boxes")} == {
-        "records": 4, "failing": 2, "flawed": 3, "boxes": 2,
+        "records": 5, "failing": 2, "flawed": 3, "boxes": 2,
     }  # fmt: skip
-    assert (summary["unboxed"], summary["regionless"]) == (1, 0)
+    assert (summary["unboxed"], summary["regionless"]) == (1, 1)
+    assert sum(summary["found"].values()) == 2  # pictures, of which records name one thrice
     assert (summary["images"], summary["image_bytes"]) == (2, 2 * size)
     assert summary["problems"] == {"bad-box": 2, "box-cut": 1, "image-missing": 1}
 
