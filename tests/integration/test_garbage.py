@@ -125,6 +125,9 @@ def test_a_job_that_ended_goes_with_the_pictures_that_only_it_had(
     assert kept == {key for key in shared if key in named}
     assert len(kept) == 2
     assert list(search(store)) == []
+    # Whether or not the store goes on listing their folders.
+    jobs = [old, cancelled, running]
+    assert [catalogue.is_gone(store, job.job) for job in jobs] == [True, True, False]
 
 
 def test_ends_that_nobody_was_told_of_go_after_a_week(store: Store, make: Jobs) -> None:
