@@ -8,7 +8,7 @@ from typing import Any
 
 from regioncap.inputs.distinct import Distinct
 from regioncap.inputs.reading import EXAMPLES, Group, Reading
-from regioncap.inputs.validate import REMOTE, Checked
+from regioncap.inputs.validate import Checked
 from regioncap.records import SCHEMA_VERSION
 from regioncap.settings import BoxFormat
 from regioncap.views import box_formats
@@ -28,8 +28,6 @@ class Totals:
     unboxed: int = 0
     #: Records without boxes of which nothing would be captioned.
     regionless: int = 0
-    #: Pictures in a store, which are not looked at.
-    remote: int = 0
     #: Pictures that would be sent, each once however many records name it.
     images: int = 0
     image_bytes: int = 0
@@ -57,7 +55,6 @@ class Totals:
         self.boxes += checked.boxes
         self.unboxed += checked.proposes and not checked.fails
         self.regionless += not (checked.boxes or checked.proposes or checked.fails)
-        self.remote += checked.rule == REMOTE
         if checked.image_bytes and not checked.fails and self._sent.is_new(checked.picture):
             self.images += 1
             self.image_bytes += checked.image_bytes
