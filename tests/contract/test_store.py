@@ -186,7 +186,11 @@ def test_an_etag_names_the_bytes(store: Store) -> None:
 
 
 @pytest.mark.parametrize("kind", ["new", "matching"])
-def test_conditional_puts_at_once__one_stands(store: Store, kind: str) -> None:
+def test_conditional_puts_at_once__one_stands(
+    request: pytest.FixtureRequest, store: Store, kind: str
+) -> None:
+    if request.node.callspec.params["make"] == "moto":
+        pytest.skip("moto looks at the condition and writes then, each request in a thread")
     for n in range(3):
         key = f"test/race/{kind}/{n}"
         if kind == "matching":
