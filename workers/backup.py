@@ -7,9 +7,7 @@ Each such shard is then allowed to one further worker; the first result stands.
 
 from __future__ import annotations
 
-import json
 import math
-import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from statistics import median
 from typing import Any, NamedTuple
@@ -23,7 +21,7 @@ from regioncap.parallel import REAL, Runtime
 from regioncap.services import due, presence
 from regioncap.services.broker import queue_errors
 from regioncap.services.claims import ShardName, allow_second
-from regioncap.services.messages import CAPTION_TASK, Message, dump
+from regioncap.services.messages import CAPTION_TASK, Message, new_text
 
 #: How often one of the workers looks: as often as workers tell what they have in hand.
 _PERIOD_S = 5.0
@@ -90,8 +88,7 @@ class Backup:
             return 0
         allowed = 0
         for late in find_late(presence.serving(self._redis, "caption", self._queue)):
-            message = Message(CAPTION_TASK, late.job, late.shard)
-            text = json.dumps(dump(message, self._queue, str(uuid.uuid4())))
+            text = new_text(Message(CAPTION_TASK, late.job, late.shard), self._queue)
             name = ShardName(late.job, "caption", late.shard)
             if allow_second(self._redis, self._queue, text, name):
                 _log.warning(

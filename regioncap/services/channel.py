@@ -5,9 +5,7 @@ What is overridden are private methods of kombu; a contract test pins them.
 
 from __future__ import annotations
 
-import json
 import logging
-import uuid
 from collections.abc import Callable, Iterable
 from queue import Empty
 from typing import Any, ClassVar
@@ -39,7 +37,7 @@ class CheckedClient(redis.Redis):
             _log.warning("dropped from queue %s, being no message: %s", queue, error)
             return None
         # A tag of this delivery's own: one that a producer chose could be another message's.
-        return key, json.dumps(messages.dump(message, queue, str(uuid.uuid4()))).encode()
+        return key, messages.new_text(message, queue).encode()
 
 
 class Channel(kombu_redis.Channel):  # type: ignore[misc]  # kombu carries no types

@@ -11,11 +11,9 @@ more pictures drawn ahead than captions keep up with.
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import time
-import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -28,7 +26,7 @@ from regioncap.errors import QueueError
 from regioncap.records import Stage
 from regioncap.services import due, presence
 from regioncap.services.broker import queue_errors
-from regioncap.services.messages import CAPTION_TASK, RENDER, RENDER_TASK, Message, dump
+from regioncap.services.messages import CAPTION_TASK, RENDER, RENDER_TASK, Message, new_text
 from regioncap.services.progress import parts_key
 
 _MARK = "regioncap:mark:"
@@ -141,8 +139,7 @@ class Feeder:
         }
         for job in chosen:
             if (shard := next(next_shards[job], None)) is not None:
-                text = json.dumps(dump(Message(task, job, shard), queue, str(uuid.uuid4())))
-                yield job, shard, text
+                yield job, shard, new_text(Message(task, job, shard), queue)
 
     def _mark(self, queue: str) -> int:
         mark, until_s = self._marks.get(queue, (0, -math.inf))

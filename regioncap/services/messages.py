@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import uuid
 from typing import Any, NamedTuple
 
 import redis
@@ -96,6 +97,11 @@ def _read(fields: dict[str, Any], queue: str) -> Message:
     if type(shard) is not int or not 0 <= shard < MAX_SHARDS:
         raise NoMessageError("with a shard that is none")
     return Message(task, check_job_id(job), shard, headers.get("redelivered") is True)
+
+
+def new_text(message: Message, queue: str) -> str:
+    """A new message as it lies in a queue, under a tag of its own."""
+    return json.dumps(dump(message, queue, str(uuid.uuid4())))
 
 
 def dump(message: Message, queue: str, tag: str) -> dict[str, Any]:

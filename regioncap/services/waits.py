@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import json
 import logging
-import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
@@ -26,7 +25,7 @@ from regioncap.errors import UsageError
 from regioncap.keys import check_job_id
 from regioncap.records import Stage
 from regioncap.services.broker import queue_errors, server_time
-from regioncap.services.messages import CAPTION_TASK, RENDER, RENDER_TASK, Message, dump
+from regioncap.services.messages import CAPTION_TASK, RENDER, RENDER_TASK, Message, new_text
 
 #: The first pause, and the longest.
 _FIRST_S, _LONGEST_S = 1.0, 15.0
@@ -201,7 +200,7 @@ def put_back(client: redis.Redis, queue: str) -> int:
                 client.zrem(later, member)
                 continue
             message = Message(RENDER_TASK if queue == RENDER else CAPTION_TASK, *found)
-            messages += [member, json.dumps(dump(message, queue, str(uuid.uuid4())))]
+            messages += [member, new_text(message, queue)]
         return int(client.eval(_PUT_BACK, 2, later, queue, *messages))
 
 
