@@ -98,19 +98,24 @@ def _named(store: Store, name: str) -> Iterator[Job | None]:
     """The newest job of a name; behind it, for each older job, it if it has the name, too."""
 
     def load(job_id: str) -> Job | None:
-        try:
-            job = catalogue.load(store, job_id)
-        except ServiceError:
-            raise
-        except RegionCapError:
-            return None  # being submitted, or not ours to read
-        return job if job.name == name else None
+        job = _load(store, job_id)
+        return job if job is not None and job.name == name else None
 
     is_found = False
     for job in map_ahead(load, catalogue.find_ids(store)):
         is_found = is_found or job is not None
         if is_found:
             yield job
+
+
+def _load(store: Store, job_id: str) -> Job | None:
+    """A job; None if it is being submitted, or not ours to read."""
+    try:
+        return catalogue.load(store, job_id)
+    except ServiceError:
+        raise
+    except RegionCapError:
+        return None
 
 
 def _none(wanted: str, names: list[str]) -> NotFoundError:
@@ -131,12 +136,9 @@ def _several(store: Store, what: str, ids: list[str]) -> UsageError:
 
 def _described(store: Store, job_id: str) -> str:
     """An id with what tells the job from others of its name: its age and its records."""
-    try:
-        job = catalogue.load(store, job_id)
-    except ServiceError:
-        raise
-    except RegionCapError:
-        return job_id  # being submitted, or not ours to read
+    job = _load(store, job_id)
+    if job is None:
+        return job_id
     return f"{job_id} ({_age(now() - job.created)} old, {counted(job.records, 'record')})"
 
 
