@@ -34,7 +34,7 @@ def status_command(
         emit_model(status)
         return
     show_facts(_facts(status, job))
-    tell_of_missing_workers(client, job)
+    tell_of_missing_workers(client, job, status)
     tell_advice(client, job, status)
 
 
@@ -65,13 +65,13 @@ def tell_advice(client: Client, job: Job, status: JobStatus | None = None) -> No
         say(line)
 
 
-def tell_of_missing_workers(client: Client, job: Job) -> None:
+def tell_of_missing_workers(client: Client, job: Job, status: JobStatus | None = None) -> None:
     """Tells which workers an unfinished job lacks: nobody serves its queue."""
     from regioncap.services import presence
 
     queue = job.settings.queue
     try:
-        if client.status_of(job).rests:
+        if (status or client.status_of(job)).rests:
             return
         missing = presence.unserved(client.redis, queue)
     except ServiceError:

@@ -111,8 +111,9 @@ def _tell_of(client: Client, jobs: list[Job], *, wait: bool) -> int:
     if wait:
         return max(watch_job(client, job) for job in jobs)
     for job in jobs:
-        if not client.status_of(job).rests:
-            tell_of_missing_workers(client, job)
+        status = client.status_of(job)
+        if not status.rests:
+            tell_of_missing_workers(client, job, status)
             say(f"watch it: regioncap watch {job.job}")
     return 0
 
