@@ -22,25 +22,28 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
-from bench import as_command, occupancy, report
+from bench import as_command, drawing, occupancy, report
 from bench.occupancy import Occupancy
 from producer.commands.stack import start_workers
 from producer.commands.submit import submit_file
 from regioncap import keys
 from regioncap.client import Client
 from regioncap.engines.cpu import SHIM
+from regioncap.inputs.source import open_source
 from regioncap.job import Job
 from regioncap.jobs import catalogue, results
+from regioncap.jobs.submit import submit
 from regioncap.local import LocalStack
 from regioncap.local.files import free_ports
 from regioncap.local.workers import complain_of_ended
 from regioncap.records import Prompt, RenderedRecord, load_lines
+from regioncap.services.queue import CAPTION
 from regioncap.settings import load_settings
 from tests.support.scenes import scene
 
@@ -50,7 +53,6 @@ TINY_ARGS: dict[str, Any] = {
 TINY_ENVIRONMENT = {"HF_HUB_OFFLINE": "1", "VLLM_CPU_KVCACHE_SPACE": "1"}
 WARM_UP = 8
 _POLL_S = 0.01
-QUEUE, HELD = "caption", "held"
 
 
 def write_input(folder: Path, name: str, numbers: Sequence[int]) -> Path:
@@ -70,14 +72,20 @@ def wait_for(client: Client, key: str) -> float:
     return time.perf_counter()
 
 
-def rendered(client: Client, job: Job) -> list[RenderedRecord]:
-    """A job's records as the render stage left them; waits for it."""
-    found = []
+def upload(client: Client, file: Path) -> Job:
+    """The job of a file, of which nothing is queued."""
+    with open_source(str(file), sys.stdin.buffer) as source:
+        job, _ = submit(
+            source.records, store=client.store, settings=client.settings, root=file.parent
+        )
+    return job
+
+
+def rendered(client: Client, job: Job) -> Iterator[RenderedRecord]:
+    """A job's records as the render stage left them."""
     for shard in range(job.shards):
-        key = keys.part_key(job.job, "rendered", shard)
-        wait_for(client, key)
-        found += load_lines(RenderedRecord, client.store.get(key))
-    return found
+        part = client.store.get(keys.part_key(job.job, "rendered", shard))
+        yield from load_lines(RenderedRecord, part)
 
 
 def write_questions(client: Client, job: Job, folder: Path) -> list[dict[str, Any]]:
@@ -103,16 +111,15 @@ def run_system(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
             temperature=0, max_tokens=options.max_tokens, shard_size=options.shard_size,
         )  # fmt: skip
         client = Client(settings)
-        start_workers(stack, settings, render_workers=1, caption_workers=0)
         last = WARM_UP + options.records
-        warm = submit_file(client, write_input(folder, "warm.jsonl", range(WARM_UP)))
-        timed = submit_file(client, write_input(folder, "in.jsonl", range(WARM_UP, last)))
-        asked = {
-            name: write_questions(client, job, folder)
-            for name, job in (("warm", warm), ("timed", timed))
+        jobs = {
+            "warm": upload(client, write_input(folder, "warm.jsonl", range(WARM_UP))),
+            "timed": upload(client, write_input(folder, "in.jsonl", range(WARM_UP, last))),
         }
+        drawing.draw(settings, list(jobs.values()))
+        asked = {name: write_questions(client, job, folder) for name, job in jobs.items()}
         (folder / "questions.json").write_text(json.dumps(asked))
-        return _caption(options, client, stack, warm, timed)
+        return _caption(options, client, stack, jobs["warm"], jobs["timed"])
 
 
 def _caption(
@@ -123,23 +130,19 @@ def _caption(
     timed: Job,
 ) -> dict[str, Any]:
     (port,) = free_ports(1)
-    _wait_for_messages(client, warm.shards + timed.shards)
-    client.redis.rename(QUEUE, HELD)
     os.environ["REGIONCAP_METRICS_PORT"] = str(port)
     started = time.perf_counter()
+    client.sender.caption(warm, range(warm.shards))
     start_workers(stack, client.settings, render_workers=0, caption_workers=1)
-    # The list's right end is its front: the job that was submitted first.
-    for _ in range(warm.shards):
-        client.redis.rpoplpush(HELD, QUEUE)
     while catalogue.find_success(client.store, warm.job) is None:
         complain_of_ended(stack)
         time.sleep(_POLL_S)
     start_s = time.perf_counter() - started
-    watch = Occupancy(port, lambda: int(client.redis.llen(QUEUE)))
+    watch = Occupancy(port, lambda: occupancy.untaken(client.redis, CAPTION))
     before = _prefix(watch)
     watch.start()
     started = time.perf_counter()
-    client.redis.rename(HELD, QUEUE)
+    client.sender.caption(timed, range(timed.shards))
     while catalogue.find_success(client.store, timed.job) is None:
         time.sleep(_POLL_S)
     seconds = time.perf_counter() - started
@@ -152,13 +155,8 @@ def _caption(
         "requests_per_record": sum(r["usage"]["requests"] for r in found) / len(found),
         "prefix_hit_rate": hits / looked_up,
         "occupancy": occupancy.summary(watch.end()),
-        "first_caption_s": _time_first_caption(options, client, Path(stack.folder)),
+        "first_caption_s": _time_first_caption(options, client, stack),
     }
-
-
-def _wait_for_messages(client: Client, count: int) -> None:
-    while client.redis.llen(QUEUE) < count:
-        time.sleep(_POLL_S)
 
 
 def _prefix(worker: Occupancy) -> tuple[float, float]:
@@ -167,12 +165,18 @@ def _prefix(worker: Occupancy) -> tuple[float, float]:
     )
 
 
-def _time_first_caption(options: argparse.Namespace, client: Client, folder: Path) -> float:
-    """Seconds from `submit` of a picture that nobody has seen to its caption in the store."""
-    file = write_input(folder, "first.jsonl", [WARM_UP + options.records])
-    started = time.perf_counter()
-    job = submit_file(client, file)
-    return wait_for(client, keys.part_key(job.job, "results", 0)) - started
+def _time_first_caption(options: argparse.Namespace, client: Client, stack: LocalStack) -> float:
+    """Seconds from `submit` of a picture that nobody has seen to its caption in the store.
+
+    The one before it has warmed the render worker.
+    """
+    start_workers(stack, client.settings, render_workers=1, caption_workers=0)
+    for number in range(WARM_UP + options.records, WARM_UP + options.records + 2):
+        file = write_input(Path(stack.folder), f"{number}.jsonl", [number])
+        started = time.perf_counter()
+        job = submit_file(client, file)
+        took_s = wait_for(client, keys.part_key(job.job, "results", 0)) - started
+    return took_s
 
 
 def run_plain(options: argparse.Namespace, asked: dict[str, Any]) -> dict[str, Any]:

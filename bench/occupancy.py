@@ -9,8 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import redis
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
+
+from regioncap.services import backlog
 
 SAMPLE_S = 0.25
 #: The batch counts as full from the first sample on that reaches this part of the fullest.
@@ -69,6 +72,12 @@ class Occupancy(threading.Thread):
     def _read(self) -> list[Metric]:
         with urllib.request.urlopen(self._url, timeout=10) as answer:
             return list(text_string_to_metric_families(answer.read().decode()))
+
+
+def untaken(client: redis.Redis, *queues: str) -> int:
+    """Shards that no worker has taken, of these queues: in a list, or to follow into it."""
+    depths = backlog.read_depths(client, queues).values()
+    return sum(depth.queued + depth.due + depth.paused for depth in depths)
 
 
 def _total(families: Sequence[Metric], name: str, **labels: str) -> float:

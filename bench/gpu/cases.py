@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from PIL import Image
 
@@ -25,8 +24,6 @@ from regioncap.views.sizes import CELL_PX, fit_size
 #: Different pictures of a case. Their boxes differ from record to record, so that no two marked
 #: pictures are alike and no cache of pictures answers.
 PICTURES = 96
-#: Where jobs wait whose captions the bench asks for itself.
-ASIDE = "caption.bench"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +86,7 @@ def write_pictures(folder: Path, case: Case, count: int) -> list[Path]:
     return paths
 
 
-def make_job(
-    client: Client, pictures: list[Path], case: Case, records: int, label: str, **changes: Any
-) -> Job:
+def make_job(client: Client, pictures: list[Path], case: Case, records: int, label: str) -> Job:
     """A job of the case, uploaded and not queued; other labels have other boxes."""
     rng = random.Random(f"{case.name} {label}")
 
@@ -101,7 +96,7 @@ def make_job(
             boxes = [_box(rng, case.size_wh) for _ in range(case.regions)]
             yield InputRecord(index=index, line=index + 1, image=picture.name, bbox=boxes)
 
-    settings = client.settings.for_job({"max_tokens": case.max_tokens, **changes})
+    settings = client.settings.for_job({"max_tokens": case.max_tokens})
     job, _ = submit(lines(), store=client.store, settings=settings, root=pictures[0].parent)
     return job
 

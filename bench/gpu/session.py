@@ -233,7 +233,7 @@ class Session:
         return self._budget.limit_s(self._options.row_limit_s)
 
     def _queued(self) -> int:
-        return sum(int(self._client.redis.llen(queue)) for queue in (RENDER, CAPTION))
+        return occupancy.untaken(self._client.redis, RENDER, CAPTION)
 
     def _servers(self) -> dict[str, int]:
         names = {"render-1": "render worker", "seaweed": "object store", "valkey": "Redis"}

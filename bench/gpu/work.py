@@ -7,14 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.gpu.cases import ASIDE, Case, make_job, write_pictures, write_questions
-from regioncap import keys
+from bench import drawing
+from bench.gpu.cases import Case, make_job, write_pictures, write_questions
 from regioncap.client import Client
 from regioncap.job import Job
 from regioncap.jobs import catalogue, results
 
 WARM_UP = 32
-_RENDER_TIMEOUT_S = 120.0
 _POLL_S = 0.05
 
 
@@ -37,18 +36,13 @@ def prepare(client: Client, folder: Path, case: Case, records: int, runs: int) -
     pictures = write_pictures(folder / "pictures", case, records)
     aside = {
         label: make_job(
-            client, pictures, case, min(WARM_UP, records) if label == "warm" else records,
-            label, queue=ASIDE,
+            client, pictures, case, min(WARM_UP, records) if label == "warm" else records, label
         )
         for label in ("warm", *(f"{side}-{n}" for side in ("plain", "engine") for n in range(runs)))
     }  # fmt: skip
-    for job in aside.values():
-        client.sender.render(job, range(job.shards))
+    drawing.draw(client.settings, list(aside.values()))
     system = [make_job(client, pictures, case, records, f"system-{n}") for n in range(runs)]
-    files = {}
-    for label, job in aside.items():
-        _wait_until_rendered(client, job)
-        files[label] = write_questions(client, job, folder / label)
+    files = {label: write_questions(client, job, folder / label) for label, job in aside.items()}
     return Work(
         case,
         records,
@@ -57,15 +51,6 @@ def prepare(client: Client, folder: Path, case: Case, records: int, runs: int) -
         [files[f"engine-{n}"] for n in range(runs)],
         system,
     )
-
-
-def _wait_until_rendered(client: Client, job: Job) -> None:
-    deadline = time.monotonic() + _RENDER_TIMEOUT_S
-    for shard in range(job.shards):
-        while not client.store.exists(keys.part_key(job.job, "rendered", shard)):
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"{job.job} is not rendered after {_RENDER_TIMEOUT_S:.0f} s")
-            time.sleep(_POLL_S)
 
 
 def run_job(client: Client, job: Job, limit_s: float) -> dict[str, Any]:
