@@ -23,7 +23,7 @@ def draw(settings: Settings, jobs: Sequence[Job]) -> None:
         settings: The services.
         jobs: Uploaded jobs.
     """
-    processes = len(os.sched_getaffinity(0))
+    processes = os.cpu_count() or 1
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, mp_context=context) as pool:
         drawn = [

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from regioncap.engines import argument, compile_cache, toolchain
+from regioncap.engines import argument, compile_cache, renderers, toolchain
 from regioncap.engines.base import (
     Answer,
     CaptionRequest,
@@ -128,6 +128,8 @@ class VllmEngine:
             for_small=for_small,
         )
         check_machine(resolved.folder, arguments)
+        arguments = {**renderers.arguments(arguments, for_cpu=for_cpu), **arguments}
+        renderers.prepare(arguments)
         self.model_revision = resolved.revision
         self.grid = grid.model_copy(update={"max_pixels": settings.max_pixels})
         self._decoders = ThreadPoolExecutor(thread_name_prefix="decode")
@@ -282,8 +284,9 @@ class VllmEngine:
             "multi_modal_uuids": {"image": [hashlib.sha256(request.image).hexdigest()]},
         }
         sampling = _sampling_params(request, llm.vllm_config.device_config.device_type)
+        rendered = await renderers.render(llm, prompt)
         # Asked for the final output only, vLLM yields once.
-        outputs = [out async for out in llm.generate(prompt, sampling, request.request_id)]
+        outputs = [out async for out in llm.generate(rendered, sampling, request.request_id)]
         return _answer_from(outputs[-1], _image_token(llm.model_config.hf_config))
 
     def _require_llm(self) -> AsyncLLM:

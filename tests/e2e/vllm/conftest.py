@@ -188,7 +188,9 @@ def _begun(request: pytest.FixtureRequest) -> None:
 def engine_thread(tiny_model: Path, plain: PlainModel) -> Iterator[EngineThread]:
     """A started engine, shared; closing it must leave no process behind."""
     before = set(Process().children())
-    settings = Settings(model=str(tiny_model), engine_args=ENGINE_ARGS)
+    # Several threads, as on a machine with a GPU; others test with the one of a CPU.
+    engine_args = {**ENGINE_ARGS, "renderer_num_workers": 4}
+    settings = Settings(model=str(tiny_model), engine_args=engine_args)
     thread = EngineThread(VllmEngine(settings))
     thread.start()
     started = set(Process().children()) - before
