@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes .gpu/1 to .gpu/5 in the project's root (ignored by git), each under 58 MB: vLLM 0.26.0 for
+# Makes .gpu/1 to .gpu/5 in the project's root (ignored by git), each of at most 52 MB: vLLM 0.26.0 for
 # CUDA 13, cut down to what a Qwen2.5-VL on a Hopper GPU needs, with all packages of packages.txt.
 # For a GPU machine without a network that has Python 3.12 with torch 2.11 and transformers 5, and to
 # which at most 64 MiB go at a time. About 8 minutes on two cores, 1 GB of disk.
@@ -41,7 +41,7 @@ fi
 
 tar -cf - . | xz -T0 -5 >"$work/site.tar.xz"
 cd "$work"
-split -b 58000000 -d -a 1 --numeric-suffixes=1 site.tar.xz site.
+split -b 52000000 -d -a 1 --numeric-suffixes=1 site.tar.xz site.
 rm -rf "$root/.gpu"
 for part in site.[1-9]; do
   mkdir -p "$root/.gpu/${part#site.}"
