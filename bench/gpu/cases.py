@@ -86,7 +86,9 @@ def write_pictures(folder: Path, case: Case, count: int) -> list[Path]:
     return paths
 
 
-def make_job(client: Client, pictures: list[Path], case: Case, records: int, label: str) -> Job:
+def make_job(
+    client: Client, pictures: list[Path], case: Case, records: int, label: str, **changes: str
+) -> Job:
     """A job of the case, uploaded and not queued; other labels have other boxes."""
     rng = random.Random(f"{case.name} {label}")
 
@@ -96,7 +98,7 @@ def make_job(client: Client, pictures: list[Path], case: Case, records: int, lab
             boxes = [_box(rng, case.size_wh) for _ in range(case.regions)]
             yield InputRecord(index=index, line=index + 1, image=picture.name, bbox=boxes)
 
-    settings = client.settings.for_job({"max_tokens": case.max_tokens})
+    settings = client.settings.for_job({"max_tokens": case.max_tokens, **changes})
     job, _ = submit(lines(), store=client.store, settings=settings, root=pictures[0].parent)
     return job
 

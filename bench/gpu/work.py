@@ -36,7 +36,8 @@ def prepare(client: Client, folder: Path, case: Case, records: int, runs: int) -
     pictures = write_pictures(folder / "pictures", case, records)
     aside = {
         label: make_job(
-            client, pictures, case, min(WARM_UP, records) if label == "warm" else records, label
+            client, pictures, case, min(WARM_UP, records) if label == "warm" else records, label,
+            queue="caption.bench",
         )
         for label in ("warm", *(f"{side}-{n}" for side in ("plain", "engine") for n in range(runs)))
     }  # fmt: skip
