@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 _POLL_S = 0.02
+_UP = "up.json"
 
 Task = dict[str, Any]
 
@@ -53,9 +54,14 @@ class Desk:
             raise TaskError(found["error"])
         return found
 
+    def up_at_s(self) -> float:
+        """When the other side began to answer; to be asked after an answer. Seconds of the clock."""
+        return float(json.loads((self._folder / _UP).read_text())["at_s"])
+
 
 def serve(folder: Path, answer: Callable[[Task], Task]) -> None:
     """The side that answers, for ever."""
+    _write(folder / _UP, {"at_s": time.time()})
     number = 0
     while True:
         file = folder / f"task-{number}.json"

@@ -32,7 +32,7 @@ class Holder:
     def __init__(self, stack: LocalStack, command: Command, folder: Path) -> None:
         assert stack.supervisor is not None
         self._supervisor = stack.supervisor
-        self._started = time.perf_counter()
+        self._started_at_s = time.time()
         self._child = self._supervisor.start(command)
         self._desk = Desk(folder, self._check)
         #: What is told of the engine: how long it took to start, and what bounds its batch.
@@ -51,7 +51,8 @@ class Holder:
             TimeoutError: It takes too long.
         """
         engine = self.ask({"do": "describe"}, limit_s)
-        self.figures = {"start_s": time.perf_counter() - self._started, "engine": engine}
+        start_s = self._desk.up_at_s() - self._started_at_s
+        self.figures = {"start_s": start_s, "engine": engine}
 
     def ask(self, task: Task, limit_s: float) -> Task:
         """Has a task done; if that fails, its log's end goes to stderr."""
