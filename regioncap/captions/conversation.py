@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -62,6 +62,17 @@ class Captioned:
     reused: dict[str, Any] | None = None
     #: The last request that failed on its own.
     failure: RequestError | None = None
+
+    def after(self, before: Captioned) -> Captioned:
+        """This, with what was asked and spent in vain before it."""
+        return replace(
+            self,
+            answers=before.answers + self.answers,
+            prompt_tokens=before.prompt_tokens + self.prompt_tokens,
+            completion_tokens=before.completion_tokens + self.completion_tokens,
+            requests=before.requests + self.requests,
+            gpu_ms=before.gpu_ms + self.gpu_ms,
+        )
 
 
 async def caption_records(

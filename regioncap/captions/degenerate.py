@@ -21,9 +21,14 @@ def silence(done: Sequence[Captioned]) -> str:
 
     One is enough for a doubt: an engine may break in the middle of a shard.
     """
-    asked = [captioned for captioned in done if captioned.requests]
-    silent = len(asked) - sum(map(has_words, asked))
-    return f"{silent} of {len(asked)} records got no word" if silent else ""
+    asked = sum(captioned.requests > 0 for captioned in done)
+    silent = sum(map(is_silent, done))
+    return f"{silent} of {asked} records got no word" if silent else ""
+
+
+def is_silent(captioned: Captioned) -> bool:
+    """Whether the engine was asked about a record and wrote no word."""
+    return captioned.requests > 0 and not has_words(captioned)
 
 
 def same_words(done: Sequence[Captioned]) -> str:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from regioncap import keys, metrics
+from regioncap.captions import degenerate
 from regioncap.captions.conversation import (
     Captioned,
     CropMaker,
@@ -155,13 +156,7 @@ class Captioner:
             known |= self._kept.find(old, names)
         rest = [record for record in records if record.index not in known]
         task.load.know(sum(map(_requests, rest)))
-        asked = self._ask_all(rest, task)
-        try:
-            self.trial.examine(asked, task.turn)
-        except BaseException:
-            task.partial.drop()
-            raise
-        done += asked
+        done += self._believed(self._ask_all(rest, task), task)
 
         def keep(placed: Set[int]) -> None:
             if self._keeps:
@@ -217,6 +212,29 @@ class Captioner:
             return Captioned(record.model_copy(update={"error": problem}))
 
         return quarantine.in_halves(records, ask, give_up)
+
+    def _believed(self, asked: list[Captioned], task: ShardInHand) -> list[Captioned]:
+        """Answers that the engine is to be believed, or the second ones of silent records.
+
+        An engine that passes its trial now may have been unwell when it said nothing of them.
+        """
+        self._examine(asked, task)
+        silent = {c.record.index: c for c in asked if degenerate.is_silent(c)}
+        if not silent:
+            return asked
+        open_again = [c.record.model_copy(update={"error": None}) for c in silent.values()]
+        task.load.know(sum(map(_requests, open_again)))
+        again = self._ask_all(open_again, task)
+        self._examine(again, task)
+        later = {c.record.index: c.after(silent[c.record.index]) for c in again}
+        return [later.get(captioned.record.index, captioned) for captioned in asked]
+
+    def _examine(self, asked: Sequence[Captioned], task: ShardInHand) -> None:
+        try:
+            self.trial.examine(asked, task.turn)
+        except BaseException:
+            task.partial.drop()
+            raise
 
     def _ask_engine(self, records: Sequence[RenderedRecord], task: ShardInHand) -> list[Captioned]:
         how, pictures = self._how(task.job), self._fetch(records, task)

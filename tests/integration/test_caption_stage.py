@@ -75,6 +75,35 @@ def test_of_two_workers_the_first_ones_part_stays(stages: Stages, tmp_path: Path
     assert success.counts["records"] == 2
 
 
+def test_silent_records_are_asked_again_by_an_engine_that_has_become_well(
+    stages: Stages, tmp_path: Path
+) -> None:
+    job = stages.job(tmp_path)
+    stages.render.run(job.job, 0)
+    is_well = False
+
+    def reply(request: CaptionRequest) -> str:
+        """Mended between the answers and the trial on our own pictures."""
+        nonlocal is_well
+        is_well = is_well or "own-pictures" in request.request_id
+        return f"In <region1>, thing {request.request_id}." if is_well else "!!!!!!!!"
+
+    engine = EngineThread(ScriptedEngine(reply))
+    engine.start()
+    try:
+        sender: Any = Silent()
+        stage = CaptionStage(stages.store, engine, stages.progress, stages.settings, sender)
+        stage.run(job.job, 0)
+    finally:
+        engine.close()
+
+    records = parse_part(stages.store.get(keys.part_key(job.job, "results", 0)))
+    assert [record["error"] for record in records] == [None, None]
+    texts = [[answer["text"] for answer in record["answers"]] for record in records]
+    assert all(first == "!!!!!!!!" and last.startswith("In") for first, *_, last in texts), texts
+    assert all(record["usage"]["requests"] == len(record["answers"]) for record in records)
+
+
 def test_lost_input_comes_out_as_error_records(stages: Stages, tmp_path: Path) -> None:
     job = stages.job(tmp_path)
     stages.store.delete(keys.part_key(job.job, "input", 0))
