@@ -292,6 +292,7 @@ def test_resume_queues_what_is_missing(system: System, folder: Path) -> None:
     assert b"nothing to queue: the job is finished" in again.stderr
 
 
+@pytest.mark.more
 def test_a_key_goes_on_with_what_broke_off_and_then_finds_it(system: System, folder: Path) -> None:
     file = write_jsonl(folder / "in.jsonl", [{"image": "red.png"}] * 6)
     job = _unqueued_job(system, file, key="of this test")
@@ -310,6 +311,7 @@ def test_a_key_goes_on_with_what_broke_off_and_then_finds_it(system: System, fol
     assert b"max_boxes is 3, and was 10 [key-taken]" in other.stderr
 
 
+@pytest.mark.more
 def test_a_job_that_pauses_is_told_of_and_goes_on(system: System, folder: Path) -> None:
     from regioncap.services.spending import Spending
 
@@ -412,6 +414,7 @@ def test_reader_that_leaves_is_no_error(system: System, folder: Path) -> None:
     assert (piped.stdout, piped.stderr) == (b'{"image": 141\n', b"")
 
 
+@pytest.mark.more
 def test_a_job_that_nobody_serves_is_said_to_wait(system: System, folder: Path) -> None:
     submitted = system.command("submit", folder, "--queue", "caption.nobody")
     job = submitted.stdout.decode().strip()

@@ -39,7 +39,7 @@ def input_file(tmp_path: Path) -> Path:
     ("mode", "views", "requests"),
     [
         ("marks", ["marks", "marks"], 1),
-        ("crop", ["crop", "crop"], 2),
+        pytest.param("crop", ["crop", "crop"], 2, marks=pytest.mark.more),
         ("marks+crop", ["crop", "marks"], 2),
     ],
 )
@@ -56,6 +56,7 @@ def test_region_mode(
     assert (record["image_with_bbox"] is None) == (mode == "crop")
 
 
+@pytest.mark.more
 def test_whole_pictures_and_fields_beside_captions(
     system: System, input_file: Path, tmp_path: Path
 ) -> None:
@@ -86,6 +87,7 @@ def test_captions_are_asked_back(system: System, input_file: Path) -> None:
     assert status["sums"]["quality"]["verified"] == 2
 
 
+@pytest.mark.more
 def test_captions_of_a_finished_job_are_asked_back(
     system: System, input_file: Path, tmp_path: Path
 ) -> None:
@@ -136,6 +138,7 @@ def test_a_schema_that_no_grammar_holds_is_refused_at_submit(
         system.services.submit(input_file, schema="referring", prompt="tied-2")
 
 
+@pytest.mark.more
 def test_pictures_that_the_engine_saw_can_be_brought(
     system: System, input_file: Path, tmp_path: Path
 ) -> None:
@@ -150,6 +153,7 @@ def test_pictures_that_the_engine_saw_can_be_brought(
     assert sizes[1][0] == sizes[1][1]
 
 
+@pytest.mark.more
 def test_own_prompt_speaks_of_colours_and_places_as_the_model_sees_them(
     system: System, input_file: Path, tmp_path: Path
 ) -> None:
@@ -177,6 +181,7 @@ def test_own_prompt_that_cannot_be_filled_is_refused_at_submit(
     assert "$regons" in refused.stderr.decode()
 
 
+@pytest.mark.more
 def test_audit_reports_and_the_gallery_shows_flags(
     system: System, input_file: Path, tmp_path: Path
 ) -> None:
@@ -217,6 +222,7 @@ def test_audit_reports_and_the_gallery_shows_flags(
     assert audits.kept(store, job, success) is None
 
 
+@pytest.mark.more
 def test_flagged_records_are_captioned_again(system: System, input_file: Path) -> None:
     [record] = system.captioned(input_file)
     job = record["result_file"].split("/")[4]
@@ -271,6 +277,7 @@ def test_eval_whose_job_is_cancelled_says_so(system: System) -> None:
         run_job(Variant("marks", "v1", 10, "default"), [scene] * 300, client, stop)
 
 
+@pytest.mark.more
 def test_retry_says_what_it_cannot_run_again(system: System, input_file: Path) -> None:
     input_file.write_text(input_file.read_text() + "no JSON\n")
     record, _ = system.captioned(input_file)

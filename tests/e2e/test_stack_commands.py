@@ -203,6 +203,7 @@ def test_demo__leaves_results_pictures_and_a_gallery(tmp_path: Path) -> None:
     assert "gallery.html" in done.stdout.decode()
 
 
+@pytest.mark.more
 def test_plain_celery_workers_serve(system: System, tmp_path: Path) -> None:
     """Workers started by hand, on a queue of their own."""
     Image.new("RGB", (64, 64), (0, 120, 40)).save(tmp_path / "a.png")

@@ -66,6 +66,7 @@ def home(system: System, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
+@pytest.mark.more
 def test_results_are_on_the_disk_and_belong_to_the_user(home: Path) -> None:
     data = home / "captions"
     records = read_jsonl(data / "results.jsonl")

@@ -42,7 +42,7 @@ def _left(rig: Rig, job: Job) -> set[int]:
     return rig.left(job, "render") | rig.left(job, "caption")
 
 
-@pytest.mark.parametrize("kind", ["render", "caption"])
+@pytest.mark.parametrize("kind", [pytest.param("render", marks=pytest.mark.more), "caption"])
 def test_unfinished_shards_go_back_at_once(rig: Rig, input_file: Path, kind: Stage) -> None:
     worker, job = _start_stuck(rig, kind, input_file)
     assert rig.redis.hlen("unacked")
@@ -52,7 +52,7 @@ def test_unfinished_shards_go_back_at_once(rig: Rig, input_file: Path, kind: Sta
     assert _left(rig, job) == set(range(job.shards))
 
 
-@pytest.mark.parametrize("kind", ["render", "caption"])
+@pytest.mark.parametrize("kind", ["render", pytest.param("caption", marks=pytest.mark.more)])
 def test_second_sigterm_does_not_wait(rig: Rig, input_file: Path, kind: Stage) -> None:
     worker, _ = _start_stuck(rig, kind, input_file, grace_s=_ENDLESS_S)
     worker.terminate()

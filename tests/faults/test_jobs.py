@@ -14,6 +14,7 @@ from regioncap.services.progress import Progress
 from tests.support.rig import Rig, wait_until, write_input
 
 
+@pytest.mark.more
 def test_two_producers_of_one_job(
     rig: Rig, input_file: Path, expected: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -29,6 +30,7 @@ def test_two_producers_of_one_job(
     rig.check(first, expected)
 
 
+@pytest.mark.more
 def test_clocks_two_minutes_apart(rig: Rig, input_file: Path, expected: bytes) -> None:
     found = sorted(Path("/usr/lib").glob("**/faketime/libfaketime.so.1"))
     if not found:
@@ -111,6 +113,7 @@ def test_retry_runs_failed_records_and_nothing_else(
     assert not list(rig.store.list_keys(keys.prefix(job.job, "retry")))
 
 
+@pytest.mark.more
 def test_retry_survives_kills(rig: Rig, input_file: Path, expected: bytes) -> None:
     rig.start("render")
     caption = rig.start("caption")

@@ -6,6 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 import psutil
+import pytest
 
 from regioncap import keys
 from tests.support.rig import Rig, wait_until
@@ -59,6 +60,7 @@ def test_caption_workers_die(rig: Rig, input_file: Path, expected: bytes) -> Non
     rig.check(job, expected)
 
 
+@pytest.mark.more
 def test_one_slow_worker_does_not_hold_up_the_end(
     rig: Rig, input_file: Path, expected: bytes
 ) -> None:
@@ -75,6 +77,7 @@ def test_one_slow_worker_does_not_hold_up_the_end(
     assert "a second claim" not in slow.log.read_text()
 
 
+@pytest.mark.more
 def test_janitors_die_and_one_is_enough(rig: Rig, input_file: Path, expected: bytes) -> None:
     # No message at all: only janitors can bring this job to its end.
     job = rig.submit(input_file, queue=False)
@@ -92,6 +95,7 @@ def test_janitors_die_and_one_is_enough(rig: Rig, input_file: Path, expected: by
     rig.check(job, expected)
 
 
+@pytest.mark.more
 def test_last_part_without_its_finaliser(rig: Rig, input_file: Path, expected: bytes) -> None:
     rig.start("render")
     caption = rig.start("caption")

@@ -30,7 +30,14 @@ def _check_neighbours(records: list[dict[str, Any]], stage: str) -> None:
     assert codes == {4: "poison", 5: "image-missing", 7: "no-usable-box"}
 
 
-@pytest.mark.parametrize("hurt", ["crash", "loop", "hog"])
+@pytest.mark.parametrize(
+    "hurt",
+    [
+        "crash",
+        pytest.param("loop", marks=pytest.mark.more),
+        pytest.param("hog", marks=pytest.mark.more),
+    ],
+)
 def test_render(rig: Rig, tmp_path: Path, hurt: str) -> None:
     rig.start(
         "render",
@@ -47,7 +54,7 @@ def test_render(rig: Rig, tmp_path: Path, hurt: str) -> None:
     assert {(line["job"], line["shard"], line["record"]) for line in given_up} == {(job.job, 1, 4)}
 
 
-@pytest.mark.parametrize("way", ["HURT_DEAD", "HURT_CRASH"])
+@pytest.mark.parametrize("way", ["HURT_DEAD", pytest.param("HURT_CRASH", marks=pytest.mark.more)])
 def test_caption(rig: Rig, tmp_path: Path, way: str) -> None:
     rig.start("render")
     hurt = {"HURT_STARTS": str(rig.folder / "starts"), way: "4", "HURT_SLEEP_S": "0.05"}
@@ -61,6 +68,7 @@ def test_caption(rig: Rig, tmp_path: Path, way: str) -> None:
     assert rig.exit_codes == [70 if way == "HURT_DEAD" else -11] * lives
 
 
+@pytest.mark.more
 def test_caption__a_record_that_is_never_answered(rig: Rig, tmp_path: Path) -> None:
     rig.start("render")
     hurt = {"HURT_STARTS": str(rig.folder / "starts"), "HURT_HANG": "4", "HURT_SLEEP_S": "0.05"}

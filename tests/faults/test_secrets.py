@@ -38,6 +38,7 @@ def _command(rig: Rig, *arguments: str, **changed: str) -> str:
     return ended.stdout + ended.stderr
 
 
+@pytest.mark.more
 def test_secrets_are_written_nowhere(rig: Rig, input_file: Path) -> None:
     password, secret_key = _secrets(rig)
     broker = rig.stack.settings()["broker_url"]

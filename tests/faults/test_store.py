@@ -64,6 +64,7 @@ def test_store_has_a_bad_day(
         assert bool(proxy.refused) == bool(refuse_every)
 
 
+@pytest.mark.more
 def test_store_refuses_everything_for_a_while(rig: Rig, input_file: Path, expected: bytes) -> None:
     with proxied(rig.store.endpoint) as proxy:
         rig.extra = {"s3_endpoint": proxy.endpoint}
@@ -77,6 +78,7 @@ def test_store_refuses_everything_for_a_while(rig: Rig, input_file: Path, expect
         rig.check(job, expected)
 
 
+@pytest.mark.more
 def test_what_the_store_refuses_one_job_is_no_other_one_s_trouble(
     rig: Rig, input_file: Path, expected: bytes, tmp_path: Path
 ) -> None:
@@ -104,6 +106,7 @@ def test_what_the_store_refuses_one_job_is_no_other_one_s_trouble(
         rig.check(refused, expected)
 
 
+@pytest.mark.more
 def test_a_source_that_stays_refused_is_the_error_of_its_records(rig: Rig, tmp_path: Path) -> None:
     file = write_input(tmp_path / "in", 4)
     lines = [json.loads(line) for line in file.read_text().splitlines()]
@@ -141,6 +144,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         yield disk
 
 
+@pytest.mark.more
 def test_disk_full(small_disk: Path, tmp_path: Path, input_file: Path, expected: bytes) -> None:
     with LocalStack(small_disk / "stack") as stack:
         rig = Rig(stack, tmp_path / "rig")
@@ -156,6 +160,7 @@ def test_disk_full(small_disk: Path, tmp_path: Path, input_file: Path, expected:
             rig.stop()
 
 
+@pytest.mark.more
 def test_store_writes_again_after_its_disk_was_full(small_disk: Path) -> None:
     with LocalStack(small_disk / "stack") as stack:
         store = Store(Settings(**stack.settings()), attempts=0)  # type: ignore[arg-type]

@@ -7,6 +7,8 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from regioncap import keys
 from regioncap.job import Job
 from regioncap.jobs import catalogue
@@ -44,6 +46,7 @@ def _without_version(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{**record, "schema_version": 0} for record in records]
 
 
+@pytest.mark.more
 def test_workers_of_two_versions_side_by_side(
     rig: Rig, input_file: Path, expected: bytes, tmp_path: Path
 ) -> None:
@@ -127,6 +130,7 @@ def test_a_retry_that_the_version_before_began_is_gone_on_with(rig: Rig, tmp_pat
     assert not list(rig.store.list_keys(keys.prefix(job.job, "retry")))
 
 
+@pytest.mark.more
 def test_jobs_that_take_turns_beside_workers_and_messages_of_the_version_before(
     rig: Rig, input_file: Path, expected: bytes
 ) -> None:
