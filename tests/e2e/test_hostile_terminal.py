@@ -129,7 +129,11 @@ def _rubbish_in_redis(system: System) -> Iterator[None]:
 @pytest.mark.usefixtures("_rubbish_in_redis")
 @pytest.mark.parametrize(
     ("name", "number"),
-    [(name, number) for name, asked in ASKED.items() for number in range(len(asked))],
+    [
+        pytest.param(name, number, marks=[pytest.mark.more] if number else [])
+        for name, asked in ASKED.items()
+        for number in range(len(asked))
+    ],
 )
 def test_no_text_commands_the_terminal(
     name: str, number: int, system: System, folder: Path

@@ -16,8 +16,10 @@ from producer.commands.stack import start_workers
 from regioncap.client import Client
 from regioncap.local import LocalStack
 from regioncap.settings import load_settings
+from tests.support import forked
 
 ROOT = Path(__file__).resolve().parents[2]
+_TIMEOUT_S = 300
 
 
 @dataclass
@@ -59,14 +61,17 @@ def run_command(
     stdin: bytes | None = None,
 ) -> subprocess.CompletedProcess[bytes]:
     """Runs `regioncap` from this checkout, wherever it is installed."""
+    env, words = env | {"PYTHONPATH": str(ROOT)}, [*map(str, arguments)]
+    if stdin is None and forked.is_fit(env):
+        return forked.run("producer", words, env=env, cwd=cwd, timeout_s=_TIMEOUT_S)
     return subprocess.run(
-        [sys.executable, "-m", "producer", *map(str, arguments)],
-        env=env | {"PYTHONPATH": str(ROOT)},
+        [sys.executable, "-m", "producer", *words],
+        env=env,
         cwd=cwd,
         input=stdin,
         stdin=subprocess.DEVNULL if stdin is None else None,
         capture_output=True,
-        timeout=300,
+        timeout=_TIMEOUT_S,
         check=False,
     )
 
