@@ -53,9 +53,10 @@ test: $(VENV)/.dev ## Run all tests
 	echo "exit codes: $$system of the tests of the system, $$vllm of those of vLLM"; \
 	exit $$((system + vllm))
 
-test-quick: $(VENV)/.dev ## Run the tests that start no servers, in less than a minute
-	$(BIN)/python -m pytest tests/unit tests/contract tests/hostile -m 'not servers and not more' \
-	  --hypothesis-profile quick --numprocesses 2 --dist worksteal
+test-quick: $(VENV)/.dev ## Run the quick tests that start no servers, in less than a minute
+	$(BIN)/python -m pytest tests/unit tests/contract tests/hostile \
+	  -m 'not servers and not slow and not more' --hypothesis-profile quick \
+	  --numprocesses 3 --dist worksteal
 
 test-system: $(VENV)/.dev ## Run all tests but those of the vLLM engine
 	$(BIN)/python -m pytest --ignore tests/e2e/vllm -m '$(TESTS)' \

@@ -160,6 +160,7 @@ def test_folder_in_the_way_of_a_file_is_refused(name: str, tmp_path: Path) -> No
     assert (tmp_path / "out" / "mine.txt").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [

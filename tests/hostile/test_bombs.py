@@ -17,6 +17,8 @@ from tests.support.bombs import BOMBS, jpeg_of_scans, png_chunk, png_with_a_hint
 from tests.support.records import coloured, png
 from tests.support.system import ROOT
 
+pytestmark = pytest.mark.slow
+
 #: Of the resident memory of `validate`, its interpreter included.
 MOST_BYTES = 500_000_000
 

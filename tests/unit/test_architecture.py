@@ -160,6 +160,7 @@ def test_pure_rooms_load_no_client(room: str) -> None:
     assert not {"minio", "redis", "celery", "kombu", "urllib3"} & modules_loaded_with(*names)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["render", "caption", "janitor"])
 def test_workers_load_nothing_of_what_users_take(kind: str) -> None:
     named = {

@@ -12,6 +12,8 @@ import pytest
 
 from bench.gpu.watch import Watch, processor_s
 
+pytestmark = pytest.mark.slow
+
 BUSY = "import time\nend = time.process_time() + 0.3\nwhile time.process_time() < end: pass\n"
 
 

@@ -22,6 +22,8 @@ from regioncap.outputs.audit.flags import CaptionedRegion, flags
 from regioncap.outputs.audit.near_duplicates import NearDuplicates
 from regioncap.views.chat_tokens import neutralize
 
+pytestmark = pytest.mark.slow
+
 MODULES = """
     captions.answers captions.json_answers captions.markdown captions.refusals captions.region_names
     captions.texts evaluation.truth outputs.audit.flags outputs.audit.languages views.chat_tokens

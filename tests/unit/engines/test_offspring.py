@@ -11,6 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[3]
 
 #: Starts a child as vLLM starts its core: one that hears no SIGTERM, and notices nothing.

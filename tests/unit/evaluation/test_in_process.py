@@ -17,6 +17,8 @@ from regioncap.settings import JobSettings, RegionMode
 from tests.support.engines import ScriptedEngine
 from tests.support.records import LIMITS
 
+pytestmark = pytest.mark.slow
+
 MARKS = Variant("marks", "v1", 10, "default")
 SCENES = [make_scene("shapes", layout, 8, seed=5) for layout in LAYOUTS]
 

@@ -13,6 +13,8 @@ import pytest
 from regioncap.inputs.fields import MAX_PICTURE_BYTES
 from regioncap.inputs.forms.parquet_pages import rows_at_a_time
 
+pytestmark = pytest.mark.slow
+
 FEW = 2_000
 
 

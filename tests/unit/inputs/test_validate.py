@@ -135,6 +135,7 @@ def test_finding__names_the_picture(checker: Checker) -> None:
     )
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_input(checker: Checker) -> None:
     def peak_bytes(count: int) -> int:
         line = b'{"image": "gone.png", "bbox": [[1, 1, 9, 9]]}'

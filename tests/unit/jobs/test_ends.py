@@ -167,6 +167,7 @@ def test_a_job_that_pauses_is_told(place: Place) -> None:
     assert not place.left
 
 
+@pytest.mark.slow
 def test_what_fails_is_tried_again_ever_more_rarely_and_given_up_after_a_day(place: Place) -> None:
     place.ended()
     place.up.unlink()
