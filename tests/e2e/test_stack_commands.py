@@ -170,7 +170,9 @@ def test_doctor__names_what_is_missing(tmp_path: Path) -> None:
     assert "FAIL" in found.stdout.decode()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.more)]
+)
 def test_demo__stops_everything_when_interrupted(tmp_path: Path, number: int) -> None:
     with subprocess.Popen(
         [sys.executable, "-m", "producer", "demo"],

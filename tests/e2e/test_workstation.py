@@ -78,12 +78,14 @@ def test_results_are_on_the_disk_and_belong_to_the_user(home: Path) -> None:
         assert (data / name).stat().st_uid == os.getuid()
 
 
+@pytest.mark.more
 def test_docker_was_asked_to_start_and_to_stop(home: Path) -> None:
     asked = [json.loads(line) for line in (home / "notes").read_text().splitlines()]
     assert asked[0] == ["compose", "up", "--build", "-d"]
     assert asked[-1] == ["compose", "down"]
 
 
+@pytest.mark.more
 def test_the_settings_take_the_model_and_no_worker_without_one(home: Path) -> None:
     done = subprocess.run(
         [tool("docker-compose"), "config"],

@@ -63,6 +63,7 @@ def test_second_sigterm_does_not_wait(rig: Rig, input_file: Path, kind: Stage) -
     assert rig.redis.llen(kind) > 0
 
 
+@pytest.mark.more
 def test_drained_requests_leave_the_engine(rig: Rig, input_file: Path) -> None:
     worker, _ = _start_stuck(rig, "caption", input_file)
     worker.terminate()

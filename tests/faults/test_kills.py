@@ -19,6 +19,7 @@ def test_undisturbed_runs_are_equal(rig: Rig, input_file: Path, expected: bytes)
     assert {record["error"] is None for record in records} == {True, False}
 
 
+@pytest.mark.more
 def test_render_children_die(rig: Rig, input_file: Path, expected: bytes) -> None:
     render = rig.start_ready("render")
     rig.start("caption")

@@ -47,9 +47,9 @@ def _answers(store: Store) -> bool:
     return True
 
 
+@pytest.mark.more
 @pytest.mark.parametrize(
-    ("refuse_every", "delay_s"),
-    [pytest.param(3, 0.0, id="503"), pytest.param(0, 0.1, id="slow", marks=pytest.mark.more)],
+    ("refuse_every", "delay_s"), [pytest.param(3, 0.0, id="503"), pytest.param(0, 0.1, id="slow")]
 )
 def test_store_has_a_bad_day(
     rig: Rig, input_file: Path, expected: bytes, refuse_every: int, delay_s: float

@@ -99,6 +99,7 @@ def test_workers_of_the_previous_version_leave_what_they_would_misread(
     assert all(worker.process.poll() is None for worker in rig.workers)
 
 
+@pytest.mark.more
 def test_a_retry_that_the_version_before_began_is_gone_on_with(rig: Rig, tmp_path: Path) -> None:
     file = write_input(tmp_path / "in", 4)
     lines = [json.loads(line) for line in file.read_bytes().splitlines()]

@@ -40,6 +40,7 @@ def bench(model: Path, folder: Path, *arguments: str) -> str:
     return done.stdout
 
 
+@pytest.mark.more
 def test_operations_are_those_that_pytorch_counts(toy: Path) -> None:
     import torch
     from torch.utils.flop_counter import FlopCounterMode
@@ -102,6 +103,7 @@ def test_every_row_is_measured(toy: Path, tmp_path: Path) -> None:
     assert "not run" not in told
 
 
+@pytest.mark.more
 def test_without_time_nothing_is_run_and_it_is_said(toy: Path, tmp_path: Path) -> None:
     told = bench(toy, tmp_path, "--rows", "small", "--budget-s", "60")
 

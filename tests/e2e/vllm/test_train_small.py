@@ -118,6 +118,7 @@ def test_a_checkpoint_goes_on_with_the_words_that_it_knew(
     assert torch.equal(embedded[ours], earlier["model.embed_tokens.weight"][known].float())
 
 
+@pytest.mark.more
 def test_the_quick_forward_pass_is_that_of_transformers(batches: list[Batch]) -> None:
     import torch
     from transformers import Qwen2VLImageProcessor
