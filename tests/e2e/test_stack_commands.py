@@ -148,6 +148,7 @@ def test_up__starts_nothing_where_the_engine_cannot_start(tmp_path: Path) -> Non
     assert not (tmp_path / ".regioncap").exists()
 
 
+@pytest.mark.more
 def test_up__says_that_commands_go_to_servers_that_are_named(tmp_path: Path) -> None:
     (tmp_path / "regioncap.toml").write_text('s3_endpoint = "127.0.0.1:1"\n')
     given = ["--broker-url", "redis://127.0.0.1:1/0"]

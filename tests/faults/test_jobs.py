@@ -51,6 +51,7 @@ def test_clocks_two_minutes_apart(rig: Rig, input_file: Path, expected: bytes) -
     assert len(begun) == len(set(begun)), _said(rig)
 
 
+@pytest.mark.more
 def test_shard_longer_than_the_visibility_timeout_runs_once(rig: Rig, tmp_path: Path) -> None:
     starts = rig.folder / "starts"
     hurt = {"HURT_STARTS": str(starts), "HURT_SLEEP_S": "4"}

@@ -12,6 +12,7 @@ from regioncap import keys
 from tests.support.rig import Rig, wait_until
 
 
+@pytest.mark.more
 def test_undisturbed_runs_are_equal(rig: Rig, input_file: Path, expected: bytes) -> None:
     rig.start("render")
     rig.start("caption")

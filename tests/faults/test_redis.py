@@ -17,6 +17,7 @@ from regioncap.settings import load_settings
 from tests.support.rig import Rig, wait_until
 
 
+@pytest.mark.more
 def test_crash_and_restart(
     rig: Rig, input_file: Path, expected: bytes, chance: random.Random
 ) -> None:

@@ -124,6 +124,7 @@ def test_a_source_that_stays_refused_is_the_error_of_its_records(rig: Rig, tmp_p
     assert codes == ["source-refused", None, None, None]
 
 
+@pytest.mark.more
 def test_connection_refused(rig: Rig, input_file: Path, expected: bytes) -> None:
     with proxied(rig.store.endpoint) as gone:
         nobody = gone.endpoint
