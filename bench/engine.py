@@ -180,7 +180,10 @@ def _watch(client: Client, port: int, job: Job) -> dict[str, Any]:
     watch.start()
     _run(client, job)
     looked_up, hits = (b - a for a, b in zip(before, _prefix(watch), strict=True))
-    return {"prefix_hit_rate": hits / looked_up, "occupancy": occupancy.summary(watch.end())}
+    return {
+        "prefix_hit_rate": hits / looked_up if looked_up else None,
+        "occupancy": occupancy.summary(watch.end()),
+    }
 
 
 def _prefix(worker: Occupancy) -> tuple[float, float]:
@@ -316,7 +319,8 @@ def _print(options: argparse.Namespace, figures: dict[str, Any]) -> None:
         f"system / plain: {figures['ratio']:.2f} (pairs: {ratios}),"
         f" at {system['requests_per_record']:.2f} requests"
     )
-    print(f"prefix cache hits: {system['prefix_hit_rate']:.0%} of the prompts' tokens")
+    if system["prefix_hit_rate"] is not None:
+        print(f"prefix cache hits: {system['prefix_hit_rate']:.0%} of the prompts' tokens")
     print(f"first caption: {system['first_caption_s']:.2f} s after submit to the warm worker,")
     print(f"  {plain['first_caption_s']:.1f} s where the model is loaded for the run")
     print(f"worker start, once: {system['start_s']:.0f} s to the end of a first job")
