@@ -55,7 +55,7 @@ class Desk:
         return found
 
     def up_at_s(self) -> float:
-        """When the other side began to answer; to be asked after an answer. Seconds of the clock."""
+        """When the other side began to answer, by the clock; to be asked after an answer."""
         return float(json.loads((self._folder / _UP).read_text())["at_s"])
 
 
