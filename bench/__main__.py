@@ -3,7 +3,7 @@
     python -m bench [--json FOLDER]
 
 Each prints its figures; with a folder named they are written there too, as docs/performance has
-them. Takes about ten minutes on two cores. Those of the engine need a model or the tests' tiny one:
+them. Takes about ten minutes on two cores. That of the engine needs vLLM, and a model or its toy:
 `python -m bench.engine`; those of faults are `python -m bench.soak`.
 """
 

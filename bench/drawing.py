@@ -1,19 +1,39 @@
-"""Marked pictures ahead of a measurement: all shards of jobs, drawn by processes of the bench.
+"""What a measurement finds done: jobs uploaded, and drawn by processes of the bench; none queued.
 
-Through the queue, render workers would stop where captions do not keep up, as nobody captions yet.
+Through the queue, render workers would stop where captions do not keep up, as nobody captions yet;
+and what is due there cannot be held up by moving lists, which are kept short.
 """
 
 from __future__ import annotations
 
 import multiprocessing
 import os
+import sys
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
 
 from bench import copies
 from regioncap.client import Client
+from regioncap.inputs.source import open_source
 from regioncap.job import Job
+from regioncap.jobs.submit import submit
 from regioncap.settings import Settings
+
+
+def upload(client: Client, file: Path, **changes: Any) -> Job:
+    """The job of a file, of which nothing is queued.
+
+    Args:
+        client: The services.
+        file: Of records, beside their pictures.
+        changes: Settings of the job's own.
+    """
+    settings = client.settings.for_job(changes)
+    with open_source(str(file), sys.stdin.buffer) as source:
+        job, _ = submit(source.records, store=client.store, settings=settings, root=file.parent)
+    return job
 
 
 def draw(settings: Settings, jobs: Sequence[Job]) -> None:

@@ -39,10 +39,8 @@ from producer.commands.submit import submit_file
 from regioncap import keys
 from regioncap.client import Client
 from regioncap.engines.cpu import SHIM
-from regioncap.inputs.source import open_source
 from regioncap.job import Job
 from regioncap.jobs import catalogue, results
-from regioncap.jobs.submit import submit
 from regioncap.local import LocalStack
 from regioncap.local.files import free_ports
 from regioncap.local.workers import complain_of_ended
@@ -78,15 +76,6 @@ def wait_for(client: Client, key: str) -> float:
     return time.perf_counter()
 
 
-def upload(client: Client, file: Path) -> Job:
-    """The job of a file, of which nothing is queued."""
-    with open_source(str(file), sys.stdin.buffer) as source:
-        job, _ = submit(
-            source.records, store=client.store, settings=client.settings, root=file.parent
-        )
-    return job
-
-
 def rendered(client: Client, job: Job) -> Iterator[RenderedRecord]:
     """A job's records as the render stage left them."""
     for shard in range(job.shards):
@@ -119,7 +108,9 @@ def run_system(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         )  # fmt: skip
         client = Client(settings)
         jobs = [
-            upload(client, write_input(folder, f"{first}.jsonl", range(first, first + count)))
+            drawing.upload(
+                client, write_input(folder, f"{first}.jsonl", range(first, first + count))
+            )
             for first, count in _parts(options)
         ]
         drawing.draw(settings, jobs)

@@ -28,7 +28,7 @@ from typing import Any, Literal
 
 import psutil
 
-from bench import as_command, report
+from bench import as_command, drawing, report
 from bench.copies import NoSender
 from bench.render import HOW, make_pictures
 from bench.requests import counted_requests
@@ -132,9 +132,8 @@ def breakdown(client: Client, file: Path) -> tuple[dict[str, float], dict[str, A
     engine.start()
     requests: dict[str, Any] = {}
     with counted_requests() as requests["submit"]:
-        submitted = submit_file(client, file, settings={"queue": "caption.nobody"})
-    client.redis.delete("render")
-    drawing = render.RenderStage(store, client.settings, NoSender(), progress, threads=1)  # type: ignore[arg-type]
+        submitted = drawing.upload(client, file)
+    rendering = render.RenderStage(store, client.settings, NoSender(), progress, threads=1)  # type: ignore[arg-type]
     captioning = CaptionStage(store, engine, progress, client.settings, NoSender(), threads=1)  # type: ignore[arg-type]
     with (
         timed(spent, "store get", store, "get"),
@@ -146,7 +145,7 @@ def breakdown(client: Client, file: Path) -> tuple[dict[str, float], dict[str, A
         started = time.perf_counter()
         with counted_requests() as requests["render"]:
             for shard in range(submitted.shards):
-                drawing.run(submitted.job, shard)
+                rendering.run(submitted.job, shard)
         spent["render stage"] = time.perf_counter() - started  # type: ignore[assignment]
         started = time.perf_counter()
         with counted_requests() as requests["caption"]:

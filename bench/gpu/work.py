@@ -34,6 +34,7 @@ class Work:
 def prepare(client: Client, folder: Path, case: Case, records: int, runs: int) -> Work:
     """Uploads the jobs of a case, and has those rendered that the bench asks about itself."""
     pictures = write_pictures(folder / "pictures", case, records)
+    # At a queue that nobody serves: janitors have captions made of whatever is drawn.
     aside = {
         label: make_job(
             client, pictures, case, min(WARM_UP, records) if label == "warm" else records, label,

@@ -23,6 +23,8 @@ from regioncap.settings import Settings, load_settings
 from tests.support.jobs import a_job
 from tests.support.rig import ROOT, Rig, wait_until
 
+pytestmark = pytest.mark.more
+
 #: Longer than what kombu takes where nobody tells it: 3600.
 TIMEOUT_S = 7200
 APP = ["-A", "workers.caption"]
@@ -38,7 +40,6 @@ def listening(stack: LocalStack, settings: Settings, tmp_path: Path) -> Iterator
     rig.stop()
 
 
-@pytest.mark.more
 def test_inspect_tells_what_workers_are_at(listening: dict[str, str], tmp_path: Path) -> None:
     argv = [sys.executable, "-m", "celery", *APP, "inspect", "active_queues", "--json"]
     told = subprocess.run(argv, env=listening, cwd=tmp_path, capture_output=True, check=False)
@@ -72,7 +73,6 @@ def _get(address: str) -> bytes:
         return b""
 
 
-@pytest.mark.more
 def test_flower_sees_the_workers(listening: dict[str, str], tmp_path: Path) -> None:
     with _flower(APP, listening, tmp_path) as address:
         wait_until(lambda: b"caption" in _get(f"{address}/api/workers?refresh=1"))
@@ -104,7 +104,6 @@ def in_hand(settings: Settings) -> Iterator[Any]:
     client.flushdb()
 
 
-@pytest.mark.more
 def test_flower_with_the_app_leaves_shards_with_their_workers(
     settings: Settings, in_hand: Any, settings_env: dict[str, str], tmp_path: Path
 ) -> None:

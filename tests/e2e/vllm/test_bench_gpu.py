@@ -14,6 +14,8 @@ from bench.gpu.flops import Request, flops, read_config
 
 pytest.importorskip("torch")
 
+pytestmark = pytest.mark.more
+
 ROOT = Path(__file__).resolve().parents[3]
 RECORDS = 24
 TOKENS = 32
@@ -40,7 +42,6 @@ def bench(model: Path, folder: Path, *arguments: str) -> str:
     return done.stdout
 
 
-@pytest.mark.more
 def test_operations_are_those_that_pytorch_counts(toy: Path) -> None:
     import torch
     from torch.utils.flop_counter import FlopCounterMode
@@ -69,7 +70,6 @@ def test_operations_are_those_that_pytorch_counts(toy: Path) -> None:
     assert counter.get_total_flops() == pytest.approx(sum(ours.values()), rel=0.001)
 
 
-@pytest.mark.more
 def test_every_row_is_measured(toy: Path, tmp_path: Path) -> None:
     told = bench(
         toy, tmp_path, "--rows", "small", "--runs", "1", "--shard-size", "4",
@@ -103,7 +103,6 @@ def test_every_row_is_measured(toy: Path, tmp_path: Path) -> None:
     assert "not run" not in told
 
 
-@pytest.mark.more
 def test_without_time_nothing_is_run_and_it_is_said(toy: Path, tmp_path: Path) -> None:
     told = bench(toy, tmp_path, "--rows", "small", "--budget-s", "60")
 
