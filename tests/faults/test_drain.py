@@ -34,8 +34,8 @@ def _render(rig: Rig, job: Job) -> None:
     """Has as many shards drawn as are drawn where no captions follow."""
     render = rig.start("render")
     wait_until(lambda: len(rig.left(job, "caption")) >= min(job.shards, _AHEAD))
-    wait_until(lambda: rig.redis.hlen("unacked") == 0)
-    render.end()
+    render.terminate()  # it may be about to take one more
+    assert render.process.wait(_HANG_LIMIT_S) == 0
 
 
 def _left(rig: Rig, job: Job) -> set[int]:

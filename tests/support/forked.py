@@ -1,6 +1,6 @@
-"""The command in a process that is forked from one which has imported its modules.
+"""Commands and workers in processes that are forked from one which has imported their modules.
 
-That is most of what a command takes of a processor, and tests run hundreds.
+That is most of what a start takes of a processor, and tests start hundreds.
 """
 
 from __future__ import annotations
@@ -13,30 +13,39 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from collections.abc import Mapping, Sequence
+from multiprocessing import connection
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
-#: What the command imports, itself or for what it does; none of it looks at its environment then.
+#: What commands and workers import, themselves or for what they do; none of it looks at its
+#: environment then.
 MODULES = [
     "producer.cli", "regioncap.client", "regioncap.inputs.source", "regioncap.inputs.validate",
     "regioncap.outputs.gallery", "regioncap.outputs.exports", "regioncap.local",
+    "celery.bin.celery", "celery.apps.worker", "celery.concurrency.prefork",
+    "celery.concurrency.thread", "celery.worker.strategy", "kombu.transport.redis",
+    "regioncap.engines.baseline", "regioncap.jobs.caption", "regioncap.jobs.ends",
+    "regioncap.jobs.janitor", "regioncap.jobs.load", "regioncap.jobs.render",
+    "regioncap.services.feeder", "regioncap.services.leases", "workers.backup", "workers.drain",
+    "workers.intake", "workers.monitor", "workers.recall", "workers.shards", "workers.task",
 ]  # fmt: skip
+_HARMLESS = ("REGIONCAP_", "PYTEST_", "PYTHONPATH", "DIRECT_", "HUNGRY_", "HURT_")
 _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload(MODULES)
 
 
 def is_fit(env: Mapping[str, str]) -> bool:
-    """Whether an environment differs from the tests' own in our settings alone.
+    """Whether an environment differs from the tests' own in nothing that an import looks at.
 
-    Packages may look at others when they are imported.
+    Packages may look at theirs, and versions of ours beside this one (`tests.support.older`,
+    `newer`) are made before the others are imported.
     """
 
     def others(variables: Mapping[str, str]) -> dict[str, str]:
-        return {
-            name: value
-            for name, value in variables.items()
-            if not name.startswith(("REGIONCAP_", "PYTEST_")) and name != "PYTHONPATH"
-        }
+        return {name: value for name, value in variables.items() if not name.startswith(_HARMLESS)}
 
     return others(env) == others(os.environ)
 
@@ -56,12 +65,7 @@ def run(
     """
     with tempfile.TemporaryDirectory() as name:
         out, err = Path(name) / "out", Path(name) / "err"
-        process = _FORKS.Process(
-            target=_become,
-            args=(module, arguments),
-            kwargs={"env": dict(env), "cwd": cwd or Path.cwd(), "out": out, "err": err},
-        )
-        process.start()
+        process = _fork(module, arguments, env=env, cwd=cwd or Path.cwd(), out=out, err=err)
         process.join(timeout_s)
         if process.exitcode is None:
             process.kill()
@@ -73,15 +77,96 @@ def run(
     return subprocess.CompletedProcess([module, *arguments], code, *done)
 
 
+class Started:
+    """A process of `start`, with what tests ask of a `subprocess.Popen`."""
+
+    def __init__(self, process: ForkServerProcess) -> None:
+        assert process.pid is not None
+        self.pid = process.pid
+        self._process = process
+        self._lock = threading.Lock()  # its exit status can be read once
+
+    @property
+    def returncode(self) -> int | None:
+        """Its exit status, negative for a signal; None while it runs."""
+        return self.poll()
+
+    def poll(self) -> int | None:
+        """Its exit status, negative for a signal; None while it runs."""
+        with self._lock:
+            return self._process.exitcode
+
+    def wait(self, timeout_s: float | None = None) -> int:
+        """Waits for its end.
+
+        Raises:
+            subprocess.TimeoutExpired: It takes longer.
+        """
+        if self.poll() is None:
+            connection.wait([self._process.sentinel], timeout_s)
+        code = self.poll()
+        if code is None:
+            raise subprocess.TimeoutExpired(self._process.name, timeout_s or 0.0)
+        return code
+
+    def send_signal(self, number: int) -> None:
+        """Sends a signal; nothing if it has ended."""
+        with self._lock:
+            if self._process.exitcode is None:
+                os.kill(self.pid, number)
+
+
+def start(
+    module: str, arguments: Sequence[str], *, env: Mapping[str, str], cwd: Path, log: Path
+) -> Started:
+    """Starts `python -m MODULE` in a session of its own; its output is appended to a file."""
+    log.touch()
+    process = _fork(module, arguments, env=env, cwd=cwd, out=log, err=log, own_session=True)
+    started = Started(process)
+    while started.poll() is None and os.getpgid(started.pid) != started.pid:
+        time.sleep(0.002)
+    return started
+
+
+def _fork(
+    module: str,
+    arguments: Sequence[str],
+    *,
+    env: Mapping[str, str],
+    cwd: Path,
+    out: Path,
+    err: Path,
+    own_session: bool = False,
+) -> ForkServerProcess:
+    process = _FORKS.Process(
+        target=_become,
+        args=(module, arguments),
+        kwargs={
+            "env": dict(env), "cwd": cwd, "out": out, "err": err, "own_session": own_session
+        },
+    )  # fmt: skip
+    process.start()
+    return process
+
+
 def _become(
-    module: str, arguments: Sequence[str], *, env: dict[str, str], cwd: Path, out: Path, err: Path
+    module: str,
+    arguments: Sequence[str],
+    *,
+    env: dict[str, str],
+    cwd: Path,
+    out: Path,
+    err: Path,
+    own_session: bool,
 ) -> None:
+    if own_session:
+        os.setsid()
     os.environ.clear()
     os.environ.update(env)
     os.chdir(cwd)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    os.dup2(os.open(out, os.O_WRONLY | os.O_CREAT, 0o600), 1)
-    os.dup2(os.open(err, os.O_WRONLY | os.O_CREAT, 0o600), 2)
+    for descriptor, file in ((1, out), (2, err)):
+        os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), descriptor)
     sys.stdin, sys.stdout = open(0, closefd=False), open(1, "w", closefd=False)  # noqa: SIM115
     sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -33,6 +33,7 @@ from regioncap.services.broker import connect
 from regioncap.services.sender import Sender
 from regioncap.services.store import Store
 from regioncap.settings import Settings
+from tests.support import forked
 from tests.support.success import load_success
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -50,7 +51,7 @@ class Worker:
     #: What `Rig.start` was told besides.
     module: str
     changed: dict[str, str]
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[bytes] | forked.Started
     log: Path
 
     @property
@@ -135,28 +136,17 @@ class Rig:
     def start(self, kind: str, module: str = "", **changed: str) -> Worker:
         """Starts a worker and returns before it is ready."""
         if kind == "janitor":
-            argv = [
-                sys.executable, "-c", "from producer.cli import main; main()", "worker", "janitor",
-            ]  # fmt: skip
+            program, arguments = "producer", ["worker", "janitor"]
         else:
-            arguments = (
-                ["-Q", "caption", "-P", "threads"] if kind == "caption" else ["-Q", "render"]
-            )
-            argv = [
-                sys.executable, "-m", "celery", "-A", module or f"workers.{kind}", "worker",
-                *arguments, "-n", f"{kind}-{len(self.workers)}@%h", *_COMMON,
+            queue = ["-Q", "caption", "-P", "threads"] if kind == "caption" else ["-Q", "render"]
+            program, arguments = "celery", [
+                "-A", module or f"workers.{kind}", "worker", *queue,
+                "-n", f"{kind}-{len(self.workers)}@%h", *_COMMON,
             ]  # fmt: skip
         log = self.folder / f"{kind}-{len(self.workers)}.log"
-        with log.open("ab") as stream:
-            process = subprocess.Popen(
-                argv,
-                env=self.environment(**changed),
-                cwd=self.folder,
-                stdin=subprocess.DEVNULL,
-                stdout=stream,
-                stderr=stream,
-                start_new_session=True,
-            )
+        process = _start(
+            program, arguments, env=self.environment(**changed), cwd=self.folder, log=log
+        )
         self.workers.append(Worker(kind, module, changed, process, log))
         return self.workers[-1]
 
@@ -167,7 +157,7 @@ class Rig:
             while not self._stopped.wait(0.2):
                 if worker.process.poll() is not None:
                     worker.end()
-                    self.exit_codes.append(worker.process.returncode)
+                    self.exit_codes.append(worker.process.wait())
                     worker = self.start(worker.kind, worker.module, **worker.changed)
 
         for worker in workers:
@@ -284,6 +274,23 @@ class Rig:
 
     def logs(self) -> str:
         return "\n".join(path.read_text(errors="replace") for path in self.folder.glob("*.log"))
+
+
+def _start(
+    program: str, arguments: list[str], *, env: dict[str, str], cwd: Path, log: Path
+) -> subprocess.Popen[bytes] | forked.Started:
+    if forked.is_fit(env):
+        return forked.start(program, arguments, env=env, cwd=cwd, log=log)
+    with log.open("ab") as stream:
+        return subprocess.Popen(
+            [sys.executable, "-m", program, *arguments],
+            env=env,
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=stream,
+            start_new_session=True,
+        )
 
 
 def wait_until(
