@@ -17,6 +17,9 @@ VLLM_BIN    := $(VLLM_VENV)/bin
 # Other systems have no such build.
 HAS_VLLM_CPU := $(filter Linux-x86_64 Linux-aarch64,$(shell uname -s)-$(shell uname -m))
 
+# Tests start hundreds of processes, and each would compile our modules anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help install install-vllm demo simulate test test-quick test-system test-vllm test-more test-pythons \
 	lint format docs lock clean bench

@@ -26,6 +26,7 @@ from pydantic import (
     model_serializer,
     model_validator,
 )
+from pydantic_core import to_jsonable_python
 
 from regioncap.errors import NewerFormatError, RegionCapError
 from regioncap.settings import BoxFormat
@@ -312,13 +313,16 @@ def dump_lines(records: Iterable[BaseModel | dict[str, Any]]) -> bytes:
     return b"".join(dump_json(record) + b"\n" for record in records)
 
 
-def dump_json(value: Any) -> bytes:
-    """JSON of a value, in one line of UTF-8.
+def dump_json(value: Any, indent: int | None = None) -> bytes:
+    """JSON of a value in UTF-8, in one line or indented.
 
     A lone surrogate, which is legal in JSON and has no form in UTF-8, becomes a question mark.
     """
-    fields = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
-    return json.dumps(fields, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace")
+    # Its own JSON refuses a lone surrogate in a key.
+    fields = value.model_dump() if isinstance(value, BaseModel) else value
+    return json.dumps(
+        fields, ensure_ascii=False, allow_nan=False, default=to_jsonable_python, indent=indent
+    ).encode("utf-8", "replace")
 
 
 def load_lines(model: type[M], data: bytes) -> list[M]:

@@ -149,7 +149,7 @@ class CaptionStage:
         return self._captioner.jobs_in_hand()
 
     def stop(self, job_id: str | None = None) -> None:
-        """Takes a job's requests out of the engine, or all requests."""
+        """Takes a job's requests out of the engine; or all, and those still to come."""
         self._captioner.stop(job_id)
 
     def _do(self, task: ShardInHand) -> str:

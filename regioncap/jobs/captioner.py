@@ -110,6 +110,8 @@ class Captioner:
         self._lock = threading.Lock()
         #: Requests in the engine, with their jobs.
         self._asked: list[tuple[str, Future[list[Captioned]]]] = []
+        #: Whether nothing more is asked.
+        self._is_stopped = False
 
     def jobs_in_hand(self) -> set[str]:
         """Jobs that have requests in the engine."""
@@ -117,8 +119,9 @@ class Captioner:
             return {job for job, _ in self._asked}
 
     def stop(self, job_id: str | None = None) -> None:
-        """Takes a job's requests out of the engine, or all requests."""
+        """Takes a job's requests out of the engine; or all, and those still to come."""
         with self._lock:
+            self._is_stopped |= job_id is None
             chosen = [future for job, future in self._asked if job_id in {None, job}]
         for future in chosen:
             future.cancel()
@@ -281,6 +284,8 @@ class Captioner:
         entry = (job.job, future)
         with self._lock:
             self._asked.append(entry)
+            if self._is_stopped:  # before it was noted
+                future.cancel()
         try:
             with self._clock.working() as share:
                 done = _answered(

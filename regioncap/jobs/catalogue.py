@@ -17,6 +17,7 @@ from regioncap.errors import (
     UsageError,
 )
 from regioncap.job import Job, Summary, parse_summary
+from regioncap.records import dump_json
 from regioncap.services.store import Store
 
 #: A job.json takes some kilobytes, and the user's own prompt template.
@@ -36,7 +37,7 @@ def save(store: Store, job: Job, *, is_new: bool = False) -> None:
     Raises:
         UsageError: Its name, labels and template are too long together.
     """
-    text = job.model_dump_json(indent=2).encode()
+    text = dump_json(job, indent=2)
     if len(text) > MAX_JOB_BYTES:
         raise UsageError(
             f"name, labels and prompt template take {len(text):,} bytes (at most"

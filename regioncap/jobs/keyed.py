@@ -72,9 +72,7 @@ class Content:
 
     def fields(self, record: InputRecord) -> dict[str, Any]:
         """What of a record is its content: all that is not as it is by default."""
-        said = record.model_dump(
-            mode="json", exclude_defaults=True, exclude={"schema_version", "error"}
-        )
+        said = record.model_dump(exclude_defaults=True, exclude={"schema_version", "error"})
         if record.source is not None:
             said["source"] = record.source.removeprefix(self._own)
         if record.error is not None:  # its words may differ from version to version

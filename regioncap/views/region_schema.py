@@ -291,6 +291,8 @@ def _check_choices(schema: RegionSchema, place: str, name: str) -> None:
     for each in choices:
         if not isinstance(each, kinds) or isinstance(each, bool):
             raise _bad(name, f"{place}.enum: {each!r} is no {schema['type']}")
+        if isinstance(each, str) and each.encode("utf-8", "replace").decode() != each:
+            raise _bad(name, f"{place}.enum: {each!r} cannot be written in UTF-8")
 
 
 def _is_limit(value: Any, limit: str) -> bool:

@@ -12,7 +12,6 @@ from PIL import Image
 
 from regioncap.engines.base import Answer, CaptionRequest, Engine, Sampling
 from regioncap.engines.baseline import BaselineEngine
-from regioncap.engines.openai import OpenAIEngine
 from regioncap.errors import RequestError
 from regioncap.records import Prompt, RegionInView
 from regioncap.settings import EngineName
@@ -28,7 +27,9 @@ def _chat_server() -> Iterator[None]:
         yield
 
 
-def _openai() -> OpenAIEngine:
+def _openai() -> Engine:
+    from regioncap.engines.openai import OpenAIEngine  # a second of imports
+
     return OpenAIEngine("tiny", base_url=_addresses[-1])
 
 

@@ -127,6 +127,18 @@ def test_validate_reports_each_problem(nowhere: dict[str, str], folder: Path) ->
     assert good.stdout == b""
 
 
+def test_what_is_no_utf8_in_names_is_shown_with_question_marks(
+    system: System, tmp_path: Path
+) -> None:
+    Image.new("RGB", (60, 40), "red").save(tmp_path / "red.png")
+    file = write_jsonl(tmp_path / os.fsdecode(b"in-\xff.jsonl"), [{"image": "red.png"}])
+    for named in ((), ("--name", "my-\udcff", "--label", "of=\udcff")):
+        done = system.command("submit", file, *named)
+        assert done.returncode == 0, done.stderr.decode()
+        told = system.command("jobs", "--json").stdout.splitlines()[0]
+        assert json.loads(told)["name"] == ("my-?" if named else "in-?")
+
+
 def test_validate_cuts_a_long_list_for_people_only(nowhere: dict[str, str], folder: Path) -> None:
     write_jsonl(folder / "in.jsonl", [{"image": "gone.png"}] * 25)
 

@@ -77,27 +77,9 @@ def workers(pid: int) -> list[psutil.Process]:
     return found
 
 
-def test_up__a_second_terminal_needs_no_configuration(tmp_path: Path) -> None:
-    Image.new("RGB", (64, 64), (0, 120, 40)).save(tmp_path / "a.png")
-    write_jsonl(tmp_path / "my.jsonl", [{"image": "a.png"}])
-    with up(tmp_path) as process:
-        started = descendants(process.pid)
-        doctor = run_command("doctor", env=PLAIN_ENV, cwd=tmp_path)
-        submitted = run_command("submit", "my.jsonl", "--wait", env=PLAIN_ENV, cwd=tmp_path)
-        job = submitted.stdout.decode().strip()
-        results = run_command("results", job, "-o", "out.jsonl", env=PLAIN_ENV, cwd=tmp_path)
-        down = run_command("down", env=PLAIN_ENV, cwd=tmp_path)
-        process.wait(timeout=60)
-
-    assert doctor.returncode == 0, doctor.stdout.decode()
-    assert submitted.returncode == 0, submitted.stderr.decode()
-    assert results.returncode == 0
-    assert "green" in read_jsonl(tmp_path / "out.jsonl")[0]["answer"]
-    assert (down.returncode, process.returncode) == (0, 0)
-    assert not [child for child in started if child.is_running()]
-
-
-def test_up__starts_a_dead_worker_again_and_tells_of_it(tmp_path: Path) -> None:
+def test_up__starts_dead_workers_again_and_a_second_terminal_needs_no_configuration(
+    tmp_path: Path,
+) -> None:
     Image.new("RGB", (64, 64), (0, 120, 40)).save(tmp_path / "a.png")
     write_jsonl(tmp_path / "my.jsonl", [{"image": "a.png"}])
     with up(tmp_path) as process:
@@ -105,11 +87,22 @@ def test_up__starts_a_dead_worker_again_and_tells_of_it(tmp_path: Path) -> None:
             worker.kill()
         told = {next_restart(process) for _ in range(2)}
         submitted = run_command("submit", "my.jsonl", "--wait", env=PLAIN_ENV, cwd=tmp_path)
+        started = descendants(process.pid)
+        doctor = run_command("doctor", env=PLAIN_ENV, cwd=tmp_path)
+        job = submitted.stdout.decode().strip()
+        results = run_command("results", job, "-o", "out.jsonl", env=PLAIN_ENV, cwd=tmp_path)
+        down = run_command("down", env=PLAIN_ENV, cwd=tmp_path)
+        process.wait(timeout=60)
 
     assert {words.partition(" and is")[0] for words in told} == {
         "render-1 ended with signal 9 (Killed)", "caption-2 ended with signal 9 (Killed)",
     }  # fmt: skip
+    assert doctor.returncode == 0, doctor.stdout.decode()
     assert submitted.returncode == 0, submitted.stderr.decode()
+    assert results.returncode == 0
+    assert "green" in read_jsonl(tmp_path / "out.jsonl")[0]["answer"]
+    assert (down.returncode, process.returncode) == (0, 0)
+    assert not [child for child in started if child.is_running()]
 
 
 @pytest.mark.more

@@ -127,6 +127,17 @@ def test_what_a_worker_has_when_it_stops(stages: Stages, job: Job, on: On) -> No
     assert not partial_keys(stages, job)
 
 
+def test_a_shard_that_asks_after_the_stop_is_stopped_as_well(
+    stages: Stages, job: Job, on: On
+) -> None:
+    engine = HeldUp(1)
+    engine.error = EngineUnwellError("it answers in the end, where nobody stops it")
+    stage = on(engine)
+    stage.stop()
+    with pytest.raises(StoppedError):
+        stage.run(job.job, 0)
+
+
 def test_what_it_has_when_its_engine_dies(stages: Stages, job: Job, on: On) -> None:
     engine = HeldUp(0)
     stage = on(engine)

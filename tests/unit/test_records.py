@@ -99,9 +99,9 @@ def test_parse_line__an_id_of_another_type_is_kept_as_meta(given_id: object) -> 
 
 
 def test_dump_lines__lone_surrogates_do_not_break_the_file() -> None:
-    line = dump_lines([parse(b'{"image": "a", "x": "\\ud800"}')])
+    line = dump_lines([parse(b'{"image": "a", "x": "\\ud800", "y": {"a\\udc00": {"\\ud800": 1}}}')])
 
-    assert json.loads(line.decode("utf-8"))["meta"] == {"x": "?"}
+    assert json.loads(line.decode("utf-8"))["meta"] == {"x": "?", "y": {"a?": {"?": 1}}}
 
 
 JSON = st.recursive(

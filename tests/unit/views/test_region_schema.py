@@ -101,6 +101,7 @@ def test_a_file(tmp_path: Path) -> None:
         ({"type": "object", "properties": {"": {"type": "null"}}}, "is no name for a field"),
         ({"type": "string", "enum": [1]}, "properties.f.enum: 1 is no string"),
         ({"enum": []}, "properties.f.enum: give one to"),
+        ({"enum": ["a\udc00"]}, "properties.f.enum: 'a\\udc00' cannot be written in UTF-8"),
         ({"type": "string", "maxLength": -1}, "properties.f.maxLength: -1"),
         ({"type": "string", "maxLength": True}, "properties.f.maxLength: True"),
         (7, "properties.f: not a schema"),
