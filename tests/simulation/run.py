@@ -58,17 +58,20 @@ def live_some(
     seeds: range, conditions: Conditions = "kept"
 ) -> tuple[list[tuple[int, str]], Met, Counter[str]]:
     """Seeds that break a promise, and the meetings and sums of all."""
-    logging.disable(logging.WARNING)
     broken, met, sums = [], Met(), Counter[str]()
-    for seed in seeds:
-        what, scenario = live(seed, conditions)
-        if what:
-            broken.append((seed, what))
-        met.update(scenario.world.faults.met)
-        sums["requests"] += sum(scenario.world.faults.requests.values())
-        sums["steps"] += scenario.world.schedule.steps
-        sums["records"] += sum(person.count for person in scenario.people)
-        sums["answers of the engine"] += scenario.world.calls
+    logging.disable(logging.WARNING)
+    try:
+        for seed in seeds:
+            what, scenario = live(seed, conditions)
+            if what:
+                broken.append((seed, what))
+            met.update(scenario.world.faults.met)
+            sums["requests"] += sum(scenario.world.faults.requests.values())
+            sums["steps"] += scenario.world.schedule.steps
+            sums["records"] += sum(person.count for person in scenario.people)
+            sums["answers of the engine"] += scenario.world.calls
+    finally:  # tests that follow in this process look at logs
+        logging.disable(logging.NOTSET)
     return broken, met, sums
 
 
