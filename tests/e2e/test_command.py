@@ -135,7 +135,7 @@ def test_what_is_no_utf8_in_names_is_shown_with_question_marks(
     for named in ((), ("--name", "my-\udcff", "--label", "of=\udcff")):
         done = system.command("submit", file, *named)
         assert done.returncode == 0, done.stderr.decode()
-        told = system.command("jobs", "--json").stdout.splitlines()[0]
+        told = system.command("status", done.stdout.decode().strip(), "--json").stdout
         assert json.loads(told)["name"] == ("my-?" if named else "in-?")
 
 
