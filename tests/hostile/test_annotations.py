@@ -130,12 +130,12 @@ def test_cells_and_lines_of_100_mb(name: str, tmp_path: Path) -> None:
     picture(tmp_path / "images" / "a.png")
     (tmp_path / name).parent.mkdir(exist_ok=True)
     rows = {
-        "a.csv": f"image,bbox\na.png,{LONG}\n", "a.tsv": f"image\tbbox\na.png\t{LONG}\n",
-        "metadata.csv": f"file_name,text\na.png,{LONG}\n",
-        "labels/a.txt": f"0 0.5 0.5 0.1 0.1\n{LONG}\n",
-        "label_2/a.txt": f"Car 0 0 0 1 2 3 4 1 1 1 1 1 1 0\n{LONG}\n",
+        "a.csv": "image,bbox\na.png,", "a.tsv": "image\tbbox\na.png\t",
+        "metadata.csv": "file_name,text\na.png,",
+        "labels/a.txt": "0 0.5 0.5 0.1 0.1\n",
+        "label_2/a.txt": "Car 0 0 0 1 2 3 4 1 1 1 1 1 1 0\n",
     }  # fmt: skip
-    (tmp_path / name).write_text(rows[name])
+    (tmp_path / name).write_text(f"{rows[name]}{LONG}\n")
     path = tmp_path / name if name in {"a.csv", "a.tsv"} else tmp_path
     assert codes_of(path) == {"bad-dataset"}
 
