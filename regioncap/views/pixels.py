@@ -10,8 +10,10 @@ from __future__ import annotations
 import io
 import math
 import re
+import threading
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 
@@ -49,6 +51,37 @@ _SIDEWAYS = {5, 6, 7, 8}
 warnings.simplefilter("error", Image.DecompressionBombWarning)
 # Of broken metadata, and of icons of another size than their table says: nothing to be done.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+
+
+class _PillowsLimit:
+    """Pillow's own check of sizes has one limit for the whole process, whose user may need another.
+
+    While threads have several limits, the latest holds; sizes are checked here besides.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._users = 0
+        self._before: int | None = None
+
+    @contextmanager
+    def of(self, max_pixels: int) -> Iterator[None]:
+        """Sets the limit; after the last that needs one it is as it was."""
+        with self._lock:
+            if not self._users:
+                self._before = Image.MAX_IMAGE_PIXELS
+            self._users += 1
+            Image.MAX_IMAGE_PIXELS = max_pixels
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._users -= 1
+                if not self._users:
+                    Image.MAX_IMAGE_PIXELS = self._before
+
+
+_pillows_limit = _PillowsLimit()
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +145,9 @@ def decode(
     try:
         rgb = _plain_jpeg(image, data, least_wh)
         if rgb is None:
-            rgb = np.asarray(_any_picture(image, least_wh))
+            limit, _ = _limit(formats.READ[formats.name_of(data)], max_pixels)
+            with _pillows_limit.of(limit):
+                rgb = np.asarray(_any_picture(image, least_wh))
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
         raise _too_many_pixels(max_pixels, "the limit is REGIONCAP_MAX_IMAGE_PIXELS") from None
     except Exception as error:  # Pillow's decoders raise nearly anything on broken data
@@ -205,13 +240,13 @@ def _open(data: bytes, max_pixels: int) -> Image.Image:
     if known is None or not _is_there(known):
         raise _unknown(data)
     max_pixels, hint = _limit(known, max_pixels)
-    Image.MAX_IMAGE_PIXELS = max_pixels  # Pillow's own check at opening; one limit per process
     if known.plugin == "JXL":
         _jxl_size(data, max_pixels, hint)
     try:
         _load_plugin(known.package)
         whole = png.without_texts(data) if known.plugin == "PNG" else data
-        image = Image.open(io.BytesIO(whole), formats=(known.plugin,))
+        with _pillows_limit.of(max_pixels):
+            image = Image.open(io.BytesIO(whole), formats=(known.plugin,))
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
         raise _too_many_pixels(max_pixels, hint) from None
     except UnidentifiedImageError:

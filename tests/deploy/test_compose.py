@@ -313,7 +313,10 @@ def _check_metrics(metrics: dict[str, dict[str, float]]) -> None:
     assert render['regioncap_shards_total{outcome="done",stage="render"}'] == 1
     assert metrics["janitor"]['regioncap_info{stage="janitor",version="' + __version__ + '"}'] == 1
     for name in ("render", "caption"):
-        assert metrics[name][f'regioncap_attempts_total{{stage="{name}"}}'] == 1
+        # A job that another test left unfinished in this store is taken up and dropped.
+        ends = "regioncap_shards_total", f'stage="{name}"'
+        ended = sum(n for key, n in metrics[name].items() if all(part in key for part in ends))
+        assert metrics[name][f'regioncap_attempts_total{{stage="{name}"}}'] == ended
         assert metrics[name]["regioncap_shards_in_hand"] == 0
         assert metrics[name]["regioncap_shards_in_hand_max"] >= 1
         for state in ("queued", "unacked"):

@@ -18,6 +18,7 @@ from regioncap.jobs.caption import CaptionStage
 from regioncap.jobs.marked import Redrawn
 from regioncap.outputs.gallery import write_view
 from regioncap.records import Problem
+from regioncap.services.broker import connect
 from regioncap.services.messages import RENDER, RENDER_TASK, Message, parse
 from regioncap.services.sender import Sender
 from regioncap.services.store import Store
@@ -29,7 +30,9 @@ from tests.support.stages import Silent, Stages, own_stages
 @pytest.fixture(scope="module")
 def stages(stack_settings: dict[str, str]) -> Iterator[Stages]:
     changed = {"s3_bucket": "marked", "keep_marked": "false", "image_caption": "true"}
-    with own_stages(load_settings(**stack_settings | changed)) as made:
+    settings = load_settings(**stack_settings | changed)
+    connect(settings).flushdb()  # others' jobs would be taken before
+    with own_stages(settings) as made:
         yield made
 
 

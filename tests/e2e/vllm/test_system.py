@@ -139,6 +139,7 @@ def test_a_picture_too_large_for_the_model_stops_nobody(
     assert records[1]["usage"]["requests"] == 3
 
 
+@pytest.mark.more
 def test_noise_in_json_is_captions_or_an_error_of_its_record(
     rig: Rig, worker: Worker, tmp_path: Path
 ) -> None:

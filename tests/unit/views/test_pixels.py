@@ -145,6 +145,18 @@ def test_decode__what_is_no_picture_is_refused(data: bytes, code: str) -> None:
     assert caught.value.code == code
 
 
+@pytest.mark.parametrize("limit", [None, 5_000])
+def test_decode__leaves_pillow_its_own_limit(
+    limit: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
+    for form in ("PNG", "JPEG"):
+        decode(encoded(Image.new("RGB", (100, 100)), form), max_pixels=10_000)
+    with pytest.raises(RecordError):
+        decode(encoded(Image.new("RGB", (300, 300))), max_pixels=10_000)
+    assert limit == Image.MAX_IMAGE_PIXELS
+
+
 def test_decode__limits_are_inclusive() -> None:
     data = encoded(Image.new("RGB", (100, 100)))
 
