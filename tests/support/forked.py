@@ -16,6 +16,8 @@ import tempfile
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from multiprocessing import connection
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -65,7 +67,7 @@ def run(
     """
     with tempfile.TemporaryDirectory() as name:
         out, err = Path(name) / "out", Path(name) / "err"
-        process = _fork(module, arguments, env=env, cwd=cwd or Path.cwd(), out=out, err=err)
+        process = _fork(module, arguments, _Place(dict(env), cwd or Path.cwd(), out, err))
         process.join(timeout_s)
         if process.exitcode is None:
             process.kill()
@@ -85,11 +87,6 @@ class Started:
         self.pid = process.pid
         self._process = process
         self._lock = threading.Lock()  # its exit status can be read once
-
-    @property
-    def returncode(self) -> int | None:
-        """Its exit status, negative for a signal; None while it runs."""
-        return self.poll()
 
     def poll(self) -> int | None:
         """Its exit status, negative for a signal; None while it runs."""
@@ -121,51 +118,40 @@ def start(
 ) -> Started:
     """Starts `python -m MODULE` in a session of its own; its output is appended to a file."""
     log.touch()
-    process = _fork(module, arguments, env=env, cwd=cwd, out=log, err=log, own_session=True)
+    process = _fork(module, arguments, _Place(dict(env), cwd, log, log, own_session=True))
     started = Started(process)
-    while started.poll() is None and os.getpgid(started.pid) != started.pid:
-        time.sleep(0.002)
+    with suppress(ProcessLookupError):  # it has ended already
+        while os.getpgid(started.pid) != started.pid:
+            time.sleep(0.002)
     return started
 
 
-def _fork(
-    module: str,
-    arguments: Sequence[str],
-    *,
-    env: Mapping[str, str],
-    cwd: Path,
-    out: Path,
-    err: Path,
-    own_session: bool = False,
-) -> ForkServerProcess:
-    process = _FORKS.Process(
-        target=_become,
-        args=(module, arguments),
-        kwargs={
-            "env": dict(env), "cwd": cwd, "out": out, "err": err, "own_session": own_session
-        },
-    )  # fmt: skip
+@dataclass(frozen=True)
+class _Place:
+    """Where a process runs, and where its output goes."""
+
+    env: Mapping[str, str]
+    cwd: Path
+    out: Path
+    err: Path
+    #: Whether it leads a session.
+    own_session: bool = False
+
+
+def _fork(module: str, arguments: Sequence[str], place: _Place) -> ForkServerProcess:
+    process = _FORKS.Process(target=_become, args=(module, arguments, place))
     process.start()
     return process
 
 
-def _become(
-    module: str,
-    arguments: Sequence[str],
-    *,
-    env: dict[str, str],
-    cwd: Path,
-    out: Path,
-    err: Path,
-    own_session: bool,
-) -> None:
-    if own_session:
+def _become(module: str, arguments: Sequence[str], place: _Place) -> None:
+    if place.own_session:
         os.setsid()
     os.environ.clear()
-    os.environ.update(env)
-    os.chdir(cwd)
+    os.environ.update(place.env)
+    os.chdir(place.cwd)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    for descriptor, file in ((1, out), (2, err)):
+    for descriptor, file in ((1, place.out), (2, place.err)):
         os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), descriptor)
     sys.stdin, sys.stdout = open(0, closefd=False), open(1, "w", closefd=False)  # noqa: SIM115
     sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115
