@@ -57,6 +57,15 @@ def prepare(arguments: Mapping[str, Any]) -> None:
         torch.set_num_threads(1)
 
 
+def most_in_hand(arguments: Mapping[str, Any]) -> int:
+    """How many pictures are decoded and prepared at a time: enough that no thread waits for one.
+
+    Decoded, a picture takes some ten times the memory of its file, and the last ones of a full
+    batch wait for all others.
+    """
+    return 2 * int(arguments.get("renderer_num_workers", 1)) + 2
+
+
 async def render(llm: AsyncLLM, prompt: dict[str, Any]) -> Any:
     """What the engine takes in place of a prompt with a picture, prepared in vLLM's threads.
 

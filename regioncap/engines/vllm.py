@@ -19,7 +19,7 @@ from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
@@ -92,6 +92,7 @@ class VllmEngine:
         self._offspring: Offspring | None = None
         self._deadline = Deadline()
         self._decoders: ThreadPoolExecutor | None = None
+        self._preparing = asyncio.Semaphore()
 
     async def start(self) -> None:
         """Loads the model and answers one request to warm up.
@@ -133,6 +134,7 @@ class VllmEngine:
         self.model_revision = resolved.revision
         self.grid = grid.model_copy(update={"max_pixels": settings.max_pixels})
         self._decoders = ThreadPoolExecutor(thread_name_prefix="decode")
+        self._preparing = asyncio.Semaphore(renderers.most_in_hand(arguments))
         self._offspring = Offspring()
         try:
             with self._offspring.tied():
@@ -273,9 +275,17 @@ class VllmEngine:
             return _refused(request, error)
 
     async def _generate(self, request: CaptionRequest) -> Answer:
-        llm, decoders = self._require_llm(), self._decoders
+        llm = self._require_llm()
+        sampling = _sampling_params(request, llm.vllm_config.device_config.device_type)
+        async with self._preparing:
+            prompt = await self._prepare(llm, request)
+        # Asked for the final output only, vLLM yields once.
+        outputs = [out async for out in llm.generate(prompt, sampling, request.request_id)]
+        return _answer_from(outputs[-1], _image_token(llm.model_config.hf_config))
+
+    async def _prepare(self, llm: AsyncLLM, request: CaptionRequest) -> Any:
         image = await asyncio.get_running_loop().run_in_executor(
-            decoders, _decode, request.request_id, request.image
+            self._decoders, _decode, request.request_id, request.image
         )
         prompt = {
             "prompt": chat_text(llm.get_tokenizer(), request.prompt),
@@ -283,11 +293,7 @@ class VllmEngine:
             # The encoded bytes name the picture, so that vLLM need not hash its pixels.
             "multi_modal_uuids": {"image": [hashlib.sha256(request.image).hexdigest()]},
         }
-        sampling = _sampling_params(request, llm.vllm_config.device_config.device_type)
-        rendered = await renderers.render(llm, prompt)
-        # Asked for the final output only, vLLM yields once.
-        outputs = [out async for out in llm.generate(rendered, sampling, request.request_id)]
-        return _answer_from(outputs[-1], _image_token(llm.model_config.hf_config))
+        return await renderers.render(llm, prompt)
 
     def _require_llm(self) -> AsyncLLM:
         if self._llm is None:

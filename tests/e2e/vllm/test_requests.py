@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import re
 from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from PIL import Image
 from prometheus_client import CollectorRegistry, generate_latest
 
+from regioncap.engines import renderers, vllm
 from regioncap.engines.base import Answer, Sampling
 from regioncap.engines.thread import EngineThread
 from regioncap.engines.vllm import VllmEngine
@@ -18,6 +22,9 @@ from regioncap.records import Prompt
 from tests.e2e.vllm.conftest import Ask
 from tests.support.scenes import endless, question, scene
 from workers.exporter import Foreign
+
+if TYPE_CHECKING:
+    from vllm.v1.engine.async_llm import AsyncLLM
 
 SCHEMA = {
     "type": "object",
@@ -80,6 +87,33 @@ def test_json_is_whole_or_ends_by_length(ask: Ask) -> None:
             with pytest.raises(json.JSONDecodeError):
                 json.loads(answer.text, strict=False)
     assert whole >= len(requests) / 2
+
+
+def test_pictures_are_decoded_as_the_engine_gets_to_them(
+    ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Decoded pictures of a whole batch would take gigabytes, and hold up the first of it."""
+    in_hand: list[int] = []
+    decoded, prepared = itertools.count(1), itertools.count(1)
+    done = 0
+    decode, render = vllm._decode, renderers.render
+
+    def counting(request_id: str, data: bytes) -> Image.Image:
+        in_hand.append(next(decoded) - done)
+        return decode(request_id, data)
+
+    async def counted(llm: AsyncLLM, prompt: dict[str, Any]) -> Any:
+        nonlocal done
+        rendered = await render(llm, prompt)
+        done = next(prepared)
+        return rendered
+
+    monkeypatch.setattr(vllm, "_decode", counting)
+    monkeypatch.setattr(renderers, "render", counted)
+    assert all(isinstance(answer, Answer) for answer in ask([question(n) for n in range(60)]))
+    assert len(in_hand) == done == 60
+    # As of the shared engine's four threads; how many are in hand varies, but some always are.
+    assert 4 <= max(in_hand) <= renderers.most_in_hand({"renderer_num_workers": 4})
 
 
 def test_a_cancelled_call_takes_its_requests_out(
