@@ -8,7 +8,9 @@ system   pictures are marked, and a caption worker is warm; then it gets all sha
 plain    the same marked pictures and prompts, read and decoded on the clock, with the same engine
          arguments: all in one call of `LLM.generate`, which is the best it can do, and one by one
 
-Both sides do so several times, each time with other pictures; the ratio is the median of the pairs.
+Both engines stay up, and the sides take turns with the same pictures, now one first and now the
+other, so that a machine that slows down slows both; the ratio is the median of the pairs. Of each
+run it is told, too, how much of the time the engine's worker, which computes the model, was busy.
 In one more run the worker is asked four times a second how full its batch is, which costs it time.
 The toy's answers have their full length and name their regions, so that nothing is asked twice; of
 another model, what the system asks for a second time counts against it. The first caption is timed
@@ -25,26 +27,28 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from PIL import Image
-
 from bench import as_command, drawing, occupancy, report
+from bench.gpu.cases import write_questions
+from bench.gpu.holder import Holder
+from bench.gpu.watch import Watch
 from bench.occupancy import Occupancy
 from producer.commands.stack import start_workers
 from producer.commands.submit import submit_file
 from regioncap import keys
 from regioncap.client import Client
 from regioncap.engines.cpu import SHIM
+from regioncap.engines.vllm_start import engine_arguments, prepare_environment
 from regioncap.job import Job
 from regioncap.jobs import catalogue, results
-from regioncap.local import LocalStack
+from regioncap.local import Command, LocalStack
 from regioncap.local.files import free_ports
 from regioncap.local.workers import complain_of_ended
-from regioncap.records import Prompt, RenderedRecord, load_lines
 from regioncap.services.progress import parts_key
 from regioncap.services.queue import CAPTION
 from regioncap.settings import load_settings
@@ -54,9 +58,13 @@ TINY_ARGS: dict[str, Any] = {
     "dtype": "bfloat16", "max_model_len": 4096, "enforce_eager": True, "block_size": 32,
 }  # fmt: skip
 TINY_ENVIRONMENT = {"HF_HUB_OFFLINE": "1", "VLLM_CPU_KVCACHE_SPACE": "1"}
-WARM_UP = 8
+#: Records; fewer leave the first run slower than the others.
+WARM_UP = 64
 _POLL_S = 0.01
 _WATCH_S = 0.05
+#: After a run the other engine's processes look for work without a pause for a second.
+_REST_S = 2.0
+_ASK_LIMIT_S = 3600.0
 
 
 def write_input(folder: Path, name: str, numbers: Sequence[int]) -> Path:
@@ -76,104 +84,193 @@ def wait_for(client: Client, key: str) -> float:
     return time.perf_counter()
 
 
-def rendered(client: Client, job: Job) -> Iterator[RenderedRecord]:
-    """A job's records as the render stage left them."""
-    for shard in range(job.shards):
-        part = client.store.get(keys.part_key(job.job, "rendered", shard))
-        yield from load_lines(RenderedRecord, part)
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What both sides are asked in a run: a drawn job, and its questions as a file."""
+
+    job: Job
+    questions: Path
 
 
-def write_questions(client: Client, job: Job, folder: Path) -> list[dict[str, Any]]:
-    """What the worker is going to ask, for the plain side."""
-    questions = []
-    for record in rendered(client, job):
-        view = record.views[0]
-        picture = folder / f"{job.job}-{record.index}.jpg"
-        picture.write_bytes(client.store.get(view.key))
-        words = view.prompt
-        questions.append({
-            "image": str(picture), "system": words.system,
-            "before": words.before, "after": words.after,
-        })  # fmt: skip
-    return questions
+class Measurement:
+    """A warm caption worker of a stack, and beside it a warm `LLM.generate`.
 
-
-def run_system(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """Captions a second of a warm worker, with how full its batch was; writes the questions."""
-    with LocalStack(folder / "stack") as stack:
-        settings = load_settings(
-            **stack.settings(), engine="vllm", model=options.model,
-            temperature=options.temperature, max_tokens=options.max_tokens,
-            shard_size=options.shard_size,
-        )  # fmt: skip
-        client = Client(settings)
-        jobs = [
-            drawing.upload(
-                client, write_input(folder, f"{first}.jsonl", range(first, first + count))
-            )
-            for first, count in _parts(options)
-        ]
-        drawing.draw(settings, jobs)
-        asked = [write_questions(client, job, folder) for job in jobs]
-        (folder / "questions.json").write_text(json.dumps(asked))
-        return _caption(options, client, stack, jobs)
-
-
-def _parts(options: argparse.Namespace) -> list[tuple[int, int]]:
-    """The first picture of each run and how many it has; before all, some to warm up with.
-
-    The last run is the one that is watched.
+    Args:
+        options: Of the command line.
+        stack: A started stack; what is made on the way goes into its folder.
     """
-    starts = range(WARM_UP, WARM_UP + (options.runs + 1) * options.records, options.records)
-    return [(0, WARM_UP), *((start, options.records) for start in starts)]
+
+    def __init__(self, options: argparse.Namespace, stack: LocalStack) -> None:
+        self._options = options
+        self._stack = stack
+        self._folder = Path(stack.folder)
+        self._client = Client(
+            load_settings(
+                **stack.settings(),
+                engine="vllm",
+                model=options.model,
+                temperature=options.temperature,
+                max_tokens=options.max_tokens,
+                shard_size=options.shard_size,
+            )
+        )
+        (self._port,) = free_ports(1)
+        self._next_picture = 0
+
+    def run(self) -> dict[str, Any]:
+        """Measures all there is."""
+        runs = [self._options.records] * self._options.runs
+        warm, *timed, watched = self._prepare([WARM_UP, *runs, self._options.records])
+        system: dict[str, Any] = {"start_s": self._start_worker(warm.job)}
+        plain: dict[str, Any] = {}
+        started = time.perf_counter()
+        with Holder(self._stack, self._plain_command(), self._folder / "plain") as holder:
+            self._ask_some(holder, warm, 1)
+            plain["first_caption_s"] = time.perf_counter() - started
+            self._ask(holder, warm.questions)
+            system["runs"], plain["runs"] = self._run_pairs(holder, timed)
+            few = max(1, self._options.records // 8)
+            plain["one_by_one_captions_per_s"] = few / self._ask_some(holder, watched, few)
+        system |= self._watch(watched.job)
+        system["first_caption_s"] = self._time_first_caption()
+        pairs = [
+            ours["captions_per_s"] / theirs["captions_per_s"]
+            for ours, theirs in zip(system["runs"], plain["runs"], strict=True)
+        ]
+        return {
+            "system": _with_medians(system),
+            "plain": _with_medians(plain),
+            "ratio": median(pairs),
+            "ratios": pairs,
+        }
+
+    def _prepare(self, counts: Sequence[int]) -> list[Turn]:
+        """Uploads and draws jobs of so many records; no two have a picture in common."""
+        jobs = [drawing.upload(self._client, self._write_input(count)) for count in counts]
+        drawing.draw(self._client.settings, jobs)
+        return [
+            Turn(job, write_questions(self._client, job, self._folder / job.job)) for job in jobs
+        ]
+
+    def _write_input(self, count: int) -> Path:
+        first = self._next_picture
+        self._next_picture += count
+        numbers = range(first, self._next_picture)
+        return write_input(self._folder, f"{first}.jsonl", numbers)
+
+    def _start_worker(self, warm: Job) -> float:
+        """Seconds from the start of the caption worker to the end of its first job."""
+        os.environ["REGIONCAP_METRICS_PORT"] = str(self._port)
+        started = time.perf_counter()
+        self._client.sender.caption(warm, range(warm.shards))
+        start_workers(self._stack, self._client.settings, render_workers=0, caption_workers=1)
+        while catalogue.find_success(self._client.store, warm.job) is None:
+            complain_of_ended(self._stack)
+            time.sleep(_POLL_S)
+        return time.perf_counter() - started
+
+    def _plain_command(self) -> Command:
+        given = engine_arguments(
+            Path(self._options.model), self._options.engine_args, self._options.max_pixels
+        )
+        model = given.pop("model")
+        arguments = (str(self._folder / "plain"), model, json.dumps(given))
+        return Command(
+            name="plain", argv=(sys.executable, "-m", "bench.gpu.plain", *arguments), restart=False
+        )
+
+    def _run_pairs(
+        self, holder: Holder, turns: Sequence[Turn]
+    ) -> tuple[list[dict[str, float]], list[dict[str, float]]]:
+        """A run of each side for each turn; every second time the plain side is the first."""
+        system, plain = [], []
+        for number, turn in enumerate(turns):
+            sides = [
+                lambda turn=turn: system.append(self._run_system(turn.job)),
+                lambda turn=turn: plain.append(self._run_plain(holder, turn.questions)),
+            ]
+            for run in sides if number % 2 == 0 else reversed(sides):
+                time.sleep(_REST_S)
+                run()
+            print(
+                f"pair {number + 1} of {len(turns)}: system {system[-1]['captions_per_s']:.2f},"
+                f" plain {plain[-1]['captions_per_s']:.2f} captions/s",
+                file=sys.stderr,
+                flush=True,
+            )
+        return system, plain
+
+    def _run_system(self, job: Job) -> dict[str, float]:
+        with Watch({"caption worker": self._stack.child("caption-1").pid}) as watch:
+            started = time.perf_counter()
+            self._client.sender.caption(job, range(job.shards))
+            # Asked of Redis, which hardly notices; the store would be kept busy.
+            while self._client.redis.hlen(parts_key(job.job)) < job.shards:
+                time.sleep(_WATCH_S)
+            wait_for(self._client, keys.success_key(job.job))
+            seconds = time.perf_counter() - started
+        found = list(results.read(self._client.store, job))
+        tokens = sum(record["usage"]["completion_tokens"] for record in found)
+        requests = sum(record["usage"]["requests"] for record in found)
+        return {
+            **_rates(len(found), tokens, seconds, watch),
+            "requests_per_record": requests / len(found),
+        }
+
+    def _run_plain(self, holder: Holder, questions: Path) -> dict[str, float]:
+        with Watch({"plain process": holder.pid}) as watch:
+            found = self._ask(holder, questions)
+        return _rates(found["requests"], found["completion_tokens"], found["seconds"], watch)
+
+    def _ask(self, holder: Holder, questions: Path) -> dict[str, Any]:
+        settings = self._client.settings
+        sampling = {
+            "temperature": settings.temperature,
+            "top_p": settings.top_p if settings.temperature else 1.0,
+            "max_tokens": settings.max_tokens,
+        }
+        task = {"do": "ask", "questions": str(questions), "sampling": sampling}
+        return holder.ask(task, _ASK_LIMIT_S)
+
+    def _ask_some(self, holder: Holder, turn: Turn, count: int) -> float:
+        """Asks the plain side the first questions of a run one by one; the seconds it took."""
+        seconds = 0.0
+        for question in json.loads(turn.questions.read_text())[:count]:
+            file = self._folder / "one.json"
+            file.write_text(json.dumps([question]))
+            seconds += self._ask(holder, file)["seconds"]
+        return seconds
+
+    def _watch(self, job: Job) -> dict[str, Any]:
+        batch = Occupancy(self._port, lambda: occupancy.untaken(self._client.redis, CAPTION))
+        before = _prefix(batch)
+        batch.start()
+        self._run_system(job)
+        looked_up, hits = (b - a for a, b in zip(before, _prefix(batch), strict=True))
+        return {
+            "prefix_hit_rate": hits / looked_up if looked_up else None,
+            "occupancy": occupancy.summary(batch.end()),
+        }
+
+    def _time_first_caption(self) -> float:
+        """Seconds from `submit` of a picture that nobody has seen to its caption in the store.
+
+        The one before it has warmed the render worker.
+        """
+        start_workers(self._stack, self._client.settings, render_workers=1, caption_workers=0)
+        for _ in range(2):
+            file = self._write_input(1)
+            started = time.perf_counter()
+            job = submit_file(self._client, file)
+            took_s = wait_for(self._client, keys.part_key(job.job, "results", 0)) - started
+        return took_s
 
 
-def _caption(
-    options: argparse.Namespace, client: Client, stack: LocalStack, jobs: list[Job]
-) -> dict[str, Any]:
-    (port,) = free_ports(1)
-    os.environ["REGIONCAP_METRICS_PORT"] = str(port)
-    warm, *timed, watched = jobs
-    started = time.perf_counter()
-    client.sender.caption(warm, range(warm.shards))
-    start_workers(stack, client.settings, render_workers=0, caption_workers=1)
-    while catalogue.find_success(client.store, warm.job) is None:
-        complain_of_ended(stack)
-        time.sleep(_POLL_S)
-    start_s = time.perf_counter() - started
+def _rates(captions: int, tokens: int, seconds: float, watch: Watch) -> dict[str, float]:
     return {
-        "start_s": start_s,
-        "runs": [_run(client, job) for job in timed],
-        **_watch(client, port, watched),
-        "first_caption_s": _time_first_caption(options, client, stack),
-    }
-
-
-def _run(client: Client, job: Job) -> dict[str, float]:
-    started = time.perf_counter()
-    client.sender.caption(job, range(job.shards))
-    # Asked of Redis, which hardly notices; the store would be kept busy.
-    while client.redis.hlen(parts_key(job.job)) < job.shards:
-        time.sleep(_WATCH_S)
-    wait_for(client, keys.success_key(job.job))
-    seconds = time.perf_counter() - started
-    found = list(results.read(client.store, job))
-    return {
-        "captions_per_s": len(found) / seconds,
-        "tokens_per_s": sum(r["usage"]["completion_tokens"] for r in found) / seconds,
-        "requests_per_record": sum(r["usage"]["requests"] for r in found) / len(found),
-    }
-
-
-def _watch(client: Client, port: int, job: Job) -> dict[str, Any]:
-    watch = Occupancy(port, lambda: occupancy.untaken(client.redis, CAPTION))
-    before = _prefix(watch)
-    watch.start()
-    _run(client, job)
-    looked_up, hits = (b - a for a, b in zip(before, _prefix(watch), strict=True))
-    return {
-        "prefix_hit_rate": hits / looked_up if looked_up else None,
-        "occupancy": occupancy.summary(watch.end()),
+        "captions_per_s": captions / seconds,
+        "tokens_per_s": tokens / seconds,
+        "worker_busy": watch.found["processor_s"].get("engine worker", 0.0) / seconds,
     }
 
 
@@ -183,70 +280,8 @@ def _prefix(worker: Occupancy) -> tuple[float, float]:
     )
 
 
-def _time_first_caption(options: argparse.Namespace, client: Client, stack: LocalStack) -> float:
-    """Seconds from `submit` of a picture that nobody has seen to its caption in the store.
-
-    The one before it has warmed the render worker.
-    """
-    start_workers(stack, client.settings, render_workers=1, caption_workers=0)
-    first, count = _parts(options)[-1]
-    for number in (first + count, first + count + 1):
-        file = write_input(Path(stack.folder), f"{number}.jsonl", [number])
-        started = time.perf_counter()
-        job = submit_file(client, file)
-        took_s = wait_for(client, keys.part_key(job.job, "results", 0)) - started
-    return took_s
-
-
-def run_plain(options: argparse.Namespace, asked: list[list[dict[str, Any]]]) -> dict[str, Any]:
-    """Captions a second of `LLM.generate`, given all at once and one by one."""
-    from vllm import LLM, SamplingParams
-
-    from regioncap.engines.vllm import chat_text
-    from regioncap.engines.vllm_start import engine_arguments
-
-    llm = LLM(**engine_arguments(Path(options.model), options.engine_args, options.max_pixels))
-    sampling = SamplingParams(
-        temperature=options.temperature, top_p=load_settings().top_p, max_tokens=options.max_tokens
-    )
-
-    def generate(questions: Sequence[dict[str, str]]) -> int:
-        prompts: list[Any] = [
-            {
-                "prompt": chat_text(
-                    llm.get_tokenizer(), Prompt(q["system"], q["before"], q["after"])
-                ),
-                "multi_modal_data": {"image": Image.open(q["image"]).convert("RGB")},
-            }
-            for q in questions
-        ]
-        outputs = llm.generate(prompts, sampling, use_tqdm=False)
-        return sum(len(output.outputs[0].token_ids) for output in outputs)
-
-    warm, *timed, _ = asked
-    generate(warm[:1])
-    first_s = time.time() - options.started
-    generate(warm)
-    runs = []
-    for questions in timed:
-        started = time.perf_counter()
-        tokens = generate(questions)
-        seconds = time.perf_counter() - started
-        runs.append({"captions_per_s": len(questions) / seconds, "tokens_per_s": tokens / seconds})
-    few = timed[-1][: max(1, len(timed[-1]) // 8)]
-    llm.reset_prefix_cache()
-    started = time.perf_counter()
-    for question in few:
-        generate([question])
-    return {
-        "first_caption_s": first_s,
-        "runs": runs,
-        "one_by_one_captions_per_s": len(few) / (time.perf_counter() - started),
-    }
-
-
 def measure(options: argparse.Namespace) -> dict[str, Any]:
-    """Both sides, one after the other, each with the machine to itself."""
+    """Starts what is needed, and measures both sides."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if options.toy:
@@ -255,39 +290,13 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         os.environ["REGIONCAP_MAX_PIXELS"] = str(options.max_pixels)
         if options.in_hand:
             os.environ["REGIONCAP_CONCURRENCY"] = str(options.in_hand)
-        system = run_system(options, folder)
-        plain = _plain_in_a_process(options, folder)
-    pairs = [
-        ours["captions_per_s"] / theirs["captions_per_s"]
-        for ours, theirs in zip(system["runs"], plain["runs"], strict=True)
-    ]
-    return {
-        "system": _with_medians(system),
-        "plain": _with_medians(plain),
-        "ratio": median(pairs),
-        "ratios": pairs,
-    }
+        prepare_environment()
+        with LocalStack(folder / "stack") as stack:
+            return Measurement(options, stack).run()
 
 
 def _with_medians(side: dict[str, Any]) -> dict[str, Any]:
     return {name: median(run[name] for run in side["runs"]) for name in side["runs"][0]} | side
-
-
-def _plain_in_a_process(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    given = vars(options) | {"started": time.time(), "folder": str(folder), "json": None}
-    subprocess.run(
-        [sys.executable, "-m", "bench.engine", "--plain", json.dumps(given)],
-        check=True,
-        stdout=sys.stderr,
-    )
-    found: dict[str, Any] = json.loads((folder / "plain.json").read_text())
-    return found
-
-
-def _plain_side(options: argparse.Namespace) -> None:
-    folder = Path(options.folder)
-    found = run_plain(options, json.loads((folder / "questions.json").read_text()))
-    (folder / "plain.json").write_text(json.dumps(found))
 
 
 def _prepare_toy(options: argparse.Namespace, folder: Path) -> None:
@@ -303,7 +312,8 @@ def _print(options: argparse.Namespace, figures: dict[str, Any]) -> None:
     print(f"{options.records} pictures in shards of {options.shard_size}, {hand}")
     for name in ("system", "plain"):
         per_s = figures[name]["captions_per_s"], figures[name]["tokens_per_s"]
-        print(f"{name:8}{per_s[0]:8.2f} captions/s {per_s[1]:8.0f} tokens/s")
+        busy = f"engine's worker busy for {figures[name]['worker_busy']:.2f} of the time"
+        print(f"{name:8}{per_s[0]:8.2f} captions/s {per_s[1]:8.0f} tokens/s, {busy}")
     print(f"plain, one by one: {plain['one_by_one_captions_per_s']:.2f} captions/s")
     ratios = ", ".join(f"{ratio:.2f}" for ratio in sorted(figures["ratios"]))
     print(
@@ -326,13 +336,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("--model", help="folder of a Qwen2.5-VL")
     which.add_argument("--toy", action="store_true", help="bench.gpu's toy, on the processor")
-    which.add_argument("--plain", type=json.loads, help=argparse.SUPPRESS)
     parser.add_argument("--engine-args", type=json.loads, default={})
     parser.add_argument("--temperature", type=float, default=load_settings().temperature)
     options = parser.parse_args(arguments)
-    if options.plain:
-        _plain_side(argparse.Namespace(**options.plain))
-        return
     figures = measure(options)
     _print(options, figures)
     report.save(options, "engine", figures)
