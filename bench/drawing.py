@@ -1,7 +1,9 @@
 """What a measurement finds done: jobs uploaded, and drawn by processes of the bench; none queued.
 
 Through the queue, render workers would stop where captions do not keep up, as nobody captions yet;
-and what is due there cannot be held up by moving lists, which are kept short.
+and what is due there cannot be held up by moving lists, which are kept short. No janitor sees the
+jobs either, before their turn: each worker has one, and it takes up what has stood still for two
+minutes.
 """
 
 from __future__ import annotations
@@ -15,9 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from bench import copies
+from regioncap import keys
 from regioncap.client import Client
 from regioncap.inputs.source import open_source
 from regioncap.job import Job
+from regioncap.jobs import markers
 from regioncap.jobs.submit import submit
 from regioncap.settings import Settings
 
@@ -33,7 +37,18 @@ def upload(client: Client, file: Path, **changes: Any) -> Job:
     settings = client.settings.for_job(changes)
     with open_source(str(file), sys.stdin.buffer) as source:
         job, _ = submit(source.records, store=client.store, settings=settings, root=file.parent)
+    set_aside(client, job)
     return job
+
+
+def set_aside(client: Client, job: Job) -> None:
+    """Hides a job from janitors, which see those that are marked as open."""
+    markers.remove(client.store, list(client.store.list_keys(keys.open_key(job.job))))
+
+
+def take_up(client: Client, job: Job) -> None:
+    """Marks a job as open; to be called before it is queued."""
+    client.store.put(keys.open_key(job.job), b"")
 
 
 def draw(settings: Settings, jobs: Sequence[Job]) -> None:

@@ -161,6 +161,7 @@ class Measurement:
     def _start_worker(self, warm: Job) -> float:
         """Seconds from the start of the caption worker to the end of its first job."""
         os.environ["REGIONCAP_METRICS_PORT"] = str(self._port)
+        drawing.take_up(self._client, warm)
         started = time.perf_counter()
         self._client.sender.caption(warm, range(warm.shards))
         start_workers(self._stack, self._client.settings, render_workers=0, caption_workers=1)
@@ -201,6 +202,7 @@ class Measurement:
         return system, plain
 
     def _run_system(self, job: Job) -> dict[str, float]:
+        drawing.take_up(self._client, job)
         with Watch({"caption worker": self._stack.child("caption-1").pid}) as watch:
             started = time.perf_counter()
             self._client.sender.caption(job, range(job.shards))

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from bench import drawing
 from regioncap import keys
 from regioncap.client import Client
 from regioncap.inputs import examples
@@ -86,10 +87,8 @@ def write_pictures(folder: Path, case: Case, count: int) -> list[Path]:
     return paths
 
 
-def make_job(
-    client: Client, pictures: list[Path], case: Case, records: int, label: str, **changes: str
-) -> Job:
-    """A job of the case, uploaded and not queued; other labels have other boxes."""
+def make_job(client: Client, pictures: list[Path], case: Case, records: int, label: str) -> Job:
+    """A job of the case, uploaded and set aside; other labels have other boxes."""
     rng = random.Random(f"{case.name} {label}")
 
     def lines() -> Iterator[InputRecord]:
@@ -98,8 +97,9 @@ def make_job(
             boxes = [_box(rng, case.size_wh) for _ in range(case.regions)]
             yield InputRecord(index=index, line=index + 1, image=picture.name, bbox=boxes)
 
-    settings = client.settings.for_job({"max_tokens": case.max_tokens, **changes})
+    settings = client.settings.for_job({"max_tokens": case.max_tokens})
     job, _ = submit(lines(), store=client.store, settings=settings, root=pictures[0].parent)
+    drawing.set_aside(client, job)
     return job
 
 

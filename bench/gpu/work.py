@@ -34,17 +34,15 @@ class Work:
 def prepare(client: Client, folder: Path, case: Case, records: int, runs: int) -> Work:
     """Uploads the jobs of a case, and has those rendered that the bench asks about itself."""
     pictures = write_pictures(folder / "pictures", case, records)
-    # At a queue that nobody serves: janitors have captions made of whatever is drawn.
-    aside = {
+    asked = {
         label: make_job(
-            client, pictures, case, min(WARM_UP, records) if label == "warm" else records, label,
-            queue="caption.bench",
+            client, pictures, case, min(WARM_UP, records) if label == "warm" else records, label
         )
         for label in ("warm", *(f"{side}-{n}" for side in ("plain", "engine") for n in range(runs)))
-    }  # fmt: skip
-    drawing.draw(client.settings, list(aside.values()))
+    }
+    drawing.draw(client.settings, list(asked.values()))
     system = [make_job(client, pictures, case, records, f"system-{n}") for n in range(runs)]
-    files = {label: write_questions(client, job, folder / label) for label, job in aside.items()}
+    files = {label: write_questions(client, job, folder / label) for label, job in asked.items()}
     return Work(
         case,
         records,
@@ -61,6 +59,7 @@ def run_job(client: Client, job: Job, limit_s: float) -> dict[str, Any]:
     Raises:
         TimeoutError: It takes longer.
     """
+    drawing.take_up(client, job)
     started = time.perf_counter()
     client.sender.render(job, range(job.shards))
     while catalogue.find_success(client.store, job.job) is None:

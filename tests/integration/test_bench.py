@@ -10,6 +10,8 @@ from bench import drawing
 from bench.occupancy import untaken
 from regioncap import keys
 from regioncap.client import Client
+from regioncap.jobs.ends import Ends
+from regioncap.jobs.janitor import Janitor
 from regioncap.jobs.submit import submit
 from regioncap.records import InputRecord
 from regioncap.settings import load_settings
@@ -34,4 +36,26 @@ def test_all_of_a_job_is_drawn_ahead_and_waits_for_captions(
 
     client.sender.caption(job, range(SHARDS))
     assert untaken(client.redis, queue) == SHARDS > client.redis.llen(queue)
+    client.cancel(job.job)
+
+
+def test_no_janitor_sees_a_job_before_its_turn(
+    stack_settings: dict[str, str], tmp_path: Path
+) -> None:
+    client = Client(load_settings(**stack_settings, queue="caption.aside"))
+    Image.new("RGB", (64, 64)).save(tmp_path / "a.png")
+    (tmp_path / "in.jsonl").write_text('{"image": "a.png", "bbox": []}\n')
+    job = drawing.upload(client, tmp_path / "in.jsonl")
+    drawing.draw(client.settings, [job])
+    ends = Ends(client.store, client.redis, client.settings)
+    janitor = Janitor(client.store, client.redis, client.sender, patience_s=0.0, ends=ends)
+
+    for _ in range(2):  # the first one notes how the job looks
+        janitor.round()
+    assert untaken(client.redis, job.settings.queue) == 0
+
+    drawing.take_up(client, job)
+    for _ in range(2):
+        janitor.round()
+    assert untaken(client.redis, job.settings.queue) == 1
     client.cancel(job.job)
