@@ -10,9 +10,9 @@ import urllib3
 
 from regioncap import metrics
 
-#: Connections kept open at a time.
-_CONNECTIONS = 16
-
+#: Connections kept open at a time: one for each thread that may ask, as a caption worker has up to
+#: 256 shards in hand. What is asked beyond them opens one for itself, with TLS all over again.
+_CONNECTIONS = 288
 
 #: Longest wait that a server is granted when it says how long (Retry-After): whoever waits holds a
 #: thread, and what it does goes back to the queue soon.

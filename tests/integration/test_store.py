@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -37,6 +39,22 @@ def test_unreachable__says_where_and_what_to_do(settings: Settings) -> None:
 
     with pytest.raises(StoreError, match=r"127\.0\.0\.1:1.*doctor"):
         store.get("x")
+
+
+def test_each_thread_keeps_a_connection(
+    stack_settings: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    store = Store(load_settings(**stack_settings))
+    threads = 100
+    together = threading.Barrier(threads)
+
+    def ask(_: int) -> bool:
+        together.wait(timeout=30)
+        return store.exists("no-such-key")
+
+    with ThreadPoolExecutor(threads) as pool:
+        assert not any(pool.map(ask, range(threads)))
+    assert "discarding connection" not in caplog.text
 
 
 def test_a_job(settings: Settings, stack_settings: dict[str, str], tmp_path: Path) -> None:
