@@ -9,6 +9,9 @@ Rules where an answer leaves room:
 - A region described twice in a row has both texts; one come back to later keeps the first.
 - Text is never given to a region by its position alone: an answer that names no region is no
   caption unless one region was asked for. A wrong caption costs more than asking again.
+- So it is with numbers that count from 0, with bare numbers (of lists and keys) that count
+  through regions which were not asked for, and with names of which one cannot tell whether they
+  stand before or behind their words.
 - Remarks before the first region, and from a line like "Overall, ..." after the last, go.
 - Where the text was cut off, the last region in it has no caption; those before it have. A text
   of more than `MAX_CHARS` is cut off there.
@@ -21,7 +24,7 @@ pattern has two pieces that may share a run of characters.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -151,6 +154,8 @@ def _without_text(number: int, found: Found, refused: bool) -> RegionAnswer:
 def _from_json(body: str, wanted: list[int], _cut: bool) -> Found:
     # A pair of JSON shows by itself whether it is whole.
     found = json_captions(body)
+    if 0 in found.texts or _counts_otherwise(found.bare, wanted):
+        return Found()
     if len(wanted) == 1 and not found.texts and not found.cut and len(found.unnamed) == 1:
         found.texts[wanted[0]] = found.unnamed[0]
     texts = {n: _own(found.texts[n], n) for n in wanted if n in found.texts}
@@ -173,12 +178,19 @@ def _from_text(body: str, wanted: list[int], cut: bool) -> Found:
     named = any(not part.listed for part in parts)
     if len(wanted) == 1 and not named and wanted[0] not in numbers:
         return _lone(text, wanted[0], cut)
+    if 0 in numbers or (not named and _counts_otherwise(numbers, wanted)):
+        return Found()
     if parts and not cut:
         parts[-1] = replace(parts[-1], text=_without_closing(parts[-1].text))
     texts = _by_region(parts[:-1] if cut else parts, set(wanted))
     broken = {*parts[-1].numbers} if parts and cut else set()
     broken -= {number for number, own in texts.items() if own}
     return Found({n: texts[n] for n in wanted if n in texts and n not in broken}, broken)
+
+
+def _counts_otherwise(numbers: Iterable[int], wanted: Collection[int]) -> bool:
+    """Whether numbers seem to count something else than the regions' own numbers do."""
+    return any(number < max(wanted) and number not in wanted for number in numbers)
 
 
 def _by_region(parts: Sequence[Segment], wanted: set[int]) -> dict[int, str]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from regioncap.captions.texts import fold
 
-_KEY = r"<?\s?(?:[^\W\d]{2,12}[\s_\-#]{0,3})?(\d{1,4})\s?>?"
+_KEY = r"<?\s?([^\W\d]{2,12}[\s_\-#]{0,3})?(\d{1,4})\s?>?"
 _NUMBER_KEY = re.compile(_KEY)
 #: `"region1": "..."`, in either quotes or with none around the key. Once a text has begun, the
 #: pattern fits, whole or running to the end of the answer. A text in single quotes may hold them.
@@ -19,6 +19,7 @@ _PAIR = re.compile(
     r"""(?:"((?:[^"\\]|\\.)*)|'((?:[^'\\]|\\.|'(?!\s?[,}]))*))(["']?)""",
     re.DOTALL,
 )
+_WORD = re.compile(r"[^\W\d]")
 _START = re.compile(r"[{\[]")
 _ID_KEYS = ("region", "region_id", "id", "number", "index", "tag", "区域", "编号", "name")
 _TEXT_KEYS = ("caption", "description", "text", "content", "描述", "内容", "label")
@@ -34,6 +35,8 @@ class Found:
     texts: dict[int, str] = field(default_factory=dict)
     #: Regions whose text breaks off.
     cut: set[int] = field(default_factory=set)
+    #: Regions that a number alone names.
+    bare: set[int] = field(default_factory=set)
     #: Captions in JSON that name no region.
     unnamed: list[str] = field(default_factory=list)
 
@@ -47,7 +50,10 @@ def json_captions(text: str) -> Found:
     """
     found = Found()
     # The text is squeezed; so there is one character between two words, and line feeds stay.
-    for key, json_text, python_text, end in _PAIR.findall(text.replace("\n ", "\n")):
+    pairs = _PAIR.findall(text.replace("\n ", "\n"))
+    for word, key, json_text, python_text, end in pairs:
+        if not word:
+            found.bare.add(int(key))
         if end:
             found.texts.setdefault(int(key), _unescaped(json_text or python_text))
         elif int(key) not in found.texts:
@@ -92,24 +98,32 @@ def _take(value: object, found: Found) -> None:
 
 def _take_named(value: dict[str, Any], found: Found) -> list[Any]:
     """Takes the captions of regions that an object names; returns what else may hold captions."""
-    number = next((n for k in _ID_KEYS if (n := region_number(value.get(k))) is not None), None)
+    number = next((n for k in _ID_KEYS if (n := _named(value.get(k), found)) is not None), None)
     if number is not None:
         found.texts.setdefault(number, _text({k: v for k, v in value.items() if k not in _ID_KEYS}))
         return []
     others = []
     for name, item in value.items():
-        if (number := region_number(name)) is not None:
+        if (number := _named(name, found)) is not None:
             found.texts.setdefault(number, _text(item))
         elif isinstance(item, dict | list) or name.lower() in _TEXT_KEYS:
             others.append(item)
     return others
 
 
+def _named(value: object, found: Found) -> int | None:
+    """As `region_number`; takes note of one that a number alone names."""
+    number = region_number(value)
+    if number is not None and not (isinstance(value, str) and _WORD.search(value)):
+        found.bare.add(number)
+    return number
+
+
 def region_number(value: object) -> int | None:
     """The region that a key or an id names: "region1", "<region 1>", "1", 1."""
     if isinstance(value, str):
         match = _NUMBER_KEY.fullmatch(fold(value))
-        return int(match[1]) if match else None
+        return int(match[2]) if match else None
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 

@@ -3,7 +3,8 @@
 A marker names regions: `<region3>`, `Region 3`, `区域3`, `the third region`, `3.`. One that stands
 at the head of a sentence (after at most a few words like "In the region marked") begins that
 region's segment, which goes on to the next head; one inside a sentence ("a man left of
-<region2>") is only a mention. Numbers of lists count only where no region is named otherwise.
+<region2>") is only a mention. Where each line ends with its marker, the marker names the words
+before it. Numbers of lists count only where no region is named otherwise.
 
 All patterns run over squeezed text. To take time linear in its length, none has two pieces that may
 share a run of characters, nor begins with a run.
@@ -80,7 +81,8 @@ _CLAUSE_AFTER = re.compile(
     rf"\s?(?:(?P<colon>[:：])|(?P<comma>[,，、中])|(?P<verb>{_SHOWS}|显示|展示|是))", re.IGNORECASE
 )
 #: "<region1> A cat <region2> A dog": a sentence begins here, whatever ended the one before.
-_SENTENCE_START = re.compile(r"\s(?:A|An|The|Two|Three|Some|Several|This|There)\s")
+_SENTENCE_START = re.compile(r"[ ](?:A|An|The|Two|Three|Some|Several|This|There)\s")
+_WORDS = re.compile(r"[^\W\d_]")
 #: What is left over before a name taken out of its sentence.
 _PLACE = re.compile(r"\s?(?:\b(?:in|inside|within|at|of)(?: the)?\s?)?$", re.IGNORECASE)
 #: How far before a name its sentence may begin, characters.
@@ -144,6 +146,11 @@ def segments(text: str, wanted: Collection[int]) -> list[Segment]:
     heads = _heads(text, names)
     if not heads and names:
         return _sentences_with_one_name(text, names)
+    if len(heads) > 1 and _WORDS.search(text, 0, heads[0].start):
+        if (lines := _named_at_their_ends(text, names)) is not None:
+            return lines
+        if not _WORDS.search(text, heads[-1].end) and not _is_announced(text[: heads[0].start]):
+            return []
     listed = not heads
     heads = heads or list(_listed(text, wanted))
     ends = [*(head.start for head in heads[1:]), len(text)] if heads else []
@@ -272,6 +279,31 @@ def _sentences_with_one_name(text: str, names: list[_Name]) -> list[Segment]:
             found.append(Segment(tuple(numbers), _without_names(text, start, end, inside)))
         start = end
     return found
+
+
+def _named_at_their_ends(text: str, names: list[_Name]) -> list[Segment] | None:
+    """For "A cat. <region1>" a line: the words before the name; None if one line is not so."""
+    found, start, first = [], 0, 0
+    for line in text.split("\n"):
+        end = start + len(line)
+        after = bisect_left(names, end, first, key=attrgetter("start"))
+        inside, first = names[first:after], after
+        if inside:
+            is_lead = not _WORDS.search(_LEAD_CJK.sub(" ", text[start : inside[0].start]))
+            if len(inside) > 1 or is_lead or _WORDS.search(text, inside[0].end, end):
+                return None
+            item = _LISTED.match(line)
+            words = _without_names(text, start + (item.end() if item else 0), end, inside)
+            found.append(Segment(inside[0].numbers, words))
+        elif _WORDS.search(line) and not _is_announced(line) and after < len(names):
+            return None
+        start = end + 1
+    return found
+
+
+def _is_announced(text: str) -> bool:
+    """Whether words lead to what comes after them, as "Here are the captions:" does."""
+    return text.rstrip().endswith((":", "："))
 
 
 def _without_names(text: str, start: int, end: int, names: list[_Name]) -> str:

@@ -118,6 +118,15 @@ def captions(text: str, numbers: list[int]) -> dict[int, str | None]:
          {1: "A cat. Lit.", 2: "A dog."}),
         ("The man in <region1> waves. Nobody sits. A cat sees <region1> by <region2>. "
          "The dog in <region2> barks.", {1: "The man waves.", 2: "The dog barks."}),
+        # Named behind
+        ("A cat <region1>\nA dog <region2>", BARE),
+        ("A cat (Region 1)\nA dog (Region 2)", BARE),
+        ("A cat - region 1\nA dog - region 2", BARE),
+        ("A cat: <region1>\nA dog: <region2>", BARE),
+        ("A cat. <region1>\nA dog. <region2>", BOTH),
+        ("1. A cat. (<region1>)\n2. A dog. (<region2>)", BOTH),
+        ("Here are the captions:\n- A cat. **Region 1**\n- A dog. **Region 2**\nBye!", BOTH),
+        ("一只猫。<region1>\n一只狗。<region2>", {1: "一只猫。", 2: "一只狗。"}),
         # Remarks around
         ("There are 2 regions: <region1> to <region2>.\n\nIn <region1>, a cat.\n"
          "In <region2>, a dog.", BOTH),
@@ -182,6 +191,19 @@ def test_captions(text: str, expected: dict[int, str]) -> None:
         ("In <region1>, a sign beside <region2> shows a price.", [1, 2], ["ok", "missing"]),
         ("In <region1>, a cat.", [3], ["missing"]),
         ("- A cat.\n- A dog.", [1, 2], ["missing", "missing"]),
+        ("A cat. <region1> A dog. <region2>", [1, 2], ["missing", "missing"]),
+        ("A cat.\nIt sits. <region1>\nA dog. <region2>", [1, 2], ["missing", "missing"]),
+        ("1. A cat.\n2. A dog.\n3. A cow.", [2, 5, 7], ["missing"] * 3),
+        ("1. A cat.\n2. A dog.\n3. A cow.", [3], ["missing"]),
+        ("0. A cat.\n1. A dog.", [1, 2], ["missing", "missing"]),
+        ("<region0> A cat. <region1> A dog.", [1, 2], ["missing", "missing"]),
+        ('{"region0": "A cat.", "region1": "A dog."}', [1, 2], ["missing", "missing"]),
+        ('[{"id": 0, "caption": "A cat."}, {"id": 1, "caption": "A dog."}]', [1, 2],
+         ["missing", "missing"]),
+        ('{"1": "A cat.", "2": "A dog.", "3": "A cow."}', [2, 5, 7], ["missing"] * 3),
+        ('[{"id": 1, "text": "A cat."}, {"id": 2, "text": "A dog."}]', [2, 3], ["missing"] * 2),
+        ('{"region1": "A cat.", "region2": "A dog."}', [2], ["ok"]),
+        ("The image shows a street. <region1> A cat. <region2> A dog.", [1, 2], ["ok", "ok"]),
         ("A cat and a dog.", [1, 2], ["missing", "missing"]),
         ("<region1>:\n<region2>: A dog.", [1, 2], ["invalid", "ok"]),
         ("<region1>: N/A\n<region2>: ...", [1, 2], ["invalid", "invalid"]),
@@ -189,7 +211,7 @@ def test_captions(text: str, expected: dict[int, str]) -> None:
         ('{"oops": [1, 2', [1], ["missing"]),
         ("[" * 5000, [1, 2], ["missing", "missing"]),
     ],
-)
+)  # fmt: skip
 def test_statuses(text: str, numbers: list[int], statuses: list[str]) -> None:
     found = parse(text, numbers)
     assert [found[number].status for number in numbers] == statuses
@@ -220,6 +242,7 @@ def test_one_region_needs_no_name(text: str, caption: str) -> None:
         ("In <region1>, a cat. In <region2>, a do", [None, CUT_OFF]),
         ("In <region1>, a cat. In <region2>, a dog. In <region1>, a c", [None, None]),
         ("In <region1>, a ca", [CUT_OFF, NOT_IN_ANSWER]),
+        ("A cat. <region1>\nA dog. <region2>\nA co", [None, CUT_OFF]),
         ('{"region1": "A cat.", "region2": "A do', [None, CUT_OFF]),
         (
             '```json\n[{"region": 1, "caption": "A cat."}, {"region": 2, "capt',
