@@ -15,13 +15,13 @@ from typing import Any, NamedTuple
 import redis
 import structlog
 
-from regioncap.errors import ServiceError, UsageError
+from regioncap.errors import UsageError
 from regioncap.keys import check_job_id
-from regioncap.parallel import REAL, Runtime
 from regioncap.services import due, presence
 from regioncap.services.broker import queue_errors
 from regioncap.services.claims import ShardName, allow_second
 from regioncap.services.messages import CAPTION_TASK, Message, new_text
+from regioncap.services.rounds import Rounds
 
 #: How often one of the workers looks: as often as workers tell what they have in hand.
 _PERIOD_S = 5.0
@@ -41,42 +41,22 @@ class Late(NamedTuple):
 
 
 class Backup:
-    """Looks again and again, for as long as the worker lives.
+    """Looks for late shards.
 
     Args:
         client: The Redis that carries the queue.
         queue: The queue that the worker takes from.
         has_room: Whether this worker would take a shard.
-        runtime: The thread that it goes by.
     """
 
-    def __init__(
-        self,
-        client: redis.Redis,
-        queue: str,
-        has_room: Callable[[], bool],
-        *,
-        runtime: Runtime = REAL,
-    ) -> None:
+    def __init__(self, client: redis.Redis, queue: str, has_room: Callable[[], bool]) -> None:
         self._redis = client
         self._queue = queue
         self._has_room = has_room
-        self._runtime = runtime
 
-    def start(self) -> None:
-        """Looks in a thread of its own."""
-        self._runtime.start("backup", self.run)
-
-    def run(self) -> None:
-        """Looks every few seconds; whatever goes wrong, the worker lives."""
-        while True:
-            self._runtime.sleep(_PERIOD_S)
-            try:
-                self.look()
-            except ServiceError as error:
-                _log.debug("late shards are not looked for", error=str(error))
-            except Exception:
-                _log.exception("late shards cannot be looked for")
+    def rounds(self) -> Rounds:
+        """Looks every few seconds."""
+        return Rounds("backup", self.look, _PERIOD_S, "late shards are not found", is_told=False)
 
     def look(self) -> int:
         """Allows second claims where nothing else is left to do; returns how many.

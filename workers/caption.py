@@ -30,16 +30,16 @@ from regioncap.services.feeder import Feeder
 from regioncap.services.leases import Leases
 from regioncap.services.progress import Progress
 from regioncap.services.queue import CAPTION_TASK, make_app
+from regioncap.services.rounds import Rounds
 from regioncap.services.sender import Sender
 from regioncap.services.store import Store
 from regioncap.settings import Settings, worker_settings
-from workers import logs
+from workers import logs, recall
 from workers.backup import Backup
 from workers.drain import Drain
 from workers.intake import Intake
 from workers.monitor import Monitor
 from workers.process import CeleryProcess
-from workers.recall import Recall
 from workers.shards import Shards
 from workers.task import run_shard
 
@@ -179,11 +179,13 @@ class CaptionWorker:
         self.stage.stop()
 
     def _ready(self, **_: Any) -> None:
-        start_thread("cancelled", self._watch_for_cancelled)
+        Rounds(
+            "cancelled", self._stop_cancelled, _CANCEL_POLL_S, "cancelled jobs are not looked for"
+        ).start()
         start_thread("grid", self._tell_grid)
-        Recall(connect(self._settings), self._settings.queue).start()
+        recall.rounds(connect(self._settings), self._settings.queue).start()
         client, patience_s = connect(self._settings), self._settings.visibility_timeout_s
-        Backup(client, self._settings.queue, self._has_room).start()
+        Backup(client, self._settings.queue, self._has_room).rounds().start()
         ends, sender = Ends(self.store, client, self._settings), Sender(client, self._settings)
         Janitor(self.store, client, sender, patience_s, stands_by=True, ends=ends).start()
 
@@ -201,16 +203,11 @@ class CaptionWorker:
             else:
                 return
 
-    def _watch_for_cancelled(self) -> None:
+    def _stop_cancelled(self) -> None:
         """Takes cancelled jobs' requests out of the engine."""
-        while True:
-            sleep(_CANCEL_POLL_S)
-            for job in self.stage.jobs_in_hand():
-                try:
-                    if self.store.exists(keys.cancelled_key(job)):
-                        self.stage.stop(job)
-                except StoreError as error:
-                    _log.warning("cannot tell whether a job is cancelled", error=str(error))
+        for job in self.stage.jobs_in_hand():
+            if self.store.exists(keys.cancelled_key(job)):
+                self.stage.stop(job)
 
     def _shutdown(self, **_: Any) -> None:
         self.engine.close()

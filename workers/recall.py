@@ -3,46 +3,27 @@
 from __future__ import annotations
 
 import redis
-import structlog
 
-from regioncap.errors import ServiceError
-from regioncap.parallel import REAL, Runtime
+from regioncap.parallel import REAL
 from regioncap.services.feeder import Feeder
+from regioncap.services.rounds import Rounds
 from regioncap.services.waits import put_back
 
 #: Every worker looks, and one look costs Redis some five commands.
 _PERIOD_S = 1.0
 
-_log = structlog.get_logger("regioncap")
 
-
-class Recall:
-    """Looks again and again, for as long as the worker lives.
+def rounds(client: redis.Redis, queue: str) -> Rounds:
+    """Looks every second.
 
     Args:
         client: The Redis that carries the queue.
         queue: The queue that the worker takes from.
-        runtime: The clock and the thread that it goes by.
     """
+    feeder = Feeder(client, REAL.monotonic)
 
-    def __init__(self, client: redis.Redis, queue: str, *, runtime: Runtime = REAL) -> None:
-        self._redis = client
-        self._queue = queue
-        self._feeder = Feeder(client, runtime.monotonic)
-        self._runtime = runtime
+    def look() -> None:
+        put_back(client, queue)
+        feeder.feed_all()
 
-    def start(self) -> None:
-        """Looks in a thread of its own."""
-        self._runtime.start("recall", self.run)
-
-    def run(self) -> None:
-        """Looks every second; whatever goes wrong, the worker lives."""
-        while True:
-            self._runtime.sleep(_PERIOD_S)
-            try:
-                put_back(self._redis, self._queue)
-                self._feeder.feed_all()
-            except ServiceError as error:
-                _log.debug("what waits goes on waiting", error=str(error))
-            except Exception:
-                _log.exception("what waits could not be put back")
+    return Rounds("recall", look, _PERIOD_S, "what waits goes on waiting", is_told=False)

@@ -24,11 +24,10 @@ from regioncap.services.queue import RENDER, RENDER_TASK, make_app
 from regioncap.services.sender import Sender
 from regioncap.services.store import Store
 from regioncap.settings import Settings, worker_settings
-from workers import logs
+from workers import logs, recall
 from workers.drain import Drain
 from workers.monitor import Monitor
 from workers.process import CeleryProcess
-from workers.recall import Recall
 from workers.shards import Shards
 from workers.task import run_shard
 
@@ -86,7 +85,7 @@ class RenderWorker:
 
     def _ready(self, **_: Any) -> None:
         # In the main process, which does nothing else.
-        Recall(connect(self._settings), RENDER).start()
+        recall.rounds(connect(self._settings), RENDER).start()
         client, patience_s = connect(self._settings), self._settings.visibility_timeout_s
         store, sender = Store(self._settings), Sender(client, self._settings)
         ends = Ends(store, client, self._settings)

@@ -11,7 +11,6 @@ minutes ahead would take all others' shards from them.
 
 from __future__ import annotations
 
-import logging
 import math
 import threading
 import time
@@ -29,6 +28,7 @@ from regioncap.parallel import REAL, Runtime
 from regioncap.services.broker import server_time
 from regioncap.services.claims import Claim
 from regioncap.services.lives import Lives
+from regioncap.services.rounds import Rounds
 from regioncap.services.silence import may_give_away
 
 #: kombu's sorted set of unacknowledged messages: delivery tag -> time of delivery.
@@ -36,8 +36,6 @@ UNACKED_INDEX = "unacked_index"
 
 #: Pause before another try where Redis is away: when it is back, leases are renewed first.
 _AGAIN_S = 1.0
-
-_log = logging.getLogger(__name__)
 
 
 class ServerTimeQoS(kombu_redis.QoS):  # type: ignore[misc]  # kombu carries no types
@@ -186,6 +184,14 @@ class Leases:
         self._runtime = runtime
         self._held: dict[str, _Held] = {}
         self._lock = threading.Lock()
+        self._rounds = Rounds(
+            "leases",
+            self.renew,
+            self.period_s,
+            "leases could not be renewed",
+            again_s=_AGAIN_S,
+            runtime=runtime,
+        )
         self._is_started = False
 
     @contextmanager
@@ -201,7 +207,7 @@ class Leases:
             self._held[tag] = _Held(pulse, claim)
             if not self._is_started:
                 self._is_started = True
-                self._runtime.start("leases", self._run)
+                self._rounds.start()
         try:
             yield pulse
         finally:
@@ -238,14 +244,3 @@ class Leases:
             for each in held.values():
                 if each.claim is not None:
                     each.claim.keep()
-
-    def _run(self) -> None:
-        pause_s = self.period_s
-        while True:
-            self._runtime.sleep(pause_s)
-            pause_s = self.period_s
-            try:
-                self.renew()
-            except redis.exceptions.RedisError as error:
-                pause_s = min(self.period_s, _AGAIN_S)
-                _log.warning("leases could not be renewed: %s", type(error).__name__)

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from regioncap.parallel import Runtime
 from regioncap.services import due
 from regioncap.services.claims import UNACKED, Claim
 from regioncap.services.messages import parse
@@ -87,8 +86,8 @@ class Fleet:
         self._tell(2, worker(usual_s=10.0))
         self.claim(3)
 
-    def backup(self, has_room: Callable[[], bool] = lambda: True, **more: Any) -> Backup:
-        return Backup(self.redis, "caption", has_room, **more)
+    def backup(self, has_room: Callable[[], bool] = lambda: True) -> Backup:
+        return Backup(self.redis, "caption", has_room)
 
     def claim(self, shard: int) -> None:
         self.redis.hset(UNACKED, f"tag-{shard}", "[]")
@@ -135,30 +134,3 @@ def test_what_is_left_to_do_comes_first() -> None:
     fleet.now_s += 5.0
     due.drop(fleet.redis, JOB)
     assert fleet.looks.look() == 1
-
-
-def test_whatever_goes_wrong_it_looks_again() -> None:
-    fleet, looked = Fleet(), list[str]()
-
-    class Ends(Exception):  # noqa: N818 - no error
-        """The worker ends."""
-
-    class Steps(Runtime):
-        def sleep(self, seconds: float) -> None:
-            fleet.now_s += seconds
-            if len(looked) == 3:
-                raise Ends
-
-    def has_room() -> bool:
-        looked.append("")
-        if len(looked) == 1:
-            raise RuntimeError("what nobody thought of")
-        if len(looked) == 2:
-            fleet.redis.set("caption", "no list")
-        else:
-            fleet.redis.delete("caption")
-        return True
-
-    with pytest.raises(Ends):
-        fleet.backup(has_room, runtime=Steps()).run()
-    assert fleet.sent == [3]
