@@ -180,7 +180,7 @@ def _yolo(
 ) -> Dataset:
     reading = Reading("YOLO's folder")
     if contents is not None:
-        tell_left_out(folder, contents, reading)
+        tell_left_out(folder, contents, reading, are_texts_read=True)
     return Dataset(folder, yolo.read(Input(folder, files, reading, True, is_confined)), reading)
 
 

@@ -31,6 +31,10 @@ _BOX_WORDS = re.compile(
 )
 _OURS = b'"result_file"'
 _HEAD_BYTES = 1 << 16
+#: Lines that may stand before the first row of a text, numbers that a row has at least, and words
+#: at most: a class, whether it is hard to see.
+_HEAD_LINES, _ROW_NUMBERS, _ROW_WORDS = 5, 4, 2
+_NUMBER = re.compile(r"[+-]?(?:\d{1,19}(?:\.\d{0,19})?|\.\d{1,19})(?:[eE][+-]?\d{1,3})?")
 
 
 def is_picture(path: Path) -> bool:
@@ -103,7 +107,12 @@ def look_into(folder: Path) -> Contents:
 
 
 def tell_left_out(
-    folder: Path, contents: Contents, reading: Reading, read: Collection[Path] = ()
+    folder: Path,
+    contents: Contents,
+    reading: Reading,
+    read: Collection[Path] = (),
+    *,
+    are_texts_read: bool = False,
 ) -> None:
     """Notes what looks like pictures or annotations and is not read.
 
@@ -112,7 +121,13 @@ def tell_left_out(
         contents: What lies in it.
         reading: Where that is noted.
         read: The files in it that are read.
+        are_texts_read: Whether the texts of its pictures are, too.
     """
+    texts = [] if are_texts_read else contents.others.get(".txt", [])
+    stems = {Path(name).stem for name in pictures_of(folder)} if texts else set()
+    for name in texts:
+        if folder / name not in read and Path(name).stem in stems and _holds_rows(folder / name):
+            reading.unread_annotations.add(name)
     for suffix, names in sorted(contents.others.items()):
         for name in names:
             if folder / name in read:
@@ -125,6 +140,22 @@ def tell_left_out(
                 reading.unread_annotations.add(name)
             elif suffix in _LINES:
                 reading.leave_out("files of records, to be submitted by themselves", name)
+
+
+def _holds_rows(path: Path) -> bool:
+    """Whether a text begins with a row of numbers, as KITTI's, DOTA's and YOLO's are."""
+    try:
+        with path.open("rb") as file:
+            lines = file.read(_HEAD_BYTES).decode("utf-8", "replace").splitlines()
+    except OSError:
+        return False
+    return any(map(_is_row, lines[:_HEAD_LINES]))
+
+
+def _is_row(line: str) -> bool:
+    words = line.replace(",", " ").split()
+    numbers = sum(1 for word in words if _NUMBER.fullmatch(word))
+    return numbers >= _ROW_NUMBERS and len(words) - numbers <= _ROW_WORDS
 
 
 def _holds_boxes(path: Path) -> bool:

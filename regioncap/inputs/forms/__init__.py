@@ -6,7 +6,7 @@ json_file, table  lists and tables of records
 imagefolder, saved, parquet, webdataset  data sets with their pictures
 parquet_pages  how large rows become
 
-base         what a form is; which picture an annotation file means
+base         what a form is;  picture_files  which picture an annotation file means
 per_picture  forms with a file a picture
 document, xml_file, yaml_file, tables, text_file  JSON, XML, YAML, CSV and texts, bounded
 hf_features  names of classes in the schemas of Hugging Face's files

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from regioncap.inputs.fields import bad_dataset, make_record
-from regioncap.inputs.forms.base import Form, Input, Pictures, Sample
+from regioncap.inputs.forms.base import Form, Input, Sample
 from regioncap.inputs.forms.document import (
     Document,
     holds_text,
@@ -26,6 +26,7 @@ from regioncap.inputs.forms.document import (
     value_of,
 )
 from regioncap.inputs.forms.outlines import box_of_segmentation
+from regioncap.inputs.forms.picture_files import Pictures
 from regioncap.inputs.reading import Reading
 from regioncap.records import InputRecord
 
@@ -83,8 +84,13 @@ def names_in(file: Path) -> set[str]:
     return {str(each.get("file_name")) for each in objects_of(file, "images", images)}
 
 
+def _names(source: Input) -> Iterator[tuple[Path, str]]:
+    for file in source.files:
+        yield from ((file, name) for name in names_in(file))
+
+
 def _read(source: Input) -> Iterator[InputRecord]:
-    pictures, index = Pictures(source), 0
+    pictures, index = Pictures(source, lambda: _names(source)), 0
     for file in source.files:
         content = read_document(file)
         if not isinstance(content, dict) or "images" not in content:

@@ -6,11 +6,13 @@ Format: https://developer.apple.com/documentation/createml/building-an-object-de
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from regioncap.inputs.fields import bad_dataset
-from regioncap.inputs.forms.base import Boxes, Form, Input, Pictures, Sample, record_of
+from regioncap.inputs.forms.base import Boxes, Form, Input, Sample, record_of
 from regioncap.inputs.forms.document import objects_of, read_document, value_of
+from regioncap.inputs.forms.picture_files import Pictures
 from regioncap.records import InputRecord
 
 _SIDES = ("x", "y", "width", "height")
@@ -32,10 +34,10 @@ def _knows(sample: Sample) -> bool:
 
 
 def _read(source: Input) -> Iterator[InputRecord]:
-    pictures, index = Pictures(source), 0
+    pictures, index = Pictures(source, lambda: _names(source)), 0
     for file in source.files:
         for each in objects_of(file, "", read_document(file)):
-            named = next((each[name] for name in _NAMES if isinstance(each.get(name), str)), None)
+            named = _named(each)
             boxes = Boxes()
             for number, said in enumerate(each.get("annotations") or []):
                 if not isinstance(said, dict):
@@ -48,6 +50,15 @@ def _read(source: Input) -> Iterator[InputRecord]:
             )  # fmt: skip
             index += 1
     pictures.leave_out_others()
+
+
+def _named(each: Mapping[str, Any]) -> str | None:
+    return next((each[name] for name in _NAMES if isinstance(each.get(name), str)), None)
+
+
+def _names(source: Input) -> Iterator[tuple[Path, str | None]]:
+    for file in source.files:
+        yield from ((file, _named(each)) for each in objects_of(file, "", read_document(file)))
 
 
 def _box(said: Mapping[str, Any]) -> list[Any]:

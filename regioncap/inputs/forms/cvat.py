@@ -13,7 +13,8 @@ from typing import Any
 from xml.etree.ElementTree import Element
 
 from regioncap.inputs.fields import bad_dataset
-from regioncap.inputs.forms.base import Boxes, Form, Input, Pictures, Sample, hull, record_of
+from regioncap.inputs.forms.base import Boxes, Form, Input, Sample, hull, record_of
+from regioncap.inputs.forms.picture_files import Pictures
 from regioncap.inputs.forms.xml_file import elements, root_of
 from regioncap.inputs.reading import Reading
 from regioncap.records import InputRecord
@@ -27,7 +28,7 @@ def _knows(sample: Sample) -> bool:
 
 
 def _read(source: Input) -> Iterator[InputRecord]:
-    pictures, index = Pictures(source), 0
+    pictures, index = Pictures(source, lambda: _names(source)), 0
     for file in source.files:
         for element in elements(file, "image", "track"):
             if element.tag == "track":
@@ -36,6 +37,11 @@ def _read(source: Input) -> Iterator[InputRecord]:
             yield _record(file, element, pictures, index, source.reading)
             index += 1
     pictures.leave_out_others()
+
+
+def _names(source: Input) -> Iterator[tuple[Path, str | None]]:
+    for file in source.files:
+        yield from ((file, element.get("name")) for element in elements(file, "image"))
 
 
 def _record(

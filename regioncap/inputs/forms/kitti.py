@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from regioncap.inputs.fields import bad_dataset
-from regioncap.inputs.forms.base import Boxes, Form, Input, Pictures, Sample, record_of
+from regioncap.inputs.forms.base import Boxes, Form, Input, Sample, record_of
 from regioncap.inputs.forms.per_picture import read_each
+from regioncap.inputs.forms.picture_files import Pictures
 from regioncap.inputs.forms.text_file import numbered_lines
 from regioncap.inputs.reading import Reading
 from regioncap.records import InputRecord

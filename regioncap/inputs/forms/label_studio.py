@@ -14,8 +14,9 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from regioncap.inputs.fields import IMAGE_ALIKE
-from regioncap.inputs.forms.base import Boxes, Form, Input, Pictures, Sample, hull, record_of
+from regioncap.inputs.forms.base import Boxes, Form, Input, Sample, hull, record_of
 from regioncap.inputs.forms.document import objects_of, read_document, value_of
+from regioncap.inputs.forms.picture_files import Pictures
 from regioncap.inputs.reading import Reading
 from regioncap.records import InputRecord
 

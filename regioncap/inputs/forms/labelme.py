@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from regioncap.inputs.fields import bad_dataset
-from regioncap.inputs.forms.base import Boxes, Form, Input, Pictures, Sample, hull, record_of
+from regioncap.inputs.forms.base import Boxes, Form, Input, Sample, hull, record_of
 from regioncap.inputs.forms.document import objects_of, read_document, value_of
 from regioncap.inputs.forms.per_picture import read_each
+from regioncap.inputs.forms.picture_files import Pictures
 from regioncap.inputs.reading import Reading
 from regioncap.records import InputRecord
 

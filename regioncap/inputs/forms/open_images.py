@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from regioncap.inputs.fields import bad_dataset
-from regioncap.inputs.forms.base import Boxes, Form, Input, Pictures, Sample, record_of
+from regioncap.inputs.forms.base import Boxes, Form, Input, Sample, record_of
+from regioncap.inputs.forms.picture_files import Pictures
 from regioncap.inputs.forms.tables import read_csv
 from regioncap.records import InputRecord
 

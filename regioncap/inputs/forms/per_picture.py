@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from regioncap.inputs.forms.base import Boxes, Input, Pictures, record_of
+from regioncap.inputs.forms.base import Boxes, Input, record_of
+from regioncap.inputs.forms.picture_files import Pictures
 from regioncap.inputs.reading import Reading
 from regioncap.records import InputRecord
 from regioncap.settings import BoxFormat

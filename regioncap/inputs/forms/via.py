@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from regioncap.inputs.fields import bad_dataset
-from regioncap.inputs.forms.base import Boxes, Form, Input, Pictures, Sample, hull, record_of
+from regioncap.inputs.forms.base import Boxes, Form, Input, Sample, hull, record_of
 from regioncap.inputs.forms.document import read_document, value_of
+from regioncap.inputs.forms.picture_files import Pictures
 from regioncap.inputs.reading import Reading
 from regioncap.records import InputRecord
 
@@ -30,25 +31,40 @@ def _knows(sample: Sample) -> bool:
 
 
 def _read(source: Input) -> Iterator[InputRecord]:
-    pictures, index = Pictures(source), 0
+    pictures, index = Pictures(source, lambda: _names(source)), 0
     for file in source.files:
-        document = read_document(file)
-        found = document if isinstance(document, dict) else {}
-        if _METADATA in found:
-            found = value_of(file, _METADATA, found[_METADATA])
-        for key, value in found.items():
-            each = value_of(file, key, value)
-            if not isinstance(each, dict):
-                raise bad_dataset(file, f"{key} is no object")
+        for each in _members(file):
             yield _record(file, each, pictures, index, source.reading)
             index += 1
     pictures.leave_out_others()
 
 
+def _members(file: Path) -> Iterator[Mapping[str, Any]]:
+    document = read_document(file)
+    found = document if isinstance(document, dict) else {}
+    if _METADATA in found:
+        found = value_of(file, _METADATA, found[_METADATA])
+    for key, value in found.items():
+        each = value_of(file, key, value)
+        if not isinstance(each, dict):
+            raise bad_dataset(file, f"{key} is no object")
+        yield each
+
+
+def _named(each: Mapping[str, Any]) -> str | None:
+    named = each.get("filename")
+    return named if isinstance(named, str) else None
+
+
+def _names(source: Input) -> Iterator[tuple[Path, str | None]]:
+    for file in source.files:
+        yield from ((file, _named(each)) for each in _members(file))
+
+
 def _record(
     file: Path, each: Mapping[str, Any], pictures: Pictures, index: int, reading: Reading
 ) -> InputRecord:
-    named, boxes = each.get("filename"), Boxes()
+    named, boxes = _named(each), Boxes()
     regions = each.get("regions")
     listed = list(regions.values()) if isinstance(regions, dict) else regions or []
     for number, region in enumerate(listed):
@@ -60,9 +76,9 @@ def _record(
             continue
         said = region.get("region_attributes")
         boxes.add(box, categories=label_of(said), attributes=said)
-    name = pictures.find(file, named if isinstance(named, str) else None)
+    name = pictures.find(file, named)
     return record_of(
-        name or (named if isinstance(named, str) else None), boxes, "xyxy", index=index,
+        name or named, boxes, "xyxy", index=index,
         reading=reading, picture=pictures.path(name),
         file_attributes=each.get("file_attributes") or None,
     )  # fmt: skip

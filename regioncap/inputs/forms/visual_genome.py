@@ -9,8 +9,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from regioncap.inputs.fields import bad_dataset
-from regioncap.inputs.forms.base import Boxes, Form, Input, Pictures, Sample, record_of
+from regioncap.inputs.forms.base import Boxes, Form, Input, Sample, record_of
 from regioncap.inputs.forms.document import objects_of, read_document, value_of
+from regioncap.inputs.forms.picture_files import Pictures
 from regioncap.records import InputRecord
 
 

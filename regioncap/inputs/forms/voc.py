@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element
 
-from regioncap.inputs.forms.base import Boxes, Form, Input, Pictures, Sample, hull, record_of
+from regioncap.inputs.forms.base import Boxes, Form, Input, Sample, hull, record_of
 from regioncap.inputs.forms.per_picture import read_each
+from regioncap.inputs.forms.picture_files import Pictures
 from regioncap.inputs.forms.xml_file import elements, root_of
 from regioncap.inputs.reading import Reading
 from regioncap.records import InputRecord

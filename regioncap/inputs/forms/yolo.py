@@ -24,6 +24,8 @@ from regioncap.records import InputRecord
 
 _ROW = 5
 _OUTLINE = 7
+#: Corners of turned boxes may lie outside of the picture; a key point that is seen has a 2.
+_FARTHEST = 1.5
 _SPLITS = ("train", "val", "valid", "test")
 #: Why nothing else is read.
 _CONFINED = "confine_images is set, or it lies in a store"
@@ -48,7 +50,9 @@ def is_yolo(folder: Path, contents: Contents) -> bool:
     texts = set(contents.others.get(".txt", ()))
     if not texts:
         return False
-    labels = [label for label in map(_label_of, pictures_of(folder)) if label in texts]
+    named = ((_label_of(name), _beside(name)) for name in pictures_of(folder))
+    found = (next((label for label in labels if label in texts), None) for labels in named)
+    labels = [label for label in found if label is not None]
     filled = (label for label in labels if (folder / label).stat().st_size)
     first = next(filled, None)
     if first is None:
@@ -87,7 +91,7 @@ def read(source: Input) -> Iterator[InputRecord]:
         else (source.root / name for name in pictures_of(source.root))
     )
     if file:
-        where = _labelled(file, where)
+        where = _labelled(file, where, source)
     seen: set[Path] = set()
     for path in where:
         if path in seen:
@@ -96,23 +100,23 @@ def read(source: Input) -> Iterator[InputRecord]:
         yield _record(path, known, len(seen) - 1, source)
 
 
-def _labelled(file: Path, where: Iterator[Path]) -> Iterator[Path]:
+def _labelled(file: Path, where: Iterator[Path], source: Input) -> Iterator[Path]:
     """The same pictures; raises UsageError if none of them has a text."""
     begin: list[Path] = []
     for path in where:
         begin.append(path)
-        if Path(_label_of(str(path))).is_file():
+        if _text_of(path, source).is_file():
             yield from begin
             yield from where
             return
     if begin:
-        what = f"none of its {len(begin):,} pictures has a text, as {_label_of(str(begin[0]))}"
+        what = f"none of its {len(begin):,} pictures has a text, as {_text_of(begin[0], source)}"
         raise bad_dataset(file, what, "boxes that are turned (labelTxt) are not read")
 
 
 def _record(path: Path, known: _Set, index: int, source: Input) -> InputRecord:
     boxes = Boxes()
-    for category, box in _rows(Path(_label_of(str(path))), known.key_values):
+    for category, box in _rows(_text_of(path, source), known.key_values):
         name: Any = known.names.get(category, category)
         boxes.add(box, categories=name, category_ids=category)
     boxes.lists.setdefault("categories", [])
@@ -218,6 +222,23 @@ def _class_names(folder: Path) -> dict[int, str]:
     return {}
 
 
+def _text_of(path: Path, source: Input) -> Path:
+    """The file of a picture's boxes; where there is none, the one that was looked for first.
+
+    What lies above the folder that was given is the user's business, whatever it is called: only
+    for a YAML file, which may stand below `images`, is it looked at.
+    """
+    tries = [Path(_label_of(str(path))), Path(_beside(str(path)))]
+    if path.is_relative_to(source.root):
+        own = source.root / _label_of(str(path.relative_to(source.root)))
+        tries = [own, *tries[::-1]] if source.files and not source.is_confined else [own, tries[1]]
+    return next((text for text in tries if text.is_file()), tries[0])
+
+
+def _beside(name: str) -> str:
+    return str(Path(name).with_suffix(".txt"))
+
+
 def _label_of(name: str) -> str:
     """The text of a picture: `images/a.jpg` has `labels/a.txt`, any other has one beside it."""
     parts = list(Path(name).with_suffix(".txt").parts)
@@ -255,6 +276,12 @@ def _row(path: Path, number: int, line: str, key_values: int) -> tuple[int, list
     ):
         return int(category), sides[: _ROW - 1]
     if is_class and not key_values and len(sides) + 1 >= _OUTLINE and len(sides) % 2 == 0:
+        if max(sides) > _FARTHEST:
+            raise bad_dataset(
+                path,
+                f"line {number} has {max(sides):g} for a fraction of a side: {line[:80]!r}",
+                "poses need the kpt_shape of their data.yaml",
+            )
         xs, ys = sides[::2], sides[1::2]
         left, top, right, bottom = min(xs), min(ys), max(xs), max(ys)
         return int(category), [(left + right) / 2, (top + bottom) / 2, right - left, bottom - top]

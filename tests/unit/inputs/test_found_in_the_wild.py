@@ -13,15 +13,10 @@ import pytest
 from PIL import Image
 
 from regioncap.errors import UsageError
-from regioncap.inputs.judgement import check_reading, judged
-from regioncap.inputs.report import describe
-from regioncap.inputs.source import Source, open_source
-from regioncap.inputs.totals import Totals
-from regioncap.inputs.validate import Checker
-from regioncap.records import InputRecord
-from regioncap.settings import Settings, load_settings
-
-SIZE = (120, 80)
+from regioncap.inputs.judgement import judged
+from regioncap.inputs.source import open_source
+from regioncap.settings import load_settings
+from tests.support.wild import Read, picture, written
 
 
 @pytest.fixture(autouse=True)
@@ -30,43 +25,6 @@ def folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.chdir(tmp_path)
     picture(tmp_path / "a.png")
     return tmp_path
-
-
-def picture(path: Path, size: tuple[int, int] = SIZE, colour: str = "red", **options: Any) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", size, colour).save(path, **options)
-    return path
-
-
-def written(path: Path, content: Any) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(content if isinstance(content, str) else json.dumps(content))
-    return path
-
-
-class Read:
-    """An input, read and checked whole."""
-
-    def __init__(self, path: Path, root: Path | None = None, **flags: Any) -> None:
-        deep = bool(flags.pop("deep", False))
-        settings: Settings = load_settings(**flags)
-        self.totals, self.records = Totals(), list[InputRecord]()
-        with open_source(str(path), io.BytesIO(), root, settings) as source:
-            checker = Checker(settings, source.root, source.name, source.image_root, deep=deep)
-            for record in source.records:
-                self.records.append(record)
-                self.totals.add(checker.check(record))
-        self.source: Source = source
-        check_reading(source, settings)
-        self.lines = describe(self.totals, source.reading, settings)
-
-    @property
-    def boxes(self) -> list[Any]:
-        return [record.bbox for record in self.records]
-
-    @property
-    def codes(self) -> set[str]:
-        return set(self.totals.problems)
 
 
 def coco(**lists: Any) -> dict[str, Any]:
@@ -254,32 +212,6 @@ def test_names_with_dots_in_a_tar(folder: Path) -> None:
 
 
 # --- folders
-
-
-def test_yolo(folder: Path) -> None:
-    for name in ("images/one.png", "images/two.png"):
-        picture(folder / "set" / name)
-    written(folder / "set" / "labels" / "one.txt", "0 0.5 0.5 0.2 0.2\n1 0.1 0.1 0.3 0.1 0.3 0.3\n")
-
-    one, two = Read(folder / "set").records
-
-    assert one.box_format == "cxcywh-normalized"
-    assert one.bbox is not None
-    assert one.bbox[0] == [0.5, 0.5, 0.2, 0.2]
-    assert one.bbox[1] == pytest.approx([0.2, 0.2, 0.2, 0.2])
-    assert (two.bbox, one.meta["categories"]) == ([], [0, 1])
-
-
-def test_yolo_without_a_single_object(folder: Path) -> None:
-    picture(folder / "set" / "images" / "one.png")
-    written(folder / "set" / "labels" / "one.txt", "")
-    assert Read(folder / "set").boxes == [[]]
-
-
-def test_texts_that_are_captions_are_no_boxes(folder: Path) -> None:
-    picture(folder / "set" / "one.png")
-    written(folder / "set" / "one.txt", "a red picture")
-    assert Read(folder / "set").boxes == [None]
 
 
 def test_roboflow(folder: Path) -> None:
