@@ -154,7 +154,7 @@ def _without_text(number: int, found: Found, refused: bool) -> RegionAnswer:
 def _from_json(body: str, wanted: list[int], _cut: bool) -> Found:
     # A pair of JSON shows by itself whether it is whole.
     found = json_captions(body)
-    if 0 in found.texts or _counts_otherwise(found.bare, wanted):
+    if 0 in found.texts or counts_otherwise(found.bare, wanted):
         return Found()
     if len(wanted) == 1 and not found.texts and not found.cut and len(found.unnamed) == 1:
         found.texts[wanted[0]] = found.unnamed[0]
@@ -178,7 +178,7 @@ def _from_text(body: str, wanted: list[int], cut: bool) -> Found:
     named = any(not part.listed for part in parts)
     if len(wanted) == 1 and not named and wanted[0] not in numbers:
         return _lone(text, wanted[0], cut)
-    if 0 in numbers or (not named and _counts_otherwise(numbers, wanted)):
+    if 0 in numbers or (not named and counts_otherwise(numbers, wanted)):
         return Found()
     if parts and not cut:
         parts[-1] = replace(parts[-1], text=_without_closing(parts[-1].text))
@@ -188,9 +188,10 @@ def _from_text(body: str, wanted: list[int], cut: bool) -> Found:
     return Found({n: texts[n] for n in wanted if n in texts and n not in broken}, broken)
 
 
-def _counts_otherwise(numbers: Iterable[int], wanted: Collection[int]) -> bool:
+def counts_otherwise(numbers: Iterable[int], wanted: Collection[int]) -> bool:
     """Whether numbers seem to count something else than the regions' own numbers do."""
-    return any(number < max(wanted) and number not in wanted for number in numbers)
+    last = max(wanted, default=0)
+    return any(number < last and number not in wanted for number in numbers)
 
 
 def _by_region(parts: Sequence[Segment], wanted: set[int]) -> dict[int, str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from regioncap.captions import answers
 from regioncap.captions.answers import MAX_CHARS, RegionAnswer
@@ -19,7 +19,7 @@ from regioncap.captions.texts import printable
 from regioncap.views.region_schema import RegionSchema, caption_of, fault
 
 #: A region's name before its object, in either quotes or none.
-_NAMED = re.compile(r"""["'{,]\s?<?(?:[^\W\d_]{2,12}[\s_\-#]?)?(\d{1,4})>?["']?\s?:\s?(?=\{)""")
+_NAMED = re.compile(r"""["'{,]\s?<?([^\W\d_]{2,12}[\s_\-#]?)?(\d{1,4})>?["']?\s?:\s?(?=\{)""")
 #: Objects that break off: one answer has one, and a text that runs wild any number.
 _MAX_FAILURES = 40
 _ID_KEYS = ("region", "region_id", "id", "number")
@@ -42,11 +42,16 @@ def parse(
     body = answers.without_thoughts(printable(text[:MAX_CHARS])).strip()
     found: dict[int, Any] = {}
     cut: set[int] = set()
-    for number, value in _objects(body, len(numbers) == 1, numbers[0] if numbers else 0):
-        if value is None:
-            cut.add(number)
+    bare: set[int] = set()
+    for each in _objects(body, len(numbers) == 1, numbers[0] if numbers else 0):
+        if each.value is None:
+            cut.add(each.number)
         else:
-            found.setdefault(number, value)
+            found.setdefault(each.number, each.value)
+        if each.is_bare:
+            bare.add(each.number)
+    if 0 in found or answers.counts_otherwise(bare, numbers):
+        found, cut = {}, set()
     ended = finish_reason == "stop" and len(text) <= MAX_CHARS
     refused = is_refusal(body)
     return {
@@ -57,8 +62,17 @@ def parse(
     }
 
 
-def _objects(body: str, is_alone: bool, number: int) -> Iterator[tuple[int, Any]]:
-    """Each region's object with its number; None for one that breaks off."""
+class _Object(NamedTuple):
+    """A region's object."""
+
+    number: int
+    #: None for one that breaks off.
+    value: Any
+    #: Whether a number alone names the region.
+    is_bare: bool
+
+
+def _objects(body: str, is_alone: bool, number: int) -> Iterator[_Object]:
     decoder = json.JSONDecoder(strict=False)
     named, position, failures = False, 0, 0
     while failures < _MAX_FAILURES and (match := _NAMED.search(body, position)):
@@ -67,9 +81,9 @@ def _objects(body: str, is_alone: bool, number: int) -> Iterator[tuple[int, Any]
             value, position = decoder.raw_decode(body, match.end())
         except (ValueError, RecursionError):
             failures, position = failures + 1, match.end()
-            yield int(match[1]), None
+            yield _Object(int(match[2]), None, not match[1])
         else:
-            yield int(match[1]), value
+            yield _Object(int(match[2]), value, not match[1])
     if named:
         return
     for value in json_values(body):
@@ -79,9 +93,10 @@ def _objects(body: str, is_alone: bool, number: int) -> Iterator[tuple[int, Any]
             key = next((key for key in _ID_KEYS if region_number(each.get(key)) is not None), None)
             if key is not None and not is_alone:
                 own = {name: inner for name, inner in each.items() if name != key}
-                yield region_number(each[key]) or 0, own
+                is_bare = str(each[key]).strip().isdecimal()
+                yield _Object(region_number(each[key]) or 0, own, is_bare)
             elif is_alone:
-                yield number, each
+                yield _Object(number, each, is_bare=False)
 
 
 def _read(value: dict[str, Any], schema: RegionSchema) -> RegionAnswer:

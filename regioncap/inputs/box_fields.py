@@ -19,6 +19,11 @@ from regioncap.inputs.json_text import loads
 from regioncap.inputs.sides import Found, is_given, plain_name, sides_in
 from regioncap.views.box_formats import four_numbers
 
+#: Besides `original_width`, which other tools write, too: img2dataset, of pictures it resized.
+_OF_LABEL_STUDIO = {
+    "x", "value", "points", "rle", "rotation", "image_rotation", "rectanglelabels", "polygonlabels",
+    "ellipselabels", "brushlabels", "keypointlabels",
+}  # fmt: skip
 #: What other tools call a list of boxes, or one box, without what is no letter or digit.
 _LISTS = {
     "bbox", "bboxes", "bboxs", "boxes", "box", "boundingbox", "boundingboxes", "boundingboxs",
@@ -85,8 +90,8 @@ def _here(found: Found) -> Found:
 
 def _in_object(fields: Mapping[str, Any], path: str, level: int) -> Iterator[Found]:
     sides = sides_in(fields)
-    if "original_width" in fields:  # Label Studio's: per cent, and perhaps turned
-        yield Found(path, None)
+    if "original_width" in fields and not _OF_LABEL_STUDIO.isdisjoint(fields):
+        yield Found(path, None)  # per cent, and perhaps turned
         return
     if sides is not None:
         yield _below(path, sides)

@@ -11,6 +11,7 @@ Values that an engine without a grammar wrote are checked by `fault`.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,8 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "array": (list,),
     "object": (dict,),
 }
+#: Integers fit 64 bits, and floating-point numbers are finite.
+_BEYOND = {int: 2**63, float: math.inf}
 #: What a schema of each type may say besides `type`, `description` and `title`.
 _WORDS: dict[str, set[str]] = {
     "string": {"enum", "minLength", "maxLength"},
@@ -161,7 +164,8 @@ def fault(value: Any, schema: RegionSchema, place: str = "") -> str | None:
     kind = schema["type"]
     right = isinstance(value, _TYPES[kind]) and (kind == "boolean" or not isinstance(value, bool))
     where = f"{place}: " if place else ""
-    if not right:
+    # JSON has no NaN, and no reader of results numbers without end.
+    if not right or (kind in {"integer", "number"} and not abs(value) < _BEYOND[type(value)]):
         return f"{where}{_short(value)} is no {kind}"
     if "enum" in schema and value not in schema["enum"]:
         return f"{where}{_short(value)} is none of the choices"

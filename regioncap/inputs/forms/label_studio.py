@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -24,6 +25,8 @@ _SIDES = ("x", "y", "width", "height")
 _NAMES = ("image", *IMAGE_ALIKE)
 #: What Label Studio puts before the name of a file that is uploaded.
 _UPLOADED = re.compile(r"^[0-9a-f]{8}-")
+#: What says where a shape lies.
+_PLACE = (*_SIDES, "rotation", "points", "radiusX", "radiusY", "rle")
 #: Results that are words about a picture or a region, and no regions.
 _WORDS = {"textarea", "choices", "rating", "number", "taxonomy", "pairwise", "datetime"}
 
@@ -67,10 +70,10 @@ def _record(
     fields = dict(data) if isinstance(data, dict) else dict(task)
     if isinstance(data, dict):
         results, is_annotated = _results(task)
+        results = _by_region(results)
     else:
-        lists = [name for name, value in task.items() if _are_values(value)]
-        results = [{"value": value} for name in lists for value in fields.pop(name)]
-        is_annotated = True
+        lists = [fields.pop(name) for name, value in task.items() if _are_values(value)]
+        results, is_annotated = _by_place(lists), True
     boxes = Boxes()
     for result in results:
         _add(boxes, result, reading, where)
@@ -95,6 +98,33 @@ def _results(task: Mapping[str, Any]) -> tuple[list[Any], bool]:
     return [], False
 
 
+def _by_region(results: Sequence[Any]) -> list[Any]:
+    """One result for each region: a shape and its labels may be two of one id."""
+    regions: dict[Any, Any] = {}
+    for number, result in enumerate(results):
+        if not isinstance(result, Mapping) or result.get("type") in _WORDS:
+            continue  # words about a box that stands by itself
+        name = result.get("id")
+        known = regions.setdefault(str(name) if name else number, result)
+        if known is not result:
+            values = [each.get("value") for each in (known, result)]
+            whole = {k: v for each in values if isinstance(each, Mapping) for k, v in each.items()}
+            regions[str(name)] = {**known, "value": whole}
+    return list(regions.values())
+
+
+def _by_place(lists: Sequence[Sequence[Mapping[str, Any]]]) -> list[Any]:
+    """The same of JSON-MIN, which has a list for each control, and no ids."""
+    regions: dict[tuple[str, int], dict[str, Any]] = {}
+    for values in lists:
+        times: Counter[str] = Counter()
+        for value in values:
+            place = repr([value.get(name) for name in _PLACE])
+            regions.setdefault((place, times[place]), {}).update(value)
+            times[place] += 1
+    return [{"value": value} for value in regions.values()]
+
+
 def _place(file: Path, named: str | None, pictures: Pictures) -> tuple[str | None, Path | None]:
     """The picture as records name it, and its file, of the address that Label Studio gives it."""
     if named is None:
@@ -116,8 +146,8 @@ def _place(file: Path, named: str | None, pictures: Pictures) -> tuple[str | Non
 
 def _add(boxes: Boxes, result: Any, reading: Reading, where: str) -> None:
     value = result.get("value") if isinstance(result, Mapping) else None
-    if not isinstance(value, Mapping) or result.get("type") in _WORDS:
-        return  # words about a box that stands by itself
+    if not isinstance(value, Mapping):
+        return
     size = [result.get(f"original_{side}", value.get(f"original_{side}")) for side in _SIDES[2:]]
     try:
         box = _box(value, size)

@@ -62,10 +62,10 @@ class Pictures:
         self._by_stem: defaultdict[str, _Alike] = defaultdict(dict)
         for name in self._names:
             path = Path(name)
-            folder = str(path.parent)
-            self._by_name[path.name].setdefault(folder, []).append(name)
+            at = str(path.parent)
+            self._by_name[path.name].setdefault(at, []).append(name)
             if source.is_folder or is_picture(path):
-                self._by_stem[path.stem].setdefault(folder, []).append(name)
+                self._by_stem[path.stem].setdefault(at, []).append(name)
         self._folders = sorted({str(Path(name).parent) for name in self._names})
         #: Folders by their nearness to the one asked about last: files come folder by folder.
         self._ranked = lru_cache(maxsize=1)(self._rank)

@@ -77,6 +77,8 @@ class _Ids:
         self._taken: dict[str, set[int | str]] = {"image": set(), "annotation": set()}
         self._last = {"image": 0, "annotation": 0}
         self._categories: dict[int | str, str] = {}
+        #: By what the source says: two files may give one id to different names.
+        self._category_ids: dict[tuple[Any, str], int | str] = {}
 
     def image(self, record: Mapping[str, Any]) -> tuple[int | str, bool]:
         """The id of a record's picture, and whether it is new."""
@@ -93,15 +95,22 @@ class _Ids:
         return self._free("annotation", own, self._last["annotation"] + 1)
 
     def category(self, own: Any, name: Any) -> int | str:
-        """The id of a category; the source's own, if it has one, or that of its name."""
+        """The id of a category: the source's own, if no other name has it, or that of its name."""
         if not _is_id(own):
-            name = name if isinstance(name, str) and name else _REGION
-            own = next((id_ for id_, known in self._categories.items() if known == name), None)
-        if own is None:
-            own = 1
-            while own in self._categories:
+            own, name = None, name if isinstance(name, str) and name else _REGION
+        elif name is None:
+            name = self._categories.get(own, own)
+        said = (own, str(name))
+        if said not in self._category_ids:
+            self._category_ids[said] = self._category(*said)
+        return self._category_ids[said]
+
+    def _category(self, own: Any, name: str) -> int | str:
+        if own is None or self._categories.get(own, name) != name:
+            own = next((id_ for id_, known in self._categories.items() if known == name), 1)
+            while self._categories.get(own, name) != name:
                 own += 1
-        self._categories.setdefault(own, str(name if name is not None else own))
+        self._categories[own] = name
         known: int | str = own
         return known
 
@@ -116,9 +125,10 @@ class _Ids:
             taken.add(own)
             kept: int | str = own
             return kept
+        number = max(number, last + 1)
         while number in taken:
             number += 1
-        self._last[kind] = max(last, number)
+        self._last[kind] = number
         return number
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import pytest
@@ -13,7 +14,11 @@ from regioncap.views.region_schema import normalized
 SCHEMA = normalized(
     {
         "type": "object",
-        "properties": {"type": {"enum": ["cat", "dog"]}, "parts": {"type": "integer"}},
+        "properties": {
+            "type": {"enum": ["cat", "dog"]},
+            "parts": {"type": "integer"},
+            "size": {"type": "number"},
+        },
         "required": ["type"],
     },
     "",
@@ -60,6 +65,10 @@ def test_a_region_alone(text: str) -> None:
         ({"type": "cat"}, "caption is missing"),
         (CAT | {"legs": 4}, "'legs' is no field"),
         (CAT | {"caption": "..."}, "no words"),
+        (CAT | {"parts": 2**63}, "parts: '9223372036854775808' is no integer"),
+        (CAT | {"size": math.nan}, "size: 'NaN' is no number"),
+        (CAT | {"size": -math.inf}, "size: '-Infinity' is no number"),
+        (CAT | {"size": 10**400}, f"size: '1{'0' * 39}...' is no number"),
     ],
 )
 def test_what_is_not_as_the_schema_says_is_invalid(value: Any, why: str) -> None:
@@ -78,6 +87,19 @@ def test_what_is_cut_off_or_left_out() -> None:
 
 def test_a_text_of_objects_gives_no_region_a_caption_by_its_place() -> None:
     assert [a.status for a in parse(said([CAT, DOG]), [1, 2], SCHEMA).values()] == ["missing"] * 2
+
+
+@pytest.mark.parametrize(
+    ("value", "numbers"),
+    [
+        ([{"id": 0, **CAT}, {"id": 1, **DOG}], [1, 2]),
+        ({"region0": CAT, "region1": DOG}, [1, 2]),
+        ([{"id": 1, **CAT}, {"id": "2", **DOG}], [2, 5]),
+        ({"1": CAT, "2": DOG}, [2, 5]),
+    ],
+)
+def test_numbers_that_count_otherwise_name_no_region(value: Any, numbers: list[int]) -> None:
+    assert {a.status for a in parse(said(value), numbers, SCHEMA).values()} == {"missing"}
 
 
 def test_a_refusal() -> None:

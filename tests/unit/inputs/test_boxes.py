@@ -107,6 +107,16 @@ def test_what_cannot_be_read_is_an_error_and_no_proposal(fields: dict[str, Any])
     assert (proposed.error, proposed.bbox) == (None, None)
 
 
+def test_img2dataset_s_fields_are_no_boxes_of_label_studio() -> None:
+    fields = {"caption": "a", "key": "0", "status": "success", "width": 256, "height": 205,
+              "original_width": 1920, "original_height": 1536, "exif": "{}"}  # fmt: skip
+    assert (settled(fields).bbox, settled(fields).error) == (None, None)
+    with_box = settled({**fields, **CORNERS})
+    assert with_box.error is None
+    assert with_box.bbox == settled(CORNERS).bbox
+    assert settled({**fields, **WIDE, "rotation": 3}).error is not None
+
+
 def test_a_setting_proposes_where_there_is_nothing() -> None:
     assert settled({"bbox": []}, propose=True).bbox is None
     assert settled({"bbox": [BOX]}, propose=True).bbox == [BOX]

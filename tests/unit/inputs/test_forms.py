@@ -297,6 +297,35 @@ def test_label_studio_s_skipped_annotations(tmp_path: Path) -> None:
     assert record.meta["annotation_ids"] == ["r"]
 
 
+def test_a_shape_and_its_labels_are_one_box_in_label_studio(tmp_path: Path) -> None:
+    """As its template for OCR has them: a `<Rectangle>`, `<Labels>`, and a text of each."""
+    shape = {k: v for k, v in rectangle().items() if k != "rectanglelabels"}
+    other = shape | {"x": 50}
+    result = [
+        {"id": "a", "type": "rectangle", "value": shape},
+        {"id": "a", "type": "labels", "value": shape | {"labels": ["Text"]}},
+        {"id": "a", "type": "textarea", "value": shape | {"text": ["shop"]}},
+        {"id": "b", "type": "labels", "value": other | {"labels": ["Sign"]}},
+        {"id": "b", "type": "rectangle", "value": other},
+    ]
+    picture(tmp_path / "a.jpg")
+    whole = [{"data": {"image": "a.jpg"}, "annotations": [{"result": result}]}]
+    small = {"image": "a.jpg", "bbox": [shape, other], "words": ["shop"]}
+    small["label"] = [shape | {"labels": ["Text"]}, other | {"labels": ["Sign"]}]
+    small["kinds"] = [shape | {"choices": ["a", "b"]}]
+    for content in (whole, [small]):
+        [record], _ = read_form(written(tmp_path / "t.json", content))
+        assert record.bbox == [[10, 20, 30, 40], [50, 20, 30, 40]]
+        assert record.meta["categories"] == ["Text", "Sign"]
+
+
+def test_two_boxes_in_one_place_are_two_in_label_studio(tmp_path: Path) -> None:
+    picture(tmp_path / "a.jpg")
+    both = [rectangle(), rectangle(rectanglelabels=["dog"])]
+    [record], _ = read_form(written(tmp_path / "min.json", [{"image": "a.jpg", "label": both}]))
+    assert record.meta["categories"] == ["cat", "dog"]
+
+
 # --- YOLO
 
 

@@ -39,6 +39,42 @@ def test_what_was_coco_keeps_its_ids_categories_and_crowd(tmp_path: Path) -> Non
     assert content["categories"] == [{"id": 18, "name": "dog", "supercategory": "dog"}]
 
 
+def test_each_image_has_an_id_of_its_own_where_two_files_gave_the_same(tmp_path: Path) -> None:
+    """Two splits, whose ids go up by two."""
+    records = [
+        result(
+            n, [region(1, [1, 2, 3, 4], "x")], id=2 * (n % 60), image=f"{n}.png",
+            meta={"annotation_ids": [n % 60]},
+        )
+        for n in range(120)
+    ]  # fmt: skip
+    content = exported(tmp_path, records)
+
+    ids = {each["id"]: each["file_name"] for each in content["images"]}
+    assert len(ids) == 120
+    assert len({each["id"] for each in content["annotations"]}) == 120
+    assert all(ids[each["image_id"]] == f"{each['record']}.png" for each in content["annotations"])
+
+
+def test_one_id_of_two_names_becomes_two_categories(tmp_path: Path) -> None:
+    said = [(1, "cat"), (2, "cow"), (1, "dog"), (3, "bird"), (1, "cat"), (1, None), (1, "dog")]
+    records = [
+        result(
+            n, [region(1, [1, 2, 3, 4], "x")],
+            meta={"annotation_ids": [n], "category_ids": [own], "categories": [name]},
+        )
+        for n, (own, name) in enumerate(said)
+    ]  # fmt: skip
+    content = exported(tmp_path, records)
+
+    names = {each["id"]: each["name"] for each in content["categories"]}
+    assert [names[each["category_id"]] for each in content["annotations"]] == [
+        "cat", "cow", "dog", "bird", "cat", "cat", "dog",
+    ]  # fmt: skip
+    assert len(names) == 4
+    assert (names[1], names[2]) == ("cat", "cow")
+
+
 @pytest.mark.parametrize(
     ("image", "file_name", "comes_out"),
     [
