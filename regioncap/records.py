@@ -238,13 +238,17 @@ class View(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _from_lists(cls, fields: dict[str, Any]) -> dict[str, Any]:
-        if "numbers" not in fields:
+    def _from_lists(cls, fields: Any) -> Any:
+        if not isinstance(fields, dict) or "numbers" not in fields:
             return fields
         numbers, boxes = fields["numbers"], fields.get("boxes_xyxy", ())
-        shown = zip(numbers, boxes, fields.get("colours") or [""] * len(numbers), strict=True)
         names = ("number", "box_xyxy", "colour")
-        return fields | {"regions": [dict(zip(names, region, strict=True)) for region in shown]}
+        try:
+            shown = zip(numbers, boxes, fields.get("colours") or [""] * len(numbers), strict=True)
+            regions = [dict(zip(names, region, strict=True)) for region in shown]
+        except TypeError:  # which pydantic takes for a fault of ours
+            raise ValueError("numbers, boxes_xyxy and colours are no lists") from None
+        return fields | {"regions": regions}
 
     @model_serializer(mode="wrap")
     def _as_lists(self, fields_of: SerializerFunctionWrapHandler) -> dict[str, Any]:

@@ -137,8 +137,7 @@ class Janitor:
         """Looks at all unfinished jobs once."""
         turned = due.jobs(self._redis)  # before the list: their markers were there before them
         ids = catalogue.open_ids(self._store)
-        for job_id in turned - set(ids):
-            due.drop(self._redis, job_id)  # it has ended
+        self._forget(turned, set(ids))
         queues, stalled = {RENDER}, []
         for job in catalogue.load_each(self._store, ids, self._leave_out):
             queues.add(job.settings.queue)
@@ -155,6 +154,20 @@ class Janitor:
         )
         for job in stalled:
             self._for_one(job, partial(self._reconcile, backlog=backlog))
+
+    def _forget(self, turned: set[str], open_ids: set[str]) -> None:
+        """Has nothing follow of jobs that have ended, nor remembers how they looked."""
+        for job_id in turned - open_ids:
+            try:
+                due.drop(self._redis, job_id)
+            except QueueError as error:
+                if not isinstance(error.__cause__, redis.exceptions.ResponseError):
+                    raise
+                _log.warning("what is due of a job is not readable", job=job_id, error=str(error))
+        with queue_errors():
+            seen: Any = self._redis.hkeys(_SEEN)
+            if gone := set(seen) - open_ids:
+                self._redis.hdel(_SEEN, *gone)
 
     def _for_one(self, job: Job, act: Callable[[Job], T]) -> T | None:
         """Does something for one job: whatever lies there for it, the others have their turn.

@@ -7,18 +7,22 @@ stored one, or one that says what is wrong.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel
 
 from regioncap import keys
 from regioncap.errors import StoreLateError
 from regioncap.inputs.originals import LATE, Asked, for_the_last_time
 from regioncap.job import Job
-from regioncap.records import MAX_REGIONS, InputRecord, Problem, RenderedRecord
+from regioncap.records import MAX_REGIONS, InputRecord, Problem, RenderedRecord, dump_json
 from regioncap.services.store import Store
 
+R = TypeVar("R", bound=BaseModel)
+#: What may be read as a number that JSON has not: NaN, Infinity, 1e400, four hundred digits.
+_UNENDING = re.compile(rb"NaN|Infinity|[eE]\+?\d{3}|\d{300}")
 T = TypeVar("T")
 
 
@@ -107,11 +111,8 @@ def each(
 
 
 def _submitted_line(line: bytes, index: int) -> InputRecord | None:
-    try:
-        record = InputRecord.model_validate_json(line)
-    except ValidationError:
-        return None
-    if record.index != index:
+    record = _read(InputRecord, line)
+    if record is None or record.index != index:
         return None
     if len(record.bbox or []) > MAX_REGIONS and record.error is None:
         said = f"{len(record.bbox or []):,} boxes (at most {MAX_REGIONS:,})"
@@ -121,14 +122,24 @@ def _submitted_line(line: bytes, index: int) -> InputRecord | None:
 
 
 def _rendered_line(line: bytes, index: int) -> RenderedRecord | None:
-    try:
-        record = RenderedRecord.model_validate_json(line)
-    except ValidationError:
+    record = _read(RenderedRecord, line)
+    if record is None:
         return None
     numbers = [region.region for region in record.regions]
     shown = {region.number for view in record.views for region in view.regions}
     agrees = numbers == list(range(1, len(numbers) + 1)) and shown <= set(numbers)
     return record if agrees and record.index == index else None
+
+
+def _read(model: type[R], line: bytes) -> R | None:
+    """A record of a line; None for one that is none, or could not be written again."""
+    try:
+        record = model.model_validate_json(line)
+        if _UNENDING.search(line):
+            dump_json(record)
+    except ValueError:  # a ValidationError is one
+        return None
+    return record
 
 
 def _no_record(index: int, problem: Problem) -> InputRecord:

@@ -158,6 +158,8 @@ def job_status(store: Store, client: redis.Redis | None, job: Job) -> JobStatus:
     _take_progress(status, store, client, job)
     if store.exists(keys.cancelled_key(job.job)):
         status.state = "cancelled"
+        if not status.shards_done:  # nobody makes its progress anew where Redis has lost it
+            _take_progress(status, store, None, job)
     elif (pause := _pause(status.budget, job)) is not None:
         status.state = "paused"
         status.waits.insert(0, pause)

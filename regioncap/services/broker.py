@@ -19,6 +19,9 @@ from regioncap.settings import Settings
 #: Longest wait for a Redis that reads its data back.
 LOADING_S = 120.0
 _LOOK_S = 1.0
+#: More than threads ask at a time: a caption worker has up to 256 shards in hand. Beyond it what is
+#: asked would fail at once, as redis-py does not wait for a connection.
+_CONNECTIONS = 512
 #: What servers of a cluster say to who takes them for one server.
 _CLUSTER = (
     redis.exceptions.ClusterError,
@@ -45,16 +48,19 @@ def connect(settings: Settings, *, patient: bool = True) -> redis.Redis:
 
     Args:
         settings: Where it is.
-        patient: Whether lost connections are tried again; else they fail within seconds.
+        patient: Whether it waits for a server that is slow to accept; else it tells soon. No
+            command is tried again: it may have been carried out.
     """
-    options: dict[str, Any] = {} if patient else {"retry": Retry(NoBackoff(), 0)}
     return redis.Redis.from_url(
         address(settings),
         socket_timeout=10,
         socket_connect_timeout=5 if patient else 3,
-        **options,
+        retry=Retry(NoBackoff(), 0),
+        max_connections=_CONNECTIONS,
         health_check_interval=25,
         decode_responses=True,
+        # Others may write, too, and what is no text is none of ours.
+        encoding_errors="replace",
     )
 
 

@@ -21,15 +21,18 @@ import redis
 from redis.client import NEVER_DECODE
 
 from regioncap.job import Job
+from regioncap.keys import is_job_id
 from regioncap.records import Stage
 from regioncap.services.broker import queue_errors
-from regioncap.services.messages import RENDER
+from regioncap.services.messages import RENDER, is_ours
 from regioncap.services.progress import parts_key
 
 _QUEUES = "regioncap:turns"
 #: Turns of one priority: more than are ever taken, and exact as a score.
 BAND = 10**12
 _BANDS = {"high": 0, "normal": 1, "low": 2}
+#: The highest score of any.
+LAST = len(_BANDS) * BAND - 1
 #: The bit of a shard from this one on is set by itself, not in a bitmap of as many bits.
 _LARGE = 4096
 #: Bytes of a bitmap that are read at a time: 4,096 shards.
@@ -183,19 +186,19 @@ def drop(client: redis.Redis, job: str) -> None:
 
 
 def queues(client: redis.Redis) -> set[str]:
-    """The queues that jobs take turns at, or once did."""
+    """The queues that jobs take turns at, or once did; whoever submits may write there."""
     with queue_errors():
-        return {str(queue) for queue in client.smembers(_QUEUES)}
+        return {queue for queue in map(str, client.smembers(_QUEUES)) if is_ours(queue)}
 
 
 def jobs(client: redis.Redis) -> set[str]:
     """The jobs that have shards due."""
-    found: set[str] = set()
-    for queue in queues(client):
-        with queue_errors():
-            turns: Any = client.zrange(turns_key(queue), 0, -1)
-        found.update(turns)
-    return found
+    with queue_errors(), client.pipeline(transaction=False) as pipe:
+        for queue in queues(client):
+            pipe.zrange(turns_key(queue), 0, -1)
+        answers = pipe.execute(raise_on_error=False)
+    # A key of another type holds no turns.
+    return {job for turns in answers if isinstance(turns, list) for job in filter(is_job_id, turns)}
 
 
 def count(client: redis.Redis, job: str) -> int:

@@ -23,10 +23,18 @@ from typing import Any, NamedTuple
 import redis
 
 from regioncap.errors import QueueError
+from regioncap.keys import is_job_id
 from regioncap.records import Stage
 from regioncap.services import due, presence
 from regioncap.services.broker import queue_errors
-from regioncap.services.messages import CAPTION_TASK, RENDER, RENDER_TASK, Message, new_text
+from regioncap.services.messages import (
+    CAPTION_TASK,
+    RENDER,
+    RENDER_TASK,
+    Message,
+    is_ours,
+    new_text,
+)
 from regioncap.services.progress import parts_key
 
 _MARK = "regioncap:mark:"
@@ -77,17 +85,31 @@ class Feeder:
         self._idle_until_s: dict[str, float] = {}
 
     def feed_all(self) -> None:
-        """Feeds all queues that jobs take turns at."""
+        """Feeds all queues that jobs take turns at; one whose keys hold something else is left.
+
+        Raises:
+            QueueError: Redis is away.
+        """
         for queue in sorted(due.queues(self._redis)):
-            self.feed(queue)
+            try:
+                self.feed(queue)
+            except QueueError as error:
+                if not isinstance(error.__cause__, redis.exceptions.ResponseError):
+                    raise
+                _log.warning("the queue %s is not fed: %s", queue, error)
 
     def after_taking(self, queue: str) -> None:
-        """Feeds a queue that a shard was taken from, unless there was nothing to feed just now."""
+        """Feeds a queue that a shard was taken from, unless there was nothing to feed just now.
+
+        Whatever goes wrong, the shard that was taken is to be done.
+        """
         if self._clock() >= self._idle_until_s.get(queue, 0.0):
             try:
                 self.feed(queue)
             except QueueError as error:  # others do it, or this worker in a second
                 _log.debug("the queue is not fed: %s", error)
+            except Exception:
+                _log.exception("the queue %s cannot be fed", queue)
 
     def feed(self, queue: str) -> int:
         """Fills a queue that is less than half full; returns how many shards that were.
@@ -189,11 +211,16 @@ def _band(score: float) -> int:
 
 
 def standings(client: redis.Redis, queue: str) -> Iterator[Standing]:
-    """The jobs that have shards due for a queue, those whose turn is next first."""
+    """The jobs that have shards due for a queue, those whose turn is next first.
+
+    Whoever submits writes what is read here: what cannot be meant is passed over, or set right.
+    """
     start = 0
     while turns := _turns(client, queue, start):
-        yield from _standings(client, queue, turns)
         start += len(turns)
+        ours = [(job, min(max(score, 0.0), due.LAST)) for job, score in turns if is_job_id(job)]
+        if ours:
+            yield from _standings(client, queue, ours)
 
 
 def _turns(client: redis.Redis, queue: str, start: int) -> list[tuple[str, float]]:
@@ -211,16 +238,21 @@ def _standings(
             pipe.bitcount(due.bits_key(job, stage))
             pipe.hmget(due.job_key(job), ["queue", "shards", "window"])
             pipe.hlen(parts_key(job))
-        answers = pipe.execute()
-    for (job, score), bits, told, done in zip(
-        turns, answers[::3], answers[1::3], answers[2::3], strict=True
-    ):
-        if queue != RENDER or None in told:
-            yield Standing(job, score, bits)
-            continue
-        caption_queue, shards, window = told
-        under_way = max(0, int(shards) - bits - done)
-        yield Standing(job, score, bits, under_way, int(window), caption_queue)
+        answers = pipe.execute(raise_on_error=False)
+    for (job, score), *said in zip(turns, answers[::3], answers[1::3], answers[2::3], strict=True):
+        if (failed := next((each for each in said if isinstance(each, Exception)), None)) is None:
+            yield _standing(job, score, said, is_drawing=queue == RENDER)
+        elif not isinstance(failed, redis.exceptions.ResponseError):
+            raise failed
+
+
+def _standing(job: str, score: float, said: list[Any], *, is_drawing: bool) -> Standing:
+    bits, (caption_queue, shards, window), done = said
+    known = [each is not None and each.isdecimal() and len(each) < 10 for each in (shards, window)]
+    if not is_drawing or not all(known) or not is_ours(str(caption_queue)):
+        return Standing(job, score, bits)
+    under_way = max(0, int(shards) - bits - done)
+    return Standing(job, score, bits, under_way, int(window), caption_queue)
 
 
 def room_for_captions(client: redis.Redis, queue: str, mark: int) -> int:
@@ -234,7 +266,8 @@ def _awaits_captions(client: redis.Redis, queue: str) -> int:
         pipe.llen(queue)
         for job in jobs:
             pipe.bitcount(due.bits_key(job, "caption"))
-        return sum(pipe.execute())
+        answers = pipe.execute(raise_on_error=False)
+    return sum(each for each in answers if isinstance(each, int))
 
 
 def shared_mark(client: redis.Redis, queue: str) -> int:

@@ -122,6 +122,10 @@ def test_a_job_that_cannot_be_done_is_the_user_s_error(
         stages.render.run(job.job, 0)
 
 
+#: Numbers that JSON's readers take, and its writers refuse.
+UNENDING = ["NaN", "-Infinity", "1e400", "[1E+999]"]
+
+
 def test_names_that_are_no_parts_are_none(store: Store, job: Job) -> None:
     names = ["part-x.json", "input/part-00001.json", "part-00000.json.json", "part-1.json",
              "part-000000.json", "part-4294967295.json", "part-00001.0123456789ab.json/x",
@@ -156,6 +160,7 @@ def test_what_cannot_be_read_of_a_part_is_an_error_in_its_place(
     deep = '{"index": 1, "line": 2, "meta": {"m": ' + "[" * 240 + "]" * 240 + "}}\n"
     many = second.model_copy(update={"bbox": [[1, 1, 2, 2]] * 200_000})
     other = second.model_copy(update={"index": 0})
+    unending = [f'{{"index": 1, "line": 2, "meta": {{"m": {n}}}}}\n' for n in UNENDING]
     for text, codes in {
         b"not json": ["input-unreadable"] * 2,
         b"": ["input-unreadable"] * 2,
@@ -164,11 +169,34 @@ def test_what_cannot_be_read_of_a_part_is_an_error_in_its_place(
         dump_lines([first]) + deep.encode(): [None, "input-unreadable"],
         dump_lines([first, other]): [None, "input-unreadable"],
         dump_lines([first, many]): [None, "too-many-boxes"],
+        **{dump_lines([first]) + text.encode(): [None, "input-unreadable"] for text in unending},
     }.items():
         store.put(key, text)
         found = parts.submitted(store, job, 0)
         assert [record.index for record in found] == [0, 1]
         assert [record.error and record.error.code for record in found] == codes
+
+
+@pytest.mark.parametrize(
+    "views",
+    [
+        "[7]", "[null]", '[{"numbers": 5}]', '[{"numbers": [1], "boxes_xyxy": 4}]',
+        '[{"numbers": [1], "boxes_xyxy": [[1, 2, 3, 4]], "colours": 4}]',
+        '[{"numbers": [1, 2], "boxes_xyxy": [[1, 2, 3, 4]]}]',
+    ],
+)  # fmt: skip
+def test_views_that_are_none_are_an_error_in_their_place(
+    stages: Stages, store: Store, tmp_path: Path, views: str
+) -> None:
+    job = stages.job(tmp_path, shard_size=2)
+    stages.render.run(job.job, 0)
+    part = store.get(keys.part_key(job.job, "rendered", 0))
+    first, second = part.split(b"\n")[:2]
+    spoilt = json.dumps(json.loads(second) | {"views": json.loads(views)}).encode()
+
+    found = parts.rendered(first + b"\n" + spoilt + b"\n", store, job, 0)
+
+    assert [record.error and record.error.code for record in found] == [None, "rendered-unreadable"]
 
 
 def test_readers_bring_no_picture_that_workers_would_not(

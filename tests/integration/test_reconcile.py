@@ -14,6 +14,7 @@ from regioncap.jobs import catalogue, finish
 from regioncap.jobs.cancel import cancel
 from regioncap.jobs.janitor import Janitor
 from regioncap.jobs.reconcile import Reconciled, reconcile
+from regioncap.jobs.status import job_status
 from regioncap.services import due
 from regioncap.services.backlog import read_backlog
 from regioncap.services.broker import connect
@@ -121,6 +122,28 @@ def test_a_job_without_its_end_is_ended(mend: Mender, job: Job) -> None:
     assert again is not None
     assert again.counts == whole.counts
     assert not store.exists(keys.open_key(job.job))
+
+
+def test_a_cancelled_job_keeps_its_counts_where_redis_has_lost_them(
+    mend: Mender, job: Job, client: redis.Redis
+) -> None:
+    mend.do(0, "render", "caption")
+    cancel(mend.stages.store, mend.progress, job)
+    client.flushdb()
+    mend()
+
+    status = job_status(mend.stages.store, client, job)
+    assert (status.state, status.shards_done, status.done) == ("cancelled", 1, 1)
+
+
+def test_how_jobs_looked_is_forgotten_with_them(
+    mend: Mender, job: Job, client: redis.Redis
+) -> None:
+    janitor(mend, client).round()
+    assert client.hkeys("regioncap:janitor:seen") == [job.job]
+    cancel(mend.stages.store, mend.progress, job)
+    janitor(mend, client).round()
+    assert not client.exists("regioncap:janitor:seen")
 
 
 def test_a_cancelled_job_is_left_alone(mend: Mender, job: Job, client: redis.Redis) -> None:
