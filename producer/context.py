@@ -37,6 +37,7 @@ def emit(text: str) -> None:
         sys.stdout.write(shown(line.decode()))
     else:
         sys.stdout.buffer.write(line)
+    sys.stdout.flush()  # whoever reads a pipe waits for it
 
 
 def emit_json(value: Any) -> None:

@@ -32,6 +32,9 @@ WORKER = os.environ.get("PYTEST_XDIST_WORKER", "gw9").removeprefix("gw")
 files.PORT_RANGE = files.PORT_RANGE[int(WORKER) % 10 :: 10]
 
 
+# What is written to a pipe is to arrive there without a machine's settings, too.
+os.environ.pop("PYTHONUNBUFFERED", None)
+
 # Where stacks run is noted for the user, who is not to be told of the tests'.
 os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="regioncap-tests-")
 

@@ -98,6 +98,8 @@ def eval_command(
             "what is planted is asked of an engine in this process (leave out --as-jobs)",
             param_hint="--verify",
         )
+    if data is not None:
+        _refuse_made(context)
     if fail_on_regression and baseline is None:
         raise typer.BadParameter("give --baseline, too", param_hint="--fail-on-regression")
     from regioncap.evaluation.baseline import compare, read_baseline, scenes_digest
@@ -132,6 +134,16 @@ def eval_command(
         say(f"{variant}: in the baseline, and not tried now")
     if fail_on_regression and any(each.is_worse for each in compared):
         raise typer.Exit(_REGRESSION)
+
+
+def _refuse_made(context: typer.Context) -> None:
+    """Refuses what belongs to made scenes beside pictures of one's own."""
+    for name in ("kinds", "scenes", "regions", "sizes"):
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            raise typer.BadParameter(
+                "it is of made scenes (leave out --data)", param_hint=f"--{name}"
+            )
 
 
 def _variants(modes: str, styles: str, prompts: str, per_call: str) -> list[Variant]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +23,10 @@ if TYPE_CHECKING:
     from regioncap.job import Job
     from regioncap.jobs.submit import Tally
     from regioncap.settings import Settings
+
+
+#: Options that are called otherwise than their settings.
+_OPTIONS = {"region_schema": "--schema", "keep_marked": "--no-keep-marked"}
 
 
 @setting_options(
@@ -72,14 +75,12 @@ def submit_command(
     if bool(files) == (resume is not None):
         raise typer.BadParameter("give either FILE... or --resume JOB")
     if resume is not None:
-        if key:
-            raise typer.BadParameter("--key goes with a FILE")
-        if dry_run:
-            raise typer.BadParameter("--dry-run goes with a FILE: --resume queues what is missing")
-        client = client_of(context, **flags)
+        own = {"name": name, "label": label, "key": key, "image_root": image_root,
+               "dry_run": dry_run, "force": force}  # fmt: skip
+        _refuse({**flags, **{each: value or None for each, value in own.items()}})
+        client = client_of(context)
         job = _resume(client, resume)
         emit(job.job)
-        sys.stdout.flush()
         raise typer.Exit(_tell_of(client, [job], wait=wait))
     from regioncap.inputs.source import grouped
 
@@ -100,8 +101,19 @@ def submit_command(
     for target in targets:
         jobs.append(submit_file(client, target, name=name, key=key, **options))
         emit(jobs[-1].job)
-        sys.stdout.flush()
     raise typer.Exit(_tell_of(client, jobs, wait=wait))
+
+
+def _refuse(options: dict[str, Any]) -> None:
+    """Refuses options that are given beside --resume, which takes a job as it was submitted."""
+    for name, value in options.items():
+        if value is not None:
+            option = _OPTIONS.get(name, f"--{name.replace('_', '-')}")
+            instead = "; that is `regioncap resume`" if name == "max_gpu_seconds" else ""
+            raise typer.BadParameter(
+                f"it goes with a FILE: --resume queues what is missing of a job{instead}",
+                param_hint=option,
+            )
 
 
 def _tell_of(client: Client, jobs: list[Job], *, wait: bool) -> int:
