@@ -50,6 +50,7 @@ def cancel(store: Store, progress: Progress, job: Job, *, runtime: Runtime = REA
                 markers.remove(store, markers.settled(store, job.job, runtime))
                 with suppress(QueueError):  # then a janitor does it
                     due.drop(progress.redis, job.job)
+                    progress.expire()
                 return "cancelled"
             store.delete(keys.cancelled_key(job.job))  # it came too late
     raise StoreError(f"job {job.job} is being changed by others", hint="try again")

@@ -129,6 +129,9 @@ def test_a_cancelled_job_keeps_its_counts_where_redis_has_lost_them(
 ) -> None:
     mend.do(0, "render", "caption")
     cancel(mend.stages.store, mend.progress, job)
+    noted = [key for key in client.keys(f"regioncap:{job.job}*") if client.type(key) == "hash"]
+    assert noted
+    assert all(client.ttl(key) > 0 for key in noted), "nobody else would remove them"
     client.flushdb()
     mend()
 
