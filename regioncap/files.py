@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import secrets
 import shutil
 import socket
+import stat
 import tempfile
 import time
 from collections.abc import Iterator
@@ -40,25 +42,59 @@ def open_input(path: Path) -> BinaryIO:
 
 
 @contextmanager
+def written(path: Path) -> Iterator[None]:
+    """Says of what the system refuses in the block that `path` cannot be written.
+
+    Raises:
+        UsageError: It cannot (`bad-output`).
+    """
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(
+            f"{path} cannot be written: {error.strerror or error}", code="bad-output"
+        ) from error
+
+
+def check_output(path: Path) -> None:
+    """Returns if it seems that a file can be written at `path`; to be asked before long work.
+
+    Raises:
+        UsageError: It cannot (`bad-output`).
+    """
+    with written(path):
+        if path.is_dir():
+            raise UsageError(f"{path} is a folder", code="bad-output", hint="name a file with -o")
+        folder = Path(os.path.realpath(path)).parent
+        if not stat.S_ISDIR(folder.stat().st_mode):
+            raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        if not is_stream(path) and not os.access(folder, os.W_OK | os.X_OK):
+            raise OSError(errno.EACCES, os.strerror(errno.EACCES))
+
+
+def make_folder(path: Path) -> None:
+    """Makes a folder to write into, and those above it, where they are missing.
+
+    Raises:
+        UsageError: It cannot be made (`bad-output`).
+    """
+    with written(path):
+        path.mkdir(parents=True, exist_ok=True)
+
+
+@contextmanager
 def whole_file(path: Path) -> Iterator[BinaryIO]:
     """Opens a file to write; it gets its name when all is written, and is removed if that fails.
 
     A pipe or a device is written to as it goes.
 
     Raises:
-        UsageError: It cannot be written there (`no-output`).
+        UsageError: It cannot be written there (`bad-output`).
     """
-    if path.is_dir():
-        raise UsageError(f"{path} is a folder", code="no-output", hint="name a file")
-    with nullcontext(path) if is_stream(path) else whole(path) as temporary:
-        try:
-            file = temporary.open("wb")
-        except OSError as error:
-            raise UsageError(
-                f"{path} cannot be written: {error.strerror}", code="no-output"
-            ) from error
-        with file:
-            yield file
+    check_output(path)
+    direct = nullcontext(path) if is_stream(path) else whole(path)
+    with written(path), direct as temporary, temporary.open("wb") as file:
+        yield file
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from producer.context import client_of, job_of, on_terminal, say
 from producer.options import JobArgument
 from producer.pipes import STDOUT
 from producer.tables import show_table
-from regioncap.files import whole_file
+from regioncap.files import make_folder, whole_file
 from regioncap.plurals import agree, counted
 
 if TYPE_CHECKING:
@@ -53,6 +53,8 @@ def results_command(
 
     client = client_of(context)
     job = job_of(client, job_id)
+    if images is not None:  # what cannot be is said before the results are waited for
+        make_folder(images)
     code = 0
     if output is None and not json and not follow and on_terminal():
         done, bad = _show(client, job, only_failed=failed)
@@ -170,7 +172,7 @@ def fetch_images(client: Client, job: Job, folder: Path) -> int:
     from regioncap.jobs import results
     from regioncap.parallel import map_ahead
 
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
 
     def bring(uri: str) -> bool:
         try:

@@ -10,7 +10,7 @@ import pytest
 
 from regioncap import files
 from regioncap.errors import UsageError
-from regioncap.files import open_input, whole, whole_file
+from regioncap.files import check_output, make_folder, open_input, whole, whole_file
 
 
 def names(folder: Path) -> list[str]:
@@ -162,3 +162,54 @@ def test_open_input__says_what_cannot_be_read(tmp_path: Path, name: str) -> None
         open_input(tmp_path / name)
 
     assert caught.value.code == "no-input-file"
+
+
+@pytest.mark.parametrize("name", ["folder", "none/out", "file/out", "x" * 300, "link"])
+def test_check_output__says_what_cannot_be_written(tmp_path: Path, name: str) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "none/out")
+
+    for tried in (check_output, lambda path: whole_file(path).__enter__()):
+        with pytest.raises(UsageError, match=r"is a folder|cannot be written: ") as caught:
+            tried(tmp_path / name)
+        assert caught.value.code == "bad-output"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_check_output__asks_for_the_right_to_write(tmp_path: Path) -> None:
+    (tmp_path / "closed").mkdir(mode=0o500)
+
+    with pytest.raises(UsageError, match="Permission denied"):
+        check_output(tmp_path / "closed/out")
+
+
+def test_check_output__takes_what_can_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    os.mkfifo(tmp_path / "pipe")
+
+    for name in ("file", "new", "pipe"):
+        check_output(tmp_path / name)
+    check_output(Path("/dev/null"))
+
+
+def test_whole_file__a_full_disk_is_no_bug(tmp_path: Path) -> None:
+    (tmp_path / "full").symlink_to("/dev/full")
+
+    with (
+        pytest.raises(UsageError, match="No space left") as caught,
+        whole_file(tmp_path / "full") as file,
+    ):
+        file.write(b"x" * 99_999)
+
+    assert caught.value.code == "bad-output"
+
+
+@pytest.mark.parametrize("name", ["file", "file/below"])
+def test_make_folder__says_what_is_in_its_way(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").touch()
+
+    with pytest.raises(UsageError, match="cannot be written: ") as caught:
+        make_folder(tmp_path / name)
+
+    assert caught.value.code == "bad-output"
