@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from producer.commands.status import tell_advice
-from producer.context import client_of, job_of, on_terminal, say
+from producer.context import client_of, emit_bytes, job_of, on_terminal, say
 from producer.options import JobArgument
 from producer.pipes import STDOUT
 from producer.tables import show_table
@@ -88,10 +88,11 @@ def fetch_results(
 ) -> tuple[int, int]:
     """Writes the results; returns how many records there are and how many failed."""
     done = failed = 0
-    with nullcontext(sys.stdout.buffer) if output is None else whole_file(output) as stream:
+    with nullcontext() if output is None else whole_file(output) as file:
+        write, flush = (file.write, file.flush) if file else (emit_bytes, sys.stdout.flush)
         for part in _parts(client, job, follow=follow):
-            stream.write(_failed_lines(part) if only_failed else part.data)
-            stream.flush()
+            write(_failed_lines(part) if only_failed else part.data)
+            flush()
             counts = part.summary["counts"]
             done, failed = done + counts["records"], failed + counts["failed"]
     return done, failed
