@@ -31,13 +31,18 @@ def say(text: str) -> None:
 def emit(text: str) -> None:
     """Writes one line of data: as it is, and on a terminal as that may be given it."""
     # A name that is no UTF-8 must not end the listing.
-    line = text.encode("utf-8", "replace") + b"\n"
+    emit_bytes(text.encode("utf-8", "replace") + b"\n")
+    sys.stdout.flush()  # whoever reads a pipe waits for it
+
+
+def emit_bytes(data: bytes) -> None:
+    """Writes data, whole lines of it: as they are, and on a terminal as that may be given them."""
     if on_terminal():
         # Through rich, which while a bar is shown stands in for stdout and writes above the bar.
-        sys.stdout.write(shown(line.decode()))
+        text = data.decode("utf-8", "replace").replace("\r\n", "\n")  # as CSV ends its lines
+        sys.stdout.write(shown(text))
     else:
-        sys.stdout.buffer.write(line)
-    sys.stdout.flush()  # whoever reads a pipe waits for it
+        sys.stdout.buffer.write(data)
 
 
 def emit_json(value: Any) -> None:

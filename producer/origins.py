@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 from pydantic_settings import InitSettingsSource
 
+from regioncap import addresses
 from regioncap.settings import STACK, Settings, load_settings, named_sources
 
 DEFAULT = "default"
-_MASK = "********"
 
 
 class Origin(NamedTuple):
@@ -42,7 +41,7 @@ def origins(*, secrets: bool = False, **flags: Any) -> list[Origin]:
     return [
         Origin(
             name,
-            _shown(getattr(settings, name), secrets=secrets),
+            _shown(name, getattr(settings, name), secrets=secrets),
             next((source for source, values in sources if name in values), DEFAULT),
         )
         for name in Settings.model_fields
@@ -64,18 +63,17 @@ def named_services(**flags: Any) -> list[str]:
     ]
 
 
-def _shown(value: Any, *, secrets: bool) -> Any:
+def _shown(name: str, value: Any, *, secrets: bool) -> Any:
     if isinstance(value, SecretStr):
         text = value.get_secret_value()
-        return text if secrets else _masked(text)
+        return text if secrets or not text else _masked(name, text)
+    if isinstance(value, str) and "://" in value and not secrets:
+        return addresses.public(value)
     return value if isinstance(value, str | int | float | list | dict | None) else str(value)
 
 
-def _masked(secret: str) -> str:
-    """A URL without its password, for the host is no secret; of anything else that it is there."""
-    parts = urlsplit(secret)
-    if not parts.hostname:
-        return _MASK if secret else ""
-    user = (parts.username or "") + (f":{_MASK}" if parts.password else "")
-    host = parts.netloc.rpartition("@")[2]
-    return parts._replace(netloc=f"{user}@{host}" if user else host, query="").geturl()
+def _masked(name: str, secret: str) -> str:
+    """Of an address the host, which is no secret; of anything else that it is there."""
+    if name not in {"broker_url", "on_end_url"}:
+        return addresses.MASK
+    return addresses.masked(secret, hide_path=name == "on_end_url")

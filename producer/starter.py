@@ -11,6 +11,7 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 from regioncap.errors import UsageError
+from regioncap.files import written
 from regioncap.inputs import examples
 from regioncap.settings import TOML_FILE, JobSettings, Settings
 
@@ -47,14 +48,10 @@ def write_starter(folder: Path) -> list[Path]:
             raise UsageError(
                 f"{file} is there already", code="output-exists", hint="name another folder"
             )
-    try:
+    with written(folder):
         for file, data in contents.items():
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(data)
-    except OSError as error:
-        raise UsageError(
-            f"{folder} cannot be written: {error.strerror}", code="bad-output"
-        ) from error
     return list(contents)
 
 

@@ -8,9 +8,9 @@
     local        all of it on one machine
 
 At the top stand what all rooms share (records, job, keys, settings, errors, metrics, files,
-parallel, packages, running_stack, escapes, tether, plurals) and the faces for programs: client,
-async_client, and dataflow for users of DataFlow-MM. tests/unit/test_architecture.py says which room
-may import which.
+parallel, packages, running_stack, escapes, addresses, tether, plurals) and the faces for programs:
+client, async_client, and dataflow for users of DataFlow-MM. tests/unit/test_architecture.py says
+which room may import which.
 
 The public names are loaded when they are first used, so that importing the package costs nothing.
 """

@@ -335,7 +335,8 @@ class Client:
             on_record: Called for each record.
 
         Raises:
-            UsageError: The page of another job is there (`output-exists`).
+            UsageError: The page of another job is there (`output-exists`), or it cannot be
+                written (`bad-output`).
         """
         from regioncap.outputs.gallery import Viewed, page_name, write_view
         from regioncap.views.view import Limits

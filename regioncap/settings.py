@@ -18,7 +18,6 @@ from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -42,6 +41,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from regioncap import addresses
 from regioncap.errors import UsageError
 from regioncap.running_stack import find_stack, folder_above, running_folders
 
@@ -165,35 +165,11 @@ def _lower(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
 
 
-def _redis_url(url: SecretStr) -> SecretStr:
-    """The address of one server; `rediss` is with TLS."""
-    scheme = url.get_secret_value().partition("://")[0]
-    if "sentinel" in scheme:
-        raise ValueError("Redis Sentinel is not served; name the primary, as redis://HOST:PORT/0")
-    if "cluster" in scheme:
-        raise ValueError("a cluster of Redis cannot carry the queue; name one server")
-    if scheme not in {"redis", "rediss"}:
-        raise ValueError("must begin with redis:// or rediss://")
-    return url
-
-
 def _words(command: object) -> object:
     """The words of a command: a list, the same as JSON, or a line as one types it in a shell."""
     if not isinstance(command, str):
         return command
     return json.loads(command) if command.startswith("[") else shlex.split(command)
-
-
-def _http_url(url: SecretStr) -> SecretStr:
-    """An address of HTTP, or nothing; messages say nothing of it, as it may hold a token."""
-    try:
-        parts = urlsplit(url.get_secret_value())
-        is_one = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        is_one = False
-    if url.get_secret_value() and not is_one:
-        raise ValueError("must begin with http:// or https:// and name a host")
-    return url
 
 
 def _folder_name(name: str) -> str:
@@ -218,7 +194,7 @@ class Settings(BaseSettings, JobSettings):
         env_nested_max_split=1,
     )
 
-    broker_url: Annotated[SecretStr, AfterValidator(_redis_url)] = Field(
+    broker_url: Annotated[SecretStr, AfterValidator(addresses.redis_url)] = Field(
         SecretStr("redis://127.0.0.1:6379/0"), description="Redis or Valkey, as a URL."
     )
     s3_endpoint: str = Field("127.0.0.1:9000", description="Host and port of the S3 store.")
@@ -310,7 +286,7 @@ class Settings(BaseSettings, JobSettings):
         description="Command that janitors run when a job has ended or paused, with JSON about it"
         " on its standard input.",
     )
-    on_end_url: Annotated[SecretStr, AfterValidator(_http_url)] = Field(
+    on_end_url: Annotated[SecretStr, AfterValidator(addresses.http_url)] = Field(
         SecretStr(""), description="Address that janitors POST the same JSON to."
     )
     metrics_port: int | None = Field(

@@ -17,6 +17,7 @@ from producer.context import client_of, emit, say, talk
 from producer.meter import doing, progress
 from producer.options import setting_options
 from producer.terminal import SafeConsole
+from regioncap.files import check_output, whole_file
 from regioncap.plurals import counted
 
 if TYPE_CHECKING:
@@ -104,6 +105,8 @@ def eval_command(
         raise typer.BadParameter("give --baseline, too", param_hint="--fail-on-regression")
     from regioncap.evaluation.baseline import compare, read_baseline, scenes_digest
 
+    if report is not None:
+        check_output(report)
     before = read_baseline(baseline) if baseline else []
     client = client_of(context, seed=seed, temperature=temperature, **flags)
     variants = _variants(modes, styles, prompts, per_call)
@@ -114,18 +117,14 @@ def eval_command(
     say(f"{counted(len(chosen), 'picture')} with {counted(count, 'region')}, {ways} to show them")
     run = _run_as_jobs if as_jobs else partial(_run, verify=verify)
     results, facts = run(client, variants, chosen)
-    if report is not None:
-        from regioncap.evaluation.report import html
-
-        page = html(results, {scene.name: scene for scene in chosen}, facts | {"seed": str(seed)})
-        report.write_text(page, "utf-8")
-        say(f"report: {report}")
     rows = [facts | {"scenes": scenes_digest(chosen)} | result.row() for result in results]
     if json:
         for row in rows:
             emit(json_module.dumps(row))
     else:
         _print(results)
+    if report is not None:
+        _report(report, results, chosen, facts | {"seed": str(seed)})
     if baseline is None:
         return
     compared = compare(rows, before, tolerance)
@@ -144,6 +143,17 @@ def _refuse_made(context: typer.Context) -> None:
             raise typer.BadParameter(
                 "it is of made scenes (leave out --data)", param_hint=f"--{name}"
             )
+
+
+def _report(
+    path: Path, results: Sequence[Result], scenes: Sequence[Scene], facts: dict[str, str]
+) -> None:
+    from regioncap.evaluation.report import html
+
+    page = html(results, {scene.name: scene for scene in scenes}, facts)
+    with whole_file(path) as file:
+        file.write(page.encode())
+    say(f"report: {path}")
 
 
 def _variants(modes: str, styles: str, prompts: str, per_call: str) -> list[Variant]:

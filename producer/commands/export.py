@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from producer.commands.status import tell_advice
-from producer.context import client_of, job_of, say
+from producer.context import client_of, emit_bytes, job_of, say
 from producer.meter import progress
 from producer.options import ChangedJob, JobArgument
 from producer.pipes import STDOUT
 from regioncap.plurals import agree, counted
+
+_PIECE_BYTES = 1 << 20
 
 
 def export_command(
@@ -80,7 +81,9 @@ def _written(output: Path, format_: str | None) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="regioncap-") as folder:
         yield Path(folder) / "export"
         with (Path(folder) / "export").open("rb") as file:
-            shutil.copyfileobj(file, sys.stdout.buffer)
+            # Most are lines; the one line of COCO may be larger than memory.
+            for piece in iter(partial(file.readline, _PIECE_BYTES), b""):
+                emit_bytes(piece)
 
 
 def import_edits_command(

@@ -11,6 +11,7 @@ import typer
 
 from producer.context import emit, say, settings_of
 from producer.options import ImageRoot, setting_options
+from regioncap.files import check_output, whole_file
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -45,15 +46,43 @@ def marks_command(
     from regioncap.inputs.source import open_source
 
     settings = settings_of(context, **flags)
+    form = _form(output)
+    check_output(output)
     with open_source(file, sys.stdin.buffer, image_root, settings) as source:
         given = _chosen(source, record)
         if boxes is not None:
             given = _with_boxes(given, boxes, settings)
         picture, prompts = _draw(settings, given, source)
-    picture.save(output)
+    _save(picture, output, form)
     for prompt in prompts:
         say(prompt)
     emit(str(output))
+
+
+def _form(output: Path) -> str:
+    """The format of a picture that is to be written, as Pillow names it."""
+    from PIL import Image
+
+    from regioncap.errors import UsageError
+
+    form = Image.registered_extensions().get(output.suffix.lower(), "")
+    if form not in Image.SAVE:
+        raise UsageError(
+            f"{output} names no format of pictures that can be written by its ending",
+            code="bad-output",
+            hint="name a .png or a .jpg with -o",
+        )
+    return form
+
+
+def _save(picture: Image.Image, output: Path, form: str) -> None:
+    from regioncap.errors import UsageError
+
+    try:
+        with whole_file(output) as file:
+            picture.save(file, form)
+    except ValueError as error:  # there are formats for some sizes and colours alone
+        raise UsageError(f"{output} cannot be written: {error}", code="bad-output") from error
 
 
 def _chosen(source: Source, line: int) -> InputRecord:

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from producer.commands.status import tell_advice
-from producer.context import client_of, job_of, on_terminal, say
+from producer.context import client_of, emit_bytes, job_of, on_terminal, say
 from producer.options import JobArgument
 from producer.pipes import STDOUT
 from producer.tables import show_table
-from regioncap.files import whole_file
+from regioncap.files import make_folder, whole_file
 from regioncap.plurals import agree, counted
 
 if TYPE_CHECKING:
@@ -53,6 +53,8 @@ def results_command(
 
     client = client_of(context)
     job = job_of(client, job_id)
+    if images is not None:  # what cannot be is said before the results are waited for
+        make_folder(images)
     code = 0
     if output is None and not json and not follow and on_terminal():
         done, bad = _show(client, job, only_failed=failed)
@@ -86,10 +88,11 @@ def fetch_results(
 ) -> tuple[int, int]:
     """Writes the results; returns how many records there are and how many failed."""
     done = failed = 0
-    with nullcontext(sys.stdout.buffer) if output is None else whole_file(output) as stream:
+    with nullcontext() if output is None else whole_file(output) as file:
+        write, flush = (file.write, file.flush) if file else (emit_bytes, sys.stdout.flush)
         for part in _parts(client, job, follow=follow):
-            stream.write(_failed_lines(part) if only_failed else part.data)
-            stream.flush()
+            write(_failed_lines(part) if only_failed else part.data)
+            flush()
             counts = part.summary["counts"]
             done, failed = done + counts["records"], failed + counts["failed"]
     return done, failed
@@ -170,7 +173,7 @@ def fetch_images(client: Client, job: Job, folder: Path) -> int:
     from regioncap.jobs import results
     from regioncap.parallel import map_ahead
 
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
 
     def bring(uri: str) -> bool:
         try:

@@ -19,6 +19,7 @@ from producer.context import client_of, emit, say, settings_of
 from producer.meter import doing
 from producer.options import GpusOption, setting_options
 from regioncap.errors import ServiceError
+from regioncap.files import make_folder
 from regioncap.plurals import agree
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def demo_command(
 
     started = time.monotonic()
     captions = preflight.check(settings_of(context, **flags))
-    output.mkdir(parents=True, exist_ok=True)
+    make_folder(output)
     with _scratch() as folder, _stack(folder) as stack:
         client = client_of(context, **flags, **stack.settings())
         start_workers(stack, client.settings, render_workers=1, caption_workers=1)

@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
+from regioncap import addresses
 from regioncap.engines.base import (
     Answer,
     CaptionRequest,
@@ -93,6 +94,11 @@ class OpenAIEngine:
     def __post_init__(self) -> None:
         self.base_url = self.base_url.rstrip("/")
         self.pressure = Pressure(self.max_in_flight)
+
+    @property
+    def address(self) -> str:
+        """The address as results and messages may have it."""
+        return addresses.public(self.base_url)
 
     async def start(self) -> None:
         """Finds the model at the server and has it answer one request.
@@ -176,9 +182,9 @@ class OpenAIEngine:
             self.model = names[0]
         if self.model not in names:
             raise EngineStartError(
-                f"{self.base_url} does not serve {self.model!r}"
+                f"{self.address} does not serve {self.model!r}"
                 if self.model
-                else f"{self.base_url} serves {counted(len(names), 'model')}, and none is named",
+                else f"{self.address} serves {counted(len(names), 'model')}, and none is named",
                 code="server-model-missing",
                 hint=f"name one that it serves with --model: {', '.join(names[:5]) or 'none'}",
             )
@@ -211,7 +217,7 @@ class OpenAIEngine:
             except TimeoutError:
                 await self.health()
                 return RequestError(
-                    f"{self.base_url} did not end its answer to request {request.request_id} "
+                    f"{self.address} did not end its answer to request {request.request_id} "
                     f"within {whole_s:.0f} s",
                     code="server-timeout",
                     hint="raise REGIONCAP_OPENAI_TIMEOUT_S",
@@ -256,7 +262,7 @@ class OpenAIEngine:
             EngineAwayError: It is the server's.
         """
         refusal = RequestError(
-            f"{self.base_url} did not answer request {request.request_id}: {self._said(error)}"
+            f"{self.address} did not answer request {request.request_id}: {self._said(error)}"
         )
         status = error.status_code if isinstance(error, openai.APIStatusError) else None
         if status in _REFUSED:
@@ -276,7 +282,7 @@ class OpenAIEngine:
 
     def _start_error(self, error: openai.APIError) -> EngineStartError:
         status = getattr(error, "status_code", None)
-        said = f"{self.base_url} does not serve: {self._said(error)}"
+        said = f"{self.address} does not serve: {self._said(error)}"
         if status is None:
             return EngineUnreachableError(
                 said,
@@ -290,7 +296,7 @@ class OpenAIEngine:
 
     def _away(self, error: openai.APIError) -> EngineAwayError:
         return EngineAwayError(
-            f"{self.base_url} does not serve: {self._said(error)}",
+            f"{self.address} does not serve: {self._said(error)}",
             hint="see the server; the work goes on when it is back",
         )
 

@@ -45,7 +45,7 @@ def _check_server(settings: Settings) -> str:
 
     engine = from_settings(settings)
     asyncio.run(engine.look(_SERVER_S))
-    return f"captions come from {engine.model or 'its model'} at {engine.base_url}"
+    return f"captions come from {engine.model or 'its model'} at {engine.address}"
 
 
 def _check_vllm(settings: Settings) -> str:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Self
 
 from regioncap.errors import ServiceError, UsageError
+from regioncap.files import written
 from regioncap.local import seaweed, valkey
 from regioncap.local.files import free_ports, is_port_free, write_private
 from regioncap.local.guard import Guard
@@ -70,12 +71,13 @@ class LocalStack:
         """Starts both servers and waits until both answer.
 
         Raises:
-            UsageError: A stack is up in this folder (`already-up`), or the servers' packages are
-                not installed (`missing-extra`).
+            UsageError: A stack is up in this folder (`already-up`), it cannot be written
+                (`bad-output`), or the servers' packages are not installed (`missing-extra`).
             ServiceError: A server does not start (`stack-start`).
         """
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._lock = _take_lock(self.folder)
+        with written(self.folder):
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._lock = _take_lock(self.folder)
         try:
             self._load_private()
             self._start_servers()

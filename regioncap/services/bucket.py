@@ -14,7 +14,7 @@ from minio import Minio
 from minio.datatypes import Object
 from minio.error import MinioException, S3Error
 
-from regioncap import metrics
+from regioncap import addresses, metrics
 from regioncap.errors import NotFoundError, StoreDeniedError, StoreError, UsageError
 from regioncap.parallel import REAL
 from regioncap.services.credentials import Renewed, provider_of
@@ -61,7 +61,7 @@ class Bucket:
     def __init__(self, settings: Settings, *, attempts: int = 4) -> None:
         if "://" in settings.s3_endpoint:
             raise UsageError(
-                f"s3_endpoint: {settings.s3_endpoint!r} is a URL",
+                f"s3_endpoint: {addresses.public(settings.s3_endpoint)!r} is a URL",
                 code="bad-settings",
                 hint="give host:port, and s3_secure=true for TLS",
             )

@@ -156,7 +156,28 @@ def test_results_do_not_take_a_folders_place(system: System, folder: Path) -> No
     found = system.command("results", job, "-o", folder)
 
     assert found.returncode == 2
-    assert b"is a folder [no-output]" in found.stderr
+    assert b"is a folder [bad-output]" in found.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["view", "-o", "taken"],
+        ["view", "-o", "red.png/page.html"],
+        ["results", "-o", "out.jsonl", "--images", "red.png"],
+    ],
+)
+def test_what_cannot_be_written_is_said_before_the_work(
+    system: System, folder: Path, arguments: list[str]
+) -> None:
+    job = _unqueued_job(system, write_jsonl(folder / "in.jsonl", [{"image": "red.png"}]))
+    (folder / "taken").mkdir()
+
+    found = system.command(*arguments, job, cwd=folder)
+
+    assert found.returncode == 2
+    assert b"[bad-output]" in found.stderr
+    assert not (folder / "out.jsonl").exists()
 
 
 def test_validate_of_nothing_is_a_mistake(nowhere: dict[str, str], folder: Path) -> None:

@@ -15,6 +15,7 @@ from PIL import Image
 
 from producer.cli import COMMANDS
 from regioncap import keys
+from regioncap.records import dump_lines
 from regioncap.services.broker import connect
 from tests.support.system import ROOT, System, write_jsonl
 
@@ -34,10 +35,20 @@ ASKED: dict[str, list[list[str]]] = {
     "jobs": [["jobs"], ["jobs", "--json"]],
     "status": [["status"], ["status", "JOB"], ["status", "--json"], ["status", EVIL]],
     "watch": [["watch", "JOB"]],
-    "results": [["results", "JOB"], ["results", "JOB", "--failed"]],
+    "results": [
+        ["results", "JOB", "--json"],
+        ["results", "JOB"],
+        ["results", "JOB", "--failed"],
+        ["results", "JOB", "--follow"],
+    ],
     "audit": [["audit", "JOB"], ["audit", "JOB", "--findings"]],
     "view": [["view", "JOB", "-o", "page.html"]],
-    "export": [["export", "JOB", "-o", EVIL, "-f", "csv"]],
+    "export": [
+        ["export", "JOB", "-o", EVIL, "-f", "csv"],
+        ["export", "JOB", "-o", "-", "-f", "csv"],
+        ["export", "JOB", "-o", "-", "-f", "jsonl"],
+        ["export", "JOB", "-o", "-", "-f", "coco"],
+    ],
     "import-edits": [["import-edits", "JOB", "EDITS"]],
     "reconcile": [["reconcile", "JOB"]],
     "top": [["top", "--once"]],
@@ -97,7 +108,7 @@ def _say_evil(system: System, job: str) -> None:
             region.update(caption=EVIL, status="ok", why=None)
         if line["error"]:
             line["error"]["message"] = EVIL
-    store.put(key, b"".join(json.dumps(line).encode() + b"\n" for line in lines))
+    store.put(key, dump_lines(lines))  # as workers write it: nothing but JSON's own is escaped
 
 
 @pytest.fixture(scope="module")

@@ -82,6 +82,26 @@ def test_marks_says_what_is_wrong(
     assert word in said
 
 
+@pytest.mark.parametrize(
+    ("output", "word"),
+    [
+        ("out.xyz", "names no format"),
+        ("none/out.png", "No such file"),
+        ("folder.png", "is a folder"),
+        ("out.xbm", "cannot write mode RGB"),
+    ],
+)
+def test_marks_says_what_cannot_be_written(tmp_path: Path, output: str, word: str) -> None:
+    (tmp_path / "folder.png").mkdir()
+
+    code, printed, said = run(tmp_path, "marks", PHOTOS / "coffee.jpg", "-o", output)
+
+    assert (code, printed) == (2, "")
+    assert word in said
+    assert "[bad-output]" in said
+    assert [path.name for path in tmp_path.iterdir()] == ["folder.png"]
+
+
 def test_eval_scores_the_baseline_on_colours(tmp_path: Path) -> None:
     options = [
         "--engine",
@@ -105,6 +125,16 @@ def test_eval_scores_the_baseline_on_colours(tmp_path: Path) -> None:
     assert "How regions are best shown" in (tmp_path / "report.html").read_text()
 
 
+def test_eval_prints_what_it_measured_though_no_report_can_be_written(tmp_path: Path) -> None:
+    options = ["--engine", "baseline", "--kinds", "colours, small", "--scenes", "1"]
+
+    code, printed, said = run(tmp_path, "eval", *options, "--json", "-o", "/dev/full")
+
+    assert code == 2
+    assert "/dev/full cannot be written: No space left on device [bad-output]" in said
+    assert len(printed.splitlines()) == 3
+
+
 def test_eval_takes_reference_captions_of_ones_own(tmp_path: Path) -> None:
     coloured((640, 480), {(40, 40, 240, 240): (200, 30, 30)}).save(tmp_path / "a.png")
     line = {"image": "a.png", "bbox": [[40, 40, 200, 200], [400, 300, 100, 100]]}
@@ -126,6 +156,7 @@ def test_eval_takes_reference_captions_of_ones_own(tmp_path: Path) -> None:
         pytest.param(["--prompts", "regions-99"], "bad-prompt-template", marks=pytest.mark.more),
         pytest.param(["--kinds", "sounds"], "no-scenes", marks=pytest.mark.more),
         (["--data", "gone.jsonl"], "bad-eval-data"),
+        (["-o", "none/report.html"], "bad-output"),
     ],
 )
 def test_eval_says_what_is_wrong(tmp_path: Path, arguments: list[str], word: str) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from regioncap.errors import UsageError
-from regioncap.files import whole
+from regioncap.files import whole, written
 from regioncap.outputs.exports.base import About, Format, Item
 from regioncap.outputs.exports.coco import Coco
 from regioncap.outputs.exports.csv import Csv, MarkedCsv
@@ -93,17 +93,13 @@ def export(format_: Format, items: Iterable[Item], path: Path, about: About) -> 
     Raises:
         UsageError: The path cannot be written (`output-exists`, `bad-output`).
     """
-    try:
+    with written(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         _check_free(path, makes_folder=format_.makes_folder)
         with whole(path) as temporary:
             if format_.makes_folder:
                 temporary.mkdir()
             format_.write(items, temporary, about)
-    except OSError as error:
-        raise UsageError(
-            f"{path} cannot be written: {error.strerror or error}", code="bad-output"
-        ) from error
 
 
 def _check_free(path: Path, *, makes_folder: bool) -> None:

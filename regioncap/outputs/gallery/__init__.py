@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from regioncap.errors import NotFoundError, RecordError, UsageError
-from regioncap.files import whole
+from regioncap.files import check_output, is_stream, make_folder, whole, written
 from regioncap.job import Job
 from regioncap.jobs import audits, catalogue
 from regioncap.jobs.marked import Redrawn
@@ -71,14 +71,16 @@ def write_view(
         How many records it shows.
 
     Raises:
-        UsageError: The page of another job is there (`output-exists`).
+        UsageError: The page of another job is there (`output-exists`), or it cannot be written
+            (`bad-output`).
     """
     if not replace:
         _check_own(page, job)
-    page.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(page.parent)
+    check_output(page)
     pictures = page.with_name(f"{page.stem}_files")
     if not embed:
-        pictures.mkdir(exist_ok=True)
+        make_folder(pictures)
     place = _embedded if embed else partial(_saved, pictures, page.parent)
     facts = {"job": job.job, "submitted": f"{job.created:%Y-%m-%d %H:%M} UTC", "from": job.source}
     success = catalogue.find_success(store, job.job)
@@ -94,7 +96,11 @@ def write_view(
             on_record()
             yield record
 
-    with whole(page) as temporary, temporary.open("w", encoding="utf-8") as out:
+    with (
+        written(page),
+        whole(page) as temporary,
+        temporary.open("w", encoding="utf-8") as out,
+    ):
         write_gallery(out, counted(), GallerySummary(job.name or job.job, facts, job.job))
     return count
 
@@ -116,6 +122,8 @@ def page_name(job: Job) -> Path:
 
 def _check_own(page: Path, job: Job) -> None:
     """Returns unless a page shows another job."""
+    if is_stream(page):  # which nobody may answer
+        return
     try:
         with page.open("rb") as file:
             found = _SHOWS.search(file.read(_HEAD_BYTES))

@@ -61,3 +61,9 @@ def test_doctor_tells_the_same() -> None:
     found = check_engine(Settings(engine="openai", openai_base_url="http://127.0.0.1:9/v1"))
     assert (found.name, found.status) == ("engine", "fail")
     assert "--base-url" in found.remedy
+
+
+def test_a_login_in_the_address_is_in_no_message() -> None:
+    found = check_engine(Settings(engine="openai", openai_base_url="http://me:s3cret@127.0.0.1:9"))
+    assert "http://me:********@127.0.0.1:9" in found.what
+    assert "s3cret" not in found.what + found.remedy
