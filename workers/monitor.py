@@ -12,6 +12,7 @@ from celery import signals
 from celery.worker import WorkController, state
 
 from regioncap import metrics
+from regioncap.engines.base import is_remote
 from regioncap.engines.thread import EngineThread
 from regioncap.errors import EngineDeadError, QueueError, ServiceError, UsageError
 from regioncap.jobs.rate import Rate
@@ -180,13 +181,16 @@ class Monitor:
 
     def _check_engine(self) -> str:
         assert self._engine is not None  # noqa: S101 - only asked of workers that have one
+        thread = self._engine()
         try:
-            self._engine().check(_ENGINE_TIMEOUT_S)
+            thread.check(_ENGINE_TIMEOUT_S)
         except EngineDeadError as error:
             return str(error)
         except ServiceError:
             return ""  # it is elsewhere: a new worker would not find it either
         except TimeoutError:
+            if is_remote(thread.engine):
+                return ""  # likewise: a client may try for longer than that before it says so
             return f"the engine has not answered for {_ENGINE_TIMEOUT_S:.0f} s"
         return ""
 
