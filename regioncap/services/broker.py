@@ -40,18 +40,19 @@ def address(settings: Settings) -> str:
     return f"{url}{'&' if '?' in url else '?'}ssl_cert_reqs=required"
 
 
-def connect(settings: Settings, *, patient: bool = True) -> redis.Redis:
+def connect(settings: Settings, *, patient: bool = True, timeout_s: float = 10) -> redis.Redis:
     """A client of the Redis that carries the queue.
 
     Args:
         settings: Where it is.
         patient: Whether lost connections are tried again; else they fail within seconds.
+        timeout_s: Longest wait for a connection or an answer.
     """
     options: dict[str, Any] = {} if patient else {"retry": Retry(NoBackoff(), 0)}
     return redis.Redis.from_url(
         address(settings),
-        socket_timeout=10,
-        socket_connect_timeout=5 if patient else 3,
+        socket_timeout=timeout_s,
+        socket_connect_timeout=min(timeout_s, 5 if patient else 3),
         **options,
         health_check_interval=25,
         decode_responses=True,
