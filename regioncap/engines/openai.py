@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
+from regioncap.engines import chat_answers
 from regioncap.engines.base import (
     Answer,
     CaptionRequest,
@@ -39,7 +40,6 @@ from regioncap.settings import Settings
 
 try:
     import openai
-    from openai.types.chat import ChatCompletion
 except ImportError as missing:
     raise EngineStartError(
         "the client library openai is not installed",
@@ -203,9 +203,9 @@ class OpenAIEngine:
         while True:
             try:
                 async with self.pressure.request(), asyncio.timeout(whole_s):
-                    completion = await self._create(request)
+                    body = await self._create(request)
                 self.pressure.answered()
-                return _answer_from(request, completion)
+                return chat_answers.read(request, body)
             except RequestError as error:
                 return error
             except TimeoutError:
@@ -224,7 +224,8 @@ class OpenAIEngine:
                         continue
                 return await self._blame(request, error)
 
-    async def _create(self, request: CaptionRequest) -> ChatCompletion:
+    async def _create(self, request: CaptionRequest) -> bytes:
+        """What the server sends for an answer."""
         sampling, schema = request.sampling, request.prompt.answer_schema
         url = "data:image/jpeg;base64," + base64.b64encode(request.image).decode("ascii")
         picture = {"type": "image_url", "image_url": {"url": url}}
@@ -243,8 +244,9 @@ class OpenAIEngine:
                 "type": "json_schema",
                 "json_schema": {"name": "captions", "schema": schema, "strict": True},
             }
-        completion: ChatCompletion = await self._require_client().chat.completions.create(**body)
-        return completion
+        completions = self._require_client().chat.completions.with_raw_response
+        content: bytes = (await completions.create(**body)).content
+        return content
 
     async def _blame(self, request: CaptionRequest, error: openai.APIError) -> RequestError:
         """Whose fault it is that a request failed after all attempts.
@@ -321,23 +323,4 @@ def from_settings(settings: Settings) -> OpenAIEngine:
         timeout_s=settings.openai_timeout_s,
         max_in_flight=settings.openai_max_in_flight,
         extra_body=settings.engine_args,
-    )
-
-
-def _answer_from(request: CaptionRequest, completion: ChatCompletion) -> Answer:
-    if not completion.choices:
-        raise RequestError(f"the server gave no answer to request {request.request_id}")
-    choice = completion.choices[0]
-    if choice.finish_reason == "content_filter" or choice.message.refusal:
-        raise RequestError(
-            f"the server will not answer request {request.request_id}: "
-            f"{choice.message.refusal or 'its content filter stopped the answer'}",
-            code="server-refused-request",
-        )
-    usage = completion.usage
-    return Answer(
-        text=choice.message.content or "",
-        finish_reason="length" if choice.finish_reason == "length" else "stop",
-        prompt_tokens=usage.prompt_tokens if usage else 0,
-        completion_tokens=usage.completion_tokens if usage else 0,
     )

@@ -137,6 +137,15 @@ def test_a_filtered_answer_is_an_error(does: Behaviour, url: str) -> None:
     assert answer.code == "server-refused-request"
 
 
+def test_what_is_no_answer_is_an_error(does: Behaviour, url: str) -> None:
+    def log_in() -> None:
+        does.sends = b"<html>Please log in.</html>"
+
+    (answer,) = caption(OpenAIEngine("tiny", base_url=url), [request(1)], log_in)
+    assert isinstance(answer, RequestError)
+    assert "r-1" in answer.message
+
+
 def test_an_answer_cut_off_says_so(does: Behaviour, url: str) -> None:
     does.finish_reason = "length"
     (answer,) = caption(OpenAIEngine("tiny", base_url=url), [request(1)])

@@ -29,6 +29,8 @@ class Behaviour:
     finish_reason: str = "stop"
     #: What it says; None for the words of the question.
     says: str | None = None
+    #: Sent as it is in place of each answer to a question.
+    sends: bytes | None = None
     only_new_field: bool = False
     delay_s: float = 0.0
     #: From one byte of an answer to the next; 0 for all at once.
@@ -96,6 +98,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def _send(self, status: int, content: dict[str, Any]) -> None:
         data = json.dumps(content).encode()
+        if self.behaviour.sends is not None and self.command == "POST":
+            data = self.behaviour.sends
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(data)))
