@@ -47,6 +47,16 @@ def read(request: CaptionRequest, body: bytes) -> Answer:
     )
 
 
+def model_names(body: bytes) -> list[str] | None:
+    """The models that a server says it has; None where it says something else altogether."""
+    said = _json(body)
+    if not isinstance(said, dict):
+        return None
+    models = said.get("data")  # null where there are none
+    names = [_field(model, "id") for model in models] if isinstance(models, list) else []
+    return [name for name in names if isinstance(name, str)]
+
+
 def _json(body: bytes) -> object:
     """A body as JSON; None for one that is none."""
     try:

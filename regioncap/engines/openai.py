@@ -131,7 +131,7 @@ class OpenAIEngine:
     async def health(self) -> None:
         """Returns if the server answers; see `Engine.health`."""
         try:
-            await self._require_client().models.list()
+            await self._list_models()
         except openai.NotFoundError:
             return  # a server without a list of models is none the worse for it
         except openai.APIError as error:
@@ -167,11 +167,18 @@ class OpenAIEngine:
 
     async def _choose_model(self) -> None:
         try:
-            names = [model.id async for model in self._require_client().models.list()]
+            names = chat_answers.model_names(await self._list_models())
         except openai.NotFoundError:
             return
         except openai.APIError as error:
             raise self._start_error(error) from error
+        if names is None:
+            raise EngineStartError(
+                f"{self.base_url} has something else in place of a list of models",
+                code="server-refused",
+                hint="check the address: it ends in /v1 (--base-url, or"
+                " REGIONCAP_OPENAI_BASE_URL), and nobody need log in by hand",
+            )
         if not self.model and len(names) == 1:
             self.model = names[0]
         if self.model not in names:
@@ -182,6 +189,10 @@ class OpenAIEngine:
                 code="server-model-missing",
                 hint=f"name one that it serves with --model: {', '.join(names[:5]) or 'none'}",
             )
+
+    async def _list_models(self) -> bytes:
+        """What the server sends for a list of its models."""
+        return (await self._require_client().models.with_raw_response.list()).content
 
     async def _warm_up(self) -> None:
         request = first_request(Sampling(temperature=1.0, max_tokens=16))

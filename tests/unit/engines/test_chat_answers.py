@@ -107,3 +107,20 @@ def test_a_refusal_is_one(path: Path, value: str, words: str) -> None:
     with pytest.raises(RequestError, match=words) as caught:
         chat_answers.read(REQUEST, answer(path, value))
     assert caught.value.code == "server-refused-request"
+
+
+@pytest.mark.parametrize(
+    ("body", "names"),
+    [
+        (b'{"object": "list", "data": [{"id": "a"}, {"id": "b"}]}', ["a", "b"]),
+        (b'{"data": [{"id": "a"}, {"id": null}, {}, null, "b", {"id": 3}]}', ["a"]),
+        (b'{"data": null}', []),
+        (b'{"data": {"id": "a"}}', []),
+        (b"{}", []),
+        (b"[]", None),
+        (b"<html>", None),
+        (b"", None),
+    ],
+)
+def test_the_models_of_a_server(body: bytes, names: list[str] | None) -> None:
+    assert chat_answers.model_names(body) == names
