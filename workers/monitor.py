@@ -12,6 +12,7 @@ from celery import signals
 from celery.worker import WorkController, state
 
 from regioncap import metrics
+from regioncap.engines.base import is_remote
 from regioncap.engines.thread import EngineThread
 from regioncap.errors import EngineDeadError, QueueError, ServiceError, UsageError
 from regioncap.jobs.rate import Rate
@@ -29,7 +30,9 @@ from workers.health import Health, Liveness
 _STALLED = 1.5
 #: A worker with free hands takes a shard at once; this long only if it takes none at all.
 _IDLE_S = 120.0
-_ENGINE_TIMEOUT_S = 5.0
+#: Both together are less than a probe waits, else it takes a service that is silent for a worker
+#: that is.
+_ENGINE_TIMEOUT_S, _REDIS_TIMEOUT_S = 5.0, 2.0
 _FOREIGN = ("vllm:", "vllm_")
 _log = structlog.get_logger("regioncap")
 
@@ -58,7 +61,8 @@ class Monitor:
         self._stage = stage
         self._engine = engine
         self._queue = settings.queue if engine else RENDER
-        self._redis = connect(settings)
+        #: For looks that somebody waits for.
+        self._redis = connect(settings, patient=False, timeout_s=_REDIS_TIMEOUT_S)
         self._funnel = None if engine else metrics.Funnel()
         #: How many shards the worker can have at present.
         self.room: Callable[[], int] = lambda: 0
@@ -96,9 +100,10 @@ class Monitor:
             self.exporter.serve(settings.metrics_host, settings.metrics_port, self.health)
 
     def _check_redis(self) -> None:
+        client = connect(self._settings)
         try:
-            check_server(self._redis)
-            check_timeout(self._redis, self._settings.visibility_timeout_s)
+            check_server(client)
+            check_timeout(client, self._settings.visibility_timeout_s)
         except (QueueError, UsageError) as error:
             if isinstance(error, QueueError) and error.code != "queue-cluster":
                 return  # the worker waits for Redis, as others do that are up
@@ -180,13 +185,16 @@ class Monitor:
 
     def _check_engine(self) -> str:
         assert self._engine is not None  # noqa: S101 - only asked of workers that have one
+        thread = self._engine()
         try:
-            self._engine().check(_ENGINE_TIMEOUT_S)
+            thread.check(_ENGINE_TIMEOUT_S)
         except EngineDeadError as error:
             return str(error)
         except ServiceError:
             return ""  # it is elsewhere: a new worker would not find it either
         except TimeoutError:
+            if is_remote(thread.engine):
+                return ""  # likewise: a client may try for longer than that before it says so
             return f"the engine has not answered for {_ENGINE_TIMEOUT_S:.0f} s"
         return ""
 

@@ -21,7 +21,7 @@ from typing import Any
 
 from regioncap.captions import answers, attributes, verification
 from regioncap.captions.answers import RegionAnswer
-from regioncap.engines.base import Answer, CaptionRequest, Engine, Sampling
+from regioncap.engines.base import Answer, CaptionRequest, Engine, Sampling, side_by_side
 from regioncap.errors import RecordError, RequestError
 from regioncap.records import (
     EngineAnswer,
@@ -101,6 +101,8 @@ async def caption_records(
 
     Raises:
         EngineDeadError: The engine is gone.
+        EngineAwayError: It is elsewhere, and does not serve at present.
+        ServiceError: As the crop maker's.
     """
     done = [Captioned(record) for record in records]
 
@@ -108,7 +110,7 @@ async def caption_records(
         await _Conversation(each, pictures, engine, how, crop, on_answer).run()
         on_record(each)
 
-    await asyncio.gather(*map(talk, done))
+    await side_by_side(map(talk, done))
     return done
 
 
@@ -136,7 +138,7 @@ async def verify_records(
     """
     done = [Captioned(record) for record in records]
     talks = (_Conversation(each, pictures, engine, how, crop, on_answer) for each in done)
-    await asyncio.gather(*(talk.verify(retries=talk.record.index in retries) for talk in talks))
+    await side_by_side(talk.verify(retries=talk.record.index in retries) for talk in talks)
     return done
 
 

@@ -2,7 +2,7 @@
 
 base         the protocol of engines, and what they are asked
 baseline     measures colours, without a model;  looks  has the words for them
-openai       any server that speaks OpenAI's protocol
+openai       any server that speaks OpenAI's protocol;  chat_answers  what it says, read
 vllm         vLLM in this process;  vllm_start  its options, and what is checked before it starts
 renderers    threads in which vLLM prepares pictures
 model        where the weights are;  model_files  whether they are whole;  small_model  our own

@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from PIL import Image
 
-from regioncap.errors import EngineAwayError, EngineDeadError, RequestError
+from regioncap.errors import RequestError
 from regioncap.job import Grid
 from regioncap.records import Prompt, RegionInView
 from regioncap.views.boxes import Size
 from regioncap.views.sizes import CELL_PX
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +171,27 @@ def chat_messages(prompt: Prompt, picture: dict[str, Any]) -> list[dict[str, Any
     return [*system, {"role": "user", "content": [*before, picture, *after]}]
 
 
+async def side_by_side(works: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """Runs works side by side; where one fails, the others have ended before anybody hears of it.
+
+    What went on would be in the engine for nobody: its answers would be lost and paid again.
+
+    Returns:
+        What came of each, in the order given.
+
+    Raises:
+        BaseException: What the first to fail raised, as it is.
+    """
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(work) for work in works]
+    except BaseExceptionGroup as failed:
+        error = failed.exceptions[0]
+    else:
+        return [task.result() for task in tasks]
+    raise error
+
+
 async def answer_all(
     requests: Sequence[CaptionRequest],
     answer: Callable[[CaptionRequest], Coroutine[Any, Any, Answer | RequestError]],
@@ -186,11 +209,4 @@ async def answer_all(
         EngineDeadError: One of them found the engine dead; the others were given up.
         EngineAwayError: Likewise, away.
     """
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(answer(request)) for request in requests]
-    except* (EngineDeadError, EngineAwayError) as failed:
-        error = failed.exceptions[0]
-    else:
-        return [task.result() for task in tasks]
-    raise error
+    return await side_by_side(map(answer, requests))

@@ -17,6 +17,7 @@ from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
 from regioncap import addresses
+from regioncap.engines import chat_answers
 from regioncap.engines.base import (
     Answer,
     CaptionRequest,
@@ -40,7 +41,6 @@ from regioncap.settings import Settings
 
 try:
     import openai
-    from openai.types.chat import ChatCompletion
 except ImportError as missing:
     raise EngineStartError(
         "the client library openai is not installed",
@@ -137,7 +137,7 @@ class OpenAIEngine:
     async def health(self) -> None:
         """Returns if the server answers; see `Engine.health`."""
         try:
-            await self._require_client().models.list()
+            await self._list_models()
         except openai.NotFoundError:
             return  # a server without a list of models is none the worse for it
         except openai.APIError as error:
@@ -173,11 +173,18 @@ class OpenAIEngine:
 
     async def _choose_model(self) -> None:
         try:
-            names = [model.id async for model in self._require_client().models.list()]
+            names = chat_answers.model_names(await self._list_models())
         except openai.NotFoundError:
             return
         except openai.APIError as error:
             raise self._start_error(error) from error
+        if names is None:
+            raise EngineStartError(
+                f"{self.base_url} has something else in place of a list of models",
+                code="server-refused",
+                hint="check the address: it ends in /v1 (--base-url, or"
+                " REGIONCAP_OPENAI_BASE_URL), and nobody need log in by hand",
+            )
         if not self.model and len(names) == 1:
             self.model = names[0]
         if self.model not in names:
@@ -188,6 +195,10 @@ class OpenAIEngine:
                 code="server-model-missing",
                 hint=f"name one that it serves with --model: {', '.join(names[:5]) or 'none'}",
             )
+
+    async def _list_models(self) -> bytes:
+        """What the server sends for a list of its models."""
+        return (await self._require_client().models.with_raw_response.list()).content
 
     async def _warm_up(self) -> None:
         request = first_request(Sampling(temperature=1.0, max_tokens=16))
@@ -209,9 +220,9 @@ class OpenAIEngine:
         while True:
             try:
                 async with self.pressure.request(), asyncio.timeout(whole_s):
-                    completion = await self._create(request)
+                    body = await self._create(request)
                 self.pressure.answered()
-                return _answer_from(request, completion)
+                return chat_answers.read(request, body)
             except RequestError as error:
                 return error
             except TimeoutError:
@@ -230,7 +241,8 @@ class OpenAIEngine:
                         continue
                 return await self._blame(request, error)
 
-    async def _create(self, request: CaptionRequest) -> ChatCompletion:
+    async def _create(self, request: CaptionRequest) -> bytes:
+        """What the server sends for an answer."""
         sampling, schema = request.sampling, request.prompt.answer_schema
         url = "data:image/jpeg;base64," + base64.b64encode(request.image).decode("ascii")
         picture = {"type": "image_url", "image_url": {"url": url}}
@@ -249,8 +261,9 @@ class OpenAIEngine:
                 "type": "json_schema",
                 "json_schema": {"name": "captions", "schema": schema, "strict": True},
             }
-        completion: ChatCompletion = await self._require_client().chat.completions.create(**body)
-        return completion
+        completions = self._require_client().chat.completions.with_raw_response
+        content: bytes = (await completions.create(**body)).content
+        return content
 
     async def _blame(self, request: CaptionRequest, error: openai.APIError) -> RequestError:
         """Whose fault it is that a request failed after all attempts.
@@ -327,23 +340,4 @@ def from_settings(settings: Settings) -> OpenAIEngine:
         timeout_s=settings.openai_timeout_s,
         max_in_flight=settings.openai_max_in_flight,
         extra_body=settings.engine_args,
-    )
-
-
-def _answer_from(request: CaptionRequest, completion: ChatCompletion) -> Answer:
-    if not completion.choices:
-        raise RequestError(f"the server gave no answer to request {request.request_id}")
-    choice = completion.choices[0]
-    if choice.finish_reason == "content_filter" or choice.message.refusal:
-        raise RequestError(
-            f"the server will not answer request {request.request_id}: "
-            f"{choice.message.refusal or 'its content filter stopped the answer'}",
-            code="server-refused-request",
-        )
-    usage = completion.usage
-    return Answer(
-        text=choice.message.content or "",
-        finish_reason="length" if choice.finish_reason == "length" else "stop",
-        prompt_tokens=usage.prompt_tokens if usage else 0,
-        completion_tokens=usage.completion_tokens if usage else 0,
     )

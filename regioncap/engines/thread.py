@@ -48,10 +48,14 @@ class EngineThread:
             timeout_s: How long its answer may take; None for as long as it does.
 
         Raises:
-            EngineDeadError: It does not.
+            EngineDeadError, EngineAwayError: It does not.
             TimeoutError: It has not answered.
         """
-        self.run(self.engine.health()).result(timeout_s)
+        answer = self.run(self.engine.health())
+        try:
+            answer.result(timeout_s)
+        finally:
+            answer.cancel()  # else one more would wait for the engine after each look in vain
 
     def close(self) -> None:
         """Closes the engine and ends the thread."""

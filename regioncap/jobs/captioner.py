@@ -334,7 +334,7 @@ def _requests(record: RenderedRecord) -> int:
 def _answered(
     future: Future[list[Captioned]], pulse: Pulse, keep_s: float, keep: Callable[[], None]
 ) -> list[Captioned]:
-    """What came of a request to the engine; it is taken out where nothing comes any more.
+    """What came of a request to the engine; it is taken out where nobody waits for it any more.
 
     Args:
         future: The request.
@@ -345,17 +345,19 @@ def _answered(
     Raises:
         EngineError: Nothing was answered for as long as a shard may be silent (`engine-silent`).
     """
-    while True:
-        left_s = pulse.left_s
-        if not left_s:
-            future.cancel()
-            raise EngineError(
-                f"the engine has answered nothing about the shard for {pulse.silent_s:.0f} s",
-                code="engine-silent",
-            )
-        try:
-            return future.result(min(left_s, keep_s))
-        except TimeoutError:
-            if future.done():  # it is the engine's own
-                raise
-            keep()
+    try:
+        while True:
+            left_s = pulse.left_s
+            if not left_s:
+                raise EngineError(
+                    f"the engine has answered nothing about the shard for {pulse.silent_s:.0f} s",
+                    code="engine-silent",
+                )
+            try:
+                return future.result(min(left_s, keep_s))
+            except TimeoutError:
+                if future.done():  # it is the engine's own
+                    raise
+                keep()
+    finally:
+        future.cancel()  # whatever came between: nobody waits for it any more

@@ -43,18 +43,19 @@ def address(settings: Settings) -> str:
     return f"{url}{'&' if '?' in url else '?'}ssl_cert_reqs=required"
 
 
-def connect(settings: Settings, *, patient: bool = True) -> redis.Redis:
+def connect(settings: Settings, *, patient: bool = True, timeout_s: float = 10) -> redis.Redis:
     """A client of the Redis that carries the queue.
 
     Args:
         settings: Where it is.
         patient: Whether it waits for a server that is slow to accept; else it tells soon. No
             command is tried again: it may have been carried out.
+        timeout_s: Longest wait for a connection or an answer.
     """
     return redis.Redis.from_url(
         address(settings),
-        socket_timeout=10,
-        socket_connect_timeout=5 if patient else 3,
+        socket_timeout=timeout_s,
+        socket_connect_timeout=min(timeout_s, 5 if patient else 3),
         retry=Retry(NoBackoff(), 0),
         max_connections=_CONNECTIONS,
         health_check_interval=25,

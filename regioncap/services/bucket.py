@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import NamedTuple, TypeVar
 from urllib.parse import urlsplit
+from xml.etree.ElementTree import ParseError
 
 import urllib3
 from minio import Minio
@@ -29,6 +30,8 @@ T = TypeVar("T")
 CONFLICT_PAUSES_S = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
 #: Longest wait for something to listen at the endpoint.
 _REACH_S = 3.0
+#: What comes of a store that cannot be reached, or of somebody else who answers for it with a page.
+_NO_ANSWER = (MinioException, urllib3.exceptions.HTTPError, OSError, ValueError, ParseError)
 _AWAY = "is it up? `regioncap doctor` checks; REGIONCAP_S3_ENDPOINT names it"
 _UNSIGNED = (
     "no credentials were found, so requests are not signed: set REGIONCAP_S3_ACCESS_KEY and"
@@ -193,7 +196,7 @@ class Bucket:
             if error.code in MISSING:
                 raise NotFoundError(f"no object {key!r} in {bucket}") from None
             raise self._refused(key, error.code, region_of(error)) from None
-        except (MinioException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+        except _NO_ANSWER as error:
             metrics.add("store_errors", code=StoreError.code)
             raise StoreError(
                 f"the S3 store at {self.endpoint} cannot be reached ({why(error)})",

@@ -137,6 +137,15 @@ def test_a_filtered_answer_is_an_error(does: Behaviour, url: str) -> None:
     assert answer.code == "server-refused-request"
 
 
+def test_what_is_no_answer_is_an_error(does: Behaviour, url: str) -> None:
+    def log_in() -> None:
+        does.sends = b"<html>Please log in.</html>"
+
+    (answer,) = caption(OpenAIEngine("tiny", base_url=url), [request(1)], log_in)
+    assert isinstance(answer, RequestError)
+    assert "r-1" in answer.message
+
+
 def test_an_answer_cut_off_says_so(does: Behaviour, url: str) -> None:
     does.finish_reason = "length"
     (answer,) = caption(OpenAIEngine("tiny", base_url=url), [request(1)])
@@ -225,6 +234,7 @@ def test_the_newer_name_of_a_field_is_learned(does: Behaviour, url: str) -> None
         ({"models": ["a", "b"]}, "server-model-missing", "a, b"),
         ({"models": []}, "server-model-missing", "none"),
         ({"models_status": 401}, "server-refused", "REGIONCAP_OPENAI_API_KEY"),
+        ({"lists": b"<html>"}, "server-refused", "REGIONCAP_OPENAI_BASE_URL"),
         ({"statuses": [404] * 9}, "server-refused", "model's name"),
         ({"statuses": [500] * 9}, "server-refused", "log"),
     ],
@@ -258,6 +268,17 @@ def test_a_server_without_a_list_of_models_will_do(does: Behaviour, url: str) ->
         await engine.start()
         await engine.health()
         await engine.close()
+        await engine.close()
+
+    asyncio.run(run())
+
+
+def test_a_page_in_place_of_the_models_is_no_end_of_a_worker(does: Behaviour, url: str) -> None:
+    async def run() -> None:
+        engine = OpenAIEngine("tiny", base_url=url)
+        await engine.start()
+        does.lists = b"<html>Please log in.</html>"
+        await engine.health()
         await engine.close()
 
     asyncio.run(run())

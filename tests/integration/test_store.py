@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,29 @@ def test_unreachable__says_where_and_what_to_do(settings: Settings) -> None:
 
     with pytest.raises(StoreError, match=r"127\.0\.0\.1:1.*doctor"):
         store.get("x")
+
+
+class _Page(BaseHTTPRequestHandler):
+    """Somebody who answers in place of a store: a proxy that wants a login."""
+
+    def do_GET(self) -> None:
+        page = b"<html><p>please log in<br></html>"
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(page)))
+        self.end_headers()
+        self.wfile.write(page)
+
+    def log_message(self, *_: object) -> None: ...
+
+
+def test_a_page_in_place_of_a_list_is_no_answer(stack_settings: dict[str, str]) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Page) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        settings = load_settings(**stack_settings | {"s3_region": "us-east-1"})
+        away = settings.model_copy(update={"s3_endpoint": f"127.0.0.1:{server.server_port}"})
+        with pytest.raises(StoreError, match="cannot be reached"):
+            list(Store(away).list_keys("jobs/"))
+        server.shutdown()
 
 
 def test_each_thread_keeps_a_connection(

@@ -29,6 +29,9 @@ class Behaviour:
     finish_reason: str = "stop"
     #: What it says; None for the words of the question.
     says: str | None = None
+    #: Sent as they are in place of each answer to a question, and of the list of models.
+    sends: bytes | None = None
+    lists: bytes | None = None
     only_new_field: bool = False
     delay_s: float = 0.0
     #: From one byte of an answer to the next; 0 for all at once.
@@ -95,7 +98,8 @@ class Handler(BaseHTTPRequestHandler):
         return {"error": {"message": message, "type": "test", "code": None, "param": None}}
 
     def _send(self, status: int, content: dict[str, Any]) -> None:
-        data = json.dumps(content).encode()
+        instead = self.behaviour.sends if self.command == "POST" else self.behaviour.lists
+        data = json.dumps(content).encode() if instead is None else instead
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(data)))

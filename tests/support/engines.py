@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import Callable, Sequence
 
 from regioncap.engines.base import Answer, CaptionRequest
@@ -40,3 +42,18 @@ class ScriptedEngine:
 
     def stats(self) -> None:
         """None: it has no batch."""
+
+
+class SilentEngine(ScriptedEngine):
+    """Never says whether it serves."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda _: "")
+        #: Set when somebody who asked waits no more.
+        self.is_left = threading.Event()
+
+    async def health(self) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.is_left.set()

@@ -7,13 +7,13 @@ import json
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 
-from regioncap.captions.conversation import Captioned, caption_records
+from regioncap.captions.conversation import Captioned, caption_records, verify_records
 from regioncap.engines.base import Answer, CaptionRequest
-from regioncap.errors import EngineDeadError, RecordError, RequestError
+from regioncap.errors import EngineAwayError, EngineDeadError, RecordError, RequestError
 from regioncap.records import Problem, Region, RenderedRecord
 from regioncap.views.region_schema import normalized
 from regioncap.views.render import render_record
@@ -284,6 +284,43 @@ def test_a_dead_engine_ends_the_shard() -> None:
 
     with pytest.raises(EngineDeadError):
         captioned_together(reply, FRESH, FRESH)
+
+
+class AwayEngine(ScriptedEngine):
+    """Is away when it is asked about the first record; about others it answers nothing."""
+
+    def __init__(self) -> None:
+        super().__init__(lines)
+        self.running = 0
+
+    async def caption(self, requests: Sequence[CaptionRequest]) -> list[Answer | RequestError]:
+        if requests[0].request_id.split("-")[-2] == "0":
+            await asyncio.sleep(0)  # the others are asked by then
+            raise EngineAwayError("away")
+        self.running += 1
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)  # taking a request out takes a turn, too
+            self.running -= 1
+        return []
+
+
+@pytest.mark.parametrize("ask", [caption_records, verify_records])
+def test_an_error_of_one_record_leaves_no_request_of_others_in_the_engine(ask: Any) -> None:
+    how = view_settings()
+    record, pictures = render_record(make_record(BOXES), SOURCE, how)
+    record.regions[0].caption = "A cup."  # to be asked back
+    records = [record.model_copy(update={"index": index}) for index in range(3)]
+    engine = AwayEngine()
+
+    async def run() -> None:
+        with pytest.raises(EngineAwayError):
+            await ask(records, dict(pictures), engine, how, lambda *_: [])
+        assert engine.running == 0
+        assert len(asyncio.all_tasks()) == 1
+
+    asyncio.run(run())
 
 
 def test_attributes_come_with_the_caption_by_one_request() -> None:
