@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,7 +30,7 @@ def test_origins__names_the_strongest_source(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_origins__masks_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
-    given = {
+    given: dict[str, Any] = {
         "broker_url": "redis://me:s3cret@host:1/0",
         "on_end_url": "https://hooks.slack.com/services/T0/B0/s3cret",
         "openai_base_url": "https://me:s3cret@host/v1",
