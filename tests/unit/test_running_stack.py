@@ -15,7 +15,7 @@ import pytest
 from producer.cli import whole_command
 from producer.commands.status import tell_of_missing_workers
 from producer.complaints import unconfigured
-from producer.origins import origins
+from producer.origins import named_services, origins
 from regioncap.async_client import AsyncClient
 from regioncap.client import Client
 from regioncap.errors import RegionCapError, UsageError
@@ -72,6 +72,38 @@ def test_from_its_folder_and_all_below(running: Path, monkeypatch: pytest.Monkey
         assert found.origin == origin
     monkeypatch.chdir(running.parent)
     assert load_settings().s3_bucket == "regioncap"
+
+
+@pytest.mark.parametrize(
+    ("own", "flags", "told"),
+    [
+        ('s3_bucket = "mine"', {"s3_bucket": "mine"}, []),
+        ("", {"s3_bucket": "mine"}, []),
+        ('s3_bucket = "theirs"', {}, ["s3_bucket (regioncap.toml)"]),
+        # Other commands come without the flag.
+        ('s3_bucket = "theirs"', {"s3_bucket": "mine"}, ["s3_bucket (regioncap.toml)"]),
+        ("", {"broker_url": "redis://127.0.0.1:2/0"}, ["broker_url (flag)"]),
+        ('s3_region = "moon"\ns3_secure = true', {},
+         ["s3_secure (regioncap.toml)", "s3_region (regioncap.toml)"]),
+        ('s3_secret_key = "k"', {}, ["s3_secret_key (regioncap.toml)"]),
+    ],
+)  # fmt: skip
+def test_what_leads_commands_past_it_is_told(
+    own: str,
+    flags: dict[str, str],
+    told: list[str],
+    *,
+    running: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (running / "regioncap.toml").write_text(own)
+    monkeypatch.chdir(running)
+    stack = {
+        "broker_url": BROKER, "s3_bucket": "mine", "s3_secret_key": "", "s3_secure": "false",
+        "s3_region": "us-east-1",
+    }  # fmt: skip
+
+    assert named_services(stack, **flags) == told
 
 
 def test_the_nearest_counts(running: Path, monkeypatch: pytest.MonkeyPatch) -> None:
