@@ -90,7 +90,8 @@ def down_command() -> None:
     with suppress(ProcessLookupError):  # killed, and its servers are about to end
         os.kill(stack.pid, signal.SIGTERM)
     with doing("stopping"):
-        while find_stack(folder) is not None:
+        # Another may be started there meanwhile.
+        while (left := find_stack(folder)) is not None and left.pid == stack.pid:
             time.sleep(0.2)
     say("down")
 

@@ -88,6 +88,9 @@ class LocalStack:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock = _take_lock(self.folder)
         try:
+            # With the lock held, one that a killed process left would pass for this stack's, and
+            # `down` end whatever has its number now.
+            (self.folder / "stack.json").unlink(missing_ok=True)
             self._load_private()
             self._start_servers()
             self._tell()

@@ -20,7 +20,13 @@ from regioncap.async_client import AsyncClient
 from regioncap.client import Client
 from regioncap.errors import RegionCapError, UsageError
 from regioncap.jobs import catalogue
-from regioncap.running_stack import folder_above, noted, running_folders, try_lock
+from regioncap.running_stack import (
+    find_stack,
+    folder_above,
+    noted,
+    running_folders,
+    try_lock,
+)
 from regioncap.settings import STACK_FOLDER, JobSettings, Settings, load_settings
 from tests.simulation import s3, valkey
 from tests.simulation.gate import Gate
@@ -231,6 +237,43 @@ def test_down_names_the_folder_above(
         whole_command()(["down"], standalone_mode=False, obj={})
 
     assert f"stopping the stack in {tmp_path}\n" in capsys.readouterr().err
+
+
+#: Holds the lock of a stack's folder; told to end, another stack takes its place there.
+_SUCCEED = """
+import json, signal, sys, time
+from pathlib import Path
+from regioncap.local.files import write_private
+from regioncap.running_stack import try_lock
+folder = Path(sys.argv[1])
+lock = try_lock(folder / "stack.lock")
+def succeed(*_):
+    write_private(folder / "stack.json", json.dumps({"pid": 1, "settings": {}}))
+signal.signal(signal.SIGTERM, succeed)
+print("held", flush=True)
+time.sleep(600)
+"""
+
+
+def test_down_does_not_wait_for_the_next_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (data := tmp_path / STACK_FOLDER).mkdir()
+    command = [sys.executable, "-c", _SUCCEED, str(data)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        (data / "stack.json").write_text(json.dumps({"pid": process.pid, "settings": {}}))
+        monkeypatch.chdir(tmp_path)
+        try:
+            whole_command()(["down"], standalone_mode=False, obj={})
+            next_one = find_stack(data)
+        finally:
+            process.kill()
+
+    assert next_one is not None
+    assert next_one.pid == 1
+    assert "down\n" in capsys.readouterr().err
 
 
 def test_up_names_the_one_above(
