@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from pydantic import SecretStr
 from pydantic_settings import InitSettingsSource
 
 from regioncap import addresses
-from regioncap.settings import STACK, Settings, load_settings, named_sources
+from regioncap.settings import Settings, load_settings, named_sources
 
 DEFAULT = "default"
 
@@ -53,14 +54,22 @@ def origin_of(setting: str, **flags: Any) -> str:
     return next(found.origin for found in origins(**flags) if found.name == setting)
 
 
-def named_services(**flags: Any) -> list[str]:
-    """Settings that name other services than an embedded stack's: `broker_url (environment)`."""
-    return [
-        f"{found.name} ({found.origin})"
-        for found in origins(**flags)
-        if found.name in {"broker_url", "s3_endpoint"}
-        and not found.origin.startswith((DEFAULT, STACK))
-    ]
+def named_services(own: Mapping[str, str], **flags: Any) -> list[str]:
+    """Settings by which commands here miss a running stack: `broker_url (environment)`.
+
+    Args:
+        own: How to reach the stack that is up here.
+        flags: Settings given on its command line; other commands are looked at without them, too.
+    """
+    found = []
+    for given in (flags, {}):
+        used, right = load_settings(**given), load_settings(**given | dict(own))
+        found += [
+            f"{each.name} ({each.origin})"
+            for each in origins(**given)
+            if getattr(used, each.name) != getattr(right, each.name)
+        ]
+    return list(dict.fromkeys(found))
 
 
 def _shown(name: str, value: Any, *, secrets: bool) -> Any:

@@ -64,9 +64,9 @@ class PipelineResult:
 class ImageRegionCaptionPipeline:
     """Marks and captions the regions of the images that a JSON Lines file names.
 
-    The services that the settings name are used if they answer and have workers; otherwise a stack
-    of its own is started with the first `forward` and kept, model and all, for the next ones, until
-    `close` or the end of the program.
+    The services that the settings name are used if they answer and have workers, all with the
+    `engine` if one is given; otherwise a stack of its own is started with the first `forward` and
+    kept, model and all, for the next ones, until `close` or the end of the program.
 
     Args:
         model_path: Model folder or hub name.
@@ -131,6 +131,7 @@ class ImageRegionCaptionPipeline:
             "download_dir": Path(download_dir),
             "engine": engine or _default_engine(),
         }
+        self._insists = engine is not None
         self._client: Client | None = None
         self._resources = ExitStack()
         self.close = weakref.finalize(self, self._resources.close)
@@ -177,7 +178,7 @@ class ImageRegionCaptionPipeline:
     def _connect(self) -> Client:
         if self._client is None:
             settings = load_settings(**self._flags)
-            if not _serves(settings):
+            if not _serves(settings, settings.engine if self._insists else None):
                 settings = self._start_stack()
             self._client = Client(settings)
         return self._client
@@ -236,15 +237,25 @@ def _default_engine() -> str | None:
     return "vllm" if is_installed("vllm") else "baseline"
 
 
-def _serves(settings: Settings) -> bool:
-    """Whether the services that the settings name answer and have someone to do the work."""
+def _serves(settings: Settings, engine: str | None) -> bool:
+    """Whether the services that the settings name answer and have someone to do the work.
+
+    Args:
+        settings: The settings.
+        engine: What must caption there; None if whatever captions will do.
+    """
     from regioncap.services.broker import connect
-    from regioncap.services.presence import unserved
+    from regioncap.services.presence import serving, unserved
     from regioncap.services.store import Store
 
     try:
         Store(settings).reach()
-        return not unserved(connect(settings, patient=False), settings.queue)
+        client = connect(settings, patient=False)
+        if unserved(client, settings.queue):
+            return False
+        # Any of them may get a shard of the job.
+        found = {worker.get("engine") for worker in serving(client, "caption", settings.queue)}
+        return engine is None or found == {engine}
     except ServiceError:
         return False
 

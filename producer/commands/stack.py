@@ -39,23 +39,19 @@ def up_command(
     **flags: Any,
 ) -> None:
     """Run Redis, the S3 store and workers here, until Ctrl-C."""
-    from producer.origins import named_services
     from regioncap.engines import preflight
     from regioncap.local.workers import complain_of_ended
     from regioncap.running_stack import folder_above, noted
     from regioncap.settings import STACK_FOLDER
 
-    if named := named_services(**context.obj):
-        name, them = agree(len(named), "names", "name"), agree(len(named), "it", "them")
-        say(
-            f"up runs servers of its own; {' and '.join(named)} {name} others: leave {them} out, or"
-            " commands in other terminals go there"
-        )
     above = folder_above(Path(), STACK_FOLDER)
     if above not in {None, Path.cwd()}:
         say(f"one is up in {above} already, which commands here would find; this is another")
-    captions = preflight.check(settings_of(context, **flags))
-    with _stack(STACK_FOLDER) as stack, noted(Path.cwd()):
+    settings = settings_of(context, **flags)
+    captions = preflight.check(settings)
+    place = {"bucket": settings.s3_bucket, "prefix": settings.s3_prefix}
+    with _stack(STACK_FOLDER, **place) as stack, noted(Path.cwd()):
+        _tell_of_others(context, stack)
         settings = settings_of(context, **flags, **stack.settings())
         start_workers(stack, settings, render_workers, caption_workers, gpus)
         say(captions)
@@ -66,6 +62,18 @@ def up_command(
                 complain_of_ended(stack)
                 time.sleep(0.5)
     say("down")
+
+
+def _tell_of_others(context: typer.Context, stack: LocalStack) -> None:
+    """Tells which settings lead commands elsewhere than to the stack that has just been started."""
+    from producer.origins import named_services
+
+    if named := named_services(stack.settings(), **context.obj):
+        differ, them = agree(len(named), "differs", "differ"), agree(len(named), "it", "them")
+        say(
+            f"up runs servers of its own; {' and '.join(named)} {differ} from theirs: leave {them}"
+            " out, or commands in other terminals go elsewhere"
+        )
 
 
 def down_command() -> None:
@@ -83,7 +91,8 @@ def down_command() -> None:
     with suppress(ProcessLookupError):  # killed, and its servers are about to end
         os.kill(stack.pid, signal.SIGTERM)
     with doing("stopping"):
-        while find_stack(folder) is not None:
+        # Another may be started there meanwhile.
+        while (left := find_stack(folder)) is not None and left.pid == stack.pid:
             time.sleep(0.2)
     say("down")
 
@@ -143,7 +152,7 @@ def _scratch() -> Iterator[Path]:
 
 
 @contextmanager
-def _stack(folder: Path) -> Iterator[LocalStack]:
+def _stack(folder: Path, **place: str) -> Iterator[LocalStack]:
     """The embedded stack, stopped in the end however that comes."""
     from regioncap.local.stack import LocalStack
 
@@ -151,7 +160,7 @@ def _stack(folder: Path) -> Iterator[LocalStack]:
         raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGTERM, stop)
-    stack = LocalStack(folder, _tell_restart)
+    stack = LocalStack(folder, _tell_restart, **place)
     try:
         with doing("starting Valkey and SeaweedFS"):
             stack.start()

@@ -18,7 +18,9 @@ from pathlib import Path
 import urllib3
 from minio import Minio
 from minio.error import MinioException
+from minio.helpers import check_bucket_name
 
+from regioncap.errors import UsageError
 from regioncap.local.files import write_private
 from regioncap.local.process import Command
 from regioncap.local.valkey import missing_extra
@@ -99,6 +101,22 @@ def command(
         umask=0o077,
         keep_fds=keep_fds,
     )
+
+
+def check_bucket(bucket: str) -> None:
+    """Returns if a bucket may be called so; the server would only ever refuse another name.
+
+    Raises:
+        UsageError: It may not (`bad-settings`).
+    """
+    try:
+        check_bucket_name(bucket, strict=True)
+    except ValueError as error:
+        raise UsageError(
+            f"s3_bucket: {error}",
+            code="bad-settings",
+            hint="take 3 to 63 small letters, digits and hyphens",
+        ) from None
 
 
 def is_ready(client: Minio, bucket: str) -> bool:

@@ -57,10 +57,20 @@ class LocalStack:
     Args:
         folder: Where data, credentials and logs lie; made if it is missing.
         on_restart: Told of each child that is about to be started again, in any thread.
+        bucket: The bucket to use; made if it is missing.
+        prefix: The folder of the bucket to use.
     """
 
-    def __init__(self, folder: Path, on_restart: OnRestart = lambda *_: None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        on_restart: OnRestart = lambda *_: None,
+        *,
+        bucket: str = BUCKET,
+        prefix: str = "",
+    ) -> None:
         self.folder = folder.absolute()
+        self._bucket, self._prefix = bucket, prefix
         self._on_restart = on_restart
         self.supervisor: Supervisor | None = None
         self._guard: Guard | None = None
@@ -72,13 +82,18 @@ class LocalStack:
 
         Raises:
             UsageError: A stack is up in this folder (`already-up`), it cannot be written
-                (`bad-output`), or the servers' packages are not installed (`missing-extra`).
+                (`bad-output`), the servers' packages are not installed (`missing-extra`), or no
+                bucket may be called so (`bad-settings`).
             ServiceError: A server does not start (`stack-start`).
         """
+        seaweed.check_bucket(self._bucket)
         with written(self.folder):
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock = _take_lock(self.folder)
         try:
+            # With the lock held, one that a killed process left would pass for this stack's, and
+            # `down` end whatever has its number now.
+            (self.folder / "stack.json").unlink(missing_ok=True)
             self._load_private()
             self._start_servers()
             self._tell()
@@ -113,7 +128,9 @@ class LocalStack:
             "s3_endpoint": f"127.0.0.1:{private.ports['s3.port']}",
             "s3_access_key": private.s3_access_key,
             "s3_secret_key": private.s3_secret_key,
-            "s3_bucket": BUCKET,
+            "s3_session_token": "",  # one that is set belongs to other keys
+            "s3_bucket": self._bucket,
+            "s3_prefix": self._prefix,
             "s3_secure": "false",
             "s3_region": REGION,
         }
@@ -193,7 +210,7 @@ class LocalStack:
             settings["s3_endpoint"], private.s3_access_key, private.s3_secret_key
         )
         broker.wait_ready(lambda: valkey.is_ready(settings["broker_url"]), START_TIMEOUT_S)
-        store.wait_ready(lambda: seaweed.is_ready(client, BUCKET), START_TIMEOUT_S)
+        store.wait_ready(lambda: seaweed.is_ready(client, self._bucket), START_TIMEOUT_S)
         self._guard = Guard(store, self.folder)
 
 

@@ -6,6 +6,7 @@ import ipaddress
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -353,6 +354,25 @@ def test_a_second_apply_takes_another_image_and_other_settings(name: str, tmp_pa
         done = _applied(address, own)
         assert done.returncode == 0, done.stderr
         assert _images(api) == {"registry.example/regioncap:other"}
+
+
+def test_the_images_of_two_files_are_those_of_all_pods(tmp_path: Path) -> None:
+    shutil.copytree(KUBERNETES, tmp_path / "kubernetes")
+    for name in ("base", "overlays/gpu"):
+        file = tmp_path / "kubernetes" / name / "kustomization.yaml"
+        file.write_text(file.read_text().replace("registry.example", "mine.example"))
+    overlay = {
+        "resources": ["../kubernetes/overlays/gpu"],
+        "components": [f"../kubernetes/components/{name}" for name in COMPONENTS],
+    }
+    (own := tmp_path / "own").mkdir()
+    (own / "kustomization.yaml").write_text(yaml.safe_dump(overlay))
+
+    pods = _pods(_build(own))
+
+    assert {"gc", "page"} <= set(pods)
+    images = {each["image"] for pod in pods.values() for each in _containers(pod)}
+    assert images == {"mine.example/regioncap:cpu", "mine.example/regioncap:cuda"}
 
 
 PAGE = (ROOT / "docs/clusters.md").read_text()

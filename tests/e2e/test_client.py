@@ -13,6 +13,7 @@ from PIL import Image
 from regioncap import AsyncClient, Client, ImageRegionCaptionPipeline
 from regioncap.errors import NotFoundError, UsageError
 from regioncap.settings import load_settings
+from tests.support.chat_server import Behaviour, serve_chat
 from tests.support.system import System, read_jsonl, write_jsonl
 
 REFERENCE_FIELDS = [
@@ -114,8 +115,7 @@ def pipeline(folder: Path, **options: Any) -> ImageRegionCaptionPipeline:
         first_entry_file=str(folder / "in.jsonl"),
         cache_path=str(folder / "cache"),
         output_image_with_bbox_path=str(folder / "boxes" / "boxes.jsonl"),
-        engine="baseline",
-        **options,
+        **{"engine": "baseline"} | options,
     )
 
 
@@ -156,6 +156,27 @@ def test_pipeline_leaves_the_files_of_the_reference(
     assert [record["index"] for record in result] == [0, 1]
     assert "2 records, 1 failed" in capsys.readouterr().err
     assert "starting a stack" not in capsys.readouterr().err
+
+
+def test_pipeline_passes_by_workers_with_another_engine_than_it_insists_on(
+    system: System,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name, value in system.stack.settings().items():
+        monkeypatch.setenv(f"REGIONCAP_{name.upper()}", value)
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    write_jsonl(folder / "in.jsonl", [{"image": str(folder / "red.png")}])
+
+    with serve_chat(does := Behaviour(says="a red thing")) as url:
+        monkeypatch.setenv("REGIONCAP_OPENAI_BASE_URL", url)
+        with pipeline(folder, engine="openai", model_path="tiny") as pipe:
+            [record] = pipe.forward()
+
+    assert record["answer"] == "a red thing"
+    assert does.bodies
+    assert "starting a stack with the openai engine" in capsys.readouterr().err
 
 
 def test_pipeline_starts_a_stack_of_its_own_and_keeps_it(

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -32,10 +32,12 @@ def wait_for(what: str, probe: object, timeout_s: float = 60) -> None:
 
 
 @contextmanager
-def up(folder: Path, *options: str) -> Iterator[subprocess.Popen[bytes]]:
-    """`regioncap up` in a folder, until it says that it is up."""
+def up(
+    folder: Path, *options: str, flags: Sequence[str] = (), said: list[str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """`regioncap up` in a folder, until it says that it is up; what it says goes to `said`."""
     with subprocess.Popen(
-        [sys.executable, "-m", "producer", "up", *options],
+        [sys.executable, "-m", "producer", *flags, "up", *options],
         cwd=folder,
         env=PLAIN_ENV | {"PYTHONPATH": str(ROOT)},
         stderr=subprocess.PIPE,
@@ -44,6 +46,8 @@ def up(folder: Path, *options: str) -> Iterator[subprocess.Popen[bytes]]:
         try:
             assert process.stderr is not None
             for line in process.stderr:
+                if said is not None:
+                    said.append(line.decode())
                 if line.startswith(b"  regioncap submit"):  # the last that it says
                     break
             else:
@@ -126,6 +130,17 @@ def test_up__outlives_a_redis_that_refuses_writes(tmp_path: Path) -> None:
     assert submitted.returncode == 0, submitted.stderr.decode()
 
 
+def test_up__uses_the_bucket_that_commands_use(tmp_path: Path) -> None:
+    Image.new("RGB", (64, 64), (0, 120, 40)).save(tmp_path / "a.png")
+    write_jsonl(tmp_path / "my.jsonl", [{"image": "a.png"}])
+    (tmp_path / "regioncap.toml").write_text('s3_bucket = "mine"\n')
+    with up(tmp_path):
+        job = run_command("submit", "my.jsonl", env=PLAIN_ENV, cwd=tmp_path).stdout.decode()
+        watched = run_command("watch", job.strip(), "--timeout", "90", env=PLAIN_ENV, cwd=tmp_path)
+
+    assert watched.returncode == 0, watched.stderr.decode()
+
+
 def test_up__starts_nothing_where_the_engine_cannot_start(tmp_path: Path) -> None:
     done = run_command(
         "up",
@@ -144,14 +159,16 @@ def test_up__starts_nothing_where_the_engine_cannot_start(tmp_path: Path) -> Non
 @pytest.mark.more
 def test_up__says_that_commands_go_to_servers_that_are_named(tmp_path: Path) -> None:
     (tmp_path / "regioncap.toml").write_text('s3_endpoint = "127.0.0.1:1"\n')
-    given = ["--broker-url", "redis://127.0.0.1:1/0"]
-    base = ["--engine", "openai", "--base-url", "http://127.0.0.1:1/v1"]
-    told = run_command(*given, "up", *base, env=PLAIN_ENV, cwd=tmp_path).stderr.decode()
+    servers, said = ["--render-workers", "0", "--caption-workers", "0"], list[str]()
+    with up(tmp_path, *servers, flags=["--broker-url", "redis://127.0.0.1:1/0"], said=said):
+        pass
     (tmp_path / "regioncap.toml").unlink()
-    silent = run_command("up", *base, env=PLAIN_ENV, cwd=tmp_path).stderr.decode()
+    silent = list[str]()
+    with up(tmp_path, *servers, said=silent):
+        pass
 
-    assert "broker_url (flag) and s3_endpoint (regioncap.toml) name others" in told
-    assert "servers of its own" not in silent
+    assert "broker_url (flag) and s3_endpoint (regioncap.toml) differ from theirs" in "".join(said)
+    assert "servers of its own" not in "".join(silent)
 
 
 def test_doctor__names_what_is_missing(tmp_path: Path) -> None:

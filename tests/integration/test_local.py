@@ -25,6 +25,8 @@ from regioncap.errors import UsageError
 from regioncap.local import LocalStack, seaweed, valkey
 from regioncap.packages import install_line
 from regioncap.running_stack import find_stack
+from regioncap.services.store import Store
+from regioncap.settings import load_settings
 
 BUCKET = "regioncap"
 
@@ -257,7 +259,29 @@ def test_two_folders_two_stacks(stack: LocalStack, own_stack: LocalStack) -> Non
     assert read_both(stack) == (b"first", b"first")
     assert read_both(own_stack) == (b"second", b"second")
     mine, theirs = stack.settings(), own_stack.settings()
-    assert {k for k in mine if mine[k] == theirs[k]} == {"s3_bucket", "s3_secure", "s3_region"}
+    assert {k for k in mine if mine[k] == theirs[k]} == {
+        "s3_bucket", "s3_prefix", "s3_secure", "s3_region", "s3_session_token",
+    }  # fmt: skip
+
+
+def test_its_bucket_is_the_one_that_it_is_given(
+    own_stack: LocalStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REGIONCAP_S3_SESSION_TOKEN", "of-other-keys")
+    own_stack.stop()
+    with LocalStack(own_stack.folder, bucket="mine", prefix="team") as again:
+        Store(load_settings(**again.settings())).put("key", b"value")
+        [found] = store(again).list_objects("mine", recursive=True)
+
+    assert found.object_name == "team/key"
+
+
+def test_a_bucket_that_nothing_may_be_called_starts_nothing(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="Not_One") as refused:
+        LocalStack(tmp_path / "new", bucket="Not_One").start()
+
+    assert refused.value.code == "bad-settings"
+    assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.parametrize("name", ["valkey", "seaweed"])

@@ -15,12 +15,18 @@ import pytest
 from producer.cli import whole_command
 from producer.commands.status import tell_of_missing_workers
 from producer.complaints import unconfigured
-from producer.origins import origins
+from producer.origins import named_services, origins
 from regioncap.async_client import AsyncClient
 from regioncap.client import Client
 from regioncap.errors import RegionCapError, UsageError
 from regioncap.jobs import catalogue
-from regioncap.running_stack import folder_above, noted, running_folders, try_lock
+from regioncap.running_stack import (
+    find_stack,
+    folder_above,
+    noted,
+    running_folders,
+    try_lock,
+)
 from regioncap.settings import STACK_FOLDER, JobSettings, Settings, load_settings
 from tests.simulation import s3, valkey
 from tests.simulation.gate import Gate
@@ -72,6 +78,38 @@ def test_from_its_folder_and_all_below(running: Path, monkeypatch: pytest.Monkey
         assert found.origin == origin
     monkeypatch.chdir(running.parent)
     assert load_settings().s3_bucket == "regioncap"
+
+
+@pytest.mark.parametrize(
+    ("own", "flags", "told"),
+    [
+        ('s3_bucket = "mine"', {"s3_bucket": "mine"}, []),
+        ("", {"s3_bucket": "mine"}, []),
+        ('s3_bucket = "theirs"', {}, ["s3_bucket (regioncap.toml)"]),
+        # Other commands come without the flag.
+        ('s3_bucket = "theirs"', {"s3_bucket": "mine"}, ["s3_bucket (regioncap.toml)"]),
+        ("", {"broker_url": "redis://127.0.0.1:2/0"}, ["broker_url (flag)"]),
+        ('s3_region = "moon"\ns3_secure = true', {},
+         ["s3_secure (regioncap.toml)", "s3_region (regioncap.toml)"]),
+        ('s3_secret_key = "k"', {}, ["s3_secret_key (regioncap.toml)"]),
+    ],
+)  # fmt: skip
+def test_what_leads_commands_past_it_is_told(
+    own: str,
+    flags: dict[str, str],
+    told: list[str],
+    *,
+    running: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (running / "regioncap.toml").write_text(own)
+    monkeypatch.chdir(running)
+    stack = {
+        "broker_url": BROKER, "s3_bucket": "mine", "s3_secret_key": "", "s3_secure": "false",
+        "s3_region": "us-east-1",
+    }  # fmt: skip
+
+    assert named_services(stack, **flags) == told
 
 
 def test_the_nearest_counts(running: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -199,6 +237,43 @@ def test_down_names_the_folder_above(
         whole_command()(["down"], standalone_mode=False, obj={})
 
     assert f"stopping the stack in {tmp_path}\n" in capsys.readouterr().err
+
+
+#: Holds the lock of a stack's folder; told to end, another stack takes its place there.
+_SUCCEED = """
+import json, signal, sys, time
+from pathlib import Path
+from regioncap.local.files import write_private
+from regioncap.running_stack import try_lock
+folder = Path(sys.argv[1])
+lock = try_lock(folder / "stack.lock")
+def succeed(*_):
+    write_private(folder / "stack.json", json.dumps({"pid": 1, "settings": {}}))
+signal.signal(signal.SIGTERM, succeed)
+print("held", flush=True)
+time.sleep(600)
+"""
+
+
+def test_down_does_not_wait_for_the_next_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (data := tmp_path / STACK_FOLDER).mkdir()
+    command = [sys.executable, "-c", _SUCCEED, str(data)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        (data / "stack.json").write_text(json.dumps({"pid": process.pid, "settings": {}}))
+        monkeypatch.chdir(tmp_path)
+        try:
+            whole_command()(["down"], standalone_mode=False, obj={})
+            next_one = find_stack(data)
+        finally:
+            process.kill()
+
+    assert next_one is not None
+    assert next_one.pid == 1
+    assert "down\n" in capsys.readouterr().err
 
 
 def test_up_names_the_one_above(
