@@ -9,10 +9,10 @@ import hashlib
 import hmac
 import ipaddress
 import secrets
-from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import cookie_parser
 from starlette.responses import PlainTextResponse, RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -122,11 +122,8 @@ class Access:
         return hmac.new(token, b"regioncap serve", hashlib.sha256).hexdigest()
 
     def _brought(self, headers: Headers) -> str:
-        try:
-            cookies = SimpleCookie(headers.get("cookie", ""))
-        except CookieError:
-            return ""
-        return cookies[self._cookie].value if self._cookie in cookies else ""
+        # As browsers send them: those of other programs on this host are among them, in any form.
+        return cookie_parser(headers.get("cookie", "")).get(self._cookie, "")
 
 
 def _same(given: str, wanted: str) -> bool:

@@ -104,4 +104,4 @@ def _share(said: Words, content: Sequence[Words]) -> float:
 def _stem(word: str) -> str:
     """Without the ending of an English plural or the 's of a possessive."""
     word = re.sub(r"['’]s?$", "", word)
-    return re.sub(r"(?<=[^s]..)s$|(?<=[sxz])es$|(?<=[cs]h)es$", "", word)
+    return re.sub(r"(?<=[sxz])es?$|(?<=[cs]h)es?$|(?<=..[^s])s$", "", word)

@@ -7,6 +7,7 @@ may leave the folder. Of stores, only listed buckets are read.
 
 from __future__ import annotations
 
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -143,11 +144,14 @@ class Locator:
         self, image: str, path: Path, root: Path, rule: str = "", other: Path | None = None
     ) -> ImageFile:
         try:
-            size = path.stat().st_size
+            found = path.stat()
         except (OSError, ValueError) as error:
             raise _missing(image, root, error) from None
-        check_size(image, size, self._settings.max_image_bytes)
-        return ImageFile(image, path, root, size, rule, other)
+        if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
+            # A pipe would be waited for, and a device read for ever; of a folder, reading tells.
+            raise _missing(image, root, ValueError("it is no file"))
+        check_size(image, found.st_size, self._settings.max_image_bytes)
+        return ImageFile(image, path, root, found.st_size, rule, other)
 
 
 def check_size(image: str, size_bytes: int, limit_bytes: int) -> None:

@@ -239,6 +239,8 @@ class CaptionStage:
             if line["index"] in again.verify
             and line["error"] is None
             and rendered[line["index"]].views
+            # Drawn anew for another model, proposals may be others: nothing shows its regions.
+            and _are_shown(line, rendered[line["index"]])
         }
         records = [_with_captions(rendered[index], line) for index, line in before.items()]
         # What a person wrote is never replaced.
@@ -319,6 +321,12 @@ class _OtherGridError(Exception):
     def __init__(self, grid: Grid) -> None:
         super().__init__("pictures were made for another model")
         self.grid = grid
+
+
+def _are_shown(line: dict[str, Any], record: RenderedRecord) -> bool:
+    """Whether a rendered record shows the regions of a result."""
+    shown = [None if each.bbox is None else list(each.bbox) for each in record.regions]
+    return [each["bbox"] for each in line["regions"]] == shown
 
 
 def _with_captions(record: RenderedRecord, line: dict[str, Any]) -> RenderedRecord:

@@ -194,10 +194,13 @@ class Search:
         return Rubbish(kind, job, len(sizes), sum(sizes), since, remove)
 
     def _key_of(self, job: str) -> Iterator[str]:
-        """The object of the key that a job was submitted under, if it was under one."""
-        with suppress(RegionCapError):
+        """The object of the key that a job was submitted under, if it stands for it still."""
+        with suppress(RegionCapError, ValidationError):
             if key := catalogue.load(self.store, job).key:
-                yield keys.submission_key(key)
+                name = keys.submission_key(key)
+                text = self.store.find(name)
+                if text is not None and Taken.model_validate_json(text).job == job:
+                    yield name
 
     def _keys(self) -> Iterator[Rubbish]:
         """Keys of submissions that broke off and were never taken up again."""

@@ -59,9 +59,14 @@ def find(store: Store, wanted: str | None = None, *, to_change: bool = False) ->
     if keys.is_job_id(wanted):
         return Found(catalogue.load(store, wanted))
     begun = catalogue.find_ids(store, wanted) if _BEGINNING.fullmatch(wanted) else []
-    if len(begun) == 1:
-        return _said(catalogue.load(store, begun[0]), "")
     named = _named(store, wanted)
+    if len(begun) == 1:
+        # A name may be all digits: files of a day have its date.
+        so_named = [job.job for job in named if job is not None] if to_change else []
+        if set(so_named) - set(begun):
+            what = f"{wanted} is the beginning of an id, and a name of another job"
+            raise _several(store, what, list(dict.fromkeys([*begun, *so_named])))
+        return _said(catalogue.load(store, begun[0]), "")
     first = next(named, None)
     if first is None:
         raise (

@@ -98,7 +98,9 @@ def find(store: Store, job_id: str, shard: int) -> Again | None:
                 found.flagged |= wish.flagged
                 if wish.verify:
                     found.verify |= wish.verify
-                    found.verify_as = wish.verify_as
+                    # Who wants refuted captions anew wants them marked as well.
+                    if found.verify_as != "retry":
+                        found.verify_as = wish.verify_as
                 found.edited |= wish.edited
             found.keys.append(key)
     return found

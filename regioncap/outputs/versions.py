@@ -155,8 +155,7 @@ def _edit(record: dict[str, Any], edit: Edit | None, at: str) -> int:
         earlier = (record.get("edited") or {}).get("regions", [])
         regions = sorted({*earlier, *changed})
         record["edited"] = {"at": at, "by": edit.by, "regions": regions}
-        if all(region["caption"] for region in record["regions"]):
-            record["error"] = None  # whatever it was: all is said now
-        if record["error"] is None:
-            record["answer"] = answer_of(record["regions"])
+        # As a record is judged when it is captioned: one caption is enough.
+        record["error"] = None
+        record["answer"] = answer_of(record["regions"])
     return len(changed)

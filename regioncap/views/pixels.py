@@ -35,8 +35,9 @@ MAX_PIXELS = 100_000_000
 _AREA_FROM = 1.5
 #: Encoders of progressive JPEGs make some ten scans.
 _MOST_SCANS = 100
-#: A marker of a JPEG that is neither a filler, nor stuffed, nor a restart.
-_MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")
+#: A marker of a JPEG that is neither a filler, nor stuffed, nor a restart. Fillers before it are
+#: not matched: at each byte of a long run of them all that follow would be looked at.
+_MARKER = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])")
 #: Rows that are computed with at a time.
 _STRIP = 256
 _ORIENTATION = 0x0112
@@ -358,8 +359,9 @@ def _check_scans(image: Image.Image, data: bytes) -> None:
     Raises:
         RecordError: This one does.
     """
-    scans = sum(1 for _ in islice(_scans(data), _MOST_SCANS + 1))
-    if image.format in _JPEGS and scans > _MOST_SCANS:
+    if image.format not in _JPEGS:
+        return
+    if sum(1 for _ in islice(_scans(data), _MOST_SCANS + 1)) > _MOST_SCANS:
         raise RecordError(
             f"the image has more than {_MOST_SCANS} scans",
             code="image-unreadable",

@@ -103,7 +103,7 @@ def test_command_of_the_pages_runs(system: System, folder: Path, command: str) -
     command, _, output = command.partition(" > ")
     command = command.replace("s3://bucket/", f"s3://{system.services.settings.s3_bucket}/read/")
     arguments = [words.get(word, word) for word in shlex.split(command)[1:] if word != "--open"]
-    if arguments[0] == "eval":
+    if arguments[0] == "eval" and "--data" not in arguments:
         arguments += ["--scenes", "1", "--kinds", "colours, apart"]
     if "--baseline" in arguments:  # what the line before it on the page has written
         _run(system, folder, "old.json", "eval", *arguments[1:3], "--json", *arguments[-4:])

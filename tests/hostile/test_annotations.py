@@ -7,13 +7,16 @@ import json
 import subprocess
 import sys
 import tarfile
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
 from regioncap.errors import UsageError
+from regioncap.inputs.forms.xml_file import root_of
 from regioncap.inputs.forms.yaml_file import read_yaml
 from regioncap.inputs.source import open_source
 from regioncap.inputs.validate import Checker
@@ -92,6 +95,50 @@ def test_yaml(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     for path in (tmp_path / "data.yaml", tmp_path):
         assert codes_of(path) == {"bad-dataset"}
     assert not (tmp_path / "broken").exists()
+
+
+@pytest.mark.parametrize(
+    "head", ["<?", "<!--", "<!DOCTYPE[", "<!DOCTYPE x", "<??>", "<!DOCTYPE x>", "<!DOCTYPE x[]"]
+)
+def test_what_never_ends_before_the_first_element_takes_no_time(head: str) -> None:
+    assert root_of(head.encode() * (1_000_000 // len(head))) == ""
+
+
+def test_the_first_element_stands_behind_what_may_be_before_it() -> None:
+    text = '<?xml version="1.0"?>\n<!-- <no> > --><!DOCTYPE a [<!ELEMENT a (b)>]>\n<annotation>'
+    assert root_of(text.encode()) == root_of(text.encode("utf-16")) == "annotation"
+    assert root_of(b'<!DOCTYPE a SYSTEM "a[1].dtd">\n<a:b c="d">') == "a:b"
+    assert root_of(b"text <a>") == root_of(b"<?xml?>") == ""
+
+
+def test_members_of_a_sample_that_are_no_picture_are_not_held(tmp_path: Path) -> None:
+    """Holes in an archive cost nothing there."""
+    shard, jpeg = tmp_path / "shard.tar", io.BytesIO()
+    Image.new("RGB", (60, 40), "red").save(jpeg, "JPEG")
+    jpeg.seek(0)
+    with tarfile.open(shard, "w") as tar:
+        for extension in ("jpg", "png", *(f"x{n}" for n in range(6))):
+            member = tarfile.TarInfo(f"a.{extension}")
+            member.size = len(jpeg.getvalue()) if extension == "jpg" else 20_000_000
+            tar.addfile(member, jpeg if extension == "jpg" else Zeros())
+    tracemalloc.start()
+    with open_source(str(shard), io.BytesIO(), None, load_settings()) as source:
+        [record] = source.records
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert record.picture == jpeg.getvalue()
+    assert peak < 15_000_000
+
+
+class Zeros(io.RawIOBase):
+    """As many as are wanted."""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        buffer[:] = bytes(len(buffer))
+        return len(buffer)
 
 
 def test_references_are_refused_before_they_grow(tmp_path: Path) -> None:

@@ -321,6 +321,15 @@ def test_too_thin_for_the_model() -> None:
     assert refused.value.code == "image-too-thin"
 
 
+def test_a_white_picture_takes_no_time() -> None:
+    """Once each byte of a run of 0xFF was looked at as often as there were others behind it."""
+    white = Image.new("RGB", (1000, 1000), "white")
+    for form in ("BMP", "TIFF", "PPM"):
+        assert decode(encoded(white, form)).size_wh == (1000, 1000)
+    data = encoded(photo(), "JPEG")
+    assert decode(data[:-2] + b"\xff" * 1_000_000 + data[-2:]).size_wh == (WIDTH, HEIGHT)
+
+
 @pytest.mark.parametrize("seed", range(120))
 def test_flipped_bytes_never_raise_anything_else(seed: int) -> None:
     draw = np.random.default_rng(seed)

@@ -123,8 +123,10 @@ def _grouped(members: Iterator[_Member], reading: Reading) -> Iterator[_Sample]:
             sample = _Sample(stem)
         if extension in sample.members:
             raise ValueError(f"{name} is there twice")
-        sample.members[extension] = read_data()
-        if is_picture(Path(f"x.{extension}")) and not sample.picture:
+        is_its_picture = is_picture(Path(f"x.{extension}")) and not sample.picture
+        # The others count by their names: any number of them, of any length, belong to a sample.
+        sample.members[extension] = read_data() if extension == "json" or is_its_picture else b""
+        if is_its_picture:
             sample.key, sample.picture = stem, extension
     if sample is not None:
         yield sample

@@ -16,17 +16,38 @@ from regioncap.inputs.fields import MAX_DEPTH, bad_dataset
 #: Longest tag or text: the parser looks at all of one that is not at its end, again and again.
 _MOST_BYTES = 2_000_000
 _ROOT = re.compile(rb"<([A-Za-z_][\w.:-]*)")
-_NOT_ELEMENTS = re.compile(rb"<\?.*?\?>|<!--.*?-->|<!DOCTYPE[^>\[]*(\[.*?\]\s*)?>", re.DOTALL)
+_SPACE = re.compile(rb"\s*")
+#: What may stand before the outermost element, and what ends it.
+_BEFORE = ((b"<?", b"?>"), (b"<!--", b"-->"), (b"<!DOCTYPE", b">"))
 
 
 def root_of(head: bytes) -> str:
     """The name of the outermost element, from the beginning of a file; empty if it is no XML."""
     if b"\0" in head:  # UTF-16
         head = head.replace(b"\0", b"").lstrip(b"\xff\xfe")
-    if not head.lstrip().startswith(b"<"):
-        return ""
-    found = _ROOT.search(_NOT_ELEMENTS.sub(b"", head))
+    at, found = 0, None
+    while at >= 0 and found is None:
+        at = _skipped(_SPACE, head, at)
+        found = _ROOT.match(head, at)
+        ends = (_end_of(head, at, *each) for each in _BEFORE if head.startswith(each[0], at))
+        at = next(ends, -1)
     return found[1].decode("ascii", "replace") if found else ""
+
+
+def _skipped(pattern: re.Pattern[bytes], head: bytes, at: int) -> int:
+    match = pattern.match(head, at)
+    return match.end() if match else at
+
+
+def _end_of(head: bytes, at: int, begin: bytes, end: bytes) -> int:
+    """Where what begins at `at` is over; -1 if it is not."""
+    at += len(begin)
+    if begin == b"<!DOCTYPE" and 0 <= head.find(b"[", at) < head.find(b">", at):
+        at = head.find(b"]", at)  # its declarations, which have a > each
+        if at < 0:
+            return -1
+    found = head.find(end, at)
+    return found + len(end) if found >= 0 else -1
 
 
 def elements(path: Path, *tags: str) -> Iterator[Element]:

@@ -11,7 +11,7 @@ from typing import Any
 from regioncap.errors import RecordError
 from regioncap.job import Job
 from regioncap.jobs.results import read_with_inputs
-from regioncap.outputs.exports.base import Encoded, Item, Pictures
+from regioncap.outputs.exports.base import Encoded, Item, Pictures, has_caption
 from regioncap.parallel import map_ahead
 from regioncap.services.store import Store
 from regioncap.views.formats import extension_of, is_shown
@@ -57,7 +57,7 @@ def read_items(
 
 
 def _with_picture(original: Callable[[str], bytes], pictures: Pictures, item: Item) -> Item:
-    if item.source is None or item.record["error"] is not None:
+    if item.source is None or (item.record["error"] is not None and not has_caption(item.record)):
         return item
     if pictures == "unshown" and PurePosixPath(item.source).suffix.lower() in _SHOWN:
         return item

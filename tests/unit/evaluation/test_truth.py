@@ -67,7 +67,12 @@ def test_reference_caption_without_content_is_none() -> None:
 
 @pytest.mark.parametrize(
     ("said", "meant"),
-    [("boxes", "box"), ("cats", "cat"), ("cat's", "cat"), ("glass", "glass"), ("dishes", "dish")],
-)
+    [
+        ("boxes", "box"), ("cats", "cat"), ("cat's", "cat"), ("glass", "glass"), ("dishes", "dish"),
+        ("horses", "horse"), ("houses", "house"), ("glasses", "glass"), ("axes", "axe"),
+        ("caches", "cache"), ("buses", "bus"), ("faces", "face"), ("vases", "vase"),
+    ],
+)  # fmt: skip
 def test_plurals_count(said: str, meant: str) -> None:
     assert judge(said, Truth.of(meant), []) == "right"
+    assert judge(meant, Truth.of(said), []) == "right"

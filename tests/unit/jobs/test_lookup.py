@@ -49,6 +49,21 @@ def test_the_beginning_of_one(store: Store, jobs: list[Job], wanted: str) -> Non
     assert (found.job, found.said) == (jobs[1], f"job {jobs[1].job} (cats)")
 
 
+def test_a_beginning_that_is_another_job_s_name_is_changed_by_its_id_alone(
+    store: Store, jobs: list[Job]
+) -> None:
+    """Files of a day are called after it, and submitted the day after."""
+    named = job_at(90_000, name=jobs[1].job[:13])
+    catalogue.save(store, named)
+    wanted = named.name
+    assert find(store, wanted).job == jobs[1]
+    with pytest.raises(UsageError, match="and a name of another job") as caught:
+        find(store, wanted, to_change=True)
+    assert caught.value.code == "ambiguous-job"
+    assert {jobs[1].job in caught.value.hint, named.job in caught.value.hint} == {True}
+    assert find(store, named.job, to_change=True).job == named
+
+
 def test_the_beginning_of_several(store: Store, jobs: list[Job]) -> None:
     with pytest.raises(UsageError, match="2 jobs begin with 20261101") as caught:
         find(store, "20261101")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -72,6 +72,19 @@ def progress(store: Store, job: Job) -> Progress:
 
 def lines(store: Store, job: Job) -> list[dict[str, Any]]:
     return parse_part(store.get(keys.part_key(job.job, "results", 0)))
+
+
+@pytest.mark.parametrize("first", ["mark", "retry"])
+def test_who_wants_refuted_captions_anew_gets_them_beside_who_wants_them_marked(
+    store: Store, job: Job, first: Literal["mark", "retry"]
+) -> None:
+    second: Literal["mark", "retry"] = "retry" if first == "mark" else "mark"
+    for token, how in (("aaa", first), ("bbb", second)):
+        wish = retry.Again(indices=set(), verify={0}, verify_as=how)
+        store.put(keys.retry_key(job.job, 0, token), wish.model_dump_json().encode())
+    found = retry.find(store, job.job, 0)
+    assert found is not None
+    assert (found.verify, found.verify_as, len(found.keys)) == ({0}, "retry", 2)
 
 
 def test_what_fails_for_what_it_holds_runs_again_only_when_told(store: Store, job: Job) -> None:

@@ -67,6 +67,16 @@ def test_the_cookie_lets_in_and_does_not_tell_the_token() -> None:
     assert (status, body) == (200, "inside")
 
 
+@pytest.mark.parametrize(
+    "others", ['prefs={"dark":true}', "a=hello world", "path=/x", "a", "a=\xe9", "expires=3", '"=;']
+)
+def test_cookies_of_other_programs_on_the_host_keep_nobody_out(others: str) -> None:
+    ours = cookie_of().split(";")[0]
+
+    assert ask(cookie=f"{others}; {ours}")[0] == 200
+    assert ask(cookie=f"{ours}; {others}")[0] == 200
+
+
 def test_over_tls_the_cookie_goes_nowhere_else() -> None:
     assert "Secure" in cookie_of(scheme="https")
 
