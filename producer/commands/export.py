@@ -97,6 +97,12 @@ def import_edits_command(
     """Bring corrected captions back as a new version of the results; the old one is kept."""
     client = client_of(context)
     outcome = client.import_edits(job_of(client, job_id, to_change=True), file, by=by)
+    if outcome.outdated:
+        was = agree(outcome.outdated, "it is as it once was", "they are as they once were")
+        say(
+            f"{counted(outcome.outdated, 'caption')} left out: {was}, and changed by others since"
+            " the file was written; to take it back, edit a file that is exported now"
+        )
     if outcome.kept_as is None:
         say("every caption is as it was; nothing changed")
         return

@@ -32,6 +32,8 @@ class Edit:
     captions: dict[int, str] = field(default_factory=dict)
     #: Who, as far as known.
     by: str | None = None
+    #: Which version of the record was edited, as `version_of` tells it; None if that is not known.
+    of: Any = None
 
 
 #: Edits by the record's index.
@@ -160,7 +162,13 @@ def _from_results(text: str, job_id: str, by: str | None) -> Iterator[tuple[int,
                 for region in record["regions"]
                 if region["caption"] and region["caption"].strip()
             }
-            yield _whole(record["index"]), Edit(captions, by)
+            of = version_of(record) if "answers" in record else None
+            yield _whole(record["index"]), Edit(captions, by, of)
+
+
+def version_of(record: Mapping[str, Any]) -> Any:
+    """What is another one as soon as a record is edited, run again or verified."""
+    return [record.get("edited"), record.get("answers")]
 
 
 def _job_of(result_file: str) -> str | None:

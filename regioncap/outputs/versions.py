@@ -1,14 +1,18 @@
 """Corrected captions become the results; what they replace is kept as an earlier version.
 
 Several people may import into one job at once: a part is replaced only as it was read, and whoever
-comes second puts the captions into what the first one made of it.
+comes second puts the captions into what the first one made of it. A file of results has all
+captions, also those that its editor left alone: where the record has changed since, the ones that
+are as they once were are no edits.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import count, takewhile
 from typing import Any
 
 from regioncap import keys
@@ -19,7 +23,7 @@ from regioncap.jobs.finish import finished
 from regioncap.jobs.kept import Version
 from regioncap.jobs.results import checked, summarize
 from regioncap.jobs.status import job_status
-from regioncap.outputs.edits import Edit, Edits, check_caption
+from regioncap.outputs.edits import Edit, Edits, check_caption, version_of
 from regioncap.parallel import REAL, Runtime
 from regioncap.records import dump_lines
 from regioncap.services.progress import Progress
@@ -37,6 +41,8 @@ class Changes:
     captions: int = 0
     #: URI under which what was replaced is kept; None if nothing changed.
     kept_as: str | None = None
+    #: Captions of the file that are as they once were, and that others have changed since.
+    outdated: int = 0
 
 
 def apply_edits(
@@ -82,6 +88,8 @@ class _Import:
         self._runtime = runtime
         self._at = runtime.now().isoformat()
         self.changes = Changes()
+        self._outdated: set[tuple[int, int]] = set()
+        self._earlier: dict[int, dict[tuple[int, int], set[str]]] = {}
 
     def success(self) -> bytes:
         """`_SUCCESS` that names what stands."""
@@ -98,7 +106,9 @@ class _Import:
                 raise UsageError(f"job {self._job.job} has no record {index}", code="bad-edits")
         size = self._job.settings.shard_size
         shards = sorted({index // size for index in self._edits})
-        return [n for n in shards if self._edited(self._store.get(self._key(n)), n)[1]]
+        todo = [n for n in shards if self._edited(self._store.get(self._key(n)), n)[1]]
+        self.changes.outdated = len(self._outdated)
+        return todo
 
     def replace(self, shards: list[int]) -> list[int]:
         """Replaces parts; returns those that somebody else has changed meanwhile."""
@@ -125,11 +135,38 @@ class _Import:
     def _edited(self, part: bytes, shard: int) -> tuple[bytes, list[int]]:
         """A part with the edits applied; how many captions changed of each changed record."""
         records = checked(part, self._store, self._job, shard).lines
-        changed = [_edit(each, self._edits.get(each["index"]), self._at) for each in records]
+        changed = [_edit(each, self._edit_of(each, shard), self._at) for each in records]
         return dump_lines(records), [captions for captions in changed if captions]
+
+    def _edit_of(self, record: dict[str, Any], shard: int) -> Edit | None:
+        """What a person made of a record, without what others have changed since."""
+        index = record["index"]
+        edit = self._edits.get(index)
+        if edit is None or edit.of is None or edit.of == version_of(record):
+            return edit
+        if shard not in self._earlier:
+            self._earlier[shard] = _earlier_captions(self._store, self._job, shard)
+        now = {each["region"]: each["caption"] for each in record["regions"]}
+        known = self._earlier[shard]
+        old = {n for n, said in edit.captions.items() if said in known.get((index, n), ())}
+        self._outdated |= {(index, n) for n in old if edit.captions[n] != now.get(n)}
+        return Edit({n: c for n, c in edit.captions.items() if n not in old}, edit.by)
 
     def _key(self, shard: int) -> str:
         return keys.part_key(self._job.job, "results", shard)
+
+
+def _earlier_captions(store: Store, job: Job, shard: int) -> dict[tuple[int, int], set[str]]:
+    """The captions that a shard's records had in earlier versions, by record and region."""
+    found: defaultdict[tuple[int, int], set[str]] = defaultdict(set)
+    versions = (keys.version_prefix(job.job, number) for number in count(1))
+    for prefix in takewhile(lambda prefix: store.exists(f"{prefix}_SUCCESS"), versions):
+        part = store.find(prefix + keys.part_name(shard))
+        for record in checked(part, store, job, shard).lines if part else []:
+            for region in record["regions"]:
+                if region["caption"]:
+                    found[record["index"], region["region"]].add(region["caption"].strip())
+    return found
 
 
 def answer_of(regions: Iterable[Mapping[str, Any]]) -> str:

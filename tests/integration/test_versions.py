@@ -12,7 +12,7 @@ from regioncap.errors import StoreError, UsageError
 from regioncap.job import Job, Summary, now
 from regioncap.jobs.results import parse_part, summarize
 from regioncap.jobs.success import SuccessWriter
-from regioncap.outputs.edits import Edit
+from regioncap.outputs.edits import Edit, version_of
 from regioncap.outputs.versions import apply_edits
 from regioncap.records import dump_lines
 from regioncap.services.broker import connect
@@ -210,3 +210,53 @@ def test_unfinished_job_is_refused(store: Store, progress: Progress, job: Job) -
         apply_edits(store, progress, job, {0: Edit({1: "x"})})
 
     assert caught.value.code == "not-finished"
+
+
+def edits_of(record: dict[str, Any], captions: dict[int, str], by: str) -> Edit:
+    """What is read of a file of results in which someone wrote these captions."""
+    whole = {each["region"]: each["caption"] for each in record["regions"] if each["caption"]}
+    return Edit(whole | captions, by, version_of(record))
+
+
+def test_who_comes_second_takes_nothing_back_of_what_the_first_wrote(
+    store: Store, progress: Progress, job: Job
+) -> None:
+    """Both have the results as files, in which all captions stand."""
+    before = parse_part(store.get(keys.part_key(job.job, "results", 0)))[0]
+    for by, captions in (("ada", {1: "ada's"}), ("bob", {2: "bob's"})):
+        changes = apply_edits(store, progress, job, {0: edits_of(before, captions, by)})
+    assert (changes.captions, changes.outdated) == (1, 1)
+
+    now_ = parse_part(store.get(keys.part_key(job.job, "results", 0)))[0]
+    assert [each["caption"] for each in now_["regions"]] == ["ada's", "bob's"]
+    assert now_["edited"]["regions"] == [1, 2]
+
+    # One who has seen what stands takes it back; one who goes on with his own file adds to it.
+    taken_back = apply_edits(store, progress, job, {0: edits_of(now_, {1: "a"}, "bob")})
+    assert (taken_back.captions, taken_back.outdated) == (1, 0)
+    apply_edits(store, progress, job, {0: edits_of(before, {1: "newer", 2: "bob's"}, "bob")})
+    last = parse_part(store.get(keys.part_key(job.job, "results", 0)))[0]
+    assert [each["caption"] for each in last["regions"]] == ["newer", "bob's"]
+
+
+def test_one_caption_is_enough_for_a_record_that_had_failed(
+    store: Store, progress: Progress, job: Job
+) -> None:
+    box = [1, 2, 3, 4]
+    failed = result(
+        2, [region(1, box, None), region(2, box, None)],
+        error={"code": "no-caption", "message": "no region", "stage": "caption"},
+    )  # fmt: skip
+    part = dump_lines([failed])
+    store.put(keys.part_key(job.job, "results", 1), part)
+    writer = SuccessWriter()
+    for shard in range(2):
+        key = keys.part_key(job.job, "results", shard)
+        writer.add(key, summarize(store.get(key)))
+    success = Summary(job=job.job, finished=now(), counts=dict(writer.counts))
+    store.put(keys.success_key(job.job), writer.text(success))
+
+    apply_edits(store, progress, job, {2: Edit({2: "a person's"}, "ada")})
+
+    [line] = parse_part(store.get(keys.part_key(job.job, "results", 1)))
+    assert (line["error"], line["answer"]) == (None, "<region2>: a person's")
