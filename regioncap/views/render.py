@@ -14,12 +14,14 @@ from regioncap.settings import JobSettings
 from regioncap.views import declared, proposals, regions
 from regioncap.views.boxes import Box, xywh_from_xyxy
 from regioncap.views.pixels import Picture, decode, fit
-from regioncap.views.sizes import fit_size
+from regioncap.views.sizes import CELL_PX, fit_size
 from regioncap.views.view import Shown, ViewSettings, crop_view, marked_view, plan, whole_view
 
 #: A record for the caption stage, and the key and JPEG of each of its pictures.
 Rendered = tuple[RenderedRecord, list[tuple[str, bytes]]]
 
+#: Pixels of the picture in which regions are looked for: those of the default model's.
+_LOOKED_AT_PX = 1280 * CELL_PX**2
 #: As fractions of the sides.
 _WHOLE_PICTURE: Box = (0.0, 0.0, 1.0, 1.0)
 
@@ -63,7 +65,7 @@ def _show(
     rendered.width, rendered.height = picture.size_wh
     view_wh = fit_size(picture.size_wh, limits.max_pixels, limits.cell_px)
     canvas = fit(picture.pixels, view_wh)
-    _find_regions(rendered, canvas, settings, picture)
+    _find_regions(rendered, data, how, picture)
     whole = whole_view(rendered, canvas, how) if settings.image_caption else None
     usable = [region for region in rendered.regions if region.is_asked_for]
     rendered.normalized_bbox = regions.normalized_rows(usable, picture.size_wh, settings.max_boxes)
@@ -82,19 +84,35 @@ def _show(
 
 
 def _find_regions(
-    rendered: RenderedRecord, canvas: NDArray[np.uint8], settings: JobSettings, picture: Picture
+    rendered: RenderedRecord, data: bytes, how: ViewSettings, picture: Picture
 ) -> None:
     """Sets the record's boxes and regions: those given, or else proposed ones."""
+    settings = how.settings
     if rendered.bbox is not None:
         _resolve(rendered, settings, picture)
     else:
-        found = proposals.propose(Image.fromarray(canvas), settings.max_boxes)
+        looked_at = Image.fromarray(_looked_at(data, how))
+        found = proposals.propose(looked_at, settings.max_boxes)
         rendered.regions = regions.proposed(found or [_WHOLE_PICTURE], picture.size_wh)
         rendered.bbox = [list(region.bbox) for region in rendered.regions if region.bbox]
     if settings.overflow == "cut":
         for region in rendered.regions[settings.max_boxes :]:
             region.status = "skipped"
             region.why = f"beyond max_boxes = {settings.max_boxes}"
+
+
+def _looked_at(data: bytes, how: ViewSettings) -> NDArray[np.uint8]:
+    """The picture as regions are looked for in it: the same whatever model is to see it.
+
+    A job may be drawn anew for another model, and its regions are to stay as they are.
+    """
+    picture = decode(
+        data,
+        max_bytes=how.limits.max_image_bytes,
+        max_pixels=how.limits.max_image_pixels,
+        budget_pixels=_LOOKED_AT_PX,
+    )
+    return fit(picture.pixels, fit_size(picture.size_wh, _LOOKED_AT_PX))
 
 
 def _resolve(rendered: RenderedRecord, settings: JobSettings, picture: Picture) -> None:

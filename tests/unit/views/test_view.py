@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from regioncap.inputs import examples
 from regioncap.job import Grid
 from regioncap.records import Region
 from regioncap.settings import JobSettings
@@ -101,6 +103,21 @@ def test_without_boxes_things_that_stand_out_are_proposed() -> None:
     assert len(found) == 2
     assert iou_xyxy(found[0], (60, 60, 200, 180)) > 0.8
     assert iou_xyxy(found[1], (380, 240, 560, 420)) > 0.8
+
+
+@pytest.mark.parametrize("photo", ["cat", "hopper", "coffee"])
+def test_regions_are_proposed_alike_whatever_model_is_to_see_them(photo: str) -> None:
+    data = (examples.examples_dir() / "photos" / f"{photo}.jpg").read_bytes()
+
+    found = []
+    for max_pixels, cell_px in ((1_003_520, 28), (1_003_520, 32), (100_000, 28), (2_000_000, 48)):
+        limits = replace(LIMITS, max_pixels=max_pixels, cell_px=cell_px)
+        how = replace(view_settings(), limits=limits)
+        record, _ = render_record(make_record(None), data, how)
+        found.append([region.bbox for region in record.regions])
+
+    assert found[0]
+    assert found == [found[0]] * 4
 
 
 def test_a_picture_that_has_no_boxes_has_no_regions() -> None:
