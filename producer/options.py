@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -111,6 +111,20 @@ def setting_options(*names: str, **renamed: str) -> Callable[[F], F]:
         return command
 
     return add
+
+
+def refuse_given(context: typer.Context, names: Collection[str], why: str) -> None:
+    """Refuses options that stand on the command line; values alone do not tell what was given.
+
+    Args:
+        context: The command's.
+        names: Their names as parameters.
+        why: What is said of one.
+    """
+    for each in context.command.params:
+        source = context.get_parameter_source(each.name or "")
+        if each.name in names and source is not None and source.name == "COMMANDLINE":
+            raise typer.BadParameter(why, param_hint=[*each.opts, *each.secondary_opts][0])
 
 
 def _option(name: str, option: str) -> inspect.Parameter:

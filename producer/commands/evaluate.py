@@ -15,7 +15,7 @@ from rich.table import Table
 
 from producer.context import client_of, emit, say, talk
 from producer.meter import doing, progress
-from producer.options import setting_options
+from producer.options import refuse_given, setting_options
 from producer.terminal import SafeConsole
 from regioncap.files import check_output, whole_file
 from regioncap.plurals import counted
@@ -100,7 +100,8 @@ def eval_command(
             param_hint="--verify",
         )
     if data is not None:
-        _refuse_made(context)
+        why = "it is of made scenes (leave out --data)"
+        refuse_given(context, {"kinds", "scenes", "regions", "sizes"}, why)
     if fail_on_regression and baseline is None:
         raise typer.BadParameter("give --baseline, too", param_hint="--fail-on-regression")
     from regioncap.evaluation.baseline import compare, read_baseline, scenes_digest
@@ -133,16 +134,6 @@ def eval_command(
         say(f"{variant}: in the baseline, and not tried now")
     if fail_on_regression and any(each.is_worse for each in compared):
         raise typer.Exit(_REGRESSION)
-
-
-def _refuse_made(context: typer.Context) -> None:
-    """Refuses what belongs to made scenes beside pictures of one's own."""
-    for name in ("kinds", "scenes", "regions", "sizes"):
-        source = context.get_parameter_source(name)
-        if source is not None and source.name == "COMMANDLINE":
-            raise typer.BadParameter(
-                "it is of made scenes (leave out --data)", param_hint=f"--{name}"
-            )
 
 
 def _report(

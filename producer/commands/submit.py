@@ -13,7 +13,7 @@ from producer import words
 from producer.commands.status import tell_advice, tell_of_missing_workers
 from producer.context import client_of, emit, job_of, say, settings_of
 from producer.meter import meter
-from producer.options import JOB_SETTINGS, ImageRoot, setting_options
+from producer.options import JOB_SETTINGS, ImageRoot, refuse_given, setting_options
 from regioncap.plurals import counted
 
 if TYPE_CHECKING:
@@ -23,10 +23,6 @@ if TYPE_CHECKING:
     from regioncap.job import Job
     from regioncap.jobs.submit import Tally
     from regioncap.settings import Settings
-
-
-#: Options that are called otherwise than their settings.
-_OPTIONS = {"region_schema": "--schema", "keep_marked": "--no-keep-marked"}
 
 
 @setting_options(
@@ -75,9 +71,10 @@ def submit_command(
     if bool(files) == (resume is not None):
         raise typer.BadParameter("give either FILE... or --resume JOB")
     if resume is not None:
-        own = {"name": name, "label": label, "key": key, "image_root": image_root,
-               "dry_run": dry_run, "force": force}  # fmt: skip
-        _refuse({**flags, **{each: value or None for each, value in own.items()}})
+        own = {"name", "label", "key", "image_root", "dry_run", "force"}
+        why = "it goes with a FILE: --resume queues what is missing of a job"
+        refuse_given(context, {"max_gpu_seconds"}, f"{why}; that is `regioncap resume`")
+        refuse_given(context, own | flags.keys(), why)
         client = client_of(context)
         job = _resume(client, resume)
         emit(job.job)
@@ -102,18 +99,6 @@ def submit_command(
         jobs.append(submit_file(client, target, name=name, key=key, **options))
         emit(jobs[-1].job)
     raise typer.Exit(_tell_of(client, jobs, wait=wait))
-
-
-def _refuse(options: dict[str, Any]) -> None:
-    """Refuses options that are given beside --resume, which takes a job as it was submitted."""
-    for name, value in options.items():
-        if value is not None:
-            option = _OPTIONS.get(name, f"--{name.replace('_', '-')}")
-            instead = "; that is `regioncap resume`" if name == "max_gpu_seconds" else ""
-            raise typer.BadParameter(
-                f"it goes with a FILE: --resume queues what is missing of a job{instead}",
-                param_hint=option,
-            )
 
 
 def _tell_of(client: Client, jobs: list[Job], *, wait: bool) -> int:

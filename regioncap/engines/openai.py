@@ -180,7 +180,7 @@ class OpenAIEngine:
             raise self._start_error(error) from error
         if names is None:
             raise EngineStartError(
-                f"{self.base_url} has something else in place of a list of models",
+                f"{self.address} has something else in place of a list of models",
                 code="server-refused",
                 hint="check the address: it ends in /v1 (--base-url, or"
                 " REGIONCAP_OPENAI_BASE_URL), and nobody need log in by hand",

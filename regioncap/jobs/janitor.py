@@ -28,7 +28,7 @@ from regioncap.jobs.reconcile import reconcile
 from regioncap.parallel import REAL, Runtime
 from regioncap.services import due
 from regioncap.services.backlog import Backlog, read_backlog
-from regioncap.services.broker import queue_errors, server_time
+from regioncap.services.broker import is_wrong_type, queue_errors, server_time
 from regioncap.services.feeder import Feeder
 from regioncap.services.key_types import remove_wrong
 from regioncap.services.messages import RENDER
@@ -161,7 +161,7 @@ class Janitor:
             try:
                 due.drop(self._redis, job_id)
             except QueueError as error:
-                if not isinstance(error.__cause__, redis.exceptions.ResponseError):
+                if not is_wrong_type(error.__cause__):
                     raise
                 _log.warning("what is due of a job is not readable", job=job_id, error=str(error))
         with queue_errors():

@@ -155,6 +155,25 @@ def queue_errors() -> Iterator[None]:
         ) from error
 
 
+def is_wrong_type(error: BaseException | None) -> bool:
+    """Whether Redis refuses since a key holds something of another type than is asked for."""
+    # Out of a script the word stands behind what Redis says of that.
+    return isinstance(error, redis.exceptions.ResponseError) and "WRONGTYPE" in str(error)
+
+
+def answers_of(pipe: Any) -> list[Any]:
+    """A pipeline's answers; None for a key of another type than is asked for.
+
+    Raises:
+        RedisError: Anything else is wrong.
+    """
+    answers = pipe.execute(raise_on_error=False)
+    for answer in answers:
+        if isinstance(answer, Exception) and not is_wrong_type(answer):
+            raise answer
+    return [None if isinstance(answer, Exception) else answer for answer in answers]
+
+
 def _no_cluster() -> QueueError:
     return QueueError(
         "Redis is in cluster mode, which cannot carry the queue: its commands touch several keys"

@@ -23,7 +23,7 @@ from redis.client import NEVER_DECODE
 from regioncap.job import Job
 from regioncap.keys import is_job_id
 from regioncap.records import Stage
-from regioncap.services.broker import queue_errors
+from regioncap.services.broker import answers_of, queue_errors
 from regioncap.services.messages import RENDER, is_ours
 from regioncap.services.progress import parts_key
 
@@ -196,9 +196,8 @@ def jobs(client: redis.Redis) -> set[str]:
     with queue_errors(), client.pipeline(transaction=False) as pipe:
         for queue in queues(client):
             pipe.zrange(turns_key(queue), 0, -1)
-        answers = pipe.execute(raise_on_error=False)
-    # A key of another type holds no turns.
-    return {job for turns in answers if isinstance(turns, list) for job in filter(is_job_id, turns)}
+        answers = answers_of(pipe)
+    return {job for turns in answers for job in filter(is_job_id, turns or [])}
 
 
 def count(client: redis.Redis, job: str) -> int:

@@ -26,7 +26,7 @@ from regioncap.errors import QueueError
 from regioncap.keys import is_job_id
 from regioncap.records import Stage
 from regioncap.services import due, presence
-from regioncap.services.broker import queue_errors
+from regioncap.services.broker import answers_of, is_wrong_type, queue_errors
 from regioncap.services.messages import (
     CAPTION_TASK,
     RENDER,
@@ -94,7 +94,7 @@ class Feeder:
             try:
                 self.feed(queue)
             except QueueError as error:
-                if not isinstance(error.__cause__, redis.exceptions.ResponseError):
+                if not is_wrong_type(error.__cause__):
                     raise
                 _log.warning("the queue %s is not fed: %s", queue, error)
 
@@ -238,12 +238,10 @@ def _standings(
             pipe.bitcount(due.bits_key(job, stage))
             pipe.hmget(due.job_key(job), ["queue", "shards", "window"])
             pipe.hlen(parts_key(job))
-        answers = pipe.execute(raise_on_error=False)
+        answers = answers_of(pipe)
     for (job, score), *said in zip(turns, answers[::3], answers[1::3], answers[2::3], strict=True):
-        if (failed := next((each for each in said if isinstance(each, Exception)), None)) is None:
+        if None not in said:
             yield _standing(job, score, said, is_drawing=queue == RENDER)
-        elif not isinstance(failed, redis.exceptions.ResponseError):
-            raise failed
 
 
 def _standing(job: str, score: float, said: list[Any], *, is_drawing: bool) -> Standing:
@@ -266,8 +264,7 @@ def _awaits_captions(client: redis.Redis, queue: str) -> int:
         pipe.llen(queue)
         for job in jobs:
             pipe.bitcount(due.bits_key(job, "caption"))
-        answers = pipe.execute(raise_on_error=False)
-    return sum(each for each in answers if isinstance(each, int))
+        return sum(filter(None, answers_of(pipe)))
 
 
 def shared_mark(client: redis.Redis, queue: str) -> int:

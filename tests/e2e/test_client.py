@@ -110,6 +110,12 @@ def test_pipeline_has_the_arguments_of_the_reference() -> None:
     }
 
 
+def reach(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has the settings of this process name the system."""
+    for name, value in system.stack.settings().items():
+        monkeypatch.setenv(f"REGIONCAP_{name.upper()}", value)
+
+
 def pipeline(folder: Path, **options: Any) -> ImageRegionCaptionPipeline:
     return ImageRegionCaptionPipeline(
         first_entry_file=str(folder / "in.jsonl"),
@@ -125,8 +131,7 @@ def test_pipeline_leaves_the_files_of_the_reference(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    for name, value in system.stack.settings().items():
-        monkeypatch.setenv(f"REGIONCAP_{name.upper()}", value)
+    reach(system, monkeypatch)
     boxes = [[1, 2, 30, 40], [5, 5, 20, 20], [0, 0, 9, 9]]
     image = str(folder / "red.png")
     lines: list[dict[str, Any]] = [
@@ -164,8 +169,7 @@ def test_pipeline_passes_by_workers_with_another_engine_than_it_insists_on(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    for name, value in system.stack.settings().items():
-        monkeypatch.setenv(f"REGIONCAP_{name.upper()}", value)
+    reach(system, monkeypatch)
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
     write_jsonl(folder / "in.jsonl", [{"image": str(folder / "red.png")}])
 

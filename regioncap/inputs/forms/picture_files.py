@@ -101,15 +101,16 @@ class Pictures:
         if not (self._is_its_own(found, file) if by_stem else self._is_meant(found, said, beside)):
             what = "namesakes of pictures that are missing, which other annotations mean"
             self._reading.leave_out(what, f"{found} for {named or file.name} of {file.name}")
-            return said.lstrip("./") if "/" in said.lstrip("./") else str(beside / Path(found).name)
+            bare = _bare(said)
+            return bare if "/" in bare else str(beside / Path(found).name)
         self._taken.setdefault(found, said)
         return found
 
     def _named(self, said: str, beside: Path) -> str | None:
         known = self._by_name.get(Path(said).name, {})
-        end = f"/{said.lstrip('./')}"
-        exact = known
-        if "/" in end[1:]:
+        exact, bare = known, _bare(said)
+        if "/" in bare:
+            end = f"/{bare}"
             kept = {at: [n for n in names if f"/{n}".endswith(end)] for at, names in known.items()}
             exact = {at: names for at, names in kept.items() if names}
         found = self._nearest(exact or known, beside)
@@ -125,19 +126,16 @@ class Pictures:
             self._of_stem = defaultdict(list)
             for each in self._files:
                 self._of_stem[each.stem].append(each)
-        others = self._of_stem[stem]
-        if len(others) < 2:
-            return True
         mine = _shared(folder, file.parent.relative_to(self._root))
         return all(
             each == file or _shared(folder, each.parent.relative_to(self._root)) < mine
-            for each in others
+            for each in self._of_stem[stem]
         )
 
     def _is_meant(self, found: str, said: str, beside: Path) -> bool:
         """Whether no other name means this picture as much as this one does, or more."""
         claim = _claim(found, said, beside)
-        has_folder = "/" in said.lstrip("./")
+        has_folder = "/" in _bare(said)
         if claim.is_exact or (
             not has_folder and (len(self._files) < 2 or Path(found).parent == beside)
         ):
@@ -148,7 +146,7 @@ class Pictures:
             self._best = {}
             for file, name in self._given():
                 self._note(_said(name), file.parent.relative_to(self._root))
-        best, sayings = self._best.get(found, (claim, {said}))
+        best, sayings = self._best.get(found, (claim, set()))
         return claim >= best and len(sayings | {f"{beside}/{said}"}) == 1
 
     def _note(self, said: str, beside: Path) -> None:
@@ -206,9 +204,14 @@ def _said(named: str | None) -> str:
     return named.replace("\\", "/") if named else ""
 
 
+def _bare(said: str) -> str:
+    """A name without what leads away from the folder that it is read in."""
+    return said.lstrip("./")
+
+
 def _claim(found: str, said: str, beside: Path) -> _Claim:
-    end = said.lstrip("./")
-    is_exact = "/" in end and f"/{found}".endswith(f"/{end}")
+    bare = _bare(said)
+    is_exact = "/" in bare and f"/{found}".endswith(f"/{bare}")
     return _Claim(is_exact, _shared(Path(found).parent, beside))
 
 
