@@ -222,17 +222,27 @@ time.sleep(60)
 """
 
 
+@contextmanager
+def holding(program: str, data: Path) -> Iterator[None]:
+    """Runs a program that holds the lock of a folder, which names it as its stack."""
+    command = [sys.executable, "-c", program, str(data)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        (data / "stack.json").write_text(json.dumps({"pid": process.pid, "settings": {}}))
+        try:
+            yield
+        finally:
+            process.kill()
+
+
 def test_down_names_the_folder_above(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data, below = tmp_path / STACK_FOLDER, tmp_path / "a"
     for folder in data, below:
         folder.mkdir()
-    command = [sys.executable, "-c", _HOLD, str(data)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        process.stdout.readline()
-        (data / "stack.json").write_text(json.dumps({"pid": process.pid, "settings": {}}))
+    with holding(_HOLD, data):
         monkeypatch.chdir(below)
         whole_command()(["down"], standalone_mode=False, obj={})
 
@@ -259,17 +269,10 @@ def test_down_does_not_wait_for_the_next_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (data := tmp_path / STACK_FOLDER).mkdir()
-    command = [sys.executable, "-c", _SUCCEED, str(data)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        process.stdout.readline()
-        (data / "stack.json").write_text(json.dumps({"pid": process.pid, "settings": {}}))
+    with holding(_SUCCEED, data):
         monkeypatch.chdir(tmp_path)
-        try:
-            whole_command()(["down"], standalone_mode=False, obj={})
-            next_one = find_stack(data)
-        finally:
-            process.kill()
+        whole_command()(["down"], standalone_mode=False, obj={})
+        next_one = find_stack(data)
 
     assert next_one is not None
     assert next_one.pid == 1
