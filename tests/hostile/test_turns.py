@@ -67,6 +67,12 @@ def test_another_job_has_its_turn_all_the_same(client: redis.Redis, write: Write
     read_depths(client, ["render"])
 
 
+def test_only_queues_of_ours_are_fed(client: redis.Redis) -> None:
+    client.sadd("regioncap:turns", "regioncap:beat", "celery.pidbox", b"\xff", "caption.own")
+
+    assert due.queues(client) == {"render", "caption.own"}
+
+
 def test_whatever_goes_wrong_in_feeding_the_shard_that_was_taken_is_done(
     client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:

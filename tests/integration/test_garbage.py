@@ -16,6 +16,7 @@ from regioncap.job import Job, Summary, now
 from regioncap.jobs import catalogue, garbage
 from regioncap.jobs.cancel import cancel
 from regioncap.jobs.garbage import Rubbish, Search
+from regioncap.jobs.keyed import Taken
 from regioncap.jobs.submit import submit
 from regioncap.records import InputRecord
 from regioncap.services.broker import connect
@@ -136,6 +137,23 @@ def test_ends_that_nobody_was_told_of_go_after_a_week(store: Store, make: Jobs) 
     later = search(store, later=timedelta(days=8))
     assert [(each.kind, each.objects) for each in later if each.kind == "ends"] == [("ends", 1)]
     assert [each.kind for each in search(store, later=timedelta(days=6))] == []
+
+
+def test_a_key_that_stands_for_another_job_by_now_stays(store: Store, make: Jobs) -> None:
+    """As where a removal broke off behind its key, which was taken anew."""
+    name = keys.submission_key("daily")
+    jobs = [make.ended(shade) for shade in (10, 20)]
+    for job in jobs:
+        catalogue.save(store, job.model_copy(update={"key": "daily"}))
+        store.delete(keys.open_key(job.job))
+    taken = Taken(key="daily", job=jobs[1].job, content_sha256="0" * 64)
+    store.put(name, taken.model_dump_json().encode())
+    first, second = (each for job in jobs for each in search(store) if each.name == job.job)
+
+    first.remove()
+    assert store.exists(name)
+    second.remove()
+    assert not store.exists(name)
 
 
 def test_what_is_young_stays(store: Store, make: Jobs) -> None:

@@ -17,7 +17,7 @@ from regioncap.jobs import parts, results, retry
 from regioncap.jobs.caption import CaptionStage
 from regioncap.jobs.marked import Redrawn
 from regioncap.outputs.gallery import write_view
-from regioncap.records import Problem
+from regioncap.records import Problem, RenderedRecord, dump_lines, load_lines
 from regioncap.services.broker import connect
 from regioncap.services.messages import RENDER, RENDER_TASK, Message, parse
 from regioncap.services.sender import Sender
@@ -121,6 +121,26 @@ def test_a_worker_that_dies_before_it_removes_them_leaves_that_to_the_next(
 
     assert stages.caption.run(job.job, 0) == "already done"
     assert pictures(stages, job) == {}
+
+
+def test_captions_are_asked_back_of_no_regions_that_the_pictures_do_not_show(
+    stages: Stages, job: Job
+) -> None:
+    """As where an earlier version drew proposals anew for another model."""
+    for stage in (stages.render, stages.caption):
+        stage.run(job.job, 0)
+    assert retry.begin(stages.store, stages.progress(job.job), job, verify="mark")
+    stages.caption.run(job.job, 0)
+    stages.render.run(job.job, 0)
+    key = keys.part_key(job.job, "rendered", 0)
+    first, second = load_lines(RenderedRecord, stages.store.get(key))
+    first.regions[0].bbox = (1, 2, 3, 4)
+    stages.store.put(key, dump_lines([first, second]))
+    assert stages.caption.run(job.job, 0) == "done"
+
+    verdicts = [line["regions"][0]["verified"] for line in lines(stages, job)]
+    assert verdicts[0] is None
+    assert verdicts[1] is not None
 
 
 def test_captions_are_asked_back_of_pictures_that_come_for_that(stages: Stages, job: Job) -> None:

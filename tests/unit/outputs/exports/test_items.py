@@ -8,7 +8,9 @@ import pytest
 from PIL import Image
 
 from regioncap.errors import RecordError
-from regioncap.outputs.exports.items import upright
+from regioncap.outputs.exports.base import Item
+from regioncap.outputs.exports.items import _with_picture, upright
+from tests.support.exported import region, result
 
 
 def encoded(kind: str, orientation: int = 1) -> bytes:
@@ -41,6 +43,21 @@ def test_turned_picture_is_turned_for_good() -> None:
     assert isinstance(bottom, tuple)
     assert top[2] > 200
     assert bottom[0] > 200
+
+
+@pytest.mark.parametrize(
+    ("captions", "has_picture"), [(["a fox", None], True), ([None, None], False)]
+)
+def test_what_a_person_captioned_of_a_failed_record_comes_with_its_picture(
+    captions: list[str | None], has_picture: bool
+) -> None:
+    failed = {"code": "no-caption", "message": "no", "stage": "caption"}
+    regions = [region(n, [1, 2, 3, 4], said) for n, said in enumerate(captions, 1)]
+    record = Item(result(0, regions, error=failed), "s3://b/images/a.png")
+
+    brought = _with_picture(lambda _: encoded("PNG"), "all", record)
+
+    assert (brought.picture is not None) == has_picture
 
 
 @pytest.mark.parametrize("data", [b"", b"no picture"])
