@@ -12,11 +12,13 @@ engine    our engine in a caption worker, asked for all of them at once
 system    a job through queue, render worker, object store and that same caption worker, from its
           first message to `_SUCCESS`, with all guarantees
 
-Engine and system take turns, no picture comes twice, and each row is printed and written to
-FOLDER/gpu-<card>-<model>.json as soon as it is there. What does not fit into the budget is said to
-be not run; later runs add to the file. FLOPs are counted as bench/gpu/flops.py says, and compared
-with a large product of matrices on the same machine. Without a GPU it runs on the processor, which
-is of use for the toy alone.
+Engine and system take turns, and no picture comes twice. With `--together` the plain side's engine
+is up beside ours; let the engine arguments then share out the GPU by `gpu_memory_utilization` and
+`kv_cache_memory_bytes`, as each engine would count the other's memory. Each row is printed and
+written to FOLDER/gpu-<card>-<model>.json as soon as it is there. What does not fit into the budget
+is said to be not run; later runs add to the file. FLOPs are counted as bench/gpu/flops.py says, and
+compared with a large product of matrices on the same machine. Without a GPU it runs on the
+processor, which is of use for the toy alone.
 """
 
 from __future__ import annotations
@@ -25,9 +27,12 @@ import argparse
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -70,7 +75,7 @@ def main() -> None:
         model = options.model or _make_model(options.shape, Path(name), bool(gpus), budget)
         file = options.folder / f"gpu-{_card(gpus)}-{model.name}.json"
         ledger = Ledger(file, f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}", about | {"matrix": matrix})
-        with LocalStack(Path(name) / "stack") as stack:
+        with LocalStack(Path(name) / "stack") as stack, _kept_logs(stack, options.logs):
             Session(options, model, stack, ledger, budget).run()
             print(f"\n{_title(gpus, model, matrix)}\n{ledger.table()}", flush=True)
         if file.exists():
@@ -95,10 +100,30 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--in-hand", type=int, help="shards in hand [the default]")
     parser.add_argument("--temperature", type=float, default=0.7)
     parser.add_argument("--engine-args", type=json.loads, default={}, help="of both sides, JSON")
+    parser.add_argument(
+        "--together", action="store_true", help="both engines stay up: one start to wait for"
+    )
+    parser.add_argument(
+        "--start-again", action="store_true", help="time a second start of our engine at the end"
+    )
+    parser.add_argument("--logs", type=Path, help="folder that the engines' logs are copied to")
     parser.add_argument("--folder", type=Path, default=ROOT / "docs" / "performance")
     options = parser.parse_args()
     options.records = options.records or RECORDS[options.shape]
     return options
+
+
+@contextmanager
+def _kept_logs(stack: LocalStack, folder: Path | None) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        for name in ("plain", "resident") if folder else ():
+            assert folder is not None
+            log = stack.folder / "logs" / f"{name}.log"
+            if log.exists():
+                folder.mkdir(parents=True, exist_ok=True)
+                shutil.copy(log, folder)
 
 
 def _row_names(text: str) -> list[str]:

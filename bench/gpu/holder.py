@@ -63,16 +63,13 @@ class Holder:
             raise
 
     def close(self) -> None:
-        """Ends the process and waits until nothing of it is left, on the GPU neither."""
+        """Ends the process and waits until nothing of it is left."""
         started: list[psutil.Process] = []
         with suppress(psutil.NoSuchProcess):
             started = psutil.Process(self.pid).children(recursive=True)
         self._child.stop()
         psutil.wait_procs(started, timeout=_END_TIMEOUT_S)
         self._supervisor.children.remove(self._child)
-        deadline = time.monotonic() + _FREE_TIMEOUT_S
-        while not _gpu_is_free() and time.monotonic() < deadline:
-            time.sleep(0.5)
 
     def __enter__(self) -> Self:
         return self
@@ -83,6 +80,13 @@ class Holder:
     def _check(self) -> None:
         if not self._child.is_watched:
             raise ServiceError(f"{self._child.command.name} ended: {self._child.last_words()}")
+
+
+def wait_for_gpu() -> None:
+    """Waits until the GPU has given back the memory of processes that have ended, for a while."""
+    deadline = time.monotonic() + _FREE_TIMEOUT_S
+    while not _gpu_is_free() and time.monotonic() < deadline:
+        time.sleep(0.5)
 
 
 def _gpu_is_free() -> bool:

@@ -72,6 +72,12 @@ class Ledger:
             self._skipped[name] = why.strip().splitlines()[-1]
         print(f"{name}: not run{' again' * (name not in self._skipped)}: {why}", flush=True)
 
+    def note_start(self, name: str, seconds: float) -> None:
+        """Notes how long a process took to start that this run had started before."""
+        self._runs[self._run].setdefault("started_again_s", {})[name] = seconds
+        self.save()
+        print(f"{name}, started again: {seconds:.0f} s", flush=True)
+
     def has(self, case: Case, side: str) -> bool:
         """Whether the row was measured in this run."""
         return self._mine(case, side) is not None

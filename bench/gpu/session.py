@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from bench.gpu.budget import Budget, NotRunError
 from bench.gpu.cases import Case, cases
 from bench.gpu.desk import TaskError
 from bench.gpu.flops import Request, flops, read_config
-from bench.gpu.holder import Holder
+from bench.gpu.holder import Holder, wait_for_gpu
 from bench.gpu.ledger import SIDES, Ledger
 from bench.gpu.watch import Watch
 from bench.gpu.work import Work
@@ -44,6 +46,17 @@ _WORDS = 290
 _STOP_TIMEOUT_S = 5.0
 #: What may come of an engine's process; its rows that are left are not run then.
 _FAILURES = (RegionCapError, OSError, psutil.Error)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Rows that one process with an engine is there for."""
+
+    name: str
+    sides: tuple[str, ...]
+    #: How to run the process, which serves this desk.
+    command: Callable[[Path], Command]
+    measure: Callable[[Holder], None]
 
 
 class Session:
@@ -84,30 +97,56 @@ class Session:
         #: FLOP/s and seconds of the last run, to guess how long others take.
         self._rate, self._last_s = 0.0, _UNKNOWN_S
         (self._port,) = free_ports(1)
+        self._desks = itertools.count()
 
     def run(self) -> None:
         """Measures all rows, or says which were not run and why."""
-        self._with_engine(("plain",), self._plain_command(), self._run_plain)
-        self._with_engine(("engine", "system"), self._resident_command(), self._run_resident)
+        parts = [
+            Part("plain", ("plain",), self._plain_command, self._run_plain),
+            Part("resident", ("engine", "system"), self._resident_command, self._run_resident),
+        ]
+        parts = [part for part in parts if self._rows_of(part)]
+        for together in [parts] if self._options.together else [[part] for part in parts]:
+            self._with_engines(together)
+        if self._options.start_again and parts:
+            self._start_again(parts[-1])
 
-    def _with_engine(
-        self, sides: Sequence[str], command: Command, measure: Callable[[Holder], None]
-    ) -> None:
-        """Starts a process with an engine for the rows of some sides."""
-        rows = [(case, side) for case, side in self._rows if side in sides]
-        if not rows:
-            return
+    def _rows_of(self, part: Part) -> list[tuple[Case, str]]:
+        return [(case, side) for case, side in self._rows if side in part.sides]
+
+    def _with_engines(self, parts: Sequence[Part]) -> None:
+        """Starts the processes with an engine for the rows of some sides."""
         try:
             self._budget.need(self._start_s + _UNKNOWN_S)
-            with Holder(self._stack, command, self._desk(command)) as holder:
-                self._prepare()  # while the engine starts
-                holder.ready(self._budget.limit_s(2 * self._start_s))
-                self._start_s = holder.figures["start_s"]
-                measure(holder)
+            wait_for_gpu()
+            with ExitStack() as up:
+                holders = [up.enter_context(self._holder(part)) for part in parts]
+                self._prepare()  # while the engines start
+                for holder in holders:
+                    holder.ready(self._budget.limit_s(2 * self._start_s))
+                self._start_s = max(holder.figures["start_s"] for holder in holders)
+                for part, holder in zip(parts, holders, strict=True):
+                    part.measure(holder)
         except (*_FAILURES, NotRunError, TaskError) as error:
-            for case, side in rows:
+            for case, side in itertools.chain.from_iterable(map(self._rows_of, parts)):
                 if not self._ledger.has(case, side):
                     self._ledger.skip(case, side, str(error))
+
+    def _start_again(self, part: Part) -> None:
+        """Times the start of an engine that this machine has started before."""
+        try:
+            self._budget.need(self._start_s)
+            wait_for_gpu()
+            with self._holder(part) as holder:
+                holder.ready(self._budget.limit_s(2 * self._start_s))
+                self._ledger.note_start(part.name, holder.figures["start_s"])
+        except (*_FAILURES, NotRunError, TaskError) as error:
+            print(f"{part.name}, started again: not run: {error}", flush=True)
+
+    def _holder(self, part: Part) -> Holder:
+        # A desk of its own: what lies on another's has been answered.
+        desk = self._stack.folder.parent / f"desk-{next(self._desks)}"
+        return Holder(self._stack, part.command(desk), desk)
 
     def _prepare(self) -> None:
         """Starts the render worker and makes all jobs, the first time."""
@@ -177,7 +216,8 @@ class Session:
         if not any(side != "plain" for _, side in self._rows):
             return 0.0
         runs: int = self._options.runs
-        return self._start_s + _UNKNOWN_S + 2 * runs * _SLACK * self._last_s
+        start_s = 0.0 if self._options.together else self._start_s
+        return start_s + _UNKNOWN_S + 2 * runs * _SLACK * self._last_s
 
     def _warm_up(self, holder: Holder, case: Case) -> None:
         if (key := (str(holder.pid), case.name)) not in self._warm:
@@ -243,18 +283,14 @@ class Session:
     def _itself() -> dict[str, int]:
         return {"bench": os.getpid()}
 
-    def _desk(self, command: Command) -> Path:
-        return self._stack.folder.parent / command.name
-
-    def _plain_command(self) -> Command:
-        folder = self._stack.folder.parent / "plain"
-        arguments = (str(folder), str(self._model), json.dumps(self._options.engine_args))
+    def _plain_command(self, desk: Path) -> Command:
+        arguments = (str(desk), str(self._model), json.dumps(self._options.engine_args))
         argv = (sys.executable, "-m", "bench.gpu.plain", *arguments)
         return Command(name="plain", argv=argv, restart=False, stop_timeout_s=_STOP_TIMEOUT_S)
 
-    def _resident_command(self) -> Command:
+    def _resident_command(self, desk: Path) -> Command:
         environment = {
-            "BENCH_DESK": str(self._stack.folder.parent / "resident"),
+            "BENCH_DESK": str(desk),
             "REGIONCAP_ENGINE": "vllm",
             "REGIONCAP_MODEL": str(self._model),
             "REGIONCAP_ENGINE_ARGS": json.dumps(self._options.engine_args),

@@ -12,21 +12,24 @@ out=${OUT:-gpu-out}
 shape=${1:-3b}
 shift
 
-# shellcheck source=bench/gpu/offline/unpack.sh
-. bench/gpu/offline/unpack.sh
-[ -f "$GPU_DIR/site/.whole" ] || { echo "the parts are not whole" >&2; exit 1; }
-echo "unpacked after $SECONDS s"
-
+export GPU_DIR=${GPU_DIR:-/var/tmp/gpu}
 model=$GPU_DIR/$shape
 device=cpu
 command -v nvidia-smi >/dev/null && device=cuda
 if [ ! -f "$model/generation_config.json" ]; then # what is written last
   rm -rf "$model"
-  timeout 150 python3 -m bench.gpu.shapes "$model" "$shape" "$device" || exit
+  PYTHONPATH=$PWD timeout 150 python3 -m bench.gpu.shapes "$model" "$shape" "$device" &
 fi
+
+# shellcheck source=bench/gpu/offline/unpack.sh
+. bench/gpu/offline/unpack.sh
+[ -f "$GPU_DIR/site/.whole" ] || { echo "the parts are not whole" >&2; exit 1; }
+echo "unpacked after $SECONDS s"
+wait
+[ -f "$model/generation_config.json" ] || { echo "the model was not made" >&2; exit 1; }
 echo "model there after $SECONDS s"
 
 mkdir -p "$out"
 cp docs/performance/gpu-*.json "$out" 2>/dev/null
-timeout -k 5 $((limit_s - SECONDS)) python3 -m bench.gpu --shape "$shape" --model "$model" \
-  --folder "$out" --budget-s $((limit_s - SECONDS - 25)) "$@"
+timeout -s INT -k 8 $((limit_s - SECONDS)) python3 -m bench.gpu --shape "$shape" --model "$model" \
+  --folder "$out" --logs "$out" --budget-s $((limit_s - SECONDS - 25)) "$@"

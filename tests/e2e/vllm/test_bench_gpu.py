@@ -74,6 +74,7 @@ def test_every_row_is_measured(toy: Path, tmp_path: Path) -> None:
     told = bench(
         toy, tmp_path, "--rows", "small", "--runs", "1", "--shard-size", "4",
         "--records", str(RECORDS), "--budget-s", str(BUDGET_S),
+        "--together", "--start-again", "--logs", str(tmp_path / "logs"),
     )  # fmt: skip
 
     whole: dict[str, Any] = json.loads((tmp_path / "gpu-cpu-toy.json").read_text())
@@ -100,6 +101,9 @@ def test_every_row_is_measured(toy: Path, tmp_path: Path) -> None:
         rows["small/system"]["runs"][0]["batch"]["takes"]
         == (rows["small/system"]["engine"]["max_num_seqs"])
     )
+    (about,) = whole["runs"].values()
+    assert about["started_again_s"]["resident"] > 0
+    assert {log.name for log in (tmp_path / "logs").iterdir()} == {"plain.log", "resident.log"}
     assert "not run" not in told
 
 
