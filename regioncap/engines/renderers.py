@@ -1,14 +1,16 @@
-"""Threads that prepare pictures for vLLM, as its own API server has them.
+"""Threads that prepare pictures for vLLM.
 
-The model's processor resizes a picture, scales its values and cuts it into patches: milliseconds of
-one core for each. vLLM does so on the event loop of the process that asks, one picture after the
-other, unless prompts come rendered; with several threads a fast GPU does not wait for it.
+A picture is decoded, and the model's processor resizes it, scales its values and cuts it into
+patches: milliseconds of one core for each. vLLM does the latter in one thread (0.32), or in several
+that its event loop is asked between each two steps (0.26). Here each picture is prepared in one go,
+by several threads, so that a fast GPU does not wait for it.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from regioncap.engines.gpu import all_gpus, visible_gpus
@@ -36,44 +38,40 @@ def arguments(given: Mapping[str, Any], *, for_cpu: bool) -> dict[str, Any]:
 
     One where the model itself runs on the cores.
 
-    Several threads and vLLM's cache of processed pictures exclude each other, and hardly a picture
-    comes twice: whoever names the cache gets one thread.
+    vLLM's cache of processed pictures is left out, as hardly a picture comes twice: it must be
+    asked in the order in which the engine's core is, which several threads do not keep, nor does a
+    request that is cancelled on its way there. Whoever names it gets one thread.
     """
-    if "renderer_num_workers" in given:
-        threads = int(given["renderer_num_workers"])
-    elif for_cpu or given.get("mm_processor_cache_gb"):
+    if given.get("mm_processor_cache_gb"):
+        return {}
+    if for_cpu:
         threads = 1
     else:
         cores = len(os.sched_getaffinity(0))
         threads = threads_for(cores, len(visible_gpus()), len(all_gpus()))
-    return {"renderer_num_workers": threads, "mm_processor_cache_gb": 0} if threads > 1 else {}
+    return {"renderer_num_workers": threads, "mm_processor_cache_gb": 0}
 
 
-def prepare(arguments: Mapping[str, Any]) -> None:
-    """Has each of several threads compute on one core: together they have enough."""
-    if arguments.get("renderer_num_workers", 1) > 1:
+def start(arguments: Mapping[str, Any]) -> ThreadPoolExecutor:
+    """The threads, as many as the engine's arguments say.
+
+    Each computes on one core: together they have enough.
+    """
+    threads = int(arguments.get("renderer_num_workers", 1))
+    if threads > 1:
         import torch
 
         torch.set_num_threads(1)
+    return ThreadPoolExecutor(threads, thread_name_prefix="render")
 
 
-def most_in_hand(arguments: Mapping[str, Any]) -> int:
-    """How many pictures are decoded and prepared at a time: enough that no thread waits for one.
-
-    Decoded, a picture takes some ten times the memory of its file, and the last ones of a full
-    batch wait for all others.
-    """
-    return 2 * int(arguments.get("renderer_num_workers", 1)) + 2
-
-
-async def render(llm: AsyncLLM, prompt: dict[str, Any]) -> Any:
-    """What the engine takes in place of a prompt with a picture, prepared in vLLM's threads.
+def render(llm: AsyncLLM, prompt: dict[str, Any]) -> Any:
+    """What the engine takes in place of a prompt with a picture; may be called in several threads.
 
     Raises:
         ValueError: The prompt cannot be prepared, as it is too long.
     """
     from vllm.renderers.inputs.preprocess import parse_model_prompt
 
-    parsed = parse_model_prompt(llm.model_config, prompt)
-    (rendered,) = await llm.renderer.render_cmpl_async([parsed])
+    (rendered,) = llm.renderer.render_cmpl([parse_model_prompt(llm.model_config, prompt)])
     return rendered

@@ -91,8 +91,7 @@ class VllmEngine:
         self._llm: AsyncLLM | None = None
         self._offspring: Offspring | None = None
         self._deadline = Deadline()
-        self._decoders: ThreadPoolExecutor | None = None
-        self._preparing = asyncio.Semaphore()
+        self._renderers: ThreadPoolExecutor | None = None
 
     async def start(self) -> None:
         """Loads the model and answers one request to warm up.
@@ -130,11 +129,9 @@ class VllmEngine:
         )
         check_machine(resolved.folder, arguments)
         arguments = {**renderers.arguments(arguments, for_cpu=for_cpu), **arguments}
-        renderers.prepare(arguments)
         self.model_revision = resolved.revision
         self.grid = grid.model_copy(update={"max_pixels": settings.max_pixels})
-        self._decoders = ThreadPoolExecutor(thread_name_prefix="decode")
-        self._preparing = asyncio.Semaphore(renderers.most_in_hand(arguments))
+        self._renderers = renderers.start(arguments)
         self._offspring = Offspring()
         try:
             with self._offspring.tied():
@@ -175,7 +172,7 @@ class VllmEngine:
     async def close(self) -> None:
         """Ends the engine's processes and frees the GPU; does nothing if it never started."""
         llm, self._llm = self._llm, None
-        decoders, self._decoders = self._decoders, None
+        threads, self._renderers = self._renderers, None
         offspring, self._offspring = self._offspring, None
         if llm is not None:
             handler = llm.output_handler
@@ -186,8 +183,8 @@ class VllmEngine:
             await asyncio.to_thread(llm.shutdown, _CLOSE_TIMEOUT_S)
         if offspring is not None:
             await asyncio.to_thread(offspring.close)
-        if decoders is not None:
-            decoders.shutdown(wait=False, cancel_futures=True)
+        if threads is not None:
+            threads.shutdown(wait=False, cancel_futures=True)
 
     def stats(self) -> EngineStats:
         """What the engine is doing, by vLLM's own metrics of this process."""
@@ -277,23 +274,12 @@ class VllmEngine:
     async def _generate(self, request: CaptionRequest) -> Answer:
         llm = self._require_llm()
         sampling = _sampling_params(request, llm.vllm_config.device_config.device_type)
-        async with self._preparing:
-            prompt = await self._prepare(llm, request)
+        prompt = await asyncio.get_running_loop().run_in_executor(
+            self._renderers, _render, llm, request
+        )
         # Asked for the final output only, vLLM yields once.
         outputs = [out async for out in llm.generate(prompt, sampling, request.request_id)]
         return _answer_from(outputs[-1], _image_token(llm.model_config.hf_config))
-
-    async def _prepare(self, llm: AsyncLLM, request: CaptionRequest) -> Any:
-        image = await asyncio.get_running_loop().run_in_executor(
-            self._decoders, _decode, request.request_id, request.image
-        )
-        prompt = {
-            "prompt": chat_text(llm.get_tokenizer(), request.prompt),
-            "multi_modal_data": {"image": image},
-            # The encoded bytes name the picture, so that vLLM need not hash its pixels.
-            "multi_modal_uuids": {"image": [hashlib.sha256(request.image).hexdigest()]},
-        }
-        return await renderers.render(llm, prompt)
 
     def _require_llm(self) -> AsyncLLM:
         if self._llm is None:
@@ -310,6 +296,21 @@ def chat_text(tokenizer: PreTrainedTokenizerBase, prompt: Prompt) -> str:
     """Lays a prompt out by the model's own chat template, the picture between the two texts."""
     messages = chat_messages(prompt, {"type": "image"})
     return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+
+
+def _render(llm: AsyncLLM, request: CaptionRequest) -> Any:
+    """What the engine takes for a request; all of it in one thread, as each hop waits for others.
+
+    So, too, no more pictures are decoded at a time than there are threads: decoded, a picture takes
+    some ten times the memory of its file.
+    """
+    prompt = {
+        "prompt": chat_text(llm.get_tokenizer(), request.prompt),
+        "multi_modal_data": {"image": _decode(request.request_id, request.image)},
+        # The encoded bytes name the picture, so that vLLM need not hash its pixels.
+        "multi_modal_uuids": {"image": [hashlib.sha256(request.image).hexdigest()]},
+    }
+    return renderers.render(llm, prompt)
 
 
 def _decode(request_id: str, data: bytes) -> Image.Image:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import json
 import re
 from dataclasses import replace
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from PIL import Image
 from prometheus_client import CollectorRegistry, generate_latest
 
-from regioncap.engines import renderers, vllm
-from regioncap.engines.base import Answer, Sampling
+from regioncap.engines import vllm
+from regioncap.engines.base import Answer, CaptionRequest, Sampling
 from regioncap.engines.thread import EngineThread
 from regioncap.engines.vllm import VllmEngine
 from regioncap.errors import RequestError
@@ -93,27 +93,31 @@ def test_pictures_are_decoded_as_the_engine_gets_to_them(
     ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Decoded pictures of a whole batch would take gigabytes, and hold up the first of it."""
-    in_hand: list[int] = []
-    decoded, prepared = itertools.count(1), itertools.count(1)
-    done = 0
-    decode, render = vllm._decode, renderers.render
+    lock = Lock()
+    seen: list[int] = []
+    in_hand = 0
+    decode, render = vllm._decode, vllm._render
 
     def counting(request_id: str, data: bytes) -> Image.Image:
-        in_hand.append(next(decoded) - done)
+        nonlocal in_hand
+        with lock:
+            in_hand += 1
+            seen.append(in_hand)
         return decode(request_id, data)
 
-    async def counted(llm: AsyncLLM, prompt: dict[str, Any]) -> Any:
-        nonlocal done
-        rendered = await render(llm, prompt)
-        done = next(prepared)
+    def counted(llm: AsyncLLM, request: CaptionRequest) -> Any:
+        nonlocal in_hand
+        rendered = render(llm, request)
+        with lock:
+            in_hand -= 1
         return rendered
 
     monkeypatch.setattr(vllm, "_decode", counting)
-    monkeypatch.setattr(renderers, "render", counted)
+    monkeypatch.setattr(vllm, "_render", counted)
     assert all(isinstance(answer, Answer) for answer in ask([question(n) for n in range(60)]))
-    assert len(in_hand) == done == 60
-    # As of the shared engine's four threads; how many are in hand varies, but some always are.
-    assert 4 <= max(in_hand) <= renderers.most_in_hand({"renderer_num_workers": 4})
+    assert (len(seen), in_hand) == (60, 0)
+    # The shared engine has four threads, which work side by side.
+    assert 2 <= max(seen) <= 4
 
 
 def test_a_cancelled_call_takes_its_requests_out(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -38,18 +37,13 @@ def test_an_engine_gets_its_share_of_the_machine(
 
     found = renderers.arguments({}, for_cpu=False)
     assert found == {"renderer_num_workers": 4, "mm_processor_cache_gb": 0}
-    assert renderers.arguments({}, for_cpu=True) == {}, "the model runs on the cores itself"
 
 
-@pytest.mark.parametrize(
-    ("given", "found"),
-    [
-        ({"renderer_num_workers": 3}, {"renderer_num_workers": 3, "mm_processor_cache_gb": 0}),
-        ({"renderer_num_workers": 1}, {}),
-        ({"mm_processor_cache_gb": 4}, {}),
-    ],
-)
-def test_the_user_comes_first(given: dict[str, Any], found: dict[str, Any]) -> None:
-    assert renderers.arguments(given, for_cpu=True) == found
-    if given != {"renderer_num_workers": 3}:
-        assert renderers.arguments(given, for_cpu=False) == found
+def test_a_model_on_the_cores_gets_one_thread() -> None:
+    found = renderers.arguments({}, for_cpu=True)
+    assert found == {"renderer_num_workers": 1, "mm_processor_cache_gb": 0}
+
+
+def test_whoever_wants_the_cache_gets_no_threads_beside_it() -> None:
+    for for_cpu in (True, False):
+        assert renderers.arguments({"mm_processor_cache_gb": 4}, for_cpu=for_cpu) == {}
