@@ -62,14 +62,16 @@ class AsyncClient:
     ) -> JobStatus:
         """As `Client.wait`, without a bar; cancelling it leaves the job running."""
         began = time.monotonic()
-        async with asyncio.timeout(timeout_s):
-            loaded = await asyncio.to_thread(self._client.load, job)
-            while True:
-                status = await asyncio.to_thread(self._client.status_of, loaded)
-                on_progress(status)
-                if status.rests:
-                    return status
-                await asyncio.sleep(pause_s(time.monotonic() - began, poll_s))
+        loaded = await asyncio.to_thread(self._client.load, job)
+        while True:
+            status = await asyncio.to_thread(self._client.status_of, loaded)
+            on_progress(status)
+            if status.rests:
+                return status
+            waited_s = time.monotonic() - began
+            if timeout_s is not None and waited_s >= timeout_s:
+                raise TimeoutError(f"job {loaded.job} still runs after {timeout_s:g} s")
+            await asyncio.sleep(pause_s(waited_s, poll_s))
 
     async def results(self, job: AnyJob = None) -> AsyncIterator[Result]:
         """As `Client.results`."""

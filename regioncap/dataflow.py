@@ -27,7 +27,7 @@ from typing import Any, Literal, Self
 
 from regioncap.client import Client
 from regioncap.errors import ServiceError, UsageError
-from regioncap.files import open_input, whole
+from regioncap.files import check_output, make_folder, open_input, whole
 from regioncap.inputs.lines import parse_line, read_lines
 from regioncap.jobs.status import JobStatus
 from regioncap.jobs.submission import Submission
@@ -140,10 +140,13 @@ class ImageRegionCaptionPipeline:
         """Captions the input and writes the files.
 
         Raises:
-            UsageError: The input cannot be read.
+            UsageError: The input cannot be read, or a file not be written (`bad-output`).
             ServiceError: The stack does not start, or a service fails.
         """
         started = time.monotonic()
+        for path in (self._result_file, self._boxes_file):
+            make_folder(path.parent)
+            check_output(path)
         with open_input(self._input) as file:
             client = self._connect()
             records = read_lines(file, self._parse)
@@ -197,8 +200,6 @@ class ImageRegionCaptionPipeline:
         return settings
 
     def _write(self, client: Client, job: str) -> None:
-        for path in (self._result_file, self._boxes_file):
-            path.parent.mkdir(parents=True, exist_ok=True)
         with (
             whole(self._result_file) as whole_results,
             whole(self._boxes_file) as whole_boxes,

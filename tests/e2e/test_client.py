@@ -78,6 +78,12 @@ def test_async_client(system: System, folder: Path) -> None:
         )
         statuses = await asyncio.gather(*(client.wait(job, timeout_s=60) for job in jobs))
         assert [status.state for status in statuses] == ["done", "done"]
+        assert (await client.wait(jobs[0], timeout_s=0)).state == "done"
+        nobody = await client.submit(
+            [{"image": "red.png"}], image_root=folder, queue="caption.nobody"
+        )
+        with pytest.raises(TimeoutError, match="still runs after 0 s"):
+            await client.wait(nobody, timeout_s=0)
         return [record for job in jobs async for record in client.results(job)]
 
     found = asyncio.run(work())
@@ -123,6 +129,15 @@ def pipeline(folder: Path, **options: Any) -> ImageRegionCaptionPipeline:
         output_image_with_bbox_path=str(folder / "boxes" / "boxes.jsonl"),
         **{"engine": "baseline"} | options,
     )
+
+
+def test_pipeline_says_before_the_work_that_a_file_cannot_be_written(folder: Path) -> None:
+    write_jsonl(folder / "in.jsonl", [{"image": str(folder / "red.png")}])
+    (folder / "cache").write_text("a file")
+
+    with pytest.raises(UsageError, match=r"cache cannot be written: ") as caught:
+        pipeline(folder).forward()
+    assert caught.value.code == "bad-output"
 
 
 def test_pipeline_leaves_the_files_of_the_reference(

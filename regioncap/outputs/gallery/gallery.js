@@ -313,10 +313,19 @@
     fading = setTimeout(() => status.classList.remove("toast"), 1600);
   }
 
+  // Whoever writes an address may leave a % alone, which is none.
+  function decoded(text) {
+    try {
+      return decodeURIComponent(text);
+    } catch {
+      return text;
+    }
+  }
+
   function follow() {
     const match = /^#record-([^/]+)(?:\/region-(\d+))?$/.exec(location.hash);
-    if (!match) return;
-    const key = decodeURIComponent(match[1]);
+    const key = match && decoded(match[1]);
+    if (!key) return;
     const item = items.find((one) => one.key === key);
     if (!item) {
       const at = `?from=${encodeURIComponent(key)}`;

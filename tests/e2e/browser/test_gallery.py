@@ -144,6 +144,12 @@ def test_a_link_to_a_region_opens_and_pins_it(tab: Page, tmp_path: Path) -> None
     expect(caption(tab, 4, 2)).to_be_in_viewport()
 
 
+@pytest.mark.parametrize("hash_", ["#record-%", "#record-9", "#record-0/region-9"])
+def test_a_link_to_nothing_shows_the_page_as_it_is(tab: Page, tmp_path: Path, hash_: str) -> None:
+    open_page(tab, tmp_path, sample(tmp_path), hash_)
+    assert shown(tab) == [f"record-{number}" for number in range(5)]
+
+
 def test_the_link_is_copied(gallery: Page) -> None:
     gallery.get_by_label("Copy a link to region 2").first.click()
     expect(gallery.get_by_role("status")).to_have_text("Link copied")
