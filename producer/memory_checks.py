@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from producer.checks import Check
-from regioncap.engines import argument, gpus
+from regioncap.engines import argument
 from regioncap.engines.gpu import visible_gpus
 from regioncap.engines.memory import Card, Model, Plan, plan, read_model
 from regioncap.engines.model import find_settings, local_model
@@ -54,7 +55,7 @@ def check_gpus(settings: Settings, environ: Mapping[str, str] = os.environ) -> I
         quantized = argument(settings, "quantization", None) == "fp8"
         fp8 = quantized and "quantization_config" not in config
         yield _told(settings, folder, _plan(settings, model, found[0].total_bytes, fp8=fp8))
-    except (RegionCapError, OSError, ValueError):
+    except (RegionCapError, ValueError):
         return  # other checks say what is wrong
 
 
@@ -92,9 +93,12 @@ def _plan(settings: Settings, model: Model, total_bytes: int, *, fp8: bool) -> P
     given = argument(settings, "gpu_memory_utilization", None)
     utilization = default_utilization() if given is None else float(given)
     cache = str(argument(settings, "kv_cache_dtype", "")).startswith("fp8")
-    return plan(
-        model, Card(total_bytes, utilization, gpus(settings) or 1), fp8=fp8, fp8_cache=cache
+    # Of copies (`data_parallel_size`) each has all.
+    split = math.prod(
+        int(argument(settings, size, 1))
+        for size in ("tensor_parallel_size", "pipeline_parallel_size")
     )
+    return plan(model, Card(total_bytes, utilization, split), fp8=fp8, fp8_cache=cache)
 
 
 def _told(settings: Settings, folder: Path, found: Plan) -> Check:

@@ -376,7 +376,8 @@ class Client:
 
         return export_job(
             self.store, self.load(job), Path(output), self._originals,
-            format_name=format, bom=bom, verified=verified, on_record=on_record,
+            max_pixels=self.settings.max_image_pixels, format_name=format, bom=bom,
+            verified=verified, on_record=on_record,
         )  # fmt: skip
 
     def audit(

@@ -60,7 +60,7 @@ class Plain:
         }
 
     def _prompt(self, question: dict[str, str]) -> Any:
-        from regioncap.engines.vllm import chat_text
+        from regioncap.engines.chat_template import chat_text
 
         words = Prompt(question["system"], question["before"], question["after"])
         with Image.open(question["image"]) as image:

@@ -70,7 +70,8 @@ class Pictures:
         try:
             data = self._originals.fetch(source)
             with self._decoding:
-                jpeg = shown_jpeg(data, _SMALL_SIDE if kind == "small" else None)
+                side = _SMALL_SIDE if kind == "small" else None
+                jpeg = shown_jpeg(data, side, max_pixels=self._limits.max_image_pixels)
         except (RecordError, StoreDeniedError) as error:
             # A reader may be allowed the marked pictures alone; the page falls back to them.
             raise NotFoundError(error.message) from error

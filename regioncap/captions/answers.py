@@ -6,7 +6,8 @@ Rules where an answer leaves room:
   "In" or "The content of" before it, and the separator or the verb that links it to the thing
   ("<region1> shows a cat." gives "A cat."). Its first letter becomes a capital.
 - A sentence about several regions ("<region1> and <region2> show ...") is the caption of each.
-- A region described twice in a row has both texts; one come back to later keeps the first.
+- A region described twice in a row has both texts; one come back to later keeps the first, unless
+  that was about several: then what it is told alone is added.
 - Text is never given to a region by its position alone: an answer that names no region is no
   caption unless one region was asked for. A wrong caption costs more than asking again.
 - So it is with numbers that count from 0, with bare numbers (of lists and keys) that count
@@ -195,15 +196,23 @@ def counts_otherwise(numbers: Iterable[int], wanted: Collection[int]) -> bool:
 
 
 def _by_region(parts: Sequence[Segment], wanted: set[int]) -> dict[int, str]:
-    """Each region's first words, and those that follow them at once and say more."""
+    """Each region's first words, those that follow them at once, and the first of it alone."""
     said: dict[int, dict[str, str]] = {}
     previous: frozenset[int] = frozenset()
+    #: Regions of which all that is known is about several.
+    shared: set[int] = set()
     for part in parts:
         own = fold(part.text)
+        alone = len(set(part.numbers)) == 1
         for number in wanted.intersection(part.numbers):
             known = said.setdefault(number, {})
             last = next(reversed(known), "")
-            if own not in known and own not in last and (not known or number in previous):
+            follows = not known or number in previous or (alone and number in shared)
+            if alone:
+                shared.discard(number)
+            elif not known:
+                shared.add(number)
+            if own not in known and own not in last and follows:
                 known[own] = _caption(part.text) if known else part.text.strip()
         previous = frozenset(part.numbers) or previous
     return {number: "\n".join(known.values()) for number, known in said.items()}

@@ -21,6 +21,8 @@ _GIB = 1 << 30
 _MIB = 1 << 20
 _QUERY = "index,uuid,name,memory.total,memory.free,driver_version,compute_cap"
 _CSV = "--format=csv,noheader,nounits"
+#: A driver that hangs answers nobody.
+_DRIVER_TIMEOUT_S = 60.0
 _APPS_QUERY = "pid,process_name,used_gpu_memory,gpu_uuid"
 #: How vLLM names its processes.
 _ENGINE = "VLLM::"
@@ -85,23 +87,26 @@ def gpu_names(environ: Mapping[str, str] = os.environ) -> list[str]:
     """The names of the visible GPUs; none where the driver does not tell."""
     try:
         return [gpu.name for gpu in visible_gpus(environ)]
-    except (EngineStartError, OSError, subprocess.SubprocessError, ValueError):
+    except EngineStartError:
         return []
 
 
 def all_gpus(environ: Mapping[str, str] = os.environ) -> list[Gpu]:
-    """The GPUs of this machine, whatever CUDA_VISIBLE_DEVICES says; see `visible_gpus`."""
+    """The GPUs of this machine, whatever CUDA_VISIBLE_DEVICES says.
+
+    Raises:
+        EngineStartError: As `visible_gpus`.
+    """
     done = ask_driver(environ, f"--query-gpu={_QUERY}", _CSV)
     if done is None:
         return []
     if done.returncode != 0:
         said = (done.stdout + done.stderr).strip().splitlines() or ["nothing"]
-        raise EngineStartError(
-            f"nvidia-smi failed: {said[0]}",
-            code="gpu-driver",
-            hint="install or reload the NVIDIA driver; in a container, start it with --gpus all",
-        )
-    return parse_gpus(done.stdout)
+        raise _no_answer(f"failed: {said[0]}")
+    try:
+        return parse_gpus(done.stdout)
+    except ValueError as error:
+        raise _no_answer(f"says what is no list of GPUs: {done.stdout.strip()[:200]}") from error
 
 
 def gpu_processes(environ: Mapping[str, str] = os.environ) -> list[GpuProcess]:
@@ -111,7 +116,7 @@ def gpu_processes(environ: Mapping[str, str] = os.environ) -> list[GpuProcess]:
     """
     try:
         done = ask_driver(environ, f"--query-compute-apps={_APPS_QUERY}", _CSV)
-    except (OSError, subprocess.SubprocessError):
+    except EngineStartError:
         return []
     found = []
     for line in done.stdout.strip().splitlines() if done and done.returncode == 0 else ():
@@ -163,11 +168,33 @@ def _is_left_over(pid: int) -> bool:
 def ask_driver(
     environ: Mapping[str, str], *arguments: str
 ) -> subprocess.CompletedProcess[str] | None:
-    """What `nvidia-smi` says to some arguments; None if it is not there."""
+    """What `nvidia-smi` says to some arguments; None if it is not there.
+
+    Raises:
+        EngineStartError: `gpu-driver`: It cannot be run, or does not end.
+    """
     if (command := shutil.which("nvidia-smi", path=environ.get("PATH"))) is None:
         return None
-    return subprocess.run(  # noqa: S603  # the driver's own tool, no user input
-        [command, *arguments], capture_output=True, text=True, timeout=60, check=False
+    try:
+        return subprocess.run(  # noqa: S603  # the driver's own tool, no user input
+            [command, *arguments],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_DRIVER_TIMEOUT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise _no_answer(f"did not answer within {_DRIVER_TIMEOUT_S:g} s") from error
+    except OSError as error:
+        raise _no_answer(f"cannot be run: {error.strerror or error}") from error
+
+
+def _no_answer(how: str) -> EngineStartError:
+    return EngineStartError(
+        f"nvidia-smi {how}",
+        code="gpu-driver",
+        hint="install or reload the NVIDIA driver; in a container, start it with --gpus all",
     )
 
 

@@ -72,11 +72,7 @@ def _check_gpus(settings: Settings, needed_bytes: int) -> None:
     """Checks that the model's weights can fit; what else uses a GPU is for the start to tell."""
     given = {name.replace("-", "_"): value for name, value in settings.engine_args.items()}
     split = int(given.get("tensor_parallel_size", 1))
-    try:
-        gpus = visible_gpus()
-    except OSError:
-        return  # the start asks again, and says what nvidia-smi lacks
-    whole = [replace(gpu, free_bytes=gpu.total_bytes) for gpu in gpus]
+    whole = [replace(gpu, free_bytes=gpu.total_bytes) for gpu in visible_gpus()]
     check_memory(
         whole,
         weights_bytes=needed_bytes // int(given.get("pipeline_parallel_size", 1)),

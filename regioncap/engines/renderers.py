@@ -57,7 +57,8 @@ def start(arguments: Mapping[str, Any]) -> ThreadPoolExecutor:
 
     Each computes on one core: together they have enough.
     """
-    threads = int(arguments.get("renderer_num_workers", 1))
+    cached = arguments.get("mm_processor_cache_gb")
+    threads = 1 if cached else int(arguments.get("renderer_num_workers", 1))
     if threads > 1:
         import torch
 

@@ -30,9 +30,9 @@ from regioncap.engines.base import (
     EngineStats,
     Sampling,
     answer_all,
-    chat_messages,
     first_request,
 )
+from regioncap.engines.chat_template import chat_text
 from regioncap.engines.cpu import fit_small, is_built_for_cpu
 from regioncap.engines.deadline import Deadline
 from regioncap.engines.gpu import gpu_names
@@ -42,12 +42,10 @@ from regioncap.engines.offspring import Offspring
 from regioncap.engines.vllm_start import check_machine, engine_arguments, load, prepare_environment
 from regioncap.errors import EngineDeadError, EngineStartError, RequestError
 from regioncap.job import Grid
-from regioncap.records import Prompt
 from regioncap.settings import SMALL, Settings
 from regioncap.views.boxes import Size
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
     from vllm.outputs import RequestOutput
     from vllm.sampling_params import SamplingParams
     from vllm.v1.engine.async_llm import AsyncLLM
@@ -193,10 +191,13 @@ class VllmEngine:
         totals: Counter[str] = Counter()
         for metric in get_metrics_snapshot():
             totals[metric.name] += getattr(metric, "value", 0)
+        config = self._require_llm().vllm_config
+        # Each of the copies of a model has a batch of its own.
+        copies = config.parallel_config.data_parallel_size
         return EngineStats(
             running=int(totals["vllm:num_requests_running"]),
             waiting=int(totals["vllm:num_requests_waiting"]),
-            batch=self._require_llm().vllm_config.scheduler_config.max_num_seqs,
+            batch=config.scheduler_config.max_num_seqs * copies,
         )
 
     async def _warm_up(self, grid: Grid) -> None:
@@ -290,12 +291,6 @@ class VllmEngine:
 def from_settings(settings: Settings) -> VllmEngine:
     """The engine that the settings describe, not started."""
     return VllmEngine(settings)
-
-
-def chat_text(tokenizer: PreTrainedTokenizerBase, prompt: Prompt) -> str:
-    """Lays a prompt out by the model's own chat template, the picture between the two texts."""
-    messages = chat_messages(prompt, {"type": "image"})
-    return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
 
 
 def _render(llm: AsyncLLM, request: CaptionRequest) -> Any:

@@ -35,7 +35,7 @@ def run_job(
 
     Raises:
         ServiceError: A service cannot be reached.
-        UsageError: The job was cancelled.
+        UsageError: The job was cancelled (`eval-cancelled`), or has paused at its limit (`paused`).
     """
     records = [
         scene_record(scene, index).model_copy(update={"picture": scene.image})
@@ -46,8 +46,15 @@ def run_job(
     given = variant.job_settings | {"reuse": False}
     job = client.submit(records, name=f"eval {variant.name}", **given)
     started = time.monotonic()
-    if client.wait(job, on_progress=on_progress).state == "cancelled":
+    status = client.wait(job, on_progress=on_progress)
+    if status.state == "cancelled":
         raise UsageError(f"job {job} of the evaluation was cancelled", code="eval-cancelled")
+    if not status.ended:
+        raise UsageError(
+            f"job {job} of the evaluation has paused: its limit of GPU time is reached",
+            code="paused",
+            hint="raise max_gpu_seconds for the evaluation, or measure fewer scenes",
+        )
     result.seconds = time.monotonic() - started
     facts: dict[str, str] = {}
     for scene, record in zip(scenes, client.results(job), strict=True):

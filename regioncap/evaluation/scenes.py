@@ -118,17 +118,30 @@ def own_data(file: Path, kind: str = "own data") -> Iterator[Scene]:
         UsageError: The file or an image cannot be read, or boxes and captions do not match.
     """
     try:
-        lines = file.read_text("utf-8").splitlines()
-        for number, line in enumerate(lines, start=1):
+        # Texts of JSON may hold what else ends a line, U+2028 and others.
+        for number, line in enumerate(file.read_text("utf-8-sig").split("\n"), start=1):
             if line.strip():
-                fields = json.loads(line)
+                name = f"{file.name}:{number}"
+                fields = _fields(line, name)
                 if fields.get("bbox"):
-                    yield _own_scene(file, f"{file.name}:{number}", fields, kind)
+                    yield _own_scene(file, name, fields, kind)
     except (OSError, ValueError, TypeError, RecordError) as error:
         raise UsageError(f"{file}: {error}", code="bad-eval-data", hint=_OWN_HINT) from error
 
 
 _OWN_HINT = "each line has image, bbox ([[x, y, w, h], ...]) and captions, one for each box"
+
+
+def _fields(line: str, name: str) -> dict[str, Any]:
+    try:
+        fields = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{name}: {error}") from error
+    if not isinstance(fields, dict):
+        raise ValueError(f"{name}: no object: {line.strip()[:60]}")
+    if not isinstance(fields.get("image"), str):
+        raise ValueError(f"{name}: image is missing, or no text")
+    return fields
 
 
 def _own_scene(file: Path, name: str, fields: dict[str, Any], kind: str) -> Scene:

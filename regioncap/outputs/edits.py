@@ -57,7 +57,7 @@ def read_edits(path: Path, job_id: str, *, by: str | None = None) -> Edits:
             data = file.read(MAX_BYTES + 1)
         if len(data) > MAX_BYTES:
             raise ValueError(f"more than {MAX_BYTES:,} bytes (give the edited records alone)")
-        text = data.decode("utf-8")
+        text = data.decode("utf-8-sig")
         if text.lstrip().startswith("["):
             return dict(_from_tasks(json.loads(text), job_id, by))
         return dict(_from_results(text, job_id, by))

@@ -231,9 +231,9 @@ def probe_turn(data: bytes, max_pixels: int = MAX_PIXELS) -> tuple[Size, int]:
     return (image.height, image.width) if sideways else image.size, orientation
 
 
-def is_turned(data: bytes) -> bool:
+def is_turned(data: bytes, max_pixels: int = MAX_PIXELS) -> bool:
     """Whether EXIF asks viewers to turn or mirror the picture; raises as `decode` does."""
-    return _orientation(_open(data, MAX_PIXELS), data) != 1
+    return _orientation(_open(data, max_pixels), data) != 1
 
 
 def _open(data: bytes, max_pixels: int) -> Image.Image:

@@ -121,7 +121,7 @@ def normalized(schema: Any, name: str) -> RegionSchema:
     fields = schema.get("properties")
     if not isinstance(fields, dict):
         raise _bad(name, "properties: give the region's fields")
-    if caption not in fields:
+    if not isinstance(caption, str) or caption not in fields:
         if CAPTION_FIELD in schema:
             raise _bad(name, f"{CAPTION_FIELD}: there is no field {caption!r}")
         own = {

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from regioncap.client import Client
 from regioncap.errors import UsageError
 from regioncap.evaluation.as_job import run_job
 from regioncap.evaluation.in_process import Variant
@@ -18,7 +19,9 @@ from regioncap.jobs.status import JobStatus
 from regioncap.keys import audit_key, part_key
 from regioncap.records import dump_lines
 from regioncap.services.progress import Progress
+from regioncap.services.spending import Spending
 from regioncap.services.store import parse_s3_uri
+from regioncap.settings import load_settings
 from regioncap.views.pixels import probe
 from tests.support.records import coloured
 from tests.support.system import System, write_jsonl
@@ -275,6 +278,18 @@ def test_eval_whose_job_is_cancelled_says_so(system: System) -> None:
 
     with pytest.raises(UsageError, match="was cancelled"):
         run_job(Variant("marks", "v1", 10, "default"), [scene] * 300, client, stop)
+
+
+def test_eval_whose_job_pauses_at_its_limit_says_so(system: System) -> None:
+    settings = load_settings(**system.stack.settings(), max_gpu_seconds=10)
+    client = Client(settings)
+    scene = make_scene("colours", "large", 2, seed=1)
+
+    def spend(status: JobStatus) -> None:
+        Spending(client.redis, status.job).begin(11_000)
+
+    with pytest.raises(UsageError, match="has paused: its limit of GPU time is reached"):
+        run_job(Variant("marks", "v1", 10, "default"), [scene] * 300, client, spend)
 
 
 @pytest.mark.more

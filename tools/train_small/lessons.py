@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from regioncap.engines.vllm import chat_text
+from regioncap.engines.chat_template import chat_text
 from regioncap.evaluation.contents import Content
 from regioncap.evaluation.placing import Layout
 from regioncap.evaluation.scenes import make_scene

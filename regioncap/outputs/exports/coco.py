@@ -55,7 +55,7 @@ class Coco:
                 if not (is_empty or has_caption(item.record)):
                     left_out += 1
                     continue
-                image_id, is_new = ids.image(item.record)
+                image_id, is_new = ids.image(item)
                 if is_new:
                     images.add(_image(item.record, image_id))
                 for region in regions:
@@ -80,10 +80,14 @@ class _Ids:
         #: By what the source says: two files may give one id to different names.
         self._category_ids: dict[tuple[Any, str], int | str] = {}
 
-    def image(self, record: Mapping[str, Any]) -> tuple[int | str, bool]:
-        """The id of a record's picture, and whether it is new."""
+    def image(self, item: Item) -> tuple[int | str, bool]:
+        """The id of a record's picture, and whether it is new.
+
+        Pictures of one name may be several: of archives, or of tables that hold the pictures.
+        """
+        record = item.record
         own = record["id"] if "annotation_ids" in record["meta"] else None
-        name = (record["image"], own)
+        name = (record["image"], item.source, own)
         is_new = name not in self._images
         if is_new:
             # From 1: some readers of COCO take 0 for "no image".

@@ -31,12 +31,16 @@ def export_job(
     output: Path,
     original: Callable[[str], bytes],
     *,
+    max_pixels: int,
     format_name: str | None = None,
     bom: bool = False,
     verified: bool = False,
     on_record: Callable[[], None] = lambda: None,
 ) -> Exported:
-    """Writes an export of the results so far; see `Client.export`."""
+    """Writes an export of the results so far, of pictures with so many pixels at most.
+
+    See `Client.export`.
+    """
     name = format_name or exports.name_for(output)
     chosen = exports.get(name, bom=bom)
     done = Exported(output, name, of=job.records)
@@ -49,6 +53,6 @@ def export_job(
             on_record()
             yield item
 
-    items = read_items(store, job, original, chosen.pictures)
+    items = read_items(store, job, original, chosen.pictures, max_pixels)
     exports.export(chosen, counted(only_verified(items) if verified else items), output, about)
     return done

@@ -12,6 +12,7 @@ Format: https://labelstud.io/guide/predictions
 from __future__ import annotations
 
 import base64
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -97,7 +98,9 @@ def _shown(item: Item) -> str | None:
     """The address of the picture; the picture itself where its format is not shown."""
     if item.picture is None:
         return item.source
-    picture = decode(item.picture.data).image
+    data, side = item.picture.data, _COPY_SIDE
+    # How large it may be was seen to as it was brought.
+    picture = decode(data, max_bytes=len(data), max_pixels=sys.maxsize, budget_pixels=side**2).image
     picture.thumbnail((_COPY_SIDE, _COPY_SIDE))
     copy = base64.b64encode(encode_jpeg(picture, quality=90)).decode("ascii")
     return f"data:image/jpeg;base64,{copy}"

@@ -27,7 +27,7 @@ from regioncap.parallel import map_ahead
 from regioncap.records import InputRecord
 from regioncap.services.store import Store
 from regioncap.settings import Settings
-from regioncap.views.pixels import decode, encode_jpeg
+from regioncap.views.pixels import MAX_PIXELS, decode, encode_jpeg
 from regioncap.views.view import Limits
 
 #: Pictures are shown at this size at most, in pixels.
@@ -154,12 +154,14 @@ def _records(
     limits: Limits | None,
 ) -> Iterator[GalleryRecord]:
     auditor = Auditor(job)
-    redrawn = None
-    if not job.settings.keep_marked:
-        redrawn = Redrawn(store, job, limits or Limits.of(Settings()), original)
+    limits = limits or Limits.of(Settings())
+    redrawn = None if job.settings.keep_marked else Redrawn(store, job, limits, original)
+    max_pixels = limits.max_image_pixels
     pairs = ((given, auditor.annotated(result)) for given, result in read_with_inputs(store, job))
     return map_ahead(
-        lambda pair: _record(store, original, *pair, place, redrawn=redrawn), pairs, ahead=_AHEAD
+        lambda pair: _record(store, original, *pair, place, redrawn=redrawn, max_pixels=max_pixels),
+        pairs,
+        ahead=_AHEAD,
     )
 
 
@@ -171,8 +173,9 @@ def _record(
     place: _Place,
     *,
     redrawn: Redrawn | None,
+    max_pixels: int,
 ) -> GalleryRecord:
-    clean_jpeg = _clean(original, given)
+    clean_jpeg = _clean(original, given, max_pixels)
     if redrawn is not None and result["error"] is None:
         marked_jpeg = redrawn.first(given)
     else:
@@ -185,28 +188,29 @@ def _record(
     )
 
 
-def _clean(original: Callable[[str], bytes], given: InputRecord) -> bytes | None:
+def _clean(original: Callable[[str], bytes], given: InputRecord, max_pixels: int) -> bytes | None:
     """The source as it is shown; None where there is none."""
     if given.source is None:
         return None
     try:
-        return shown_jpeg(original(given.source))
+        return shown_jpeg(original(given.source), max_pixels=max_pixels)
     except RecordError:
         return None
 
 
-def shown_jpeg(data: bytes, side: int | None = None) -> bytes:
+def shown_jpeg(data: bytes, side: int | None = None, *, max_pixels: int = MAX_PIXELS) -> bytes:
     """A source upright and at the size in which it is shown.
 
     Args:
-        data: An encoded picture.
-        side: Most pixels of its longer side; by default as in the gallery.
+        data: An encoded picture; how many bytes it may have is the matter of who brought it.
+        side: Most pixels of the longer side; by default as in the gallery.
+        max_pixels: Most pixels that the picture may have.
 
     Raises:
         RecordError: It cannot be decoded.
     """
     side = side or _SHOWN_SIDE
-    image = decode(data, budget_pixels=side**2).image
+    image = decode(data, max_bytes=len(data), max_pixels=max_pixels, budget_pixels=side**2).image
     image.thumbnail((side, side))
     return encode_jpeg(image, _SHOWN_QUALITY)
 

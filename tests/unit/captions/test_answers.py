@@ -104,6 +104,10 @@ def captions(text: str, numbers: list[int]) -> dict[int, str | None]:
         ("In <region1>, a cat. <region1> is also lit. In <region2>, a dog.",
          {1: "A cat. Also lit.", 2: "A dog."}),
         ("In <region1>, a cat. In <region2>, a dog. In <region1>, a cow.", BOTH),
+        ("Regions 1 to 2 show a kitchen.\n<region1>: A kettle.\n<region2>: A sink.",
+         {1: "A kitchen. A kettle.", 2: "A kitchen. A sink."}),
+        ("Both <region1> and <region2> show cats. <region1> is lit. <region2> is not. <region1> is "
+         "old.", {1: "Cats. Lit.", 2: "Cats. Not."}),
         ("In <region1>, a man left of <region2>. In <region2>, a dog.",
          {1: "A man left of <region2>.", 2: "A dog."}),
         ("<region1> shows a cat, while <region2> shows a dog.", {1: "A cat", 2: "A dog."}),

@@ -13,6 +13,7 @@ import pytest
 
 from producer.checks import Check
 from producer.gpu_checks import check_all, check_vllm, driver_needed
+from regioncap.engines import gpu
 from regioncap.engines.gpu import (
     Orphan,
     check_memory,
@@ -216,6 +217,24 @@ def test_findings_on_a_gpu(
     checks = by_name(check_all(str(tmp_path / "none"), environ=put_smi(tmp_path, line)))
     assert (checks["driver"].status, checks["gpu 0"].status) == statuses
     assert checks["model"].status == "fail"
+
+
+@pytest.mark.parametrize("script", ["exec sleep 30", None], ids=["hangs", "no program"])
+def test_a_driver_that_cannot_be_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str | None
+) -> None:
+    environ = put_smi(tmp_path, "")
+    text = f"#!/bin/sh\nPATH=/usr/bin:/bin\n{script}\n" if script else "#!/no/such/shell\n"
+    (tmp_path / "nvidia-smi").write_text(text)
+    monkeypatch.setattr(gpu, "_DRIVER_TIMEOUT_S", 0.2)
+
+    words = "did not answer within 0.2 s" if script else "cannot be run: No such file"
+    with pytest.raises(EngineStartError, match=f"nvidia-smi {words}") as caught:
+        visible_gpus(environ)
+    assert caught.value.code == "gpu-driver"
+    assert gpu.gpu_names(environ) == gpu.gpu_processes(environ) == []
+    checks = by_name(check_all(str(tmp_path / "none"), environ=environ))
+    assert words in checks["driver"].what
 
 
 @pytest.mark.parametrize("text", ["nonsense", "0, GPU-a"])

@@ -100,10 +100,36 @@ def test_own_data(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("line", "word"),
+    [
+        ("[1]", "own.jsonl:3: no object: "),
+        ("{", "own.jsonl:3: Expecting property name"),
+        ('{"bbox": [[0, 0, 5, 5]], "captions": ["x"]}', "own.jsonl:3: image is missing"),
+    ],
+)
+def test_own_data_that_is_no_record(tmp_path: Path, line: str, word: str) -> None:
+    file = own_file(tmp_path, captions=["a mouse", "a cat"])
+    with file.open("a") as more:
+        more.write(line)
+    with pytest.raises(UsageError, match=word):
+        list(own_data(file))
+
+
+def test_own_data_as_editors_write_it(tmp_path: Path) -> None:
+    """With a mark of its encoding, and with what ends lines elsewhere in a text."""
+    file = own_file(tmp_path, captions=["a\u2028mouse", "a\x0ccat"])
+    text = json.dumps(json.loads(file.read_text()), ensure_ascii=False)
+    file.write_text("\ufeff" + text, "utf-8")
+    [scene] = own_data(file)
+    assert len(scene.truths) == 2
+
+
+@pytest.mark.parametrize(
     ("fields", "word"),
     [
         ({"captions": ["one"]}, "2 boxes, 1 captions"),
         ({"captions": ["one", "two"], "image": "gone.png"}, "gone.png"),
+        ({"captions": ["one", "two"], "image": 7}, "own.jsonl:1: image is missing, or no text"),
     ],
 )
 def test_own_data_that_does_not_fit(tmp_path: Path, fields: dict[str, object], word: str) -> None:

@@ -36,6 +36,12 @@ def written(path: Path, value: Any) -> Path:
     return path
 
 
+def test_a_file_may_begin_with_a_mark_of_its_encoding(tmp_path: Path) -> None:
+    path = written(tmp_path / "f.json", [task(annotation({"region-1": ["a fox"]}))])
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert read_edits(path, JOB, by="me")[0].captions == {1: "a fox"}
+
+
 def test_label_studio_export(tmp_path: Path) -> None:
     tasks = [
         task(annotation({"region-1": ["a fox "], "region-2": ["two", "lines"]}), index=3),

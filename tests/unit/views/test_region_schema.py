@@ -125,6 +125,8 @@ def test_what_grammars_cannot_hold_is_refused_with_its_place(field: Any, place: 
         {"type": "object", "properties": FIELDS, "required": ["none"]},
         {"type": "object", "properties": FIELDS, "required": 3},
         {"type": "object", "properties": FIELDS, "x-caption": "none"},
+        {"type": "object", "properties": FIELDS, "x-caption": ["caption"]},
+        {"type": "object", "properties": FIELDS, "x-caption": None},
         {"type": "object", "properties": FIELDS, "x-caption": "count"},
         {"type": "object", "properties": FIELDS, "x-caption": "type"},
         {"type": "object", "properties": FIELDS, "oneOf": []},

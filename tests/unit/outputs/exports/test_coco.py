@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from regioncap.outputs import exports
+from regioncap.outputs.exports.base import Item
 from tests.support.exported import ABOUT, failed, item, region, result
 
 
@@ -56,6 +57,22 @@ def test_each_image_has_an_id_of_its_own_where_two_files_gave_the_same(tmp_path:
     assert all(ids[each["image_id"]] == f"{each['record']}.png" for each in content["annotations"])
 
 
+def test_pictures_of_one_name_are_two_and_records_of_one_picture_share_it(tmp_path: Path) -> None:
+    """As of tables and archives, which hold the pictures themselves."""
+    records = [
+        result(n, [region(1, [1, 2, 3, 4], f"caption {n}")], image="001.jpg") for n in range(3)
+    ]
+    sources = ["s3://b/images/aa.jpg", "s3://b/images/bb.jpg", "s3://b/images/aa.jpg"]
+    items = map(Item, records, sources)
+    exports.export(exports.get("coco"), items, tmp_path / "out.json", ABOUT)
+    content = json.loads((tmp_path / "out.json").read_bytes())
+
+    assert [each["file_name"] for each in content["images"]] == ["001.jpg", "001.jpg"]
+    first, second, third = (each["image_id"] for each in content["annotations"])
+    assert first == third != second
+    assert {first, second} == {each["id"] for each in content["images"]}
+
+
 def test_one_id_of_two_names_becomes_two_categories(tmp_path: Path) -> None:
     said = [(1, "cat"), (2, "cow"), (1, "dog"), (3, "bird"), (1, "cat"), (1, None), (1, "dog")]
     records = [
@@ -92,16 +109,6 @@ def test_pictures_have_the_names_that_the_source_s_file_had(
     content = exported(tmp_path, [record])
 
     assert [each["file_name"] for each in content["images"]] == [comes_out]
-
-
-def test_records_of_one_picture_share_an_image(tmp_path: Path) -> None:
-    records = [result(i, [region(1, [1, 2, 3, 4], "x")], image="a.png") for i in range(2)]
-
-    content = exported(tmp_path, records)
-
-    assert [each["id"] for each in content["images"]] == [1]
-    assert [each["image_id"] for each in content["annotations"]] == [1, 1]
-    assert content["categories"] == [{"id": 1, "name": "region", "supercategory": "region"}]
 
 
 def test_no_id_is_given_twice(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from PIL import Image
 from regioncap.errors import RecordError
 from regioncap.outputs.exports.base import Item
 from regioncap.outputs.exports.items import _with_picture, upright
+from regioncap.views.pixels import MAX_PIXELS
 from tests.support.exported import region, result
 
 
@@ -55,9 +56,27 @@ def test_what_a_person_captioned_of_a_failed_record_comes_with_its_picture(
     regions = [region(n, [1, 2, 3, 4], said) for n, said in enumerate(captions, 1)]
     record = Item(result(0, regions, error=failed), "s3://b/images/a.png")
 
-    brought = _with_picture(lambda _: encoded("PNG"), "all", record)
+    brought = _with_picture(lambda _: encoded("PNG"), "all", MAX_PIXELS, record)
 
     assert (brought.picture is not None) == has_picture
+
+
+def test_what_someone_is_to_caption_comes_so_that_it_is_seen() -> None:
+    failed = {"code": "no-caption", "message": "no", "stage": "caption"}
+    record = Item(result(0, [region(1, [1, 2, 3, 4], None)], error=failed), "s3://b/images/a.tif")
+
+    brought = _with_picture(lambda _: encoded("TIFF"), "unshown", MAX_PIXELS, record)
+
+    assert brought.picture is not None
+    assert brought.picture.extension == "jpg"
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "TIFF"])
+def test_a_picture_may_be_as_large_as_the_settings_say(kind: str) -> None:
+    data = encoded(kind, orientation=6)
+    assert upright(data, max_pixels=800).extension == "jpg"
+    with pytest.raises(RecordError, match="more than 799 pixels"):
+        upright(data, max_pixels=799)
 
 
 @pytest.mark.parametrize("data", [b"", b"no picture"])
