@@ -71,7 +71,13 @@ def bring(target: str, cache_dir: Path | None = None) -> Path:
             code="no-hub-dataset",
             hint="look at its page; HF_TOKEN opens what is private or asks for consent",
         ) from error
-    except OSError as error:
+    except ValueError as error:
+        raise UsageError(
+            f"{target!r} names no data set of the hub: {error}",
+            code="bad-hub-name",
+            hint="write hf:owner/name, hf:owner/name@revision or hf:owner/name/folder",
+        ) from error
+    except Exception as error:  # the hub's client raises what its HTTP library does
         raise _away(target, error) from error
     place = Path(folder) / path if path else Path(folder)
     if not place.exists():

@@ -12,6 +12,9 @@ from regioncap.inputs.fields import give_picture, make_record
 from regioncap.inputs.reading import Reading
 from regioncap.records import InputRecord
 
+#: Of EXIF, and of TIFF itself.
+_ORIENTATION = 0x0112
+
 
 def read_objects(
     records: Iterable[Mapping[str, Any] | InputRecord], reading: Reading
@@ -77,9 +80,18 @@ def _record(index: int, fields: Any, reading: Reading) -> InputRecord:
 
 def _encoded(image: Any) -> bytes:
     out = io.BytesIO()
+    if image.mode in {"I", "F", "I;16B", "I;16L"}:
+        # Of any range, which is found as the file is read; RGB would have all above 255 white.
+        image.save(out, "TIFF", tiffinfo=_orientation_of(image))
+        return out.getvalue()
     # What is not a kind that PNG has, as CMYK, is RGB before it is seen anyway.
     is_png = image.mode in {"1", "L", "LA", "P", "RGB", "RGBA", "I;16"}
     (image if is_png else image.convert("RGB")).save(
         out, "PNG", compress_level=1, exif=image.getexif()
     )
     return out.getvalue()
+
+
+def _orientation_of(image: Any) -> dict[int, int]:
+    turned = image.getexif().get(_ORIENTATION)
+    return {_ORIENTATION: turned} if turned else {}

@@ -95,12 +95,16 @@ def is_given(value: Any) -> bool:
 
 
 def number_of(value: Any) -> Any:
-    """The number that a text is, as tables have it; anything else as it is."""
+    """The number that a text is, as tables have it; anything else as it is.
+
+    So are "nan" and "inf": texts can be written down, and say what is wrong.
+    """
     if isinstance(value, str):
         try:
-            return float(value)
+            number = float(value)
         except ValueError:
             return value
+        return number if math.isfinite(number) else value
     return value
 
 

@@ -19,7 +19,7 @@ from regioncap.inputs.forms.base import Boxes, Form, Input, Sample, hull, record
 from regioncap.inputs.forms.document import objects_of, read_document, value_of
 from regioncap.inputs.forms.picture_files import Pictures
 from regioncap.inputs.reading import Reading
-from regioncap.records import InputRecord
+from regioncap.records import InputRecord, Problem
 
 _SIDES = ("x", "y", "width", "height")
 _NAMES = ("image", *IMAGE_ALIKE)
@@ -80,10 +80,17 @@ def _record(
     named = next((fields.pop(each) for each in _NAMES if isinstance(fields.get(each), str)), None)
     image, picture = _place(file, named, pictures)
     fields.pop("id", None)
-    return record_of(
+    record = record_of(
         image, boxes if is_annotated else None, "xywh-percent", index=index, reading=reading,
         picture=picture, **{**fields, "id": task.get("id", fields.get("id"))},
     )  # fmt: skip
+    shown = sorted({str(each["to_name"]) for each in results if each.get("to_name")})
+    if len(shown) > 1:
+        # Which of the task's pictures each of them is stands in the project's settings alone.
+        what = f"{where} has boxes of several pictures ({', '.join(shown)})"
+        hint = "give each picture a task of its own"
+        record.error = Problem(code="image-ambiguous", message=f"{what}: {hint}", stage="submit")
+    return record
 
 
 def _results(task: Mapping[str, Any]) -> tuple[list[Any], bool]:
@@ -129,7 +136,10 @@ def _place(file: Path, named: str | None, pictures: Pictures) -> tuple[str | Non
     """The picture as records name it, and its file, of the address that Label Studio gives it."""
     if named is None:
         return None, None
-    address = urlsplit(named)
+    try:
+        address = urlsplit(named)
+    except ValueError:
+        return named, None
     if address.scheme == "s3" or (address.scheme and not address.path):
         return named, None
     path = unquote(address.path)

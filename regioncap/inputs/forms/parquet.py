@@ -27,7 +27,7 @@ from regioncap.records import InputRecord
 
 #: Rows by which a table is known.
 _FEW_ROWS = 20
-_IMAGE_COLUMNS = ("image", *IMAGE_ALIKE, "jpg", "png")
+_IMAGE_COLUMNS = ("image", *IMAGE_ALIKE, "jpg", "jpeg", "png", "webp")
 
 
 def read(source: Input) -> Iterator[InputRecord]:
@@ -107,8 +107,15 @@ def _is_large(batch: Any) -> bool:
     return bool(batch.nbytes > MAX_PICTURE_BYTES)
 
 
+def _holds_picture(value: Any) -> bool:
+    data = value.get("bytes") if isinstance(value, dict) else value
+    return isinstance(data, bytes)
+
+
 def _record(row: dict[str, Any], index: int, reading: Reading) -> InputRecord:
-    column = next((name for name in _IMAGE_COLUMNS if row.get(name) is not None), "image")
+    columns = [name for name in _IMAGE_COLUMNS if row.get(name) is not None]
+    # A picture that is here comes before the name of one: img2dataset keeps its `url` beside it.
+    column = next(filter(lambda name: _holds_picture(row[name]), columns), (*columns, "image")[0])
     image, data = row.get(column), None
     if isinstance(image, dict):
         data, image = image.get("bytes"), image.get("path")

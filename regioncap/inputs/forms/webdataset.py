@@ -34,22 +34,37 @@ _Member = tuple[str, Callable[[], bytes]]
 
 @dataclass(slots=True)
 class _Sample:
-    """Members of one stem."""
+    """Members that belong together."""
 
+    #: Their stem; that of the picture, once there is one.
     key: str
-    members: dict[str, bytes] = field(default_factory=dict)
     #: Extension of the picture, without its dot.
-    picture: str = ""
+    extension: str = ""
+    picture: bytes = b""
+    #: What is said of it, by the name of the member.
+    said: dict[str, bytes] = field(default_factory=dict)
+    #: The others count by their names: any number of them, of any length, belong to a sample.
+    others: list[str] = field(default_factory=list)
 
-    def takes(self, stem: str, extension: str) -> bool:
-        """Whether a member is of this sample: `7.json` is of `7.image.jpg`."""
-        is_same = stem == self.key or _extends(stem, self.key) or _extends(self.key, stem)
-        is_second = is_picture(Path(f"x.{extension}")) and self.picture and stem != self.key
-        return is_same and not is_second
+    def takes(self, other: _Sample) -> bool:
+        """Whether members of another stem are of this sample: `7.json` is of `7.image.jpg`."""
+        return _extends(other.key, self.key) or _extends(self.key, other.key)
+
+    def add(self, other: _Sample) -> None:
+        """Adds members that have no picture."""
+        self.said |= other.said
+        self.others += other.others
 
 
 def _extends(longer: str, shorter: str) -> bool:
     return longer.startswith(shorter + ".") and not longer[len(shorter) + 1 :].isdigit()
+
+
+def _root(stem: str) -> str:
+    """What a stem begins with, up to the first dot after which there is a word."""
+    while _extends(stem, shorter := stem.rpartition(".")[0]) and shorter:
+        stem = shorter
+    return stem
 
 
 def _knows(sample: Sample) -> bool:
@@ -110,41 +125,95 @@ def _members(path: Path) -> Iterator[_Member]:
 
 
 def _grouped(members: Iterator[_Member], reading: Reading) -> Iterator[_Sample]:
+    """Samples: those of a stem, and those of longer and shorter stems that have no picture.
+
+    `7.boxes.json` may stand before `7.jpg` and `7.words.json` after it; but `7.small.json` before
+    `7.small.jpg` is of that picture, though it follows `7.jpg`.
+    """
     sample: _Sample | None = None
+    #: Of one root, and of a picture that may come yet.
+    waiting: list[_Sample] = []
+    for stem in _by_stem(members, reading):
+        if stem.extension:
+            if sample is not None:
+                yield sample
+            for other in waiting:
+                if stem.takes(other):
+                    stem.add(other)
+                else:
+                    yield other
+            sample, waiting = stem, []
+        elif sample is not None and sample.takes(stem):
+            sample.add(stem)
+        else:
+            if waiting and _root(waiting[0].key) != _root(stem.key):
+                if sample is not None:
+                    yield sample
+                yield from waiting
+                sample, waiting = None, []
+            waiting.append(stem)
+    if sample is not None:
+        yield sample
+    yield from waiting
+
+
+def _by_stem(members: Iterator[_Member], reading: Reading) -> Iterator[_Sample]:
+    """Members of one stem, as far as they follow each other.
+
+    Raises:
+        ValueError: A member is there twice.
+    """
+    sample, seen = _Sample(""), set[str]()
     for name, read_data in members:
         stem, dot, extension = name.rpartition(".")
         if not dot or not stem or "/" in extension:
             reading.leave_out("members without an extension", name)
             continue
-        extension = extension.lower()
-        if sample is None or not sample.takes(stem, extension):
-            if sample is not None:
+        if stem != sample.key:
+            if seen:
                 yield sample
-            sample = _Sample(stem)
-        if extension in sample.members:
+            sample, seen = _Sample(stem), set()
+        extension = extension.lower()
+        if extension in seen:
             raise ValueError(f"{name} is there twice")
-        is_its_picture = is_picture(Path(f"x.{extension}")) and not sample.picture
-        # The others count by their names: any number of them, of any length, belong to a sample.
-        sample.members[extension] = read_data() if extension == "json" or is_its_picture else b""
-        if is_its_picture:
-            sample.key, sample.picture = stem, extension
-    if sample is not None:
+        seen.add(extension)
+        if extension == "json":
+            sample.said[name] = read_data()
+        elif is_picture(Path(f"x.{extension}")):
+            if sample.extension:
+                reading.leave_out("second pictures of a sample", name)
+            else:
+                sample.extension, sample.picture = extension, read_data()
+        else:
+            sample.others.append(name)
+    if seen:
         yield sample
 
 
 def _record(path: Path, sample: _Sample, index: int, reading: Reading) -> InputRecord:
-    said = sample.members.get("json")
-    fields = _parsed(path, f"{sample.key}.json", said) if said is not None else {}
+    fields = _fields(path, sample)
     # The JSON may be a result of ours, whose `image` names a file that lies somewhere else.
     earlier = fields.pop("image", None)
-    fields["image"] = f"{path.name}/{sample.key}.{sample.picture or '?'}"
+    fields["image"] = f"{path.name}/{sample.key}.{sample.extension or '?'}"
     if earlier is not None:
         fields["source_image"] = earlier
     record = make_record(fields, index=index, reading=reading)
-    if not sample.picture:
-        what = f"the sample {sample.key} holds no picture ({', '.join(sample.members)})"
+    if not sample.extension:
+        there = ", ".join([*sample.said, *sample.others])
+        what = f"the sample {sample.key} holds no picture ({there})"
         record.error = Problem(code="no-image", message=what, stage="submit")
-    return give_picture(record, sample.members[sample.picture] if sample.picture else None)
+    return give_picture(record, sample.picture if sample.extension else None)
+
+
+def _fields(path: Path, sample: _Sample) -> dict[str, Any]:
+    """All that is said of a sample; what two members call alike has the name of the second too."""
+    own = f"{sample.key}.json"
+    fields: dict[str, Any] = {}
+    for name in sorted(sample.said, key=lambda name: name != own):
+        for field_name, value in _parsed(path, name, sample.said[name]).items():
+            if fields.setdefault(field_name, value) != value:
+                fields[f"{name}: {field_name}"] = value
+    return fields
 
 
 def _parsed(path: Path, name: str, said: bytes) -> dict[str, Any]:

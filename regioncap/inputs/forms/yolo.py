@@ -269,8 +269,8 @@ def _row(path: Path, number: int, line: str, key_values: int) -> tuple[int, list
     try:
         category, *sides = (float(word) for word in line.split())
     except ValueError:
-        category, sides = -1, []
-    is_class = category >= 0 and category == int(category)
+        category, sides = -1.0, []
+    is_class = category >= 0 and category.is_integer()
     if is_class and (
         len(sides) + 1 in {_ROW, _ROW + 1} or (key_values and len(sides) == 4 + key_values)
     ):

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from regioncap.inputs.box_fields import has_box_fields
 from regioncap.inputs.boxes import settle
 from regioncap.inputs.fields import from_fields
-from regioncap.records import InputRecord
+from regioncap.records import InputRecord, dump_lines
 from regioncap.settings import JobSettings
+from regioncap.views.regions import check_boxes
 
 BOX = [10, 20, 30, 40]
 CORNERS = {"xmin": 10, "ymin": 20, "xmax": 30, "ymax": 40}
@@ -117,6 +118,23 @@ def test_img2dataset_s_fields_are_no_boxes_of_label_studio() -> None:
     assert settled({**fields, **WIDE, "rotation": 3}).error is not None
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"xmin": "nan", "ymin": "nan", "xmax": "nan", "ymax": "nan"},
+        {"x": "NaN", "y": 1, "w": 3, "h": 3},
+        {"bbox": "(1e999, 0, 1, 1)"},
+        {"bbox": "[-Infinity, 0, 1, 1]"},
+    ],
+)
+def test_sides_that_are_no_numbers_spoil_their_box_alone(fields: dict[str, Any]) -> None:
+    """As pandas and Python write them: one in a million would keep the others from the queue."""
+    record = settled(fields)
+    assert dump_lines([record])
+    assert record.bbox is not None
+    assert check_boxes(record.bbox, "xywh", (640, 480)) != [None]
+
+
 def test_a_setting_proposes_where_there_is_nothing() -> None:
     assert settled({"bbox": []}, propose=True).bbox is None
     assert settled({"bbox": [BOX]}, propose=True).bbox == [BOX]
@@ -151,6 +169,7 @@ def test_a_table_with_boxes_is_known_by_a_row_without() -> None:
 _scalars = (
     st.none() | st.booleans() | st.integers(-5, 900) | st.floats() | st.text(max_size=4)
     | st.sampled_from(["[[1, 2, 3, 4]]", "(1, 2, 3, 4)", "[1, 2", "{'a': 1}", "1"])
+    | st.sampled_from(["nan", "(1e999, 1)"])
 )  # fmt: skip
 _NAMES = {
     *("bbox", "boxes", "objects", "annotations", "points", "box_2d", "coordinates", "bndbox"),
@@ -170,3 +189,4 @@ def test_whatever_stands_in_a_record_it_is_boxes_none_or_an_error(fields: dict[s
     record = settled(fields)
     assert record.bbox is None or isinstance(record.bbox, list)
     assert record.bbox is None or record.error is None
+    assert dump_lines([record])  # whatever it is, it can be written down

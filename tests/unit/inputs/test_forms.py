@@ -272,6 +272,7 @@ def rectangle(**fields: Any) -> dict[str, Any]:
         ("/data/local-files/?d=pictures/a.jpg", "a.jpg"),
         ("https://host/data/upload/a.jpg", "a.jpg"),
         ("s3://bucket/a.jpg", "s3://bucket/a.jpg"),
+        ("http://[x/a.jpg", "http://[x/a.jpg"),
     ],
 )
 def test_label_studio_s_json_min_and_addresses(name: str, found: str, tmp_path: Path) -> None:
@@ -317,6 +318,22 @@ def test_a_shape_and_its_labels_are_one_box_in_label_studio(tmp_path: Path) -> N
         [record], _ = read_form(written(tmp_path / "t.json", content))
         assert record.bbox == [[10, 20, 30, 40], [50, 20, 30, 40]]
         assert record.meta["categories"] == ["Text", "Sign"]
+
+
+def test_boxes_of_two_pictures_in_one_task_are_an_error_of_it(tmp_path: Path) -> None:
+    """As of tasks that compare two: which tag shows which picture the export does not say."""
+    shape = {"type": "rectanglelabels", "value": rectangle()}
+    pair = [shape | {"id": name, "to_name": f"img{name}"} for name in ("1", "2")]
+    words = {"id": "3", "type": "textarea", "to_name": "words", "value": {"text": ["x"]}}
+    picture(tmp_path / "a.jpg")
+    tasks = [
+        {"id": n, "data": {"image": "a.jpg"}, "annotations": [{"result": result}]}
+        for n, result in enumerate((pair, [pair[0], words]))
+    ]
+    (two, one), _ = read_form(written(tmp_path / "t.json", tasks))
+    assert two.error is not None
+    assert two.error.message.startswith("task 0 has boxes of several pictures (img1, img2)")
+    assert (one.error, one.bbox) == (None, [[10, 20, 30, 40]])
 
 
 def test_two_boxes_in_one_place_are_two_in_label_studio(tmp_path: Path) -> None:
@@ -412,6 +429,22 @@ def test_shards_with_pictures_of_any_format(suffix: str, tmp_path: Path) -> None
     [record], _ = read_form(tmp_path)
     assert isinstance(record.picture, bytes)
     assert (decode(record.picture).size_wh, record.bbox) == (SIZE, [[1, 2, 3, 4]])
+
+
+@pytest.mark.parametrize("ending", ["jpg", "webp"])
+def test_a_picture_in_a_row_comes_before_the_address_beside_it(ending: str, tmp_path: Path) -> None:
+    """As img2dataset writes Parquet."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    picture(tmp_path / "a.jpg")
+    data = (tmp_path / "a.jpg").read_bytes()
+    row = {"key": "000", "url": "https://e.org/a.jpg", "caption": "x", ending: data}
+    pq.write_table(pa.Table.from_pylist([row]), tmp_path / "t.parquet")
+    [record], reading = read_form(tmp_path / "t.parquet")
+    assert (record.picture, record.error) == (data, None)
+    assert record.meta["url"] == "https://e.org/a.jpg"
+    assert reading.lines() == []
 
 
 def test_a_folder_of_pictures_with_stray_files(tmp_path: Path) -> None:

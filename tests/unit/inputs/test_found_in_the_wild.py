@@ -208,7 +208,54 @@ def test_names_with_dots_in_a_tar(folder: Path) -> None:
     ]  # fmt: skip
     assert found.boxes[:3] == [[[1, 2, 3, 4]], [[1, 2, 3, 4]], [[5, 6, 7, 8]]]
     assert found.records[3].error is not None
-    assert "the sample only holds no picture (json)" in found.records[3].error.message
+    assert "the sample only holds no picture (only.json)" in found.records[3].error.message
+
+
+@pytest.mark.parametrize(
+    ("names", "images", "said"),
+    [
+        pytest.param(
+            ["a.png", "a.small.json", "a.small.png"], ["a", "a.small"], [{}, {"a.small.json": 1}],
+            id="json before its own picture",
+        ),
+        pytest.param(
+            ["1.caption.txt", "1.label.txt", "1.png"], ["1"], [{}], id="texts of one ending",
+        ),
+        pytest.param(
+            ["1.boxes.json", "1.meta.json", "1.png", "1.words.json"], ["1"],
+            [{"1.boxes.json": 1, "1.meta.json": 1, "1.words.json": 1}], id="several of json",
+        ),
+        pytest.param(
+            ["a.blue.json", "a.red.png"], ["a.red", "a.blue"], [{}, {"a.blue.json": 1}],
+            id="json of another",
+        ),
+        pytest.param(
+            ["1.json", "2.json", "2.png"], ["1", "2"], [{"1.json": 1}, {"2.json": 1}],
+            id="json alone",
+        ),
+    ],
+)  # fmt: skip
+def test_members_of_a_tar_go_to_their_picture(
+    folder: Path, names: list[str], images: list[str], said: list[dict[str, int]]
+) -> None:
+    data = (folder / "a.png").read_bytes()
+    members = {name: json.dumps({name: 1}).encode() for name in names}
+    members |= {name: data for name in names if name.endswith("png")}
+
+    records = sorted(Read(tar(folder / "in.tar", members)).records, key=lambda r: r.index)
+
+    by_image = {str(record.image): record.meta for record in records}
+    assert by_image == {
+        f"in.tar/{image}.{'png' if f'{image}.png' in names else '?'}": meta
+        for image, meta in zip(images, said, strict=True)
+    }
+
+
+def test_what_two_members_say_otherwise_is_kept_of_both(folder: Path) -> None:
+    data = (folder / "a.png").read_bytes()
+    members = {"1.boxes.json": b'{"n": 1, "m": 3}', "1.json": b'{"n": 2, "m": 3}', "1.png": data}
+    [record] = Read(tar(folder / "in.tar", members)).records
+    assert record.meta == {"n": 2, "m": 3, "1.boxes.json: n": 1}
 
 
 # --- folders

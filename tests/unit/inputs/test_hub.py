@@ -112,6 +112,8 @@ def test_a_data_set_is_brought_and_read(hub: type[Hub], name: str, tmp_path: Pat
         ("hf:boxes", "bad-hub-name"),
         ("hf:ours/boxes/../../x", "bad-hub-name"),
         ("hf:", "bad-hub-name"),
+        ("hf:ours/my--boxes", "bad-hub-name"),
+        ("hf:ours/boxes.", "bad-hub-name"),
     ],
 )
 def test_what_is_not_there(hub: type[Hub], name: str, code: str, tmp_path: Path) -> None:
@@ -122,6 +124,14 @@ def test_what_is_not_there(hub: type[Hub], name: str, code: str, tmp_path: Path)
 
 def test_a_hub_that_is_away(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    with pytest.raises(UsageError) as caught:
+        bring("hf:ours/boxes", tmp_path / "cache")
+    assert caught.value.code == "hub-unavailable"
+
+
+def test_a_proxy_that_is_away(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", "http://hub.invalid")
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     with pytest.raises(UsageError) as caught:
         bring("hf:ours/boxes", tmp_path / "cache")
     assert caught.value.code == "hub-unavailable"

@@ -80,6 +80,25 @@ def test_pictures_themselves() -> None:
     assert sizes == [(30, 20), (30, 20), None, (30, 20), (30, 20), (20, 30), None]
 
 
+@pytest.mark.parametrize(
+    ("mode", "dtype", "most"),
+    [("I;16", "<u2", 60_000), ("I;16B", ">u2", 60_000), ("I", "<i4", 60_000), ("F", "<f4", 1.0)],
+)
+def test_pictures_of_more_than_eight_bits(mode: str, dtype: str, most: float) -> None:
+    values = np.linspace(0, most, 600).reshape(20, 30).astype(dtype)
+    image = Image.frombytes(mode, (30, 20), values.tobytes())
+    image.getexif()[0x0112] = 6
+    [record] = read([{"image": image, "bbox": BOX}])
+
+    assert isinstance(record.picture, bytes)
+    found = decode(record.picture)
+    shades = found.pixels[..., 0]
+    assert found.size_wh == (20, 30)
+    assert (shades.min(), len(np.unique(shades)) > 100) == (0, True)
+    # The first row of values is the last column of a picture turned to the right.
+    assert int(shades[:, -1].max()) < int(shades[:, 0].min())
+
+
 def test_rows_of_a_data_set(tmp_path: Path) -> None:
     from datasets import Dataset, Features, List, Value
     from datasets import Image as ImageFeature

@@ -77,7 +77,9 @@ def test_rows_that_are_not_read_are_refused_and_not_proposed_for(
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("text", ["a red picture, 4 cats", "1 girl, 2 dogs", "", "3.5"])
+@pytest.mark.parametrize(
+    "text", ["a red picture, 4 cats", "1 girl, 2 dogs", "", "3.5", "Infinity", "nan"]
+)
 def test_captions_beside_pictures_are_no_rows(folder: Path, text: str) -> None:
     picture(folder / "set" / "one.png")
     written(folder / "set" / "one.txt", text)
