@@ -49,6 +49,16 @@ def test_fp8_makes_the_layers_half_as_large() -> None:
     assert plan(model, card, fp8=True).kv_bytes == plan(model, card).kv_bytes + saved
 
 
+@pytest.mark.parametrize(("fp8", "measured_gib"), [(False, 7.65), (True, 4.48)])
+def test_weights_are_what_a_gpu_held(fp8: bool, measured_gib: float) -> None:
+    """Of bench.gpu's 3b, by vLLM's log on an H200; its words have a second table for the scores."""
+    model = model_of("3b")
+    words = model.vocabulary * model.hidden
+    untied = replace(model, parameters=model.parameters + words)
+    found = plan(untied, Card(80 * GB), fp8=fp8).weights_bytes
+    assert found / 2**30 == pytest.approx(measured_gib, rel=0.03)
+
+
 def test_a_model_is_split_among_cards() -> None:
     model = model_of("7b")
     one, two = (plan(model, Card(24 * GB, 0.9, size)) for size in (1, 2))
