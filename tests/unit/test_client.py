@@ -21,7 +21,7 @@ from regioncap import keys
 from regioncap.async_client import AsyncClient
 from regioncap.client import Client
 from regioncap.dataflow import ImageRegionCaptionPipeline
-from regioncap.errors import QueueError, UsageError
+from regioncap.errors import QueueError, StoreDeniedError, UsageError
 from regioncap.job import Job
 from regioncap.jobs import catalogue
 from regioncap.jobs.submission import name_of
@@ -50,9 +50,14 @@ class Sent:
 
 
 @pytest.fixture
-def store() -> Store:
-    server = s3.S3Server()
-    server.buckets["regioncap"] = {}
+def server() -> s3.S3Server:
+    made = s3.S3Server()
+    made.buckets["regioncap"] = {}
+    return made
+
+
+@pytest.fixture
+def store(server: s3.S3Server) -> Store:
     return s3.store_of(server, Settings())
 
 
@@ -165,6 +170,17 @@ def test_a_job_that_was_there_and_cannot_be_queued_is_named_as_well(
     ):
         with pytest.raises(QueueError, match=f"job {job} is safe in the store but not queued"):
             go_on()
+
+
+def test_a_job_that_cannot_be_read_is_not_left_to_workers(
+    client: Client, store: Store, server: s3.S3Server
+) -> None:
+    job = job_at(3, records=2, shard_size=1)
+    put_job(store, job, {0: [result(job, 0, "a cat")]}, done=False)
+    server.denied.add(f"regioncap/{keys.success_key(job.job)}")
+
+    with pytest.raises(StoreDeniedError):
+        client.reconcile(job)
 
 
 def away(monkeypatch: pytest.MonkeyPatch) -> None:
