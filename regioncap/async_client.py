@@ -74,10 +74,15 @@ class AsyncClient:
             await asyncio.sleep(pause_s(waited_s, poll_s))
 
     async def results(self, job: AnyJob = None) -> AsyncIterator[Result]:
-        """As `Client.results`."""
+        """As `Client.results`; who stops early need not wait for what is being fetched."""
         records = await asyncio.to_thread(self._client.results, job)
-        while (record := await asyncio.to_thread(next, records, None)) is not None:
-            yield record
+        try:
+            while (record := await asyncio.to_thread(next, records, None)) is not None:
+                yield record
+        finally:
+            # Closed here, or by whoever drops the last reference, it would hold up the loop. Nor is
+            # it awaited: whoever is cancelled would wait for a store that does not answer.
+            asyncio.get_running_loop().run_in_executor(None, records.close)
 
     async def view(self, job: AnyJob = None, page: Path | str | None = None, **how: Any) -> Viewed:
         """As `Client.view`."""

@@ -151,7 +151,7 @@ class Client:
 
         Raises:
             UsageError: A setting or the input cannot be used, or the key is that of another job.
-            ServiceError: A service cannot be reached.
+            ServiceError: A service cannot be reached. A QueueError names the job, which is stored.
         """
         from regioncap.jobs.submission import Submission
         from regioncap.outputs.notebook import JobId
@@ -166,14 +166,20 @@ class Client:
         if sent.tally.job_was_there:
             self.reconcile(sent.job)
         else:
-            self.sender.render(sent.job, range(sent.job.shards))
+            self.queue(sent.job)
         return JobId.of(sent.job.job, lambda: self._html(sent.job))
+
+    def queue(self, job: Job) -> None:
+        """Queues a job that `upload` has stored: the second half of `submit`."""
+        with advice.queueing(job):
+            self.sender.render(job, range(job.shards))
 
     def reconcile(self, job: Job) -> Reconciled:
         """Queues what is missing of a job; says what it found."""
         from regioncap.jobs.reconcile import reconcile
 
-        return reconcile(self.store, self.progress(job.job), self.sender, job)
+        with advice.queueing(job):
+            return reconcile(self.store, self.progress(job.job), self.sender, job)
 
     def resume(self, job: Job, max_gpu_seconds: float) -> Reconciled:
         """Has a job go on that paused as its limit of GPU time was reached.
@@ -417,14 +423,9 @@ class Client:
         chosen = flagged_indices(self.store, loaded) if flagged else set[int]()
         seen = retry.Outlook()
         again = retry.begin(
-            self.store,
-            self.progress(loaded.job),
-            loaded,
-            chosen,
-            edited=edited,
-            as_given=as_given,
-            outlook=seen,
-        )
+            self.store, self.progress(loaded.job), loaded, chosen,
+            edited=edited, as_given=as_given, outlook=seen,
+        )  # fmt: skip
         self.sender.render(loaded, sorted(again))
         for line in advice.of_retry(seen.unread, {} if as_given else seen.same, loaded):
             self._tell(line)

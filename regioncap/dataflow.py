@@ -154,7 +154,7 @@ class ImageRegionCaptionPipeline:
             sent = client.upload(Submission(placed, name=self._result_file.stem))
         for line in sent.report.notes:
             self._tell(line)
-        client.sender.render(sent.job, range(sent.job.shards))
+        client.queue(sent.job)
         job = sent.job.job
         self._tells_from_s = time.monotonic() + _TELL_EVERY_S
         status = client.wait(job, on_progress=self._tell_now_and_then)

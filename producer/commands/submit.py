@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -143,7 +141,7 @@ def submit_file(client: Client, file: Target | Path, **options: Any) -> Job:
         _go_on(client, sent.job)
     else:
         _tell(sent.tally, sent.report)
-        _queue(client, sent.job)
+        client.queue(sent.job)
     return sent.job
 
 
@@ -152,8 +150,7 @@ def _go_on(client: Client, job: Job) -> None:
     from producer.commands.status import summary_line
 
     say(f"it is there already, under the key {job.key!r}; nothing is submitted anew")
-    with _queueing(job):
-        found = client.reconcile(job)
+    found = client.reconcile(job)
     if sent := len(found.render) + len(found.caption):
         say(f"{counted(sent, 'shard')} of {job.shards:,} queued that were missing")
     status = client.status_of(job)
@@ -171,27 +168,6 @@ def _tell_of_queue(client: Client) -> None:
         check_server(client.redis)
     except QueueError as error:
         say(f"{error.message}: the job is stored all the same, and queued later")
-
-
-def _queue(client: Client, job: Job) -> None:
-    with _queueing(job):
-        client.sender.render(job, range(job.shards))
-
-
-@contextmanager
-def _queueing(job: Job) -> Iterator[None]:
-    """Says what to do where nothing is queued."""
-    from regioncap.errors import QueueError
-
-    remedy = f"regioncap submit --resume {job.job}"
-    try:
-        yield
-    except QueueError as error:
-        raise QueueError(
-            f"job {job.job} is safe in the store but not queued: {error.message}",
-            code=error.code,
-            hint=f"workers find it when Redis is back; to queue it at once: {remedy}",
-        ) from error
 
 
 def _resume(client: Client, job_id: str) -> Job:

@@ -8,9 +8,10 @@ from __future__ import annotations
 import re
 import shlex
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
-from regioncap.errors import UsageError
+from regioncap.errors import QueueError, UsageError
 from regioncap.job import Job
 from regioncap.jobs.status import JobStatus, State
 from regioncap.plurals import agree, counted
@@ -43,6 +44,24 @@ def not_finished(status: JobStatus, job: Job) -> UsageError:
         code="not-finished",
         hint=hint(status, job),
     )
+
+
+@contextmanager
+def queueing(job: Job) -> Iterator[None]:
+    """Names the job where nothing is queued: whoever does not know it would submit it once more.
+
+    Raises:
+        QueueError: Redis is away or refuses, by the same code.
+    """
+    try:
+        yield
+    except QueueError as error:
+        raise QueueError(
+            f"job {job.job} is safe in the store but not queued: {error.message}",
+            code=error.code,
+            hint="workers find it when Redis is back; to queue it at once:"
+            f" regioncap submit --resume {job.job}",
+        ) from error
 
 
 def again(job: Job) -> str:

@@ -114,6 +114,7 @@ class Partial:
         self._done: list[Captioned] = []
         self._written = 0
         self._keys: set[str] = set()
+        self._is_listed = False
         self._is_over = False
 
     def find(
@@ -132,8 +133,7 @@ class Partial:
         self._names, self._asked_by = names, _name(again)
         wanted = {record.index: record for record in records if record.index in names}
         found: dict[int, Captioned] = {}
-        for key in self._listed():
-            self._keys.add(key)
+        for key in self._earlier():
             for line in (self._store.find(key) or b"").splitlines():
                 with suppress(ValidationError):  # of another version
                     told = _Answered.model_validate_json(line)
@@ -162,11 +162,24 @@ class Partial:
             self._written = count
 
     def drop(self) -> None:
-        """Removes it all: the shard is done, or its answers are worth nothing."""
+        """Removes it all: the shard is done, or its answers are worth nothing.
+
+        Where nobody has looked what there is, the shard was found done: whoever did it may have
+        died before it removed anything.
+        """
         self._is_over = True
         with suppress(StoreError):
+            if not self._is_listed:
+                self._earlier()
             self._store.delete_all(sorted(self._keys))
             self._keys.clear()
+
+    def _earlier(self) -> list[str]:
+        """Keys of the answers of turns before this one."""
+        found = list(self._listed())
+        self._keys.update(found)
+        self._is_listed = True
+        return found
 
     def _is_same(self, told: _Answered) -> bool:
         return (told.fingerprint, told.asked_by) == (self._names[told.index], self._asked_by)

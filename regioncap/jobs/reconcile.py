@@ -9,10 +9,12 @@ follows when it is the job's turn. A message sent twice costs no time of an engi
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import NamedTuple
 
 from regioncap import keys
+from regioncap.errors import QueueError, StoreDeniedError
 from regioncap.job import Job
 from regioncap.jobs import budgets, catalogue, finish, markers, results, retry
 from regioncap.parallel import REAL, Runtime
@@ -20,6 +22,8 @@ from regioncap.services.backlog import Backlog, read_backlog
 from regioncap.services.progress import Progress
 from regioncap.services.sender import Sender
 from regioncap.services.store import Store
+
+_log = logging.getLogger(__name__)
 
 
 class Reconciled(NamedTuple):
@@ -43,6 +47,9 @@ def reconcile(
 ) -> Reconciled:
     """Brings one job's queue and progress in line with the store.
 
+    What this user may not do, as who may only submit, is left to the workers: their janitors look
+    at each open job.
+
     Args:
         store: Where the job lies.
         progress: The job's progress.
@@ -60,14 +67,28 @@ def reconcile(
             return Reconciled("cancelled", [], [])
         store.delete(keys.cancelled_key(job.job))  # it came too late
     again = retry.pending(store, job.job)
-    if not again and finish.finish(store, progress, job, runtime=runtime) is not None:
-        return Reconciled("finished", [], [])
-    if again and store.exists(keys.success_key(job.job)):
-        with markers.changing(store, job.job):
-            retry.reopen(store, progress, job, again)
+    try:
+        if not again and finish.finish(store, progress, job, runtime=runtime) is not None:
+            return Reconciled("finished", [], [])
+        if again and store.exists(keys.success_key(job.job)):
+            with markers.changing(store, job.job):
+                retry.reopen(store, progress, job, again)
+    except StoreDeniedError as error:
+        if not catalogue.has_all_parts(store, job):
+            raise
+        # All that is missing is what workers do: the job's end, or that it is opened again.
+        _log.warning("job %s is left to its workers: %s", job.job, error.message)
+        return Reconciled("open", [], [])
     backlog = backlog or read_backlog(progress.redis, {job.settings.queue}, [job.job])
     stored = catalogue.part_tags(store, job)
-    rendered = _rebuild(store, progress, job, stored, again)
+    rendered = catalogue.parts(store, job.job, "rendered")
+    try:
+        _rebuild_parts(store, progress, job, stored, again)
+        _rebuild_rendered(progress, rendered)
+    except QueueError as error:
+        # Who may only submit leaves that to the workers, too.
+        if error.code != "queue-refused":
+            raise
     if budgets.is_paused(store, job):
         return Reconciled("paused", [], [])
     todo = (set(range(job.shards)) - stored.keys()) | again
@@ -81,10 +102,10 @@ def reconcile(
     return Reconciled("open", to_render, to_caption)
 
 
-def _rebuild(
+def _rebuild_parts(
     store: Store, progress: Progress, job: Job, stored: Mapping[int, str], again: set[int]
-) -> set[int]:
-    """Makes the progress tell what the store holds; returns the rendered shards."""
+) -> None:
+    """Makes the progress tell of the results that the store holds."""
     known = progress.done()
     for shard in known - (stored.keys() - again):
         progress.forget_part(shard)
@@ -93,8 +114,10 @@ def _rebuild(
         if found is not None:
             found, part = results.standing(found, store, job, shard)
             progress.note_part(shard, part.summary | {"etag": found.etag})
-    rendered = catalogue.parts(store, job.job, "rendered")
+
+
+def _rebuild_rendered(progress: Progress, rendered: set[int]) -> None:
+    """Makes the progress tell of the shards that are rendered."""
     if progress.rendered() < len(rendered):
         for shard in rendered:
             progress.note_rendered(shard)
-    return rendered

@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 from bisect import bisect
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -185,7 +185,7 @@ def parse_part(part: bytes) -> list[dict[str, Any]]:
     return [check_fields(json.loads(line)) for line in part.split(b"\n") if line]
 
 
-def read(store: Store, job: Job) -> Iterator[dict[str, Any]]:
+def read(store: Store, job: Job) -> Generator[dict[str, Any]]:
     """The results so far, in order, fetched ahead; those not there yet are left out."""
     for part in read_parts(store, job):
         yield from part.lines

@@ -113,13 +113,24 @@ def note(
             "shards": job.shards,
             "window": window_shards,
         }
-        # No script: whoever submits is to have no right to run any.
-        with client.pipeline() as pipe:
-            _set_bits(pipe, bits, shards)
-            pipe.hset(job_key(job.job), mapping=told)
-            pipe.sadd(_QUEUES, queue)
-            pipe.zadd(turns_key(queue), {job.job: score}, nx=True)
-            pipe.execute()
+
+        def write(*, bit_by_itself: bool) -> None:
+            # No script: whoever submits is to have no right to run any.
+            with client.pipeline() as pipe:
+                _set_bits(pipe, bits, shards, bit_by_itself=bit_by_itself)
+                pipe.hset(job_key(job.job), mapping=told)
+                pipe.sadd(_QUEUES, queue)
+                pipe.zadd(turns_key(queue), {job.job: score}, nx=True)
+                pipe.execute()
+
+        is_far = len(shards) == 1 and max(shards) >= _LARGE
+        try:
+            write(bit_by_itself=is_far)
+        except redis.exceptions.NoPermissionError:
+            if not is_far:
+                raise
+            # Nor to set a bit anywhere, which takes memory up to there.
+            write(bit_by_itself=False)
 
 
 def _next_score(client: redis.Redis, turns: str, job: Job) -> int:
@@ -138,8 +149,8 @@ def _next_score(client: redis.Redis, turns: str, job: Job) -> int:
     return int(last[0][1]) + 1 if has_results and last else base
 
 
-def _set_bits(pipe: Any, bits: str, shards: Collection[int]) -> None:
-    if len(shards) == 1 and max(shards) >= _LARGE:
+def _set_bits(pipe: Any, bits: str, shards: Collection[int], *, bit_by_itself: bool) -> None:
+    if bit_by_itself:
         pipe.setbit(bits, max(shards), 1)
     elif shards:
         pipe.set(f"{bits}:more", _bitmap(shards))

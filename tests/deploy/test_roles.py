@@ -14,9 +14,15 @@ import pytest
 import redis
 from minio import Minio
 from minio.error import S3Error
+from PIL import Image
 
 from producer.checks import run_checks
+from regioncap import keys
+from regioncap.client import Client
 from regioncap.errors import StoreError
+from regioncap.job import Job
+from regioncap.jobs.reconcile import Reconciled, reconcile
+from regioncap.jobs.retry import Again
 from regioncap.local import seaweed
 from regioncap.local.files import free_ports
 from regioncap.services import due
@@ -29,6 +35,7 @@ from regioncap.settings import Settings, load_settings
 from tests.support.compose import ROOT, make_secrets, read_compose
 from tests.support.jobs import a_job
 from tests.support.rig import wait_until
+from tests.support.stages import Silent, Stages
 
 JOB = "20260101-000000-eeeeee"
 #: What each role may do to an object: put, get, delete.
@@ -255,27 +262,103 @@ def test_roles_of_redis(
                 client.execute_command(*command)
 
 
+def _settings(secrets: Path, services: dict[str, int], role: str) -> Settings:
+    url = (secrets / f"{role}_broker_url").read_text()
+    return load_settings(
+        broker_url=url.replace("@redis:6379", f"@127.0.0.1:{services['redis']}"),
+        s3_endpoint=f"127.0.0.1:{services['store']}",
+        s3_access_key=(secrets / f"{role}_s3_access_key").read_text(),
+        s3_secret_key=(secrets / f"{role}_s3_secret_key").read_text(),
+    )
+
+
 def test_who_may_only_submit_has_shards_follow(secrets: Path, services: dict[str, int]) -> None:
     """Those of workers put them into the queue then."""
-
-    def settings_of(role: str) -> Settings:
-        url = (secrets / f"{role}_broker_url").read_text()
-        here = f"@127.0.0.1:{services['redis']}"
-        return load_settings(broker_url=url.replace("@redis:6379", here))
-
-    settings, job = settings_of("producer"), a_job(JOB, 9)
+    settings, job = _settings(secrets, services, "producer"), a_job(JOB, 9)
     with connect(settings) as client:
         others = due.count(client, JOB), read_depths(client, ["render"])["render"].due
         assert others[0] == 0
         Sender(client, settings).render(job, range(job.shards))
         assert due.count(client, JOB) == 9
         assert read_depths(client, ["render"])["render"].due == others[1] + 9
-    with connect(settings_of("worker")) as client:
+    with connect(_settings(secrets, services, "worker")) as client:
         assert Feeder(client).feed("render")
         assert due.count(client, JOB) < 9
     with connect(settings) as client:
         due.drop(client, JOB)
         assert JOB not in due.jobs(client)
+
+
+def test_who_may_only_submit_has_a_late_shard_follow(
+    secrets: Path, services: dict[str, int]
+) -> None:
+    """Others set its bit by itself, where this role has no right to."""
+    settings, job = _settings(secrets, services, "producer"), a_job(JOB, 5001)
+    with connect(settings) as client:
+        for shard in (5000, 4999):
+            Sender(client, settings).render(job, [shard])
+        assert due.first_shards(client, JOB, "render", 9) == [4999, 5000]
+        due.drop(client, JOB)
+
+
+@pytest.fixture
+def stages(secrets: Path, services: dict[str, int]) -> Iterator[Stages]:
+    """The work of workers, by what they may do."""
+    admin = _client(secrets, services, "admin")
+    wait_until(lambda: seaweed.is_ready(admin, "regioncap"))
+    made = Stages(_settings(secrets, services, "worker"))
+    yield made
+    made.engine.close()
+
+
+def test_who_may_only_submit_goes_on_with_a_job(
+    secrets: Path, services: dict[str, int], stages: Stages, tmp_path: Path
+) -> None:
+    """What is noted of it, and its end, are left to workers."""
+    client = Client(_settings(secrets, services, "producer"))
+    file = tmp_path / "in.jsonl"
+    file.write_text('{"image": "red.png"}\n' * 3)
+    Image.new("RGB", (64, 64), "red").save(tmp_path / "red.png")
+
+    def submit() -> Job:
+        return client.load(str(client.submit(file, key="nightly", shard_size=1)))
+
+    def by_worker() -> Reconciled:
+        return reconcile(stages.store, progress, Silent(), job)  # type: ignore[arg-type]
+
+    job = submit()
+    stages.render.run(job.job, 0)
+    stages.caption.run(job.job, 0)
+    stages.render.run(job.job, 1)
+    progress = stages.progress(job.job)
+    progress.drop()
+    due.drop(progress.redis, job.job)
+    assert submit() == job
+    assert due.first_shards(client.redis, job.job, "render", 9) == [2]
+    assert due.first_shards(client.redis, job.job, "caption", 9) == [1]
+    assert progress.done() == set()
+
+    for shard in (1, 2):
+        stages.render.run(job.job, shard)
+        stages.caption.run(job.job, shard)
+    # As if the last worker had died.
+    stages.store.delete(keys.success_key(job.job))
+    stages.store.put(keys.open_key(job.job), b"")
+    assert submit() == job
+    assert client.reconcile(job) == Reconciled("open", [], [])
+    assert by_worker().state == "finished"
+    assert client.reconcile(job).state == "finished"
+
+    # As if who wanted a record done again had died before the job was opened for that.
+    wish = Again(indices={0}).model_dump_json().encode()
+    key = keys.retry_key(job.job, 0, keys.new_token())
+    _client(secrets, services, "admin").put_object("regioncap", key, io.BytesIO(wish), len(wish))
+    assert client.reconcile(job) == Reconciled("open", [], [])
+    assert by_worker() == Reconciled("open", [0], [])
+
+    stages.caption.run(job.job, 0)
+    assert by_worker().state == "finished"
+    due.drop(progress.redis, job.job)
 
 
 def test_users_of_minio(secrets: Path, tmp_path: Path) -> None:

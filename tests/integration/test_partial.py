@@ -195,6 +195,23 @@ def test_a_retry_takes_over_its_own_answers_alone(stages: Stages, job: Job, on: 
     assert not partial_keys(stages, job)
 
 
+def test_a_worker_that_dies_with_its_results_written_leaves_no_answers(
+    stages: Stages, job: Job, on: On
+) -> None:
+    engine = HeldUp(1)
+    engine.error = EngineDeadError("gone")
+    with pytest.raises(EngineDeadError):
+        on(engine).run(job.job, 0)
+    (left,) = partial_keys(stages, job)
+    kept = stages.store.get(left)
+    on(HeldUp()).run(job.job, 0)
+    stages.store.put(left, kept)  # as if it had come no further than its results
+
+    assert on(HeldUp()).run(job.job, 0) == "already done"
+
+    assert not partial_keys(stages, job)
+
+
 def test_words_of_an_engine_that_is_unwell_are_not_kept(stages: Stages, job: Job, on: On) -> None:
     silent = ScriptedEngine(lambda _: Answer("!!!!!!!!", finish_reason="length"))
     with pytest.raises(EngineUnwellError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import pickle
@@ -12,15 +13,21 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from pydantic import SecretStr
 from typer.testing import CliRunner
 
 from producer.cli import app
 from regioncap import keys
+from regioncap.async_client import AsyncClient
 from regioncap.client import Client
-from regioncap.errors import UsageError
+from regioncap.dataflow import ImageRegionCaptionPipeline
+from regioncap.errors import QueueError, StoreDeniedError, UsageError
 from regioncap.job import Job
+from regioncap.jobs import catalogue
 from regioncap.jobs.submission import name_of
+from regioncap.services.broker import connect
 from regioncap.services.progress import Progress
+from regioncap.services.sender import Sender
 from regioncap.services.store import Store
 from regioncap.settings import Settings
 from tests.simulation import s3, valkey
@@ -43,9 +50,14 @@ class Sent:
 
 
 @pytest.fixture
-def store() -> Store:
-    server = s3.S3Server()
-    server.buckets["regioncap"] = {}
+def server() -> s3.S3Server:
+    made = s3.S3Server()
+    made.buckets["regioncap"] = {}
+    return made
+
+
+@pytest.fixture
+def store(server: s3.S3Server) -> Store:
     return s3.store_of(server, Settings())
 
 
@@ -110,6 +122,79 @@ def test_changing_needs_a_name(client: Client, job: Job) -> None:
         with pytest.raises(UsageError) as caught:
             change(None)
         assert caught.value.code == "no-job-named"
+
+
+def by_client(file: Path) -> None:
+    Client(Settings()).submit(file)
+
+
+def by_async_client(file: Path) -> None:
+    asyncio.run(AsyncClient(Settings()).submit(file))
+
+
+def by_pipeline(file: Path) -> None:
+    made = ImageRegionCaptionPipeline(
+        first_entry_file=str(file), cache_path="cache", output_image_with_bbox_path="boxes.jsonl"
+    )
+    made._client = Client(Settings())
+    made.forward()
+
+
+@pytest.mark.parametrize("submit", [by_client, by_async_client, by_pipeline])
+def test_a_job_that_is_stored_and_not_queued_is_named(
+    client: Client,
+    store: Store,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    submit: Callable[[Path], None],
+) -> None:
+    away(monkeypatch)
+
+    with pytest.raises(QueueError) as caught:
+        submit(input_of(tmp_path))
+
+    (job,) = catalogue.open_ids(store)
+    assert caught.value.code == "queue-unavailable"
+    assert f"job {job} is safe in the store but not queued: Redis cannot be" in caught.value.message
+    assert f"submit --resume {job}" in caught.value.hint
+
+
+def test_a_job_that_was_there_and_cannot_be_queued_is_named_as_well(
+    client: Client, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    job = client.submit(input_of(tmp_path), key="mine")
+    away(monkeypatch)
+    for go_on in (
+        lambda: client.submit(input_of(tmp_path), key="mine"),
+        lambda: client.reconcile(client.load(job)),
+    ):
+        with pytest.raises(QueueError, match=f"job {job} is safe in the store but not queued"):
+            go_on()
+
+
+def test_a_job_that_cannot_be_read_is_not_left_to_workers(
+    client: Client, store: Store, server: s3.S3Server
+) -> None:
+    job = job_at(3, records=2, shard_size=1)
+    put_job(store, job, {0: [result(job, 0, "a cat")]}, done=False)
+    server.denied.add(f"regioncap/{keys.success_key(job.job)}")
+
+    with pytest.raises(StoreDeniedError):
+        client.reconcile(job)
+
+
+def away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has Redis be away from now on."""
+    nowhere = connect(Settings(broker_url=SecretStr("redis://127.0.0.1:1")))
+    monkeypatch.setattr(Client, "redis", nowhere)
+    monkeypatch.setattr(Client, "sender", Sender(nowhere, Settings()))
+
+
+def input_of(folder: Path) -> Path:
+    """An input of one picture."""
+    Image.new("RGB", (64, 48), "red").save(folder / "red.png")
+    (folder / "in.jsonl").write_text('{"image": "red.png", "bbox": [[1, 2, 30, 40]]}\n')
+    return folder / "in.jsonl"
 
 
 def test_retry_says_what_cannot_help(client: Client, job: Job) -> None:

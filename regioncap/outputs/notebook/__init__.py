@@ -6,7 +6,8 @@ in the page itself, small, since a notebook is kept without the store.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import threading
+from collections.abc import Callable, Generator, Iterable, Iterator
 from itertools import islice
 from typing import Any
 
@@ -66,26 +67,32 @@ class Results(Iterator[Result]):
     """Results of a job as a stream, in input order; in a notebook the first of them.
 
     Args:
-        read: Begins to read them.
+        read: Begins to read them; asks for nothing before the first is wanted.
         picture: Brings their pictures.
         status: Tells how far the job is, for a notebook.
     """
 
     def __init__(
         self,
-        read: Callable[[], Iterator[dict[str, Any]]],
+        read: Callable[[], Generator[dict[str, Any]]],
         picture: Picture,
         status: Callable[[], JobStatus],
     ) -> None:
         self._read = read
         self._picture = picture
         self._status = status
-        self._records: Iterator[dict[str, Any]] | None = None
+        self._records = read()
+        #: A generator cannot be asked by two threads at a time.
+        self._lock = threading.Lock()
 
     def __next__(self) -> Result:
-        if self._records is None:
-            self._records = self._read()
-        return Result(next(self._records), self._picture)
+        with self._lock:
+            return Result(next(self._records), self._picture)
+
+    def close(self) -> None:
+        """Ends the stream; waits for what is being fetched."""
+        with self._lock:
+            self._records.close()
 
     def _repr_html_(self) -> str:
         return job_html(self._status(), self._read(), self._picture)

@@ -162,6 +162,26 @@ def test_the_end_of_a_shard_removes_it_all(place: Place) -> None:
     assert keys.part_name(1, "") in left
 
 
+def test_a_shard_that_is_found_done_leaves_nothing(place: Place) -> None:
+    place.kept()
+    place.kept(1)
+    place.partials.of(JOB, 0).drop()
+
+    (left,) = place.left
+    assert keys.part_name(1, "") in left
+
+
+def test_the_end_of_a_shard_lists_nothing_anew(place: Place) -> None:
+    again = place.begun(is_first=False)
+    again.drop()
+    assert place.asked == {"s3 list partial": 1}
+
+
+def test_a_shard_that_is_found_done_ends_though_the_store_refuses(place: Place) -> None:
+    place.refused = "s3 list"
+    place.partials.of(JOB, 0).drop()
+
+
 def test_what_is_no_answer_is_asked_again(place: Place) -> None:
     failed = answered(1)
     failed.failure = RequestError("too long")
