@@ -70,6 +70,13 @@ def test_workers_may_finish_before_they_are_killed(compose: Compose) -> None:
         assert _seconds(service["stop_grace_period"]) >= grace_s + 20, name
 
 
+def test_as_many_processes_draw_as_the_limit_has_cores(compose: Compose) -> None:
+    """Celery would start one for each core of the machine, whatever its container may take."""
+    service = compose.service("render")
+    cores = float(service["deploy"]["resources"]["limits"]["cpus"])
+    assert int(service["environment"]["REGIONCAP_CONCURRENCY"]) == cores
+
+
 def test_every_variable_is_in_the_example(secrets: Path) -> None:
     text = "".join(
         path.read_text()
