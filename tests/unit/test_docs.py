@@ -24,6 +24,12 @@ def test_collect_errors() -> None:
     assert found["bad-json"].exit_code == 3  # a line that becomes an error record
     assert "… has no area" in found["bad-box"].messages
     assert "`regioncap jobs` lists the recent ones" in found["no-such-job"].hints
+    refused = "vLLM refused request …: …"  # one of two, each with the hint that goes with it
+    assert refused in found["prompt-too-long"].messages
+    assert refused in found["engine-request"].messages
+    hint = "raise engine_args.max_model_len, or lower max_pixels"
+    assert hint in found["prompt-too-long"].hints
+    assert hint not in found["engine-request"].hints
 
 
 ARCHITECTURE = (docs.ROOT / "docs/architecture.md").read_text("utf-8")
