@@ -59,6 +59,18 @@ def test_the_walk_names_what_the_file_has(name: str, what: str) -> None:
     assert re.search(rf"(def|class) {what.rpartition('.')[2]}\b", file.read_text("utf-8"))
 
 
+def test_each_outcome_of_a_shard_is_told() -> None:
+    page = (docs.ROOT / "docs/deployment.md").read_text("utf-8")
+    (row,) = re.findall(r"regioncap_shards_total\{.*?: (.*) \|$", page, re.MULTILINE)
+    files = ("regioncap/jobs/render.py", "regioncap/jobs/caption.py", "workers/shards.py")
+    code = "".join((docs.ROOT / name).read_text("utf-8") for name in files)
+
+    found = set(re.findall(r'(?:return|\boutcome = .*|\boutcome=)\s*"([a-z ]+)"', code))
+
+    told = re.sub(r"\(.*?\)", "", row).replace(" ", "").split(",")
+    assert {outcome.replace(" ", "-") for outcome in found} - {"waits"} == set(told)
+
+
 OPERATIONS = (docs.ROOT / "docs/operations.md").read_text("utf-8")
 #: The rows of its first table, without head and rule.
 FAILURES = re.findall(r"^\| .*\|$", OPERATIONS.partition("## Commands")[0], re.MULTILINE)[2:]
