@@ -102,6 +102,24 @@ def test_the_store_can_be_minio(secrets: Path) -> None:
 
 
 @pytest.mark.parametrize("store", ["seaweedfs", "minio"])
+def test_the_store_can_be_one_outside(secrets: Path, store: str) -> None:
+    own = {"REGIONCAP_S3_ENDPOINT": "s3.example", "REGIONCAP_S3_SECURE": "true",
+           "REGIONCAP_S3_REGION": "eu-central-1", "REGIONCAP_S3_BUCKET": "mine"}  # fmt: skip
+    variables = {name.removeprefix("REGIONCAP_"): value for name, value in own.items()}
+    found = read_compose(secrets, *PROFILES, STORE=store, STORE_REPLICAS="0", **variables)
+    services = found.file["services"]
+    # Compose waits for no service of which there is none.
+    ours = {name for name, service in services.items() if service["deploy"].get("replicas") == 0}
+    assert ours == {"store", "users"}
+    asking = {name for name, service in services.items()
+              if "REGIONCAP_S3_ENDPOINT" in service.get("environment", {})}  # fmt: skip
+    assert {"setup", "page", "regioncap", "caption-gpu", *WORKERS} == asking
+    for name in asking:
+        assert own.items() <= services[name]["environment"].items(), name
+        assert "outside" in services[name]["networks"], name
+
+
+@pytest.mark.parametrize("store", ["seaweedfs", "minio"])
 @pytest.mark.parametrize("profiles", [(), *((name,) for name in PROFILES), PROFILES])
 def test_compose_reads_every_combination(
     secrets: Path, profiles: tuple[str, ...], store: str
