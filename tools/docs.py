@@ -168,15 +168,38 @@ def _collect_call(node: ast.Call, names: dict[str, ast.expr], found: dict[str, E
         given |= {"code": arguments[1], "message": arguments[2]}
     if maker == "_bad_box":
         given |= {"code": ast.Constant("bad-box"), "message": arguments[0], "hint": arguments[1]}
-    code = given.get("code") if maker else None  # a method's `code` is a metric's label
+    if not maker:  # a method's `code` is a metric's label
+        return
+    if arguments:
+        given.setdefault("message", arguments[0])
+    _collect_error(maker, given, names, found)
+
+
+def _collect_error(
+    maker: str,
+    given: dict[str | None, ast.expr],
+    names: dict[str, ast.expr],
+    found: dict[str, Entry],
+) -> None:
+    code = given.get("code")
+    if isinstance(code, ast.IfExp):
+        for holds in (True, False):
+            branch = {name: _branch(part, code.test, holds=holds) for name, part in given.items()}
+            _collect_error(maker, branch, names, found)
     if not isinstance(code, ast.Constant) or not isinstance(code.value, str):
         return
-    message = given.get("message") or (arguments[0] if arguments else None)
     entry = found.setdefault(code.value, Entry(_exit_code(maker)))
-    for texts, part in ((entry.messages, message), (entry.hints, given.get("hint"))):
-        text = _text(part, names).strip()
+    for texts, name in ((entry.messages, "message"), (entry.hints, "hint")):
+        text = _text(given.get(name), names).strip()
         if text.strip("… ") and text not in texts:
             texts.append(text)
+
+
+def _branch(node: ast.expr, test: ast.expr, *, holds: bool) -> ast.expr:
+    """What an expression is where a test holds, or where it does not."""
+    if isinstance(node, ast.IfExp) and ast.dump(node.test) == ast.dump(test):
+        return node.body if holds else node.orelse
+    return node
 
 
 def _constants(tree: ast.Module) -> dict[str, ast.expr]:

@@ -1,8 +1,8 @@
 """What of a GPU's memory a model takes, and how many requests the rest holds: by calculation.
 
 Weights and keys and values follow from the model's shape exactly. What vLLM takes besides while it
-computes is estimated from its own limits of a batch, and from what a layer keeps at once. Of a shape
-with 7.57 GiB of weights vLLM 0.26 took 7.65 on an H200, and 4.48 in fp8, where 4.36 are reckoned.
+computes is estimated from its own limits of a batch, and from what a layer keeps at once. On an
+H200 vLLM 0.26 took 7.65 GiB for weights of 7.57, and 4.48 in fp8, where 4.36 are reckoned.
 
     parameters        of the families of Qwen2.5-VL: `modeling_qwen2_5_vl.py` of transformers
     key-value cache   2 (keys, values) x layers x key-value heads x head size x bytes of a number

@@ -70,6 +70,13 @@ def test_workers_may_finish_before_they_are_killed(compose: Compose) -> None:
         assert _seconds(service["stop_grace_period"]) >= grace_s + 20, name
 
 
+def test_as_many_processes_draw_as_the_limit_has_cores(compose: Compose) -> None:
+    """Celery would start one for each core of the machine, whatever its container may take."""
+    service = compose.service("render")
+    cores = float(service["deploy"]["resources"]["limits"]["cpus"])
+    assert int(service["environment"]["REGIONCAP_CONCURRENCY"]) == cores
+
+
 def test_every_variable_is_in_the_example(secrets: Path) -> None:
     text = "".join(
         path.read_text()
@@ -92,6 +99,24 @@ def test_the_store_can_be_minio(secrets: Path) -> None:
     assert {secret["source"] for secret in store["secrets"]} == {
         "admin_s3_access_key", "admin_s3_secret_key",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("store", ["seaweedfs", "minio"])
+def test_the_store_can_be_one_outside(secrets: Path, store: str) -> None:
+    own = {"REGIONCAP_S3_ENDPOINT": "s3.example", "REGIONCAP_S3_SECURE": "true",
+           "REGIONCAP_S3_REGION": "eu-central-1", "REGIONCAP_S3_BUCKET": "mine"}  # fmt: skip
+    variables = {name.removeprefix("REGIONCAP_"): value for name, value in own.items()}
+    found = read_compose(secrets, *PROFILES, STORE=store, STORE_REPLICAS="0", **variables)
+    services = found.file["services"]
+    # Compose waits for no service of which there is none.
+    ours = {name for name, service in services.items() if service["deploy"].get("replicas") == 0}
+    assert ours == {"store", "users"}
+    asking = {name for name, service in services.items()
+              if "REGIONCAP_S3_ENDPOINT" in service.get("environment", {})}  # fmt: skip
+    assert {"setup", "page", "regioncap", "caption-gpu", *WORKERS} == asking
+    for name in asking:
+        assert own.items() <= services[name]["environment"].items(), name
+        assert "outside" in services[name]["networks"], name
 
 
 @pytest.mark.parametrize("store", ["seaweedfs", "minio"])

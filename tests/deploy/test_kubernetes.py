@@ -209,6 +209,15 @@ def test_references_hold(overlay: Resources) -> None:
             assert "replicas" not in target["spec"] or target["metadata"]["name"] == "render"
 
 
+def test_as_many_processes_draw_as_a_pod_asks_for_cores(overlay: Resources) -> None:
+    """Celery would start one for each core of the node. Caption workers read the settings, too."""
+    [render] = _pods(overlay)["render"]["containers"]
+    env = {each["name"]: each["value"] for each in render["env"]}
+    assert env["REGIONCAP_CONCURRENCY"] == render["resources"]["requests"]["cpu"]
+    for (kind, _), found in overlay.items():
+        assert kind != "ConfigMap" or "REGIONCAP_CONCURRENCY" not in found["data"]
+
+
 def test_a_gpu_is_asked_for_where_a_model_runs(overlay: Resources) -> None:
     caption = _pods(overlay)["caption"]["containers"][0]
     wants = caption["resources"]["limits"].get("nvidia.com/gpu")
@@ -457,7 +466,8 @@ def test_its_pods_caption_a_file(services: dict[str, int], secrets: Path, tmp_pa
             (laid / f"regioncap_s3_{key}_key").write_text(text)
         (port,) = free_ports(1)
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("REGIONCAP_")}
-        return inherited | settings | {
+        own = {each["name"]: each["value"] for each in container.get("env", [])}
+        return inherited | settings | own | {
             "REGIONCAP_SECRETS_DIR": str(laid),
             "REGIONCAP_S3_ENDPOINT": f"127.0.0.1:{services['store']}",
             "REGIONCAP_METRICS_PORT": str(port),

@@ -272,6 +272,15 @@ def _settings(secrets: Path, services: dict[str, int], role: str) -> Settings:
     )
 
 
+def test_redis_6_knows_the_words_of_a_worker_s_rules() -> None:
+    """Rights of a key (`%R~`) and selectors are newer; docs/security.md says what that means."""
+    rules = ROOT / "deploy/security/redis"
+    assert not {"%", "("} & set((rules / "worker.acl").read_text())
+    assert {"%", "("} < set((rules / "producer.acl").read_text())
+    told = (ROOT / "docs/security.md").read_text()
+    assert "The producer's need Redis 7.0 or newer, or Valkey" in told
+
+
 def test_who_may_only_submit_has_shards_follow(secrets: Path, services: dict[str, int]) -> None:
     """Those of workers put them into the queue then."""
     settings, job = _settings(secrets, services, "producer"), a_job(JOB, 9)

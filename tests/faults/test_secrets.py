@@ -19,6 +19,7 @@ from regioncap.services.broker import connect
 from regioncap.services.store import Store
 from regioncap.settings import Settings
 from tests.support.certificates import certify
+from tests.support.compose import ROOT
 from tests.support.rig import Rig, wait_until
 
 _MAIN = "from producer.cli import main; main()"
@@ -77,18 +78,18 @@ def test_secrets_are_written_nowhere(rig: Rig, input_file: Path) -> None:
 
 @contextmanager
 def _redis_with_tls(folder: Path) -> Iterator[tuple[str, Path]]:
-    """A redis-server that speaks TLS only and knows one user; its URL and certificate."""
+    """A redis-server that speaks TLS only and knows one user, a worker; its URL and certificate."""
     server = shutil.which("redis-server")
     if server is None or shutil.which("openssl") is None:
         pytest.skip("redis-server and openssl are not installed")
     key, certificate = certify(folder)
     (port,) = free_ports(1)
+    rules = (ROOT / "deploy/security/redis/worker.acl").read_text()
     process = subprocess.Popen(
         [
             server, "--port", "0", "--tls-port", str(port), "--tls-cert-file", certificate,
             "--tls-key-file", key, "--tls-auth-clients", "no", "--save", "", "--bind", "127.0.0.1",
-            "--user", "default", "off", "--user", "worker", "on", ">geheim", "~*", "&*", "+@all",
-            "-@dangerous", "+info", "+keys",
+            "--user", "default", "off", "--user", "worker", "on", ">geheim", *rules.split(),
         ],
         stdout=subprocess.DEVNULL,
         cwd=folder,

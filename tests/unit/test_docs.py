@@ -24,6 +24,12 @@ def test_collect_errors() -> None:
     assert found["bad-json"].exit_code == 3  # a line that becomes an error record
     assert "… has no area" in found["bad-box"].messages
     assert "`regioncap jobs` lists the recent ones" in found["no-such-job"].hints
+    refused = "vLLM refused request …: …"  # one of two, each with the hint that goes with it
+    assert refused in found["prompt-too-long"].messages
+    assert refused in found["engine-request"].messages
+    hint = "raise engine_args.max_model_len, or lower max_pixels"
+    assert hint in found["prompt-too-long"].hints
+    assert hint not in found["engine-request"].hints
 
 
 ARCHITECTURE = (docs.ROOT / "docs/architecture.md").read_text("utf-8")
@@ -51,6 +57,18 @@ def test_the_walk_names_what_the_file_has(name: str, what: str) -> None:
 
     assert file
     assert re.search(rf"(def|class) {what.rpartition('.')[2]}\b", file.read_text("utf-8"))
+
+
+def test_each_outcome_of_a_shard_is_told() -> None:
+    page = (docs.ROOT / "docs/deployment.md").read_text("utf-8")
+    (row,) = re.findall(r"regioncap_shards_total\{.*?: (.*) \|$", page, re.MULTILINE)
+    files = ("regioncap/jobs/render.py", "regioncap/jobs/caption.py", "workers/shards.py")
+    code = "".join((docs.ROOT / name).read_text("utf-8") for name in files)
+
+    found = set(re.findall(r'(?:return|\boutcome = .*|\boutcome=)\s*"([a-z ]+)"', code))
+
+    told = re.sub(r"\(.*?\)", "", row).replace(" ", "").split(",")
+    assert {outcome.replace(" ", "-") for outcome in found} - {"waits"} == set(told)
 
 
 OPERATIONS = (docs.ROOT / "docs/operations.md").read_text("utf-8")
