@@ -72,6 +72,13 @@ def test_engine_arguments_count(model: Path) -> None:
     assert room(check) == f"{wanted.kv_tokens:,}"
 
 
+def test_each_copy_of_a_model_has_all_of_it(model: Path) -> None:
+    copies = settings(model, data_parallel_size=8)
+    assert [room(each) for each in check_card(copies, 24)] == [
+        room(each) for each in check_card(settings(model), 24)
+    ]
+
+
 def test_weights_that_are_quantized_are_as_large_as_they_are_stored(model: Path) -> None:
     config = CONFIG | {"quantization_config": {"quant_method": "fp8"}, "model_type": "qwen2_5_vl"}
     (model / "config.json").write_text(json.dumps(config))
