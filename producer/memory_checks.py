@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from producer.checks import Check
-from regioncap.engines import argument
+from regioncap.engines import argument, split
 from regioncap.engines.gpu import visible_gpus
 from regioncap.engines.memory import Card, Model, Plan, plan, read_model
 from regioncap.engines.model import find_settings, local_model
@@ -93,12 +92,8 @@ def _plan(settings: Settings, model: Model, total_bytes: int, *, fp8: bool) -> P
     given = argument(settings, "gpu_memory_utilization", None)
     utilization = default_utilization() if given is None else float(given)
     cache = str(argument(settings, "kv_cache_dtype", "")).startswith("fp8")
-    # Of copies (`data_parallel_size`) each has all.
-    split = math.prod(
-        int(argument(settings, size, 1))
-        for size in ("tensor_parallel_size", "pipeline_parallel_size")
-    )
-    return plan(model, Card(total_bytes, utilization, split), fp8=fp8, fp8_cache=cache)
+    card = Card(total_bytes, utilization, split(settings))
+    return plan(model, card, fp8=fp8, fp8_cache=cache)
 
 
 def _told(settings: Settings, folder: Path, found: Plan) -> Check:

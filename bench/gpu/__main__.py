@@ -32,7 +32,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -118,12 +118,11 @@ def _kept_logs(stack: LocalStack, folder: Path | None) -> Iterator[None]:
     try:
         yield
     finally:
-        for name in ("plain", "resident") if folder else ():
-            assert folder is not None
-            log = stack.folder / "logs" / f"{name}.log"
-            if log.exists():
-                folder.mkdir(parents=True, exist_ok=True)
-                shutil.copy(log, folder)
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+            for name in ("plain", "resident"):
+                with suppress(FileNotFoundError):  # it was not started
+                    shutil.copy(stack.folder / "logs" / f"{name}.log", folder)
 
 
 def _row_names(text: str) -> list[str]:

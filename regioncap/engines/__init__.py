@@ -3,8 +3,10 @@
 base         the protocol of engines, and what they are asked
 baseline     measures colours, without a model;  looks  has the words for them
 openai       any server that speaks OpenAI's protocol;  chat_answers  what it says, read
+pressure     how many requests such a server gets at once
 vllm         vLLM in this process;  vllm_start  its options, and what is checked before it starts
-renderers    threads in which vLLM prepares pictures
+renderers    threads that prepare pictures for it;  chat_template  words, as its model wants them
+deadline     how long a request may take;  offspring  its processes, which end with this one
 model        where the weights are;  model_files  whether they are whole;  small_model  our own
 model_grid   how a model takes pictures
 preflight    whether an engine can start at all, asked before services start
@@ -43,7 +45,12 @@ def gpus(settings: Settings) -> int:
     """Number of GPUs that the engine of these settings uses; 0 if it is not known."""
     if settings.engine != "vllm":
         return 0
-    sizes = ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size")
+    return split(settings) * int(argument(settings, "data_parallel_size", 1))
+
+
+def split(settings: Settings) -> int:
+    """Among how many GPUs vLLM splits a model; each copy (`data_parallel_size`) is a whole one."""
+    sizes = ("tensor_parallel_size", "pipeline_parallel_size")
     return math.prod(int(argument(settings, size, 1)) for size in sizes)
 
 

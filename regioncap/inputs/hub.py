@@ -41,11 +41,7 @@ def bring(target: str, cache_dir: Path | None = None) -> Path:
     """
     found = _NAME.fullmatch(target)
     if found is None or ".." in Path(target).parts:
-        raise UsageError(
-            f"{target!r} names no data set of the hub",
-            code="bad-hub-name",
-            hint="write hf:owner/name, hf:owner/name@revision or hf:owner/name/folder",
-        )
+        raise _no_name(target)
     require("huggingface_hub", "reading data sets of the hub", extra="hub")
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
@@ -72,11 +68,7 @@ def bring(target: str, cache_dir: Path | None = None) -> Path:
             hint="look at its page; HF_TOKEN opens what is private or asks for consent",
         ) from error
     except ValueError as error:
-        raise UsageError(
-            f"{target!r} names no data set of the hub: {error}",
-            code="bad-hub-name",
-            hint="write hf:owner/name, hf:owner/name@revision or hf:owner/name/folder",
-        ) from error
+        raise _no_name(target, f": {error}") from error
     except Exception as error:  # the hub's client raises what its HTTP library does
         raise _away(target, error) from error
     place = Path(folder) / path if path else Path(folder)
@@ -85,6 +77,14 @@ def bring(target: str, cache_dir: Path | None = None) -> Path:
             f"the data set {repository} has no {path}", code="no-hub-dataset", hint="see its files"
         )
     return place
+
+
+def _no_name(target: str, why: str = "") -> UsageError:
+    return UsageError(
+        f"{target!r} names no data set of the hub{why}",
+        code="bad-hub-name",
+        hint="write hf:owner/name, hf:owner/name@revision or hf:owner/name/folder",
+    )
 
 
 def _away(target: str, error: Exception) -> UsageError:

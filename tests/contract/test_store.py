@@ -19,7 +19,7 @@ from regioncap.errors import NotFoundError, StoreError
 from regioncap.services.store import Store
 from regioncap.settings import Settings, load_settings
 from tests.simulation.gate import Gate
-from tests.simulation.s3 import S3Server, store_of
+from tests.simulation.s3 import store_of, with_bucket
 from tests.support.moto_store import moto_store
 
 Make = Callable[..., Store]
@@ -46,8 +46,7 @@ def make(request: pytest.FixtureRequest) -> Iterator[Make]:
             yield lambda **changed: Store(load_settings(**found | changed))
         return
     if request.param == "memory":
-        server = S3Server()
-        server.buckets["regioncap"] = {}
+        server = with_bucket()
         yield lambda **changed: store_of(server, Settings(**changed), _RealTime())
         return
     settings = load_settings(**request.getfixturevalue("stack_settings"))
@@ -240,8 +239,7 @@ def test_both_servers_give_the_same_answers(
     stack_settings: dict[str, str], operations: list[tuple[object, ...]]
 ) -> None:
     prefix = f"same/{uuid.uuid4()}/"
-    server = S3Server()
-    server.buckets["regioncap"] = {}
+    server = with_bucket()
     stores = Store(load_settings(**stack_settings)), store_of(server, Settings())
     answers = []
     for store in stores:

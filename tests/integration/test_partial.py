@@ -103,6 +103,13 @@ def asked(engine: ScriptedEngine) -> list[int]:
     return [int(request.request_id.split("-")[-2]) for request in engine.requests]
 
 
+def break_off(on: On, job: Job, engine: HeldUp) -> None:
+    """The engine dies of what comes after its answers."""
+    engine.error = EngineDeadError("gone")
+    with pytest.raises(EngineDeadError):
+        on(engine).run(job.job, 0)
+
+
 def test_what_a_worker_has_when_it_stops(stages: Stages, job: Job, on: On) -> None:
     engine = HeldUp(1)
     stage = on(engine)
@@ -158,10 +165,7 @@ def test_what_it_has_when_its_engine_dies(stages: Stages, job: Job, on: On) -> N
 
 
 def test_what_depends_on_something_else_is_not_taken_over(stages: Stages, job: Job, on: On) -> None:
-    engine = HeldUp(1)
-    engine.error = EngineDeadError("gone")
-    with pytest.raises(EngineDeadError):
-        on(engine).run(job.job, 0)
+    break_off(on, job, HeldUp(1))
 
     other = HeldUp()
     other.model = "another"
@@ -170,10 +174,7 @@ def test_what_depends_on_something_else_is_not_taken_over(stages: Stages, job: J
 
 
 def test_a_retry_takes_over_its_own_answers_alone(stages: Stages, job: Job, on: On) -> None:
-    engine = HeldUp(1)
-    engine.error = EngineDeadError("gone")
-    with pytest.raises(EngineDeadError):
-        on(engine).run(job.job, 0)
+    break_off(on, job, HeldUp(1))
     (left,) = partial_keys(stages, job)
     before = stages.store.get(left)
     on(HeldUp()).run(job.job, 0)
@@ -182,9 +183,7 @@ def test_a_retry_takes_over_its_own_answers_alone(stages: Stages, job: Job, on: 
     retry.begin(stages.store, stages.progress(job.job), loaded, {0, 1})
 
     broken_off = HeldUp(1, "Newer words")
-    broken_off.error = EngineDeadError("gone")
-    with pytest.raises(EngineDeadError):
-        on(broken_off).run(job.job, 0)
+    break_off(on, job, broken_off)
     last = HeldUp(words="Newest words")
     on(last).run(job.job, 0)
 
@@ -198,10 +197,7 @@ def test_a_retry_takes_over_its_own_answers_alone(stages: Stages, job: Job, on: 
 def test_a_worker_that_dies_with_its_results_written_leaves_no_answers(
     stages: Stages, job: Job, on: On
 ) -> None:
-    engine = HeldUp(1)
-    engine.error = EngineDeadError("gone")
-    with pytest.raises(EngineDeadError):
-        on(engine).run(job.job, 0)
+    break_off(on, job, HeldUp(1))
     (left,) = partial_keys(stages, job)
     kept = stages.store.get(left)
     on(HeldUp()).run(job.job, 0)

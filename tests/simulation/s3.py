@@ -64,6 +64,13 @@ class S3Server:
         self.on_put: Callable[[str], None] = lambda _: None
 
 
+def with_bucket(conditions: Conditions = "kept") -> S3Server:
+    """A server that has the bucket of the default settings."""
+    server = S3Server(conditions)
+    server.buckets["regioncap"] = {}
+    return server
+
+
 def error(status: int, bucket: str = "", key: str = "", code: str = "") -> S3Error:
     """A server's refusal, as minio-py raises it."""
     response: Any = SimpleNamespace(status=status)

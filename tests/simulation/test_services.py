@@ -54,8 +54,7 @@ def gate() -> Trouble:
 
 @pytest.fixture
 def store(gate: Trouble) -> Store:
-    server = s3.S3Server()
-    server.buckets["regioncap"] = {}
+    server = s3.with_bucket()
     return s3.store_of(server, Settings(), gate)
 
 
@@ -128,8 +127,7 @@ def test_put_matching__another_write_is_under_way(store: Store, gate: Trouble) -
 def test_a_store_without_conditions__looks_and_then_writes(
     gate: Trouble, conditions: s3.Conditions
 ) -> None:
-    server = s3.S3Server(conditions)
-    server.buckets["regioncap"] = {}
+    server = s3.with_bucket(conditions)
     store = s3.store_of(server, Settings(), gate)
 
     for key in "first", "second":  # it is not known to be so, and then it is

@@ -43,8 +43,7 @@ class Held(Gate):
 
 def client_of(held: Held, monkeypatch: pytest.MonkeyPatch) -> AsyncClient:
     """A client of a job of three results parts."""
-    server = s3.S3Server()
-    server.buckets["regioncap"] = {}
+    server = s3.with_bucket()
     job = job_at(1, records=3, shard_size=1)
     parts = {shard: [result(job, shard, "a finch")] for shard in range(job.shards)}
     put_job(s3.store_of(server, Settings()), job, parts)

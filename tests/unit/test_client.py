@@ -51,9 +51,7 @@ class Sent:
 
 @pytest.fixture
 def server() -> s3.S3Server:
-    made = s3.S3Server()
-    made.buckets["regioncap"] = {}
-    return made
+    return s3.with_bucket()
 
 
 @pytest.fixture

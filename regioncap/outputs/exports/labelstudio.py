@@ -11,7 +11,6 @@ Format: https://labelstud.io/guide/predictions
 
 from __future__ import annotations
 
-import base64
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -25,6 +24,7 @@ from regioncap.outputs.exports.base import (
     compact_json,
     own_of,
 )
+from regioncap.outputs.pages import data_url
 from regioncap.views.pixels import decode, encode_jpeg
 
 #: The id under which Label Studio keeps a region's box and text.
@@ -98,12 +98,13 @@ def _shown(item: Item) -> str | None:
     """The address of the picture; the picture itself where its format is not shown."""
     if item.picture is None:
         return item.source
-    data, side = item.picture.data, _COPY_SIDE
+    data = item.picture.data
     # How large it may be was seen to as it was brought.
-    picture = decode(data, max_bytes=len(data), max_pixels=sys.maxsize, budget_pixels=side**2).image
+    picture = decode(
+        data, max_bytes=len(data), max_pixels=sys.maxsize, budget_pixels=_COPY_SIDE**2
+    ).image
     picture.thumbnail((_COPY_SIDE, _COPY_SIDE))
-    copy = base64.b64encode(encode_jpeg(picture, quality=90)).decode("ascii")
-    return f"data:image/jpeg;base64,{copy}"
+    return data_url(encode_jpeg(picture, quality=90))
 
 
 def _results(record: Mapping[str, Any], region: Mapping[str, Any]) -> list[dict[str, Any]]:

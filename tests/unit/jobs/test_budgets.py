@@ -39,8 +39,7 @@ class Place:
     """A store and a Redis in memory, and a job whose limit is a second."""
 
     def __init__(self) -> None:
-        self.server = s3.S3Server()
-        self.server.buckets["regioncap"] = {}
+        self.server = s3.with_bucket()
         #: Keys of the store in the order in which they were written.
         self.written: list[str] = []
         self.on_put: Callable[[str], object] = lambda _: None

@@ -63,8 +63,7 @@ class Place:
 
     def __init__(self, folder: Path) -> None:
         self.clock = Clock()
-        self.server = s3.S3Server()
-        self.server.buckets["regioncap"] = {}
+        self.server = s3.with_bucket()
         self.store = s3.store_of(self.server, Settings(), self.clock)
         self.redis = valkey.Client(valkey.Server(self.clock.now_s))
         self._told, self.up = folder / "told", folder / "up"

@@ -30,9 +30,7 @@ KEY = "nightly 2026-11-27"
 
 @pytest.fixture
 def server() -> s3.S3Server:
-    made = s3.S3Server()
-    made.buckets["regioncap"] = {}
-    return made
+    return s3.with_bucket()
 
 
 @pytest.fixture

@@ -18,8 +18,7 @@ from tests.support.jobs import job_at
 
 @pytest.fixture
 def store() -> Store:
-    server = s3.S3Server()
-    server.buckets["regioncap"] = {}
+    server = s3.with_bucket()
     return s3.store_of(server, Settings())
 
 

@@ -40,8 +40,7 @@ def clock() -> Clock:
 
 
 def store_that(conditions: s3.Conditions, clock: Clock) -> Store:
-    server = s3.S3Server(conditions)
-    server.buckets["regioncap"] = {}
+    server = s3.with_bucket(conditions)
     return s3.store_of(server, Settings(), clock)
 
 

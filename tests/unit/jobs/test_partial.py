@@ -30,8 +30,7 @@ class Place(Gate, Runtime):
         self.asked: Counter[str] = Counter()
         #: How requests that are refused begin.
         self.refused = "nothing"
-        server = s3.S3Server()
-        server.buckets["regioncap"] = {}
+        server = s3.with_bucket()
         self.store = s3.store_of(server, Settings(), self)
         self.partials = Partials(self.store, self)
 

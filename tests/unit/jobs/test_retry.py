@@ -44,8 +44,7 @@ FAILED = {"code": "engine-request", "message": "no", "stage": "caption"}
 
 @pytest.fixture
 def store() -> Store:
-    server = s3.S3Server()
-    server.buckets["regioncap"] = {}
+    server = s3.with_bucket()
     return s3.store_of(server, Settings())
 
 
